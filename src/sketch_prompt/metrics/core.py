@@ -1,7 +1,7 @@
 """Category-level retrieval: mAP@all, mAP@k and P@k in the two conventions of the literature.
 
 Both are computed from the ranks of the relevant photos alone. Queries are read in blocks; every row of a
-block is sorted and the relevant scores are looked up in it, which gives their ranks without ordering the photos.
+block is sorted and the relevant scores are looked up in it: their ranks, without ordering the photos.
 """
 
 import os
