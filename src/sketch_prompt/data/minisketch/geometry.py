@@ -7,14 +7,15 @@ sketcher's wobble or a camera's perspective.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 Points = np.ndarray
 
 _EDGE_STEP = 0.035
+_T = np.linspace(0, 1, 6)[:, None]
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,38 @@ class Part:
     outline: Points
     material: str = "paint"
     holes: tuple[Points, ...] = ()
-    details: tuple[Points, ...] = field(default=())
+    details: tuple[Points, ...] = ()
     drawn: bool = True
     wire_width: float | None = None
 
-    def mapped(self, function) -> Part:
-        """The part with `function` applied to each of its (N, 2) point arrays."""
-        return replace(
-            self,
-            outline=function(self.outline),
-            holes=tuple(function(hole) for hole in self.holes),
-            details=tuple(function(line) for line in self.details),
+    def mapped(self, function: Callable[[Points], Points]) -> Part:
+        """The part with `function` applied to all its points."""
+        return mapped_parts([self], function)[0]
+
+
+def mapped_parts(
+    parts: Sequence[Part], function: Callable[[Points], Points], scale: float = 1.0
+) -> list[Part]:
+    """The parts with `function`, (N, 2) -> (N, 2), applied to all their points at once.
+
+    `scale` is how much the function enlarges things, for the widths of wires.
+    """
+    arrays = [array for part in parts for array in (part.outline, *part.holes, *part.details)]
+    bounds = np.cumsum([0, *map(len, arrays)])
+    points = function(np.concatenate(arrays))
+    pieces = iter([points[a:b] for a, b in zip(bounds[:-1], bounds[1:])])
+    return [
+        Part(
+            part.name,
+            next(pieces),
+            part.material,
+            tuple(next(pieces) for _ in part.holes),
+            tuple(next(pieces) for _ in part.details),
+            part.drawn,
+            None if part.wire_width is None else part.wire_width * scale,
         )
+        for part in parts
+    ]
 
 
 def wire(name: str, path: Points, width: float = 0.02, material: str = "dark") -> Part:
@@ -56,25 +77,18 @@ def wire(name: str, path: Points, width: float = 0.02, material: str = "dark") -
 
 def line(*points: Sequence[float]) -> Points:
     """An open polyline through `points` with straight, densely sampled segments."""
-    corners = np.asarray(points, dtype=float)
-    return np.concatenate([_edge(a, b) for a, b in zip(corners[:-1], corners[1:])] + [corners[-1:]])
+    return _densified(np.asarray(points, dtype=float))
 
 
 def polygon(*points: Sequence[float], radius: float = 0.0) -> Points:
     """A closed polygon whose corners are rounded by at most `radius`."""
     corners = np.asarray(points, dtype=float)
-    if radius <= 0:
-        return np.concatenate([_edge(a, b) for a, b in zip(corners, np.roll(corners, -1, axis=0))])
-    pieces = []
-    t = np.linspace(0, 1, 6)[:, None]
-    for before, corner, after in zip(np.roll(corners, 1, axis=0), corners, np.roll(corners, -1, axis=0)):
-        start = corner + _shortened(before - corner, radius)
-        stop = corner + _shortened(after - corner, radius)
-        pieces.append((1 - t) ** 2 * start + 2 * t * (1 - t) * corner + t**2 * stop)
-    arcs = []
-    for piece, following in zip(pieces, pieces[1:] + pieces[:1]):
-        arcs += [piece, _edge(piece[-1], following[0])[1:]]
-    return np.concatenate(arcs)
+    if radius > 0:
+        before, after = (np.roll(corners, shift, axis=0) - corners for shift in (1, -1))
+        start, stop = ((corners + _shortened(edge, radius))[:, None] for edge in (before, after))
+        middle = corners[:, None]
+        corners = ((1 - _T) ** 2 * start + 2 * _T * (1 - _T) * middle + _T**2 * stop).reshape(-1, 2)
+    return _densified(np.concatenate([corners, corners[:1]]))[:-1]
 
 
 def box(cx: float, cy: float, width: float, height: float, radius: float = 0.0) -> Points:
@@ -148,7 +162,7 @@ def flipped(points: Points, x: float = 0.0) -> Points:
 
 def turned_parts(parts: list[Part], degrees: float) -> list[Part]:
     """The whole shape turned clockwise about the origin."""
-    return [part.mapped(lambda points: turned(points, degrees)) for part in parts]
+    return mapped_parts(parts, lambda points: turned(points, degrees))
 
 
 def fit_to_unit_square(parts: list[Part], margin: float = 0.08) -> list[Part]:
@@ -158,19 +172,18 @@ def fit_to_unit_square(parts: list[Part], margin: float = 0.08) -> list[Part]:
     scale = (1 - 2 * margin) / max(high - low)
     centre = (low + high) / 2
 
-    def fit(array: Points) -> Points:
-        return (array - centre) * scale + 0.5
-
-    return [
-        replace(part.mapped(fit), wire_width=part.wire_width and part.wire_width * scale) for part in parts
-    ]
+    return mapped_parts(parts, lambda array: (array - centre) * scale + 0.5, scale)
 
 
-def _edge(a: Points, b: Points) -> Points:
-    count = max(1, int(np.hypot(*(b - a)) / _EDGE_STEP))
-    return a + (b - a) * (np.arange(count) / count)[:, None]
+def _densified(points: Points) -> Points:
+    steps = np.diff(points, axis=0)
+    counts = np.maximum(1, (np.hypot(*steps.T) / _EDGE_STEP).astype(int))
+    index = np.repeat(np.arange(len(steps)), counts)
+    rank = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts)
+    dense = points[index] + steps[index] * (rank / counts[index])[:, None]
+    return np.concatenate([dense, points[-1:]])
 
 
-def _shortened(vector: Points, length: float) -> Points:
-    size = np.hypot(*vector)
-    return vector * (min(length, size / 2) / max(size, 1e-9))
+def _shortened(vectors: Points, length: float) -> Points:
+    sizes = np.maximum(np.hypot(*vectors.T), 1e-9)
+    return vectors * (np.minimum(length, sizes / 2) / sizes)[:, None]

@@ -131,10 +131,12 @@ def _cast_shadow(labels, rng) -> np.ndarray:
 
 def _develop(picture: np.ndarray, rng: np.random.Generator) -> Image.Image:
     """Exposure, white balance, softness and sensor noise."""
-    gain = rng.uniform(0.78, 1.15) * (1 + rng.uniform(-0.07, 0.07, 3)).astype(np.float32)
+    gain = rng.uniform(0.78, 1.15) * (1 + rng.uniform(-0.07, 0.07, 3))
     noise = rng.uniform(0, 0.03) * textured("grain", len(picture), rng)
-    picture = np.clip(picture, 0, 1.2) ** np.float32(rng.uniform(0.8, 1.25)) * gain + noise[..., None]
-    image = Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    raw = np.clip((picture + noise[..., None]) * 255, 0, 255).astype(np.uint8)
+    tone = np.linspace(0, 1, 256) ** rng.uniform(0.8, 1.25) * 255
+    curves = np.minimum(tone * gain[:, None], 255).round().astype(int)
+    image = Image.fromarray(raw).point(curves.ravel().tolist())
     if rng.random() < 0.5:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8) * len(picture) / 128))
     return image

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
 from .canvas import Canvas, label_map
-from .geometry import Part, Points, spline
+from .geometry import Part, Points, mapped_parts, spline
 from .view import SKETCH_VIEWS, seen_from
 
 _WHITE = (1.0, 1.0, 1.0)
@@ -98,16 +99,14 @@ def _drawing(parts: list[Part], rng: np.random.Generator) -> tuple[Hand, list[tu
     def warp(points: Points) -> Points:
         return points + hand.warp * np.sin(2 * np.pi * frequency * points[:, ::-1] + phase)
 
-    kept = []
+    kept, indices = [], []
     for index, part in enumerate(seen):
-        extent = np.ptp(part.outline, axis=0).max()
-        small = extent < 0.1
-        if rng.random() < hand.abstraction * (0.5 if small else 0.0):
+        if np.ptp(part.outline, axis=0).max() < 0.1 and rng.random() < hand.abstraction * 0.5:
             continue
-        details = tuple(d for d in part.details if rng.random() > hand.abstraction)
-        bent = part.mapped(warp)
-        kept.append((Part(**{**vars(bent), "details": tuple(map(warp, details))}), index))
-    return hand, kept
+        details = tuple(line for line in part.details if rng.random() > hand.abstraction)
+        kept.append(replace(part, details=details))
+        indices.append(index)
+    return hand, list(zip(mapped_parts(kept, warp), indices))
 
 
 def _strokes(ring: Points) -> list[Points]:
@@ -125,44 +124,49 @@ def _strokes(ring: Points) -> list[Points]:
 
 
 def _draw(canvas: Canvas, stroke: Points, hand: Hand, rng: np.random.Generator) -> None:
-    steps = np.linalg.norm(np.diff(stroke, axis=0), axis=1)
-    length = steps.sum()
+    if hand.looseness > 1 and len(stroke) > 3 * hand.looseness:
+        knots = np.concatenate([stroke[: -1 : hand.looseness], stroke[-1:]])
+        stroke = spline(*knots, samples=hand.looseness + 1)
+    steps = stroke[1:] - stroke[:-1]
+    distance = np.concatenate([[0.0], np.cumsum(np.hypot(steps[:, 0], steps[:, 1]))])
+    length = distance[-1]
     if length < 1e-6:
         return
-    loose = hand.looseness if len(stroke) > 3 * hand.looseness else 1
-    if loose > 1:
-        knots = stroke[np.unique([*range(0, len(stroke), loose), len(stroke) - 1])]
-        stroke = spline(*knots, samples=loose + 1)
     for _ in range(hand.strokes):
-        line = _unsteady(_overrun(stroke, length, hand, rng), hand.tremor, rng)
-        grey = hand.ink * rng.uniform(0.6, 1.0)
-        width = hand.width * rng.uniform(0.85, 1.15)
-        pieces = [line]
-        if length > 0.25 and rng.random() < hand.gaps:
-            cut = int(len(line) * rng.uniform(0.2, 0.8))
-            pause = max(1, int(len(line) * rng.uniform(0.02, 0.06)))
-            pieces = [line[:cut], line[cut + pause :]]
-        for piece in pieces:
-            if len(piece) > 1:
-                canvas.stroke(piece, (grey, grey, grey), width)
+        chance = rng.random(9)
+        line = stroke + hand.tremor * (_tremor(distance, chance[:3]) + chance[3:5] - 0.5)
+        run = np.clip((chance[5:7] * 1.6 - 0.6) * hand.overshoot, -length * 0.1, length * 0.2)
+        line[0] -= steps[0] / max(np.hypot(*steps[0]), 1e-9) * run[0]
+        line[-1] += steps[-1] / max(np.hypot(*steps[-1]), 1e-9) * run[1]
+        grey = hand.ink * (0.6 + 0.4 * chance[7])
+        width = hand.width * (0.85 + 0.3 * chance[8])
+        for piece in _broken_off(line, hand, rng) if length > 0.25 else [line]:
+            canvas.stroke(piece, (grey, grey, grey), width)
 
 
-def _overrun(stroke: Points, length: float, hand: Hand, rng: np.random.Generator) -> Points:
-    """The stroke with its two ends run past or stopped short."""
-    before, after = np.clip(rng.uniform(-0.6, 1.0, 2) * hand.overshoot, -length * 0.1, length * 0.2)
-    first = stroke[0] - stroke[min(2, len(stroke) - 1)]
-    last = stroke[-1] - stroke[-min(3, len(stroke))]
-    line = stroke.copy()
-    line[0] += first / max(np.hypot(*first), 1e-9) * before
-    line[-1] += last / max(np.hypot(*last), 1e-9) * after
-    return line
+def _broken_off(line: Points, hand: Hand, rng: np.random.Generator) -> list[Points]:
+    where, pause, happens = rng.random(3)
+    if happens >= hand.gaps:
+        return [line]
+    cut = int(len(line) * (0.2 + 0.6 * where))
+    pieces = [line[:cut], line[cut + 1 + int(len(line) * 0.05 * pause) :]]
+    return [piece for piece in pieces if len(piece) > 1]
 
 
-def _unsteady(line: Points, amplitude: float, rng: np.random.Generator) -> Points:
-    steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
-    distance = np.concatenate([[0.0], np.cumsum(steps)])[:, None]
-    frequency = rng.uniform((0.8, 2.0, 5.0), (2.0, 5.0, 10.0))
-    phase = rng.uniform(0, 2 * np.pi, (2, 3))
-    weight = np.array([1.0, 0.7, 0.35]) * amplitude
-    waves = [np.sin(2 * np.pi * distance * frequency + phase[axis]) @ weight for axis in (0, 1)]
-    return line + np.stack(waves, axis=1) + rng.normal(0, amplitude * 0.5, 2)
+def _tremor(distance: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """(N, 2) unit-amplitude displacement along a stroke, from one of a few recorded unsteady hands."""
+    records = _tremor_records()
+    start = int(chance[0] * 500)
+    at = start + (distance * (200 + 200 * chance[1])).astype(int)
+    return records[int(chance[2] * len(records)), at % records.shape[1]]
+
+
+@lru_cache(maxsize=1)
+def _tremor_records() -> np.ndarray:
+    """(32, 1000, 2): sums of waves with one to ten periods per picture width, 300 samples long."""
+    rng = np.random.default_rng(0)
+    periods = np.concatenate([rng.integers(3, 7, (32, 2, 1)), rng.integers(7, 16, (32, 2, 1)), rng.integers(16, 34, (32, 2, 1))], axis=2)
+    phase = rng.uniform(0, 2 * np.pi, periods.shape)
+    time = np.arange(1000) / 1000
+    waves = np.sin(2 * np.pi * periods[..., None] * time + phase[..., None])
+    return np.einsum("rakt,k->rta", waves, [1.0, 0.7, 0.35])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from .geometry import Part, Points
+from .geometry import Part, Points, mapped_parts
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,9 @@ def seen_from(parts: list[Part], views: ViewRange, rng: np.random.Generator, fra
         centred = points - 0.5
         return centred @ matrix.T / (1 + centred @ vanishing)[:, None]
 
-    seen = [part.mapped(project) for part in parts]
-    points = np.concatenate([part.outline for part in seen])
-    low, high = points.min(axis=0), points.max(axis=0)
+    outlines = project(np.concatenate([part.outline for part in parts]))
+    low, high = outlines.min(axis=0), outlines.max(axis=0)
     shrink = min(1.0, (1 - 2 * frame) / max(high - low))
     slack = np.maximum(0.5 - frame - (high - low) * shrink / 2, 0)
     offset = 0.5 - (low + high) / 2 * shrink + drift * slack * 0.7
-
-    def place(points: Points) -> Points:
-        return points * shrink + offset
-
-    factor = scale * shrink
-    return [replace(part.mapped(place), wire_width=part.wire_width and part.wire_width * factor) for part in seen]
+    return mapped_parts(parts, lambda points: project(points) * shrink + offset, scale * shrink)
