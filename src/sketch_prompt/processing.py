@@ -35,6 +35,7 @@ from sketch_prompt.imaging import (
     thicken_lines,
     to_rgb,
 )
+from sketch_prompt.models.sources import bundled_names, find_checkpoint
 
 Domain = Literal["sketch", "photo"]
 
@@ -298,7 +299,9 @@ class SketchPromptProcessor(ProcessorMixin):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs
     ) -> "SketchPromptProcessor":
-        """From a checkpoint's folder or Hub id; keywords beyond the Hub's replace image processor fields.
+        """From a checkpoint's folder, bundled name or Hub id.
+
+        Keywords that are not the Hub's (`revision`, ...) replace fields of the image processor.
 
         Raises:
             OSError: There is no `preprocessor_config.json`.
@@ -307,29 +310,36 @@ class SketchPromptProcessor(ProcessorMixin):
         for service in ("trust_remote_code", "_from_auto"):
             kwargs.pop(service, None)
         hub = {name: kwargs.pop(name) for name in HUB_KEYWORDS if name in kwargs}
-        image_processor = SketchPromptImageProcessor.from_pretrained(
-            pretrained_model_name_or_path, **hub, **kwargs
-        )
-        return cls(image_processor, _load_tokenizer(pretrained_model_name_or_path, hub))
+        source = _locate(pretrained_model_name_or_path)
+        image_processor = SketchPromptImageProcessor.from_pretrained(source, **hub, **kwargs)
+        return cls(image_processor, _load_tokenizer(source, hub))
 
     @classmethod
     def from_base_model(cls, base_model: str | os.PathLike, **kwargs) -> "SketchPromptProcessor":
         """For a new model on a base CLIP: its image size, normalisation and tokenizer.
 
         Args:
-            base_model: A folder or Hub id with a CLIP's `preprocessor_config.json` and, for text, tokenizer.
+            base_model: A folder, bundled name or Hub id with a CLIP's image processor and tokenizer.
             **kwargs: Hub options (`revision`, ...), and fields of `SketchPromptImageProcessor` that differ.
 
         Raises:
             OSError: The base model's files are neither in the folder nor on the Hub.
         """
         hub = {name: kwargs.pop(name) for name in HUB_KEYWORDS if name in kwargs}
+        base_model = _locate(base_model)
         image_processor = SketchPromptImageProcessor.from_base_model(base_model, hub, **kwargs)
         tokenizer = _load_tokenizer(base_model, hub)
         if tokenizer is not None:
             text = getattr(AutoConfig.from_pretrained(base_model, **hub), "text_config", None)
             tokenizer.model_max_length = getattr(text, "max_position_embeddings", tokenizer.model_max_length)
         return cls(image_processor, tokenizer)
+
+
+def _locate(source: str | os.PathLike) -> str | os.PathLike:
+    """The folder of a bundled name; folders and Hub ids as they are."""
+    if Path(source).is_dir() or str(source) not in bundled_names():
+        return source
+    return find_checkpoint(source)
 
 
 def _load_tokenizer(source: str | os.PathLike, hub: dict[str, Any]):
