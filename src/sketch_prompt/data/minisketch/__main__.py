@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw
 from . import SEEN_CLASSES, UNSEEN_CLASSES, MiniSketch
 
 
-def contact_sheet(classes: list[str], instances: int, image_size: int, seed: int, columns: int) -> Image.Image:
+def contact_sheet(
+    classes: list[str], instances: int, image_size: int, seed: int, columns: int
+) -> Image.Image:
     """Every class with its first instances: a photo and a sketch of each, under the class name."""
     mini = MiniSketch(image_size, seed)
     label, gap = 14, 6
@@ -33,7 +35,9 @@ def main() -> None:
     """Write the contact sheet named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m sketch_prompt.data.minisketch", description=__doc__)
     parser.add_argument("--sheet", type=Path, required=True, help="PNG file to write")
-    parser.add_argument("--classes", nargs="*", default=sorted(SEEN_CLASSES + UNSEEN_CLASSES), metavar="CLASS")
+    parser.add_argument(
+        "--classes", nargs="*", default=sorted(SEEN_CLASSES + UNSEEN_CLASSES), metavar="CLASS"
+    )
     parser.add_argument("--instances", type=int, default=2, help="instances a class")
     parser.add_argument("--columns", type=int, default=4, help="classes a row")
     parser.add_argument("--image-size", type=int, default=128)

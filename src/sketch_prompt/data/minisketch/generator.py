@@ -88,9 +88,7 @@ class MiniSketch:
         _program(category)(parameters)
         return parameters.values
 
-    def shape(
-        self, category: str, instance: int, overrides: Mapping[str, float] | None = None
-    ) -> list[Part]:
+    def shape(self, category: str, instance: int, overrides: Mapping[str, float] | None = None) -> list[Part]:
         """The instance's parts in the unit square, back to front, with some parameters overridden."""
         parameters = Parameters(self._rng(category, instance, _SHAPE), overrides)
         return fit_to_unit_square(_program(category)(parameters))

@@ -137,10 +137,16 @@ def tube(path: Points, *widths: float) -> Points:
     """The closed outline of a band along `path` whose width runs evenly through `widths`."""
     steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
     position = np.concatenate([[0.0], np.cumsum(steps)])
-    width = np.interp(position / position[-1], np.linspace(0, 1, len(widths)), widths) if widths[1:] else widths[0]
+    width = (
+        np.interp(position / position[-1], np.linspace(0, 1, len(widths)), widths)
+        if widths[1:]
+        else widths[0]
+    )
     tangent = np.gradient(path, axis=0)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
-    normal *= (0.5 * np.broadcast_to(width, len(path)) / np.maximum(np.linalg.norm(normal, axis=1), 1e-9))[:, None]
+    normal *= (0.5 * np.broadcast_to(width, len(path)) / np.maximum(np.linalg.norm(normal, axis=1), 1e-9))[
+        :, None
+    ]
     return np.concatenate([path + normal, (path - normal)[::-1]])
 
 

@@ -79,7 +79,9 @@ def render_sketch(parts: list[Part], size: int, rng: np.random.Generator) -> Ima
         for stroke in [*lines, *part.details]:
             _draw(canvas, stroke, hand, rng)
     pixels = canvas.pixels()
-    paper = np.where(pixels[..., 3:] > 0, 255 - (255 - pixels[..., :3].astype(np.uint16)) * pixels[..., 3:] // 255, 255)
+    paper = np.where(
+        pixels[..., 3:] > 0, 255 - (255 - pixels[..., :3].astype(np.uint16)) * pixels[..., 3:] // 255, 255
+    )
     return Image.fromarray(paper.astype(np.uint8))
 
 
@@ -165,7 +167,10 @@ def _tremor(distance: np.ndarray, chance: np.ndarray) -> np.ndarray:
 def _tremor_records() -> np.ndarray:
     """(32, 1000, 2): sums of waves with one to ten periods per picture width, 300 samples long."""
     rng = np.random.default_rng(0)
-    periods = np.concatenate([rng.integers(3, 7, (32, 2, 1)), rng.integers(7, 16, (32, 2, 1)), rng.integers(16, 34, (32, 2, 1))], axis=2)
+    periods = np.concatenate(
+        [rng.integers(3, 7, (32, 2, 1)), rng.integers(7, 16, (32, 2, 1)), rng.integers(16, 34, (32, 2, 1))],
+        axis=2,
+    )
     phase = rng.uniform(0, 2 * np.pi, periods.shape)
     time = np.arange(1000) / 1000
     waves = np.sin(2 * np.pi * periods[..., None] * time + phase[..., None])

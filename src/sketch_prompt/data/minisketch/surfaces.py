@@ -110,7 +110,10 @@ def _cluttered(picture, size, rng):
         colour = np.clip(mean + rng.uniform(-0.35, 0.35, 3), 0, 1)
         canvas.fill(random_blob(rng, rng.uniform(0, 1, 2), rng.uniform(0.06, 0.25)), tuple(colour))
     soft = Image.fromarray(canvas.pixels()).resize((size, size), Image.Resampling.BILINEAR)
-    layer = np.asarray(soft.filter(ImageFilter.GaussianBlur(rng.uniform(0.01, 0.04) * size)), dtype=np.float32) / 255
+    layer = (
+        np.asarray(soft.filter(ImageFilter.GaussianBlur(rng.uniform(0.01, 0.04) * size)), dtype=np.float32)
+        / 255
+    )
     return picture + (layer[..., :3] - picture) * layer[..., 3:]
 
 
@@ -120,7 +123,11 @@ def random_blob(rng: np.random.Generator, centre: np.ndarray, size: float) -> np
     if kind == 0:
         return ellipse(*centre, size, size * rng.uniform(0.4, 1.0), angle)
     corners = rng.integers(3, 6)
-    angles = np.sort(rng.uniform(0, 2 * np.pi, corners)) if kind == 1 else np.linspace(0, 2 * np.pi, corners + 1)[:-1]
+    angles = (
+        np.sort(rng.uniform(0, 2 * np.pi, corners))
+        if kind == 1
+        else np.linspace(0, 2 * np.pi, corners + 1)[:-1]
+    )
     points = centre + size * np.stack([np.cos(angles), rng.uniform(0.5, 1) * np.sin(angles)], axis=1)
     return turned(polygon(*points, radius=size * rng.uniform(0.05, 0.5)), angle, centre)
 

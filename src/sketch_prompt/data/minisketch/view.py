@@ -34,7 +34,9 @@ PHOTO_VIEWS = ViewRange(rotation=14, scale=(0.85, 1.2), aspect=0.1, shear=0.1, p
 SKETCH_VIEWS = ViewRange(rotation=10, scale=(0.9, 1.15), aspect=0.14, shear=0.08, perspective=0.0, flip=0.25)
 
 
-def seen_from(parts: list[Part], views: ViewRange, rng: np.random.Generator, frame: float = 0.02) -> list[Part]:
+def seen_from(
+    parts: list[Part], views: ViewRange, rng: np.random.Generator, frame: float = 0.02
+) -> list[Part]:
     """The shape under a random view, moved and shrunk as needed to stay `frame` inside the unit square."""
     rotation, aspect, shear, tip_x, tip_y = rng.uniform(-1, 1, 5)
     scale = rng.uniform(*views.scale)

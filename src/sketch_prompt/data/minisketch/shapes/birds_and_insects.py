@@ -32,7 +32,10 @@ def duck(p: Parameters) -> list[Part]:
         leg = p.real("leg_length", 0.1, 0.22)
         for x in (-0.05, 0.15):
             foot = polygon((x - 0.14, height + leg), (x + 0.02, height + leg), (x, height + leg - 0.06))
-            parts += [wire("leg", line((x, height * 0.6), (x, height + leg)), 0.035, "trim"), Part("foot", foot, "trim")]
+            parts += [
+                wire("leg", line((x, height * 0.6), (x, height + leg)), 0.035, "trim"),
+                Part("foot", foot, "trim"),
+            ]
     parts += [Part("beak", bill, "trim", details=(line((hx - head, hy + 0.03), (hx - head - beak * 0.8, hy + 0.05)),)),
               Part("neck", throat, "fur"), Part("body", body, "fur"), Part("head", ellipse(hx, hy, head), "fur"),
               Part("wing", feathers, "fur", details=barbs)]  # fmt: skip
@@ -64,7 +67,10 @@ def penguin(p: Parameters) -> list[Part]:
         parts += [Part("face", ellipse(s * head * 0.42, 0.0, head * 0.42, 0.1), "light") for s in (-1, 1)]
     gap = head * 0.42
     parts += [Part("eye", ellipse(s * gap, -0.03, p.real("eye_size", 0.02, 0.035)), "dark") for s in (-1, 1)]
-    return [*parts, Part("beak", polygon((-0.06, 0.03), (0.06, 0.03), (0, 0.04 + beak), radius=0.015), "trim")]
+    return [
+        *parts,
+        Part("beak", polygon((-0.06, 0.03), (0.06, 0.03), (0, 0.04 + beak), radius=0.015), "trim"),
+    ]
 
 
 @category("butterfly")
@@ -79,12 +85,25 @@ def butterfly(p: Parameters) -> list[Part]:
     feeler = p.real("antenna_length", 0.14, 0.34)
     spots = p.count("spots", 0, 2)
     size = p.real("spot_size", 0.045, 0.08)
-    upper = spline((0, -0.06), (reach * 0.45, -lift), (reach, -lift * 1.05), (reach * 0.95, -0.08), (0.1 + waist, 0.03), closed=True)
+    upper = spline(
+        (0, -0.06),
+        (reach * 0.45, -lift),
+        (reach, -lift * 1.05),
+        (reach * 0.95, -0.08),
+        (0.1 + waist, 0.03),
+        closed=True,
+    )
     under = spline((0.01, 0.02), (lower * 0.7, 0.0 + waist * 0.4), (lower, drop * 0.5), (lower * 0.6, drop), (0.08, drop * 0.4),
                    closed=True)  # fmt: skip
-    veins = (line((0.05, -0.05), (reach * 0.7, -lift * 0.75)), line((0.06, -0.02), (reach * 0.75, -lift * 0.3)))
+    veins = (
+        line((0.05, -0.05), (reach * 0.7, -lift * 0.75)),
+        line((0.06, -0.02), (reach * 0.75, -lift * 0.3)),
+    )
     wings = [Part("lower wing", under, "trim"), Part("upper wing", upper, "paint", details=veins)]
-    wings += [Part("spots", ellipse(x * reach, y * lift, size), "light") for x, y in ((0.7, -0.65), (0.45, -0.3))[:spots]]
+    wings += [
+        Part("spots", ellipse(x * reach, y * lift, size), "light")
+        for x, y in ((0.7, -0.65), (0.45, -0.3))[:spots]
+    ]
     if p.chance("lower_spots", 0.4):
         wings.append(Part("spots", ellipse(lower * 0.55, drop * 0.5, size), "light"))
     parts = []
@@ -122,7 +141,9 @@ def spider(p: Parameters) -> list[Part]:
         mark = (line((0, centre - abdomen * 0.6), (0, centre + abdomen * 0.5)),
                 line((-abdomen * 0.4, centre - 0.03), (abdomen * 0.4, centre - 0.03)))  # fmt: skip
     if p.chance("thread", 0.35):
-        parts.append(wire("thread", line((0, -head), (0, -head - p.real("thread_length", 0.3, 0.6))), 0.012, "light"))
+        parts.append(
+            wire("thread", line((0, -head), (0, -head - p.real("thread_length", 0.3, 0.6))), 0.012, "light")
+        )
     parts += [Part("abdomen", ellipse(0, centre, abdomen, abdomen * oval), "paint", details=mark),
               Part("head", ellipse(0, 0, head), "paint")]  # fmt: skip
     return parts + [part for s in (-1, 1) for part in eye(s * head * 0.4, -head * 0.45, 0.028)]

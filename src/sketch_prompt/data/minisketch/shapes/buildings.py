@@ -28,13 +28,35 @@ def house(p: Parameters) -> list[Part]:
         x = width * p.real("chimney_place", 0.35, 0.7)
         parts.append(Part("chimney", box(x, -roof * 0.6, 0.11, roof * 0.95), "clay"))
     parts.append(Part("wall", box(0, wall / 2, width * 2, wall), "paint"))
-    tiles = tuple(line((-width * (0.75 - 0.3 * t) - 0.02, -roof * t), (width * (0.75 - 0.3 * t), -roof * t)) for t in (0.33, 0.66)) if ridge > 0.3 else ()
-    parts.append(Part("roof", polygon((-width - eaves, 0.02), (-width * ridge, -roof), (width * ridge + 0.001, -roof), (width + eaves, 0.02)), "clay", details=tiles))
+    tiles = (
+        tuple(
+            line((-width * (0.75 - 0.3 * t) - 0.02, -roof * t), (width * (0.75 - 0.3 * t), -roof * t))
+            for t in (0.33, 0.66)
+        )
+        if ridge > 0.3
+        else ()
+    )
+    parts.append(
+        Part(
+            "roof",
+            polygon(
+                (-width - eaves, 0.02),
+                (-width * ridge, -roof),
+                (width * ridge + 0.001, -roof),
+                (width + eaves, 0.02),
+            ),
+            "clay",
+            details=tiles,
+        )
+    )
     x = place * (width - door)
     parts.append(Part("door", box(x, wall - door * 0.85, door, door * 1.7), "wood"))
     parts.append(Part("knob", ellipse(x + door * 0.3, wall - door * 0.8, 0.012), "light"))
     spots = [s for s in (-0.62, 0.0, 0.62) if abs(s * width - x) > (door + pane) / 2 + 0.02]
-    parts += [_window(s * width, wall * 0.42, pane, pane * p.real("window_height", 0.8, 1.4)) for s in spots[: p.count("windows", 1, 3)]]
+    parts += [
+        _window(s * width, wall * 0.42, pane, pane * p.real("window_height", 0.8, 1.4))
+        for s in spots[: p.count("windows", 1, 3)]
+    ]
     if p.chance("attic", 0.35) and ridge < 0.5:
         parts.append(Part("attic window", ellipse(0, -roof * 0.35, min(0.07, roof * 0.22)), "glass"))
     return parts
@@ -52,11 +74,29 @@ def windmill(p: Parameters) -> list[Part]:
     turn = p.real("sail_angle", 0, 90)
     root = p.real("sail_root", 0.12, 0.35)
     tower = polygon((-top, 0), (top, 0), (low, height), (-low, height))
-    bands = tuple(line((-top - (low - top) * t, height * t), (top + (low - top) * t, height * t)) for t in (0.45, 0.75)) if p.chance("bands", 0.4) else ()
+    bands = (
+        tuple(
+            line((-top - (low - top) * t, height * t), (top + (low - top) * t, height * t))
+            for t in (0.45, 0.75)
+        )
+        if p.chance("bands", 0.4)
+        else ()
+    )
     dome = mirrored((0, -cap), (top * 0.75, -cap * 0.7), (top * 1.15, 0.03), (0, 0.04))
     parts = [Part("tower", tower, "paint", details=bands), Part("cap", dome, "clay")]
     door = p.real("door_width", 0.1, 0.15)
-    parts.append(Part("door", np.concatenate([line((door / 2, height), (-door / 2, height), (-door / 2, height - door * 1.2)), arc(0, height - door * 1.2, door / 2, door / 2, 180, 360)]), "wood"))
+    parts.append(
+        Part(
+            "door",
+            np.concatenate(
+                [
+                    line((door / 2, height), (-door / 2, height), (-door / 2, height - door * 1.2)),
+                    arc(0, height - door * 1.2, door / 2, door / 2, 180, 360),
+                ]
+            ),
+            "wood",
+        )
+    )
     parts += [_window(0, height * y, 0.08, 0.1) for y in (0.5, 0.3)[: p.count("windows", 0, 2)]]
     hub = (0, -0.02)
     for i in range(4):
@@ -67,7 +107,10 @@ def windmill(p: Parameters) -> list[Part]:
         bars = [line((start, cloth * 0.55), (sail, cloth * 0.55))]
         bars += [line((x, 0.02), (x, cloth)) for x in np.linspace(start, sail, 6)[1:-1]]
         panel = moved(turned(box(middle, cloth / 2 + 0.01, sail - start, cloth), angle), *hub)
-        parts += [Part("sail", panel, "light", details=tuple(moved(turned(b, angle), *hub) for b in bars)), Part("sail arm", arm, "wood")]
+        parts += [
+            Part("sail", panel, "light", details=tuple(moved(turned(b, angle), *hub) for b in bars)),
+            Part("sail arm", arm, "wood"),
+        ]
     return [*parts, Part("hub", ellipse(*hub, 0.035), "dark")]
 
 
@@ -92,16 +135,50 @@ def lighthouse(p: Parameters) -> list[Part]:
         t0 = (i + 0.5) / (bands + 0.2)
         t1 = t0 + 0.45 / (bands + 0.2)
         w0, w1 = (top + (low - top) * t for t in (t0, t1))
-        parts.append(Part("band", polygon((-w0, height * t0), (w0, height * t0), (w1, height * t1), (-w1, height * t1)), "light"))
+        parts.append(
+            Part(
+                "band",
+                polygon((-w0, height * t0), (w0, height * t0), (w1, height * t1), (-w1, height * t1)),
+                "light",
+            )
+        )
     room = top * p.real("lantern_width", 0.55, 0.8)
     panes = tuple(line((x, -lamp), (x, 0)) for x in (-room * 0.35, room * 0.35))
-    parts += [Part("lantern room", box(0, -lamp / 2, room * 2, lamp + 0.02), "glass", details=panes), Part("gallery", box(0, 0.01, gallery * 2, 0.05, 0.01), "dark")]
+    parts += [
+        Part("lantern room", box(0, -lamp / 2, room * 2, lamp + 0.02), "glass", details=panes),
+        Part("gallery", box(0, 0.01, gallery * 2, 0.05, 0.01), "dark"),
+    ]
     if p.chance("domed", 0.5):
-        parts.append(Part("roof", mirrored((0, -lamp - roof), (room * 0.8, -lamp - roof * 0.7), (room * 1.2, -lamp + 0.01), (0, -lamp + 0.01)), "clay"))
+        parts.append(
+            Part(
+                "roof",
+                mirrored(
+                    (0, -lamp - roof),
+                    (room * 0.8, -lamp - roof * 0.7),
+                    (room * 1.2, -lamp + 0.01),
+                    (0, -lamp + 0.01),
+                ),
+                "clay",
+            )
+        )
     else:
-        parts.append(Part("roof", polygon((0, -lamp - roof * 1.3), (room * 1.3, -lamp), (-room * 1.3, -lamp)), "clay"))
+        parts.append(
+            Part("roof", polygon((0, -lamp - roof * 1.3), (room * 1.3, -lamp), (-room * 1.3, -lamp)), "clay")
+        )
     door = low * 0.5
     parts.append(Part("door", box(0, height - door * 0.8, door, door * 1.6, 0.03), "wood"))
     if p.chance("beam", 0.3):
-        parts.insert(0, Part("beam", polygon((0, -lamp * 0.5 - 0.02), (0.6, -lamp * 0.5 - 0.14), (0.6, -lamp * 0.5 + 0.1), (0, -lamp * 0.5 + 0.02)), "light"))
+        parts.insert(
+            0,
+            Part(
+                "beam",
+                polygon(
+                    (0, -lamp * 0.5 - 0.02),
+                    (0.6, -lamp * 0.5 - 0.14),
+                    (0.6, -lamp * 0.5 + 0.1),
+                    (0, -lamp * 0.5 + 0.02),
+                ),
+                "light",
+            ),
+        )
     return parts

@@ -2,7 +2,20 @@
 
 import numpy as np
 
-from ..geometry import Part, arc, ellipse, line, mirrored, moved, polygon, spline, tube, turned, turned_parts, wire
+from ..geometry import (
+    Part,
+    arc,
+    ellipse,
+    line,
+    mirrored,
+    moved,
+    polygon,
+    spline,
+    tube,
+    turned,
+    turned_parts,
+    wire,
+)
 from ..parameters import Parameters
 from .registry import category
 
@@ -146,7 +159,10 @@ def ice_cream(p: Parameters) -> list[Part]:
     if p.chance("cherry", 0.5):
         size = p.real("cherry_size", 0.06, 0.11)
         stalk = spline((0, top - size), (0.03, top - size * 2), (0.09, top - size * 2.8))
-        parts += [wire("cherry stalk", stalk, 0.015), Part("cherry", ellipse(0, top - size * 0.5, size), "fruit")]
+        parts += [
+            wire("cherry stalk", stalk, 0.015),
+            Part("cherry", ellipse(0, top - size * 0.5, size), "fruit"),
+        ]
     return turned_parts(parts, p.real("tilt", -18, 18))
 
 
@@ -174,5 +190,7 @@ def mushroom(p: Parameters) -> list[Part]:
     parts.append(Part("cap", cap, "paint"))
     places = ((-0.45, -0.35), (0.1, -0.65), (0.5, -0.3), (0.02, -0.22), (-0.25, -0.68), (0.72, -0.1))
     size = p.real("spot_size", 0.04, 0.08)
-    parts += [Part("spots", ellipse(x * width, y * height, size, size * 0.8), "light") for x, y in places[:spots]]
+    parts += [
+        Part("spots", ellipse(x * width, y * height, size, size * 0.8), "light") for x, y in places[:spots]
+    ]
     return parts

@@ -71,13 +71,17 @@ def teapot(p: Parameters) -> list[Part]:
                    (-width - reach * 0.7, height * (0.25 - rise)), (-width - reach, height * (0.05 - rise)))  # fmt: skip
     handle = spline((width * 0.75, height * 0.12), (width + loop * 0.8, height * 0.08), (width + loop, height * 0.45),
                     (width * 0.85, height * 0.8))  # fmt: skip
-    lines = (spline((-width * 0.9, height * belly), (0, height * (belly + 0.1)), (width * 0.9, height * belly)),)
+    lines = (
+        spline((-width * 0.9, height * belly), (0, height * (belly + 0.1)), (width * 0.9, height * belly)),
+    )
     knob = p.real("knob", 0.035, 0.075)
     return [
         Part("handle", tube(handle, 0.06), "trim"),
         Part("spout", tube(spout, spout_width, spout_width * 0.7, spout_width * 0.35), "paint"),
         Part("knob", ellipse(0, -lid - knob * 0.7, knob), "trim"),
-        Part("lid", mirrored((0, -lid), (mouth * 0.6, -lid * 0.75), (mouth * 0.95, 0.01), (0, 0.05)), "paint"),
+        Part(
+            "lid", mirrored((0, -lid), (mouth * 0.6, -lid * 0.75), (mouth * 0.95, 0.01), (0, 0.05)), "paint"
+        ),
         Part("body", body, "paint", details=lines if p.chance("band", 0.4) else ()),
         Part("base", box(0, height + 0.02, base * 1.9, 0.06, 0.02), "trim"),
     ]
@@ -101,7 +105,9 @@ def bottle(p: Parameters) -> list[Part]:
         low = neck_length + shoulder + 0.06
         size = (height * 0.94 - low) * p.real("label_height", 0.35, 0.8)
         middle = low + size / 2 + 0.03
-        lines = tuple(line((-width * 0.5, middle + d), (width * 0.5, middle + d)) for d in (-size * 0.15, size * 0.15))
+        lines = tuple(
+            line((-width * 0.5, middle + d), (width * 0.5, middle + d)) for d in (-size * 0.15, size * 0.15)
+        )
         parts.append(Part("label", box(0, middle, width * 1.84 * waist, size, 0.01), "light", details=lines))
     return turned_parts(parts, p.real("tilt", -15, 15))
 
@@ -119,7 +125,9 @@ def wine_glass(p: Parameters) -> list[Part]:
     base = bowl + stem
     profile = spline((rim, 0), (width, bowl * 0.5), (width * 0.6, bowl * 0.86), (0.02, bowl))
     outline = np.concatenate([profile, profile[::-1] * (-1, 1)])
-    wet = np.concatenate([[(np.interp(level, profile[:, 1], profile[:, 0]), level)], profile[profile[:, 1] > level]])
+    wet = np.concatenate(
+        [[(np.interp(level, profile[:, 1], profile[:, 0]), level)], profile[profile[:, 1] > level]]
+    )
     wet = wet * (0.93, 0.98)
     thickness = p.real("stem_width", 0.025, 0.05)
     return [
@@ -152,7 +160,10 @@ def frying_pan(p: Parameters) -> list[Part]:
         size = radius * p.real("egg_size", 0.3, 0.5)
         white = spline((-size, 0), (-size * 0.3, -size * flat), (size * 0.7, -size * 0.6 * flat), (size, size * 0.3),
                        (0, size * flat), closed=True)  # fmt: skip
-        parts += [Part("egg", white, "light"), Part("yolk", ellipse(0, 0, size * 0.4, size * 0.4 * flat), "trim")]
+        parts += [
+            Part("egg", white, "light"),
+            Part("yolk", ellipse(0, 0, size * 0.4, size * 0.4 * flat), "trim"),
+        ]
     return turned_parts(parts, p.real("tilt", -50, 30))
 
 
@@ -172,7 +183,12 @@ def fork(p: Parameters) -> list[Part]:
     outline = []
     for i in range(tines):
         x = -width / 2 + half + i * pitch
-        outline += [(x - half, 0), (x - half * (1 - tip), -tine), (x + half * (1 - tip), -tine), (x + half, 0)]
+        outline += [
+            (x - half, 0),
+            (x - half * (1 - tip), -tine),
+            (x + half * (1 - tip), -tine),
+            (x + half, 0),
+        ]
     outline += [(width / 2, head * 0.4), (neck, head), (-neck, head), (-width / 2, head * 0.4)]
     grip = tube(line((0, head * 0.9), (0, head + handle)), neck * 1.3, neck * 1.4, end, end * 0.8)
     parts = [Part("handle", grip, "metal"), Part("head", polygon(*outline, radius=0.015), "metal")]

@@ -8,7 +8,13 @@ from .registry import category
 
 
 def _pot(y: float, width: float, height: float) -> list[Part]:
-    bowl = polygon((-width * 0.85, y), (width * 0.85, y), (width * 0.62, y + height), (-width * 0.62, y + height), radius=0.02)
+    bowl = polygon(
+        (-width * 0.85, y),
+        (width * 0.85, y),
+        (width * 0.62, y + height),
+        (-width * 0.62, y + height),
+        radius=0.02,
+    )
     rim = polygon((-width, y - 0.03), (width, y - 0.03), (width, y + 0.06), (-width, y + 0.06), radius=0.015)
     return [Part("pot", bowl, "clay"), Part("pot rim", rim, "clay")]
 
@@ -31,7 +37,10 @@ def tree(p: Parameters) -> list[Part]:
     root = p.real("root_width", 1.3, 2.6)
     bend = p.real("trunk_bend", -0.1, 0.1)
     stem = spline((bend, -height * 0.5), (bend * 0.5, trunk * 0.4), (0, trunk * 0.85), (0, trunk))
-    bark = tuple(line((x * thick, trunk * a), (x * thick, trunk * b)) for x, a, b in ((-0.15, 0.3, 0.6), (0.18, 0.45, 0.75)))
+    bark = tuple(
+        line((x * thick, trunk * a), (x * thick, trunk * b))
+        for x, a, b in ((-0.15, 0.3, 0.6), (0.18, 0.45, 0.75))
+    )
     parts = [Part("trunk", tube(stem, thick * 0.7, thick * 0.9, thick, thick * root), "wood", details=bark)]
     if p.chance("branch", 0.4):
         side = 1 if bend < 0 else -1
@@ -58,10 +67,16 @@ def palm_tree(p: Parameters) -> list[Part]:
     blade = p.real("frond_width", 0.08, 0.15)
     nuts = p.count("coconuts", 0, 3)
     path = spline((0, 0), (bend * 0.15, -height * 0.4), (bend, -height))
-    rings = tuple(line(path[i] - (thick * 0.45, 0), path[i] + (thick * 0.45, 0.0)) for i in range(2, len(path) - 2, 2))
+    rings = tuple(
+        line(path[i] - (thick * 0.45, 0), path[i] + (thick * 0.45, 0.0)) for i in range(2, len(path) - 2, 2)
+    )
     parts = []
     if p.chance("island", 0.5):
-        parts.append(Part("island", spline((-0.4, 0.06), (-0.2, -0.06), (0.2, -0.06), (0.4, 0.06), closed=True), "sand"))
+        parts.append(
+            Part(
+                "island", spline((-0.4, 0.06), (-0.2, -0.06), (0.2, -0.06), (0.4, 0.06), closed=True), "sand"
+            )
+        )
     parts.append(Part("trunk", tube(path, thick * 1.3, thick, thick * 0.8), "wood", details=rings))
     for angle in np.linspace(-200, 20, fronds):
         c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
@@ -90,14 +105,20 @@ def cactus(p: Parameters) -> list[Part]:
         y = -height * (first + (0, 0.12, 0.27)[i])
         x = thick * 0.3 * side
         out = thick * 0.5 + reach * (1, 0.9, 0.6)[i]
-        path = spline((x, y), (side * out * 0.85, y - 0.01), (side * out, y - rise * 0.4), (side * out, y - rise))
+        path = spline(
+            (x, y), (side * out * 0.85, y - 0.01), (side * out, y - rise * 0.4), (side * out, y - rise)
+        )
         parts.append(Part("arm", tube(path, arm * 0.9, arm, arm, arm, arm * 0.55), "leaf"))
     body = spline((-thick / 2, 0), (-thick / 2, -height * 0.5), (-thick * 0.42, -height * 0.92), (0, -height), (thick * 0.42, -height * 0.92),
                   (thick / 2, -height * 0.5), (thick / 2, 0))  # fmt: skip
-    lines = tuple(line((x, -0.05), (x, -height * 0.88)) for x in np.linspace(-thick / 2, thick / 2, ribs + 2)[1:-1])
+    lines = tuple(
+        line((x, -0.05), (x, -height * 0.88)) for x in np.linspace(-thick / 2, thick / 2, ribs + 2)[1:-1]
+    )
     parts.append(Part("stem", body, "leaf", details=lines))
     if p.chance("flower", 0.4):
-        parts += [Part("flower", ellipse(s * 0.05, -height - 0.02, 0.05, 0.03, s * 30), "fruit") for s in (-1, 1)]
+        parts += [
+            Part("flower", ellipse(s * 0.05, -height - 0.02, 0.05, 0.03, s * 30), "fruit") for s in (-1, 1)
+        ]
     if p.chance("pot", 0.5):
         parts += _pot(-0.02, thick * p.real("pot_width", 0.75, 1.1), p.real("pot_height", 0.2, 0.36))
     else:
@@ -121,7 +142,9 @@ def flower(p: Parameters) -> list[Part]:
     for i in range(leaves):
         side = (1, -1)[i]
         y = stem * (0.72 - 0.16 * i)
-        blade = spline((0, 0), (leaf * 0.4, -leaf * 0.35), (leaf, -leaf * 0.4), (leaf * 0.5, 0.02), closed=True) * (side, 1)
+        blade = spline(
+            (0, 0), (leaf * 0.4, -leaf * 0.35), (leaf, -leaf * 0.4), (leaf * 0.5, 0.02), closed=True
+        ) * (side, 1)
         rib = spline((0, 0), (leaf * 0.5, -leaf * 0.2), (leaf * 0.85, -leaf * 0.36)) * (side, 1)
         parts.append(Part("leaf", moved(blade, bend * 0.9, y), "leaf", details=(moved(rib, bend * 0.9, y),)))
     if p.chance("pot", 0.35):

@@ -17,20 +17,51 @@ def hammer(p: Parameters) -> list[Part]:
     height = p.real("head_height", 0.12, 0.2)
     face = p.real("face_flare", 1.0, 1.4)
     bell = p.real("face_length", 0.07, 0.13)
-    parts = [Part("handle", tube(line((0, 0), (0, length)), thick * 0.9, thick, thick * swell, thick * swell), "wood")]
+    parts = [
+        Part(
+            "handle",
+            tube(line((0, 0), (0, length)), thick * 0.9, thick, thick * swell, thick * swell),
+            "wood",
+        )
+    ]
     if p.chance("grip", 0.5):
         part = p.real("grip_length", 0.3, 0.5)
-        parts.append(Part("grip", tube(line((0, length * (1 - part)), (0, length + 0.02)), thick * swell * 1.1, thick * swell * 1.2), "paint"))
+        parts.append(
+            Part(
+                "grip",
+                tube(
+                    line((0, length * (1 - part)), (0, length + 0.02)),
+                    thick * swell * 1.1,
+                    thick * swell * 1.2,
+                ),
+                "paint",
+            )
+        )
     if p.chance("claw", 0.65):
         curl = p.real("claw_curl", 0.06, 0.22)
         claw = spline((0.02, -height * 0.5), (head * 0.7, -height * 0.4), (head * 1.3, curl), (head * 1.2, curl + 0.01), (head * 0.55, height * 0.35),
                       (0.02, height * 0.5))  # fmt: skip
         parts.append(Part("claw", claw, "metal"))
     else:
-        parts.append(Part("peen", polygon((0, -height / 2), (head, -height * 0.5), (head, height * 0.5), (0, height / 2), radius=0.02), "metal"))
+        parts.append(
+            Part(
+                "peen",
+                polygon(
+                    (0, -height / 2),
+                    (head, -height * 0.5),
+                    (head, height * 0.5),
+                    (0, height / 2),
+                    radius=0.02,
+                ),
+                "metal",
+            )
+        )
     block = polygon((-head + bell, -height * 0.4), (0, -height / 2), (thick * 0.8, -height / 2), (thick * 0.8, height / 2), (0, height / 2),
                     (-head + bell, height * 0.4), radius=0.015)  # fmt: skip
-    parts += [Part("head", block, "metal"), Part("face", box(-head + bell / 2, 0, bell, height * face, 0.02), "metal")]
+    parts += [
+        Part("head", block, "metal"),
+        Part("face", box(-head + bell / 2, 0, bell, height * face, 0.02), "metal"),
+    ]
     return turned_parts(parts, p.real("tilt", -50, 50))
 
 
@@ -53,10 +84,24 @@ def axe(p: Parameters) -> list[Part]:
                            spline((-blade, top), (-blade - bow, (top + low) / 2), (-blade, low)),
                            spline((-blade, low), (-blade * 0.5, low * 0.5 + root * 0.2), (-thick * 0.5, root / 2)),
                            line((-thick * 0.5, root / 2), (poll, root / 2))])  # fmt: skip
-    bevel = spline((-blade * 0.88, top * 0.88), (-blade * 0.86 - bow * 0.9, (top + low) / 2), (-blade * 0.88, low * 0.88))
+    bevel = spline(
+        (-blade * 0.88, top * 0.88), (-blade * 0.86 - bow * 0.9, (top + low) / 2), (-blade * 0.88, low * 0.88)
+    )
     parts.append(Part("head", head, "metal", details=(bevel,)))
     if p.chance("double", 0.25):
-        parts.append(Part("second blade", polygon((thick * 0.4, -root * 0.4), (blade * 0.8, top * 0.8), (blade * 0.8, low * 0.8), (thick * 0.4, root * 0.4), radius=0.02), "metal"))
+        parts.append(
+            Part(
+                "second blade",
+                polygon(
+                    (thick * 0.4, -root * 0.4),
+                    (blade * 0.8, top * 0.8),
+                    (blade * 0.8, low * 0.8),
+                    (thick * 0.4, root * 0.4),
+                    radius=0.02,
+                ),
+                "metal",
+            )
+        )
     return turned_parts(parts, p.real("tilt", -45, 45))
 
 
@@ -73,7 +118,13 @@ def scissors(p: Parameters) -> list[Part]:
     splay = p.real("splay", 0.3, 0.9)
     parts = []
     for s, name in ((-1, "left"), (1, "right")):
-        knife = polygon((-width * 0.5 * s, 0.05), (-width * 0.1 * s, -blade), (width * 0.5 * s, -blade * 0.75), (width * 0.5 * s, 0.05), radius=0.01)
+        knife = polygon(
+            (-width * 0.5 * s, 0.05),
+            (-width * 0.1 * s, -blade),
+            (width * 0.5 * s, -blade * 0.75),
+            (width * 0.5 * s, 0.05),
+            radius=0.01,
+        )
         centre = (s * ring * splay, shank + ring * oval)
         bow = ellipse(*centre, ring, ring * oval)
         hole = ellipse(*centre, ring - rim, ring * oval - rim)
@@ -102,11 +153,24 @@ def key(p: Parameters) -> list[Part]:
         parts.append(Part("teeth", box(thick * 0.4 + size / 2, end - i * pitch, size, pitch * 0.6), "metal"))
     holes = (ellipse(0, 0, bow * hole, bow * oval * hole),)
     if p.chance("clover", 0.35):
-        lobes = [moved(turned(ellipse(0, -bow * 0.55, bow * 0.55), angle), 0, -bow * 0.1) for angle in (0, 110, 250)]
-        parts += [Part("bow", lobe, "metal", holes=(lobe.mean(axis=0) + (lobe - lobe.mean(axis=0)) * hole,)) for lobe in lobes]
+        lobes = [
+            moved(turned(ellipse(0, -bow * 0.55, bow * 0.55), angle), 0, -bow * 0.1)
+            for angle in (0, 110, 250)
+        ]
+        parts += [
+            Part("bow", lobe, "metal", holes=(lobe.mean(axis=0) + (lobe - lobe.mean(axis=0)) * hole,))
+            for lobe in lobes
+        ]
     else:
         parts.append(Part("bow", ellipse(0, 0, bow, bow * oval), "metal", holes=holes))
     parts.append(Part("collar", box(0, bow * oval + 0.02, thick * 1.7, 0.045, 0.01), "metal"))
     if p.chance("ribbon", 0.2):
-        parts.append(wire("ribbon", spline((0, -bow * oval * 0.8), (0.1, -bow * oval - 0.12), (-0.06, -bow * oval - 0.25)), 0.03, "paint"))
+        parts.append(
+            wire(
+                "ribbon",
+                spline((0, -bow * oval * 0.8), (0.1, -bow * oval - 0.12), (-0.06, -bow * oval - 0.25)),
+                0.03,
+                "paint",
+            )
+        )
     return turned_parts(parts, p.real("tilt", -70, 70))
