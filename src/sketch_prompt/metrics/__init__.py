@@ -1,1 +1,18 @@
-""""""
+"""Retrieval metrics: a vectorised core that streams, and `evaluate` modules over it."""
+
+from .chance import chance_level, instance_chance_level
+from .core import CONVENTIONS, RetrievalDetails, evaluate_retrieval, retrieval_details
+from .instance import evaluate_instance_retrieval, instance_ranks
+from .loading import load_metric
+
+__all__ = [
+    "CONVENTIONS",
+    "RetrievalDetails",
+    "chance_level",
+    "evaluate_instance_retrieval",
+    "evaluate_retrieval",
+    "instance_chance_level",
+    "instance_ranks",
+    "load_metric",
+    "retrieval_details",
+]

@@ -1,1 +1,5 @@
-""""""
+"""Ranking photos for a sketch, and pictures of the rankings."""
+
+from .ranking import Ranking, rank
+
+__all__ = ["Ranking", "rank"]

@@ -1,0 +1,5 @@
+"""MiniSketch, the embedded data set: procedural objects as paired photos and sketches."""
+
+from .generator import SEEN_CLASSES, UNSEEN_CLASSES, MiniSketch
+
+__all__ = ["SEEN_CLASSES", "UNSEEN_CLASSES", "MiniSketch"]

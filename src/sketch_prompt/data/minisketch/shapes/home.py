@@ -1,0 +1,248 @@
+"""Things at home: chair, table, couch, umbrella, guitar."""
+
+import numpy as np
+
+from ..geometry import (
+    Part,
+    arc,
+    box,
+    ellipse,
+    line,
+    mirrored,
+    moved,
+    polygon,
+    spline,
+    tube,
+    turned_parts,
+    wire,
+)
+from ..parameters import Parameters
+from .registry import category
+
+
+@category("chair")
+def chair(p: Parameters) -> list[Part]:
+    """A chair seen from the front and a little to the side."""
+    width = p.real("width", 0.22, 0.32)
+    depth = p.real("depth", 0.1, 0.22)
+    shift = p.real("side_view", 0.08, 0.24)
+    leg = p.real("leg_length", 0.34, 0.56)
+    back = p.real("back_height", 0.4, 0.75)
+    thick = p.real("leg_width", 0.04, 0.07)
+    slats = p.count("slats", 0, 4)
+    splay = p.real("leg_splay", -0.02, 0.08)
+    crest = p.real("crest", 0.06, 0.16)
+    far = np.array([shift, -depth])
+    left, right = np.array([-width, 0.0]), np.array([width, 0.0])
+    parts = []
+    for name, corner, out in (("back leg", left + far, -0.5), ("back leg", right + far, 0.5)):
+        parts.append(Part(name, tube(line(corner, corner + (splay * out, leg * 0.92)), thick * 0.8), "wood"))
+    for corner in (left + far, right + far):
+        parts.append(Part("back post", tube(line(corner, corner + (shift * 0.2, -back)), thick), "wood"))
+    a, b = left + far + (shift * 0.2, -back), right + far + (shift * 0.2, -back)
+    if slats == 0:
+        parts.append(
+            Part(
+                "back",
+                polygon(
+                    a + (0, crest), b + (0, crest), right + far - (0, 0.1), left + far - (0, 0.1), radius=0.03
+                ),
+                "cloth",
+            )
+        )
+    elif p.chance("upright_slats", 0.5):
+        for t in np.arange(1, slats + 1) / (slats + 1):
+            top, low = a + (b - a) * t, left + far + (right - left) * t
+            parts.append(Part("back", tube(line(top, low), thick * 0.6), "wood"))
+    else:
+        for t in np.arange(1, slats + 1) / (slats + 1):
+            d = np.array([0, back * t])
+            parts.append(Part("back", tube(line(a + d, b + d), thick * 1.1), "wood"))
+    arch = p.real("crest_arch", 0.0, 0.1)
+    top = np.concatenate(
+        [
+            spline(a + (-0.02, 0), (a + b) / 2 - (0, arch), b + (0.02, 0)),
+            spline(b + (0.02, crest), (a + b) / 2 + (0, crest - arch * 0.6), a + (-0.02, crest)),
+        ]
+    )
+    parts.append(Part("crest", top, "wood"))
+    seat = polygon(left, right, right + far, left + far, radius=0.03)
+    parts += [
+        Part("front leg", tube(line(c, c + (splay * s, leg)), thick), "wood")
+        for c, s in ((left + (thick / 2, 0), -1), (right - (thick / 2, 0), 1))
+    ]
+    parts.append(Part("seat", seat, "cloth"))
+    parts.append(
+        Part("apron", polygon(left, right, right + (0, 0.06), left + (0, 0.06), radius=0.01), "wood")
+    )
+    return parts
+
+
+@category("table")
+def table(p: Parameters) -> list[Part]:
+    """A table with four legs, or a round one on a pedestal."""
+    width = p.real("width", 0.42, 0.58)
+    depth = p.real("depth", 0.1, 0.26)
+    shift = p.real("side_view", -0.16, 0.16)
+    leg = p.real("leg_length", 0.36, 0.62)
+    thick = p.real("leg_width", 0.04, 0.09)
+    taper = p.real("leg_taper", 0.4, 1.1)
+    board = p.real("board", 0.04, 0.09)
+    if p.chance("round", 0.3):
+        foot = p.real("foot_width", 0.4, 0.7) * width
+        parts = [Part("foot", spline((-foot, leg + 0.05), (-foot * 0.4, leg - 0.02), (0, leg - 0.06), (foot * 0.4, leg - 0.02), (foot, leg + 0.05), (0, leg + 0.08), closed=True), "wood"),
+                 Part("leg", tube(line((0, 0), (0, leg)), thick * 1.2, thick * 2, thick * 1.2, thick * 2.2), "wood"),
+                 Part("edge", ellipse(0, board, width, depth * 0.8), "wood"), Part("top", ellipse(0, 0, width, depth * 0.8), "wood")]  # fmt: skip
+        cx, cy = 0.0, 0.0
+    else:
+        corners = [
+            (-width + shift + thick, -depth),
+            (width + shift - thick, -depth),
+            (-width + thick * 0.6, 0),
+            (width - thick * 0.6, 0),
+        ]
+        parts = [Part("back leg" if i < 2 else "front leg", tube(line((x, y), (x, y + leg)), thick, thick * taper), "wood")
+                 for i, (x, y) in enumerate(corners)]  # fmt: skip
+        parts.append(Part("edge", box(0, board / 2, width * 2, board, 0.01), "wood"))
+        if p.chance("drawer", 0.4):
+            size = p.real("drawer_width", 0.3, 0.7) * width
+            parts.insert(
+                2,
+                Part(
+                    "drawer",
+                    box(0, board + 0.06, size * 2, 0.12, 0.01),
+                    "trim",
+                    details=(line((-0.04, board + 0.06), (0.04, board + 0.06)),),
+                ),
+            )
+        parts.append(
+            Part(
+                "top",
+                polygon(
+                    (-width, 0), (width, 0), (width + shift, -depth), (-width + shift, -depth), radius=0.02
+                ),
+                "wood",
+            )
+        )
+        cx, cy = shift / 2, -depth / 2
+    if p.chance("vase", 0.35):
+        tall = p.real("vase_height", 0.14, 0.28)
+        shape = mirrored((0.03, 0), (0.035, tall * 0.25), (0.075, tall * 0.65), (0.045, tall))
+        parts.append(Part("vase", moved(shape, cx + width * 0.2, cy - tall), "paint"))
+    return parts
+
+
+@category("couch")
+def couch(p: Parameters) -> list[Part]:
+    """An upholstered couch seen from the front."""
+    width = p.real("width", 0.44, 0.66)
+    back = p.real("back_height", 0.26, 0.44)
+    arm = p.real("arm_width", 0.09, 0.17)
+    arm_height = p.real("arm_height", 0.12, 0.26)
+    seats = p.count("seats", 1, 3)
+    cushion = p.real("cushion_height", 0.09, 0.16)
+    base = p.real("base_height", 0.08, 0.16)
+    leg = p.real("leg_length", 0.03, 0.13)
+    curve = p.real("roundness", 0.03, 0.12)
+    hump = p.real("back_hump", 0.0, 0.12)
+    inside = width - arm
+    low = cushion + base
+    parts = [Part("leg", polygon((x - 0.03, low - 0.01), (x + 0.03, low - 0.01), (x + 0.02, low + leg), (x - 0.02, low + leg)), "wood")
+             for x in (-width + 0.08, width - 0.08)]  # fmt: skip
+    rest = np.concatenate([spline((-inside - 0.02, 0.04), (-inside, -back * 0.85), (-inside * 0.5, -back - hump * 0.6), (0, -back - hump), (inside * 0.5, -back - hump * 0.6),
+                                  (inside, -back * 0.85), (inside + 0.02, 0.04))])  # fmt: skip
+    edges = np.linspace(-inside, inside, seats + 1)
+    seams = tuple(line((x, 0), (x, -back * 0.85)) for x in edges[1:-1])
+    parts.append(Part("back", rest, "cloth", details=seams))
+    parts.append(Part("base", box(0, cushion + base / 2, inside * 2, base, 0.02), "cloth"))
+    parts += [
+        Part("cushion", box((a + b) / 2, cushion / 2, b - a, cushion, 0.03), "trim")
+        for a, b in zip(edges[:-1], edges[1:])
+    ]
+    for s in (-1, 1):
+        shape = box(s * (width - arm / 2), (low - arm_height) / 2, arm, low + arm_height, curve)
+        parts.append(Part("arm", shape, "cloth"))
+    if p.chance("pillow", 0.4):
+        x = p.real("pillow_place", -0.5, 0.5) * inside
+        parts.append(
+            Part(
+                "pillow",
+                polygon((x, -0.2), (x + 0.12, -0.1), (x, 0.01), (x - 0.12, -0.1), radius=0.03),
+                "paint",
+            )
+        )
+    return parts
+
+
+@category("umbrella")
+def umbrella(p: Parameters) -> list[Part]:
+    """An open umbrella with a hooked handle."""
+    width = p.real("width", 0.46, 0.62)
+    height = p.real("height", 0.28, 0.5)
+    panels = p.count("panels", 3, 6)
+    scallop = p.real("scallop", 0.03, 0.09)
+    shaft = p.real("shaft_length", 0.5, 0.85)
+    hook = p.real("hook_size", 0.06, 0.12)
+    tip = p.real("tip", 0.04, 0.12)
+    point = p.real("dome", 0.6, 0.85)
+    edges = np.linspace(-width, width, panels + 1)
+    hem = np.concatenate(
+        [
+            arc((a + b) / 2, 0, (b - a) / 2, scallop, 0, -180)
+            for a, b in zip(edges[::-1][1:], edges[::-1][:-1])
+        ]
+    )
+    dome = spline(
+        (-width, 0),
+        (-width * point, -height * 0.62),
+        (0, -height),
+        (width * point, -height * 0.62),
+        (width, 0),
+    )
+    ribs = tuple(
+        spline((0, -height), (x * 0.8 * (0.4 + point * 0.6), -height * 0.55), (x, -0.01)) for x in edges[1:-1]
+    )
+    grip = np.concatenate([line((0, shaft - 0.15), (0, shaft)), arc(-hook, shaft, hook, hook, 10, 175)])
+    parts = [wire("shaft", line((0, -height - tip), (0, shaft)), 0.028, "metal"), wire("handle", grip, p.real("handle_width", 0.04, 0.065), "wood"),
+             Part("canopy", np.concatenate([dome, hem]), "cloth", details=ribs)]  # fmt: skip
+    return turned_parts(parts, p.real("tilt", -35, 35))
+
+
+@category("guitar")
+def guitar(p: Parameters) -> list[Part]:
+    """A guitar: a waisted body with a sound hole, a neck and a head."""
+    lower = p.real("lower_bout", 0.24, 0.33)
+    upper = p.real("upper_bout", 0.17, 0.26)
+    waist = p.real("waist", 0.11, 0.17)
+    body = p.real("body_length", 0.55, 0.75)
+    neck = p.real("neck_length", 0.5, 0.75)
+    neck_width = p.real("neck_width", 0.06, 0.1)
+    hole = p.real("hole_size", 0.06, 0.1)
+    head = p.real("head_length", 0.12, 0.22)
+    shape = mirrored(
+        (0, 0),
+        (upper * 0.85, 0.03),
+        (upper, body * 0.2),
+        (waist, body * 0.44),
+        (lower * 0.95, body * 0.64),
+        (lower * 0.9, body * 0.86),
+        (0, body),
+    )
+    frets = tuple(
+        line((-neck_width * 0.45, -neck * t), (neck_width * 0.45, -neck * t)) for t in (0.2, 0.4, 0.6, 0.8)
+    )
+    parts = [Part("head", polygon((-neck_width * 0.5, -neck), (-neck_width * 0.9, -neck - head), (neck_width * 0.9, -neck - head), (neck_width * 0.5, -neck), radius=0.015), "dark"),
+             Part("body", shape, "wood")]  # fmt: skip
+    pegs = p.count("pegs", 2, 3)
+    for i in range(pegs):
+        y = -neck - head * (0.25 + 0.6 * i / pegs)
+        parts += [Part("peg", ellipse(s * neck_width * 1.15, y, 0.025, 0.018), "metal") for s in (-1, 1)]
+    if p.chance("cutaway", 0.3):
+        parts.append(Part("pick guard", ellipse(upper * 0.55, body * 0.38, 0.06, 0.12, 20), "dark"))
+    parts += [Part("sound hole", ellipse(0, body * 0.38, hole), "dark"), Part("neck", box(0, (body * 0.2 - neck) / 2, neck_width, neck + body * 0.2, 0.005), "trim", details=frets),
+              Part("bridge", box(0, body * 0.72, p.real("bridge_width", 0.14, 0.24), 0.04, 0.01), "dark")]  # fmt: skip
+    parts += [
+        wire("string", line((x, -neck), (x, body * 0.72)), 0.006, "light")
+        for x in (-neck_width * 0.2, neck_width * 0.2)
+    ]
+    return turned_parts(parts, p.real("tilt", -50, 50))

@@ -1,0 +1,282 @@
+"""Category-level retrieval: mAP@all, mAP@k and P@k in the two conventions of the literature.
+
+Both are computed from the ranks of the relevant photos alone. Queries are read in blocks; every row of a
+block is sorted and the relevant scores are looked up in it: their ranks, without ordering the photos.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .similarity import BLOCK_BYTES, as_feature_pair, similarity_blocks
+
+Convention = Literal["standard", "interpolated"]
+CONVENTIONS: tuple[Convention, ...] = ("standard", "interpolated")
+
+_ROWS_AT_ONCE = 16
+_PAIRS_WORTH_A_BAR = 500_000_000
+
+
+@dataclass(frozen=True)
+class RetrievalDetails:
+    """What each query scored; `mean()` is what papers print.
+
+    Attributes:
+        convention: "standard" or "interpolated".
+        values: {"AP@all": (N,), "AP@100": (N,), "P@100": (N,), ...}, each in 0..1 and in query order. A query
+            without a relevant photo is 0 in the standard convention and NaN in the interpolated one.
+        query_labels: (N,), as given.
+        relevant: (N,) number of photos that share the query's label.
+    """
+
+    convention: Convention
+    values: dict[str, np.ndarray]
+    query_labels: np.ndarray
+    relevant: np.ndarray
+
+    def mean(self) -> dict[str, float]:
+        """Mean over the queries: {"mAP@all", "mAP@100", "P@100", ...}."""
+        return {_mean_name(name): float(np.nanmean(values)) for name, values in self.values.items()}
+
+    def per_class(self) -> dict[object, dict[str, float]]:
+        """The same means over the queries of each label that has a relevant photo."""
+        found = self.relevant > 0
+        return {
+            label.item(): {
+                _mean_name(name): float(values[found & (self.query_labels == label)].mean())
+                for name, values in self.values.items()
+            }
+            for label in np.unique(self.query_labels[found])
+        }
+
+
+def evaluate_retrieval(
+    query_features,
+    gallery_features,
+    query_labels,
+    gallery_labels,
+    convention: Convention = "standard",
+    ks: Sequence[int] = (100, 200),
+    *,
+    progress: bool | None = None,
+    num_threads: int | None = None,
+) -> dict[str, float]:
+    """Mean average precision and precision at k of ranking the gallery for every query by inner product.
+
+    - `standard` (SEM-PCYC, scikit-learn): AP is not interpolated; AP@k is the AP of the first k photos alone,
+      its recall normalised by the relevant photos among them (0 if there is none); P@k = hits / k. A query
+      without a relevant photo counts as 0.
+    - `interpolated` (ZSE-SBIR, SAKE): precision is replaced by its envelope, the best precision at this rank
+      or later; AP@k divides by min(k, relevant); P@k = hits in the first min(k, relevant) over the same
+      number. A query without a relevant photo is left out.
+
+    Photos of equal score are ranked by gallery order. Memory stays at the features plus about 100 MB.
+
+    Args:
+        query_features: (N_query, D) array or tensor, used as given (L2-normalised for cosine similarity).
+        gallery_features: (N_gallery, D).
+        query_labels: (N_query,) integers or strings.
+        gallery_labels: (N_gallery,) of the same kind.
+        convention: "standard" or "interpolated".
+        ks: cut-offs, each at least 1; they may exceed the gallery.
+        progress: show a bar on stderr; by default only for large jobs.
+        num_threads: threads that rank; by default one a processor this process may use.
+
+    Returns:
+        {"mAP@all", "mAP@k", "P@k" for each k}, in 0..1.
+
+    Raises:
+        ValueError: malformed or non-finite features, widths or lengths that differ, or no query with a
+            relevant photo.
+    """
+    return retrieval_details(
+        query_features,
+        gallery_features,
+        query_labels,
+        gallery_labels,
+        convention,
+        ks,
+        progress=progress,
+        num_threads=num_threads,
+    ).mean()
+
+
+def retrieval_details(
+    query_features,
+    gallery_features,
+    query_labels,
+    gallery_labels,
+    convention: Convention = "standard",
+    ks: Sequence[int] = (100, 200),
+    *,
+    progress: bool | None = None,
+    num_threads: int | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> RetrievalDetails:
+    """What `evaluate_retrieval` averages: the score of every query. Same arguments and errors.
+
+    Args:
+        block_bytes: memory for one block of similarities.
+    """
+    if convention not in CONVENTIONS:
+        raise ValueError(f"Unknown convention {convention!r}: choose one of {', '.join(CONVENTIONS)}.")
+    ks = check_ks(ks)
+    query, gallery = as_feature_pair(query_features, gallery_features)
+    query_labels = as_labels(query_labels, len(query), "query_labels")
+    gallery_labels = as_labels(gallery_labels, len(gallery), "gallery_labels")
+    query_codes, members = _photos_of_each_label(query_labels, gallery_labels)
+    relevant = np.array([len(columns) for columns in members])[query_codes]
+    _warn_of_queries_without_photo(query_labels, relevant, convention)
+
+    names = ["AP@all", *(name for k in ks for name in (f"AP@{k}", f"P@{k}"))]
+    values = np.full((len(names), len(query)), 0.0 if convention == "standard" else np.nan)
+    # queries of one label stand together, so that they are scored as one array
+    rows = np.flatnonzero(relevant)
+    rows = rows[np.argsort(query_codes[rows], kind="stable")]
+
+    def score(piece: tuple[np.ndarray, np.ndarray]) -> None:
+        indices, similarity = piece
+        columns = members[query_codes[indices[0]]]
+        ranks = np.stack([relevant_ranks(row, columns) for row in similarity])
+        values[:, indices] = scores_from_ranks(ranks, ks, convention)
+
+    if progress is None:
+        progress = len(rows) * len(gallery) >= _PAIRS_WORTH_A_BAR
+    with (
+        ThreadPoolExecutor(num_threads or _available_processors()) as pool,
+        tqdm(total=len(rows), desc="Ranking", unit="query", disable=not progress) as bar,
+    ):
+        for indices, similarity in similarity_blocks(query, gallery, rows, block_bytes):
+            for _ in pool.map(score, _pieces_of_one_label(indices, similarity, query_codes)):
+                pass
+            bar.update(len(indices))
+    return RetrievalDetails(convention, dict(zip(names, values)), query_labels, relevant)
+
+
+def relevant_ranks(similarity: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Ranks (0 = first) of some photos among all, best first; equal scores are ranked by gallery order.
+
+    Args:
+        similarity: (N_gallery,) scores of one query.
+        columns: (R,) ascending gallery indices of the photos whose ranks are asked for.
+
+    Returns:
+        (R,) ascending ranks. Which photo has which is not said.
+    """
+    ordered = np.sort(similarity)
+    scores = np.sort(similarity[columns])
+    # position just after the last equal score: everything beyond it ranks higher
+    end = np.searchsorted(ordered, scores, side="right")
+    ranks = len(ordered) - end
+    tied = ordered[np.maximum(end - 2, 0)] == scores
+    tied &= end > 1
+    for score in np.unique(scores[tied]):
+        equal = np.flatnonzero(similarity == score)
+        asked = columns[np.searchsorted(columns, equal).clip(max=len(columns) - 1)] == equal
+        ranks[scores == score] += np.flatnonzero(asked)
+    return np.sort(ranks)
+
+
+def as_labels(values, size: int, name: str) -> np.ndarray:
+    """Labels as an array of shape (size,).
+
+    Raises:
+        ValueError: another shape, or labels that are neither integers nor strings.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    labels = np.asarray(values)
+    if labels.shape != (size,):
+        raise ValueError(
+            f"{name} must be one label for each of {size} features, but its shape is {labels.shape}."
+        )
+    if labels.dtype.kind not in "iubUS":
+        raise ValueError(f"{name} must be integers or strings, not {labels.dtype}.")
+    return labels
+
+
+def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
+    """Cut-offs as a tuple; anything but different whole numbers of at least 1 is a ValueError."""
+    ks = tuple(ks)
+    if any(k != int(k) or k < 1 for k in ks) or len(set(ks)) < len(ks):
+        raise ValueError(f"ks must be different whole numbers of at least 1, not {ks}.")
+    return tuple(int(k) for k in ks)
+
+
+def _mean_name(name: str) -> str:
+    return f"m{name}" if name.startswith("AP") else name
+
+
+def _available_processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _photos_of_each_label(query_labels: np.ndarray, gallery_labels: np.ndarray) -> tuple[np.ndarray, list]:
+    """Number of each query's label (N_query,), and for each number the gallery indices of that label."""
+    if (query_labels.dtype.kind in "US") != (gallery_labels.dtype.kind in "US"):
+        raise ValueError(
+            f"query_labels are {query_labels.dtype} and gallery_labels {gallery_labels.dtype}: "
+            "both must be integers or both strings."
+        )
+    labels, query_codes = np.unique(query_labels, return_inverse=True)
+    order = np.argsort(gallery_labels, kind="stable")
+    sorted_labels = gallery_labels[order]
+    starts = np.searchsorted(sorted_labels, labels, side="left")
+    stops = np.searchsorted(sorted_labels, labels, side="right")
+    return query_codes, [order[start:stop] for start, stop in zip(starts, stops)]
+
+
+def _warn_of_queries_without_photo(query_labels: np.ndarray, relevant: np.ndarray, convention: str) -> None:
+    lonely = relevant == 0
+    if not lonely.any():
+        return
+    examples = ", ".join(str(label) for label in np.unique(query_labels[lonely])[:5])
+    if lonely.all():
+        raise ValueError(f"No query has a photo of its label in the gallery (query labels: {examples}, ...).")
+    treatment = "count as 0" if convention == "standard" else "are left out of the means"
+    warnings.warn(
+        f"{np.count_nonzero(lonely)} of {len(lonely)} queries have no photo of their label in the gallery "
+        f"and {treatment} ({convention} convention); labels: {examples}.",
+        stacklevel=4,
+    )
+
+
+def _pieces_of_one_label(indices: np.ndarray, similarity: np.ndarray, codes: np.ndarray):
+    """Cut a block into pieces of a few consecutive queries that share a label."""
+    boundaries = np.flatnonzero(np.diff(codes[indices])) + 1
+    for start, stop in zip([0, *boundaries], [*boundaries, len(indices)]):
+        for piece in range(start, stop, _ROWS_AT_ONCE):
+            end = min(piece + _ROWS_AT_ONCE, stop)
+            yield indices[piece:end], similarity[piece:end]
+
+
+def scores_from_ranks(ranks: np.ndarray, ks: tuple[int, ...], convention: Convention) -> np.ndarray:
+    """AP@all, then AP@k and P@k for each k: (1 + 2 * len(ks), B) from ascending ranks (B, R)."""
+    relevant = ranks.shape[1]
+    precision = np.arange(1, relevant + 1) / (ranks + 1)
+    if convention == "standard":
+        scores = [precision.mean(axis=1)]
+        for k in ks:
+            inside = ranks < k
+            hits = inside.sum(axis=1)
+            scores += [(precision * inside).sum(axis=1) / np.maximum(hits, 1), hits / k]
+    else:
+        scores = [_envelope(precision).mean(axis=1)]
+        for k in ks:
+            depth = min(k, relevant)
+            scores += [
+                _envelope(precision * (ranks < k)).sum(axis=1) / depth,
+                (ranks < depth).sum(axis=1) / depth,
+            ]
+    return np.stack(scores)
+
+
+def _envelope(precision: np.ndarray) -> np.ndarray:
+    """Best precision at this or any later hit, along the last axis."""
+    return np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

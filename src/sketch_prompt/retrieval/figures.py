@@ -1,0 +1,168 @@
+"""Pictures of rankings: small functions on matplotlib axes that compose into figures.
+
+`plot_ranking` draws one query, `plot_rankings` a sheet of them; both are rows of `draw_row`, which is framed
+images of `show_image`. Right photos are framed green and ticked, wrong ones red and crossed, so that the
+difference does not rest on colour alone.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
+
+from sketch_prompt.atomic import atomic_write
+
+RIGHT, WRONG, NEUTRAL = "#1a8a3c", "#c8322b", "#8a8f98"
+TILE = 1.35
+DOTS_PER_INCH = 120
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """One query and its photos, best first.
+
+    Attributes:
+        query_image: the sketch.
+        gallery_images: photos in rank order; None where a photo could not be read.
+        correct: whether each photo is right; None where that is unknown.
+        scores: similarity of each photo, printed below it.
+        titles: a line above each photo, such as its class.
+        query_title: a line above the sketch.
+    """
+
+    query_image: Image.Image
+    gallery_images: Sequence[Image.Image | None]
+    correct: Sequence[bool] | None = None
+    scores: Sequence[float] | None = None
+    titles: Sequence[str] | None = None
+    query_title: str = "query"
+
+    def __post_init__(self):
+        for name in ("correct", "scores", "titles"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.gallery_images):
+                raise ValueError(
+                    f"{name} has {len(values)} entries for {len(self.gallery_images)} gallery images."
+                )
+
+
+def plot_ranking(
+    query_image: Image.Image,
+    gallery_images: Sequence[Image.Image | None],
+    correct: Sequence[bool] | None = None,
+    scores: Sequence[float] | None = None,
+    titles: Sequence[str] | None = None,
+    query_title: str = "query",
+) -> Figure:
+    """One query and its photos in rank order, right ones framed green, wrong ones red. See `RankedQuery`."""
+    return plot_rankings([RankedQuery(query_image, gallery_images, correct, scores, titles, query_title)])
+
+
+def plot_rankings(rows: Sequence[RankedQuery], title: str | None = None) -> Figure:
+    """A sheet of several queries, one a row.
+
+    Args:
+        rows: at least one query; they may have different numbers of photos.
+        title: a line above the sheet.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("There is no query to draw.")
+    columns = 1 + max(len(row.gallery_images) for row in rows)
+    captions = any(row.titles is not None for row in rows)
+    title_height, margin = 0.35 if title else 0.0, 0.12
+    width = TILE * columns
+    height = TILE * (1.26 if captions else 1.15) * len(rows) + title_height
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    figure.subplots_adjust(
+        left=margin / width,
+        right=1 - margin / width,
+        bottom=margin / height,
+        top=1 - (title_height + 2 * margin) / height,
+    )
+    if title:
+        figure.suptitle(title, fontsize=10, y=1 - 0.25 * title_height / height, va="top")
+    for axes, row in zip(grid, rows):
+        draw_row(axes, row)
+    return figure
+
+
+def draw_row(axes: Sequence[Axes], row: RankedQuery) -> None:
+    """Draw the query into the first of the axes and its photos into the next ones; the rest stay empty."""
+    show_image(axes[0], row.query_image, title=row.query_title)
+    frame(axes[0], NEUTRAL, dashed=True)
+    for index, (ax, image) in enumerate(zip(axes[1:], row.gallery_images)):
+        show_image(ax, image, title=row.titles[index] if row.titles is not None else None)
+        right = None if row.correct is None else bool(row.correct[index])
+        frame(ax, NEUTRAL if right is None else RIGHT if right else WRONG)
+        if right is not None:
+            badge(ax, right)
+        if row.scores is not None:
+            ax.set_xlabel(f"{index + 1}.  {row.scores[index]:.3f}", fontsize=6.5, labelpad=2, color="#444444")
+    for ax in axes[1 + len(row.gallery_images) :]:
+        ax.set_axis_off()
+
+
+def show_image(ax: Axes, image: Image.Image | None, title: str | None = None) -> None:
+    """An image fitted into a white square, or the word "unreadable" where there is none."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if image is None:
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, 1)
+        ax.set_box_aspect(1)
+        ax.text(0.5, 0.5, "unreadable", ha="center", va="center", fontsize=7, color=NEUTRAL)
+    else:
+        side = int(TILE * DOTS_PER_INCH)
+        tile = ImageOps.pad(image.convert("RGBA"), (side, side), color="white")
+        canvas = Image.new("RGBA", tile.size, "white")
+        canvas.alpha_composite(tile)
+        ax.imshow(np.asarray(canvas.convert("RGB")), interpolation="lanczos")
+    if title:
+        ax.set_title(_shorten(title), fontsize=7, pad=3)
+
+
+def frame(ax: Axes, colour: str, dashed: bool = False) -> None:
+    """A coloured frame around the axes."""
+    for spine in ax.spines.values():
+        spine.set(color=colour, linewidth=1.0 if dashed else 2.2, linestyle="--" if dashed else "-")
+
+
+def badge(ax: Axes, right: bool) -> None:
+    """A tick or a cross in the upper left corner."""
+    style = {"boxstyle": "square,pad=0.18", "facecolor": RIGHT if right else WRONG, "edgecolor": "none"}
+    ax.text(
+        0.0,
+        1.0,
+        "✓" if right else "✗",
+        transform=ax.transAxes,
+        ha="left",
+        va="top",
+        fontsize=8,
+        color="white",
+        fontfamily="DejaVu Sans",
+        bbox=style,
+    )
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
+    """Write a figure as its suffix says (.png, .pdf, .svg, ...). The file is complete or absent, never half.
+
+    Raises:
+        ValueError: a suffix that matplotlib does not write.
+    """
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
+    return Path(path)
+
+
+def _shorten(text: str, limit: int = 18) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
