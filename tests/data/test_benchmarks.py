@@ -199,6 +199,6 @@ def test_real_sketchy_loads_with_the_published_classes(load, shared):
         assert len(set(data["train_photo"]["label"])) == sizes[0]
         assert len(set(data["test_photo"]["label"])) == sizes[1]
         assert sum(data[name].num_rows for name in SPLIT_NAMES) == 2 * 125 * 25
-        photos = {row["instance_id"] for name in ("train_photo", "test_photo") for row in data[name]}
-        drawn = {row["instance_id"] for name in ("train_sketch", "test_sketch") for row in data[name]}
+        photos = {*data["train_photo"]["instance_id"], *data["test_photo"]["instance_id"]}
+        drawn = {*data["train_sketch"]["instance_id"], *data["test_sketch"]["instance_id"]}
         assert len(drawn & photos) == 578
