@@ -30,7 +30,9 @@ def triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: float)
     return F.relu(margin + cosine_distance(sketch, photo) - cosine_distance(sketch, negative)).mean()
 
 
-def classification_loss(embeds: Tensor, class_embeddings: Tensor, labels: Tensor, temperature: float | Tensor) -> Tensor:
+def classification_loss(
+    embeds: Tensor, class_embeddings: Tensor, labels: Tensor, temperature: float | Tensor
+) -> Tensor:
     """Cross entropy of cos(image, class text) / temperature over the seen classes, CLIP-AT eq. 4.
 
     Args:
@@ -45,7 +47,7 @@ def classification_loss(embeds: Tensor, class_embeddings: Tensor, labels: Tensor
     Raises:
         IndexError: if a label is no class.
     """
-    if labels.numel() and not (0 <= int(labels.min()) and int(labels.max()) < len(class_embeddings)):
+    if labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < len(class_embeddings)):
         raise IndexError(f"labels must lie in [0, {len(class_embeddings)}), got up to {int(labels.max())}")
     return F.cross_entropy(embeds @ class_embeddings.T / temperature, labels)
 

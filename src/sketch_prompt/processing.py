@@ -7,6 +7,7 @@
 
 import difflib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from PIL import Image, ImageColor
-from transformers import AutoConfig, AutoTokenizer, BatchFeature
+from transformers import AutoTokenizer, BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import (
     IMAGENET_DEFAULT_MEAN,
@@ -24,7 +25,6 @@ from transformers.image_utils import (
     OPENAI_CLIP_STD,
 )
 from transformers.processing_utils import ProcessorMixin
-from transformers.utils import cached_file
 
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.imaging import (
@@ -35,7 +35,9 @@ from sketch_prompt.imaging import (
     thicken_lines,
     to_rgb,
 )
-from sketch_prompt.models.sources import bundled_names, find_checkpoint
+from sketch_prompt.sources import find_checkpoint
+
+logger = logging.getLogger(__name__)
 
 Domain = Literal["sketch", "photo"]
 
@@ -44,7 +46,7 @@ NORMALIZATIONS = {
     "imagenet": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
 }
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.json")
-HUB_KEYWORDS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+HUB_KEYWORDS = ("cache_dir", "local_files_only", "token", "revision")
 
 
 class SketchPromptImageProcessor(BaseImageProcessor):
@@ -176,15 +178,13 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         return cls(**{**image_processor_dict, **kwargs})
 
     @classmethod
-    def from_base_model(
-        cls, base_model: str | os.PathLike, hub: dict | None = None, **overrides
-    ) -> "SketchPromptImageProcessor":
+    def from_base_model(cls, base_model: str | os.PathLike, **overrides) -> "SketchPromptImageProcessor":
         """A pipeline that treats photos as the base CLIP does; `overrides` are fields of this class.
 
         Raises:
             OSError: The base model's `preprocessor_config.json` is neither in the folder nor on the Hub.
         """
-        saved, _ = cls.get_image_processor_dict(base_model, **(hub or {}))
+        saved, _ = cls.get_image_processor_dict(find_checkpoint(base_model))
         crops = saved.get("do_center_crop", True)
         fields = {
             "size": (saved.get("crop_size") if crops else None) or saved.get("size", 224),
@@ -285,11 +285,14 @@ class SketchPromptProcessor(ProcessorMixin):
         return [{"indices": i, "scores": s} for i, s in zip(indices[:, :top_k], ordered[:, :top_k])]
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, tokenizer: bool = True, **kwargs
     ) -> list[str]:
-        """Write `preprocessor_config.json` and the tokenizer's files; returns their paths."""
+        """Write `preprocessor_config.json` and, unless `tokenizer=False`, the tokenizer's files; returns their paths.
+
+        Beside an adapter the tokenizer may be left out: `from_pretrained` then takes the base model's.
+        """
         files = self.image_processor.save_pretrained(save_directory)
-        if self.tokenizer is not None:
+        if self.tokenizer is not None and tokenizer:
             files += self.tokenizer.save_pretrained(save_directory)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
@@ -299,54 +302,62 @@ class SketchPromptProcessor(ProcessorMixin):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs
     ) -> "SketchPromptProcessor":
-        """From a checkpoint's folder, bundled name or Hub id.
-
-        Keywords that are not the Hub's (`revision`, ...) replace fields of the image processor.
+        """From a checkpoint's folder, bundled name or Hub id; other keywords replace image processor fields.
 
         Raises:
-            OSError: There is no `preprocessor_config.json`.
+            OSError: There is no such checkpoint, or no `preprocessor_config.json` in it.
             ValueError: The file has an unknown key (the error names the nearest known one).
         """
         for service in ("trust_remote_code", "_from_auto"):
             kwargs.pop(service, None)
         hub = {name: kwargs.pop(name) for name in HUB_KEYWORDS if name in kwargs}
-        source = _locate(pretrained_model_name_or_path)
-        image_processor = SketchPromptImageProcessor.from_pretrained(source, **hub, **kwargs)
-        return cls(image_processor, _load_tokenizer(source, hub))
+        directory = find_checkpoint(pretrained_model_name_or_path, **hub)
+        image_processor = SketchPromptImageProcessor.from_pretrained(directory, **kwargs)
+        return cls(image_processor, _load_tokenizer(directory) or _load_base_tokenizer(directory, hub))
 
     @classmethod
     def from_base_model(cls, base_model: str | os.PathLike, **kwargs) -> "SketchPromptProcessor":
         """For a new model on a base CLIP: its image size, normalisation and tokenizer.
 
         Args:
-            base_model: A folder, bundled name or Hub id with a CLIP's image processor and tokenizer.
+            base_model: A folder or Hub id with a CLIP's `preprocessor_config.json` and, for text, tokenizer.
             **kwargs: Hub options (`revision`, ...), and fields of `SketchPromptImageProcessor` that differ.
 
         Raises:
             OSError: The base model's files are neither in the folder nor on the Hub.
         """
         hub = {name: kwargs.pop(name) for name in HUB_KEYWORDS if name in kwargs}
-        base_model = _locate(base_model)
-        image_processor = SketchPromptImageProcessor.from_base_model(base_model, hub, **kwargs)
-        tokenizer = _load_tokenizer(base_model, hub)
-        if tokenizer is not None:
-            text = getattr(AutoConfig.from_pretrained(base_model, **hub), "text_config", None)
-            tokenizer.model_max_length = getattr(text, "max_position_embeddings", tokenizer.model_max_length)
-        return cls(image_processor, tokenizer)
+        directory = find_checkpoint(base_model, **hub)
+        image_processor = SketchPromptImageProcessor.from_base_model(directory, **kwargs)
+        return cls(image_processor, _load_tokenizer(directory))
 
 
-def _locate(source: str | os.PathLike) -> str | os.PathLike:
-    """The folder of a bundled name; folders and Hub ids as they are."""
-    if Path(source).is_dir() or str(source) not in bundled_names():
-        return source
-    return find_checkpoint(source)
-
-
-def _load_tokenizer(source: str | os.PathLike, hub: dict[str, Any]):
-    quiet = {"_raise_exceptions_for_missing_entries": False}
-    if not any(cached_file(source, name, **hub, **quiet) for name in TOKENIZER_FILES):
+def _load_tokenizer(directory: Path):
+    """The tokenizer in a folder, cutting text to the context of the CLIP beside it; None if there is none."""
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         return None
-    return AutoTokenizer.from_pretrained(source, **hub)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    config = directory / "config.json"
+    fields = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    text = fields.get("clip_config", fields).get("text_config") or {}
+    # 77 is CLIPTextConfig's default, which a saved configuration may leave out.
+    tokenizer.model_max_length = min(tokenizer.model_max_length, text.get("max_position_embeddings", 77))
+    return tokenizer
+
+
+def _load_base_tokenizer(directory: Path, hub: dict[str, Any]):
+    """The tokenizer of the base model that a checkpoint names; None if it names none or it is out of reach."""
+    config = directory / "config.json"
+    base_model = (
+        json.loads(config.read_text(encoding="utf-8")).get("base_model") if config.is_file() else None
+    )
+    if base_model is None:
+        return None
+    try:
+        return _load_tokenizer(find_checkpoint(base_model, **{**hub, "revision": None}))
+    except FileNotFoundError as error:
+        logger.warning("no tokenizer, so no text: %s", error)
+        return None
 
 
 def _refuse_unknown(unknown: dict[str, Any]) -> None:

@@ -15,20 +15,28 @@ def model_card(config, method: str, results: dict | None = None) -> str:
         method: its public name.
         results: {metric: value} as measured, or None if nothing was.
     """
-    front = ["---", "library_name: sketch-prompt", "license: apache-2.0", "pipeline_tag: image-feature-extraction"]
+    front = [
+        "---",
+        "library_name: sketch-prompt",
+        "license: apache-2.0",
+        "pipeline_tag: image-feature-extraction",
+    ]
     front += [f"base_model: {config.base_model}"] if config.base_model else []
     front += ["tags:", "- sketch-based-image-retrieval", "- zero-shot", f"- {method}", "---"]
     about = _PAPERS.get(method, "A frozen CLIP without adapter, the baseline.")
     fields = {
         name: value
         for name, value in config.to_diff_dict().items()
-        if name not in ("clip_config", "class_names", "architectures", "transformers_version", "model_type", "dtype")
+        if name
+        not in ("clip_config", "class_names", "architectures", "transformers_version", "model_type", "dtype")
     }
     classes = config.class_names or []
     seen = f"{len(classes)} classes: {', '.join(classes)}." if classes else "Not trained on any classes."
     scores = "Nothing was measured when this was saved."
     if results:
-        scores = "| metric | value |\n| --- | --- |\n" + "\n".join(f"| {k} | {v:.4f} |" for k, v in results.items())
+        scores = "| metric | value |\n| --- | --- |\n" + "\n".join(
+            f"| {k} | {v:.4f} |" for k, v in results.items()
+        )
     return "\n".join(
         [
             *front,

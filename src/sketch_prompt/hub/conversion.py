@@ -11,7 +11,7 @@ from transformers import CLIPConfig, CLIPModel
 from ..models import backbone as clip_backbone
 from ..models.auto import model_class
 from ..models.modeling_base import SketchPromptPreTrainedModel
-from ..processing import SketchPromptProcessor
+from ..processing import SketchPromptImageProcessor, SketchPromptProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,9 @@ def _layer_names(theirs: str, ours: str) -> dict[str, str]:
         "mlp.c_proj": "mlp.fc2",
     }
     return {
-        f"{theirs}.{their}.{kind}": f"{ours}.{our}.{kind}" for their, our in names.items() for kind in ("weight", "bias")
+        f"{theirs}.{their}.{kind}": f"{ours}.{our}.{kind}"
+        for their, our in names.items()
+        for kind in ("weight", "bias")
     }
 
 
@@ -49,7 +51,9 @@ _TOWER_NAMES = {
 
 def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size:
     if name not in state:
-        raise ValueError(f"the checkpoint has no tensor {name!r}; is it of another method, or not a whole model?")
+        raise ValueError(
+            f"the checkpoint has no tensor {name!r}; is it of another method, or not a whole model?"
+        )
     return state[name].shape
 
 
@@ -102,13 +106,18 @@ def openai_clip_config(state: Mapping[str, Tensor], prefix: str) -> CLIPConfig:
 def openai_clip_names(config: CLIPConfig) -> dict[str, str | tuple[str, ...]]:
     """OpenAI's name of every CLIP tensor -> `CLIPModel`'s; packed q/k/v go to three names, in that order."""
     names: dict[str, str | tuple[str, ...]] = dict(_TOWER_NAMES)
-    towers = (("visual.transformer", "vision_model", config.vision_config), ("transformer", "text_model", config.text_config))
+    towers = (
+        ("visual.transformer", "vision_model", config.vision_config),
+        ("transformer", "text_model", config.text_config),
+    )
     for theirs, ours, tower in towers:
         for i in range(tower.num_hidden_layers):
             their, our = f"{theirs}.resblocks.{i}", f"{ours}.encoder.layers.{i}"
             names |= _layer_names(their, our)
             for kind in ("weight", "bias"):
-                names[f"{their}.attn.in_proj_{kind}"] = tuple(f"{our}.self_attn.{p}_proj.{kind}" for p in "qkv")
+                names[f"{their}.attn.in_proj_{kind}"] = tuple(
+                    f"{our}.self_attn.{p}_proj.{kind}" for p in "qkv"
+                )
     return names | {"visual.proj": "visual_projection.weight", "text_projection": "text_projection.weight"}
 
 
@@ -129,7 +138,7 @@ def openai_clip(state: Mapping[str, Tensor], prefix: str) -> tuple[CLIPModel, se
         if isinstance(ours, tuple):
             converted |= dict(zip(ours, value.chunk(len(ours))))
         else:
-            converted[ours] = value.T if theirs in _TRANSPOSED else value
+            converted[ours] = value.T.contiguous() if theirs in _TRANSPOSED else value
     with torch.device("meta"):
         clip = CLIPModel(config)
     try:
@@ -156,9 +165,11 @@ def _clip_at(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel, 
     with torch.no_grad():
         model.adapter.sketch_prompts.copy_(state["sk_prompt"])
         model.adapter.photo_prompts.copy_(state["img_prompt"])
-    model.processor = SketchPromptProcessor.from_settings(
-        size=clip.config.vision_config.image_size, normalization="imagenet", photo_resize="pad", sketch_resize="pad"
+    size = clip.config.vision_config.image_size
+    image_processor = SketchPromptImageProcessor(
+        size=size, normalization="imagenet", photo_resize="pad", sketch_resize="pad"
     )
+    model.processor = SketchPromptProcessor(image_processor)
     return model, used | {"sk_prompt", "img_prompt"}
 
 
@@ -175,7 +186,8 @@ def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromp
 
     Args:
         method: `"clip-at"`.
-        state_dict: the reference's `state_dict()`, or a Lightning checkpoint (`{"state_dict": ...}`).
+        state_dict: the reference's `state_dict()` (tensors or arrays), or a Lightning checkpoint
+            (`{"state_dict": ...}`).
 
     Raises:
         ValueError: for an unknown method, or naming the tensors that are missing or misshapen. Tensors that the
@@ -185,9 +197,12 @@ def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromp
         raise ValueError(f"no converter for {method!r}; there is one for {', '.join(_CONVERTERS)}")
     if "state_dict" in state_dict and isinstance(state_dict["state_dict"], Mapping):
         state_dict = state_dict["state_dict"]
+    state_dict = {name: torch.as_tensor(value) for name, value in state_dict.items()}
     model, used = _CONVERTERS[method](state_dict)
     if unused := sorted(set(state_dict) - used):
-        logger.warning("%d tensors are not used by %s and were left out: %s", len(unused), method, ", ".join(unused))
+        logger.warning(
+            "%d tensors are not used by %s and were left out: %s", len(unused), method, ", ".join(unused)
+        )
     return model.eval()
 
 
@@ -207,3 +222,27 @@ def load_reference_checkpoint(path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # torch raises pickle, zip, key and runtime errors alike
         raise ValueError(f"{path} cannot be read as a checkpoint of plain tensors: {error}") from error
+
+
+def reference_parameters(model: SketchPromptPreTrainedModel) -> dict[str, Tensor | tuple[Tensor, ...]]:
+    """What a converted CLIP-AT trains, under the reference's own names; packed q/k/v as three tensors.
+
+    For comparing trainable sets and gradients with the reference implementation.
+    """
+    ours = model.trainable_parameters()
+    own = {
+        "sk_prompt": "adapter.sketch_prompts",
+        "img_prompt": "adapter.photo_prompts",
+        "clip.visual.class_embedding": "adapter.class_embedding",
+        "clip.logit_scale": "adapter.logit_scale",
+    }
+    result = {theirs: ours[name] for theirs, name in own.items() if name in ours}
+    for theirs, names in openai_clip_names(model.clip.config).items():
+        parts = tuple(
+            ours[f"clip.{n}"]
+            for n in (names if isinstance(names, tuple) else (names,))
+            if f"clip.{n}" in ours
+        )
+        if parts:
+            result[f"clip.{theirs}"] = parts if isinstance(names, tuple) else parts[0]
+    return result

@@ -5,12 +5,12 @@ import difflib
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from ..processing import SketchPromptProcessor
+from ..sources import find_checkpoint
 from .checkpoints import read_adapter
-from .clip_at import ClipAtConfig, ClipAtModel
+from .clip_at import ClipAtModel
 from .configuration_base import SketchPromptPreTrainedConfig
-from .frozen_clip import FrozenClipConfig, FrozenClipModel
+from .frozen_clip import FrozenClipModel
 from .modeling_base import SketchPromptPreTrainedModel
-from .sources import find_checkpoint
 
 MODELS: dict[str, type[SketchPromptPreTrainedModel]] = {
     model.config_class.method: model for model in (FrozenClipModel, ClipAtModel)
@@ -46,7 +46,9 @@ class SketchPromptConfig:
     @classmethod
     def from_pretrained(cls, source, **kwargs) -> SketchPromptPreTrainedConfig:
         """Configuration of a checkpoint: Hub id, directory or bundled name."""
-        hub = {k: kwargs.pop(k) for k in ("revision", "cache_dir", "token", "local_files_only") if k in kwargs}
+        hub = {
+            k: kwargs.pop(k) for k in ("revision", "cache_dir", "token", "local_files_only") if k in kwargs
+        }
         return cls.from_dict(read_adapter(find_checkpoint(source, **hub)).config_dict | kwargs)
 
     @classmethod
@@ -71,7 +73,9 @@ class SketchPromptModel:
         directory = find_checkpoint(source, **hub)
         method = read_adapter(directory).config_dict.get("model_type")
         if method not in MODELS:
-            raise ValueError(f"{source} is a {method!r} checkpoint, not one of sketch-prompt's: {', '.join(MODELS)}")
+            raise ValueError(
+                f"{source} is a {method!r} checkpoint, not one of sketch-prompt's: {', '.join(MODELS)}"
+            )
         return MODELS[method].from_pretrained(directory, **kwargs)
 
     @classmethod

@@ -10,10 +10,14 @@ from peft.tuners.ln_tuning.layer import LNTuningLayer
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
-from .sources import find_checkpoint
+from ..sources import find_checkpoint
 
 _PROBES_PER_TENSOR = 4
-_PROBED = ("visual_projection.weight", "text_projection.weight", "vision_model.embeddings.patch_embedding.weight")
+_PROBED = (
+    "visual_projection.weight",
+    "text_projection.weight",
+    "vision_model.embeddings.patch_embedding.weight",
+)
 
 
 def load_backbone(
@@ -32,9 +36,15 @@ def load_backbone(
     directory = find_checkpoint(base_model, **hub_kwargs)
     config = CLIPConfig.get_config_dict(directory)[0]
     if config.get("model_type") != "clip":
-        raise ValueError(f"{base_model} is a {config.get('model_type', 'nameless')!r} model; the base model must be a CLIP")
+        raise ValueError(
+            f"{base_model} is a {config.get('model_type', 'nameless')!r} model; the base model must be a CLIP"
+        )
     clip = CLIPModel.from_pretrained(
-        directory, dtype=dtype, attn_implementation=attn_implementation, use_safetensors=True, local_files_only=True
+        directory,
+        dtype=dtype,
+        attn_implementation=attn_implementation,
+        use_safetensors=True,
+        local_files_only=True,
     )
     return clip.eval().requires_grad_(False)
 

@@ -49,7 +49,9 @@ class AdapterFile:
 
     def check_tensors(self, stored: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         """Raise ValueError, naming them, for missing, extra or misshapen tensors."""
-        problems = [f"missing tensor {name} {tuple(expected[name].shape)}" for name in expected.keys() - stored.keys()]
+        problems = [
+            f"missing tensor {name} {tuple(expected[name].shape)}" for name in expected.keys() - stored.keys()
+        ]
         for name in stored.keys() - expected.keys():
             near = difflib.get_close_matches(name, expected, n=1)
             problems.append(f"unexpected tensor {name}" + (f" (the model has {near[0]})" if near else ""))
@@ -60,7 +62,9 @@ class AdapterFile:
         if problems:
             shown = "\n  ".join(sorted(problems)[:8])
             more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
-            raise ValueError(f"{self.directory / ADAPTER_WEIGHTS} does not fit its configuration:\n  {shown}{more}")
+            raise ValueError(
+                f"{self.directory / ADAPTER_WEIGHTS} does not fit its configuration:\n  {shown}{more}"
+            )
 
 
 def read_json(path: Path) -> dict:
@@ -79,7 +83,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error}); fetch or save it again") from error
+        raise ValueError(
+            f"{path} is damaged or no safetensors file ({error}); fetch or save it again"
+        ) from error
 
 
 def read_adapter(directory: Path) -> AdapterFile:
@@ -103,7 +109,9 @@ def read_adapter(directory: Path) -> AdapterFile:
     )
 
 
-def read_backbone(directory: Path, config, dtype: torch.dtype, attn_implementation: str | None) -> CLIPModel | None:
+def read_backbone(
+    directory: Path, config, dtype: torch.dtype, attn_implementation: str | None
+) -> CLIPModel | None:
     """The CLIP inside a self-contained checkpoint, or None if the checkpoint has none.
 
     Raises:
@@ -112,7 +120,9 @@ def read_backbone(directory: Path, config, dtype: torch.dtype, attn_implementati
     path = directory / BACKBONE_WEIGHTS
     if not path.is_file():
         if config.base_model is None:
-            raise ValueError(f"{directory} names no base model and holds no {BACKBONE_WEIGHTS}; give base_model=...")
+            raise ValueError(
+                f"{directory} names no base model and holds no {BACKBONE_WEIGHTS}; give base_model=..."
+            )
         return None
     clip_config = config.clip_config
     if attn_implementation is not None:
@@ -150,7 +160,7 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
             frozen = {f"clip.{name}": value.cpu().contiguous() for name, value in frozen.items()}
             save_file(frozen, new / BACKBONE_WEIGHTS, metadata={"format": "pt"})
         if processor is not None:
-            processor.save_pretrained(new)
+            processor.save_pretrained(new, tokenizer=include_backbone)
         (new / "README.md").write_text(model_card(model.config, model.method, results), encoding="utf-8")
         # The configuration comes last: a folder that has one is complete.
         for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG):

@@ -1,5 +1,6 @@
 """The part of the configuration that every method shares."""
 
+import copy
 import dataclasses
 import difflib
 
@@ -56,9 +57,14 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
                 near = difflib.get_close_matches(key, sorted(known), n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(sorted(known))}"
                 raise ValueError(f"{type(self).__name__} has no key {key!r}{hint}")
+        if isinstance(self.clip_config, PreTrainedConfig):
+            # transformers resets the attention implementation of sub-configs, and this one may be a living model's.
+            self.clip_config = copy.deepcopy(self.clip_config)
         super().__post_init__(**kwargs)
         if "{}" not in self.class_prompt:
-            raise ValueError(f"class_prompt must contain '{{}}' where the class name goes, got {self.class_prompt!r}")
+            raise ValueError(
+                f"class_prompt must contain '{{}}' where the class name goes, got {self.class_prompt!r}"
+            )
         self.check_values()
 
     def check_values(self) -> None:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPModel, PreTrainedModel
 
+from ..sources import find_checkpoint
 from . import backbone as clip_backbone
 from .checkpoints import AdapterFile, read_adapter, read_backbone, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
 from .outputs import SketchRetrievalOutput
 from .prompted_clip import encode_text
-from .sources import find_checkpoint
 
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only")
@@ -57,13 +57,20 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    _no_split_modules: ClassVar[list[str]] = ["CLIPEncoderLayer", "CLIPVisionEmbeddings", "CLIPTextEmbeddings"]
+    _no_split_modules: ClassVar[list[str]] = [
+        "CLIPEncoderLayer",
+        "CLIPVisionEmbeddings",
+        "CLIPTextEmbeddings",
+    ]
 
     has_reranker: ClassVar[bool] = False
     """Whether `score_pairs` exists, which ranks better than the inner product of embeddings."""
 
     def __init__(
-        self, config: SketchPromptPreTrainedConfig, backbone: CLIPModel | None = None, adapter_name: str = "default"
+        self,
+        config: SketchPromptPreTrainedConfig,
+        backbone: CLIPModel | None = None,
+        adapter_name: str = "default",
     ):
         if backbone is None:
             backbone = CLIPModel(config.clip_config)
@@ -105,7 +112,11 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
         raise TypeError(f"{type(self).__name__} is the contract, not a method: it embeds nothing")
 
     def compute_loss_terms(
-        self, sketch_embeds: Tensor, photo_embeds: Tensor, negative_embeds: Tensor | None, labels: Tensor | None
+        self,
+        sketch_embeds: Tensor,
+        photo_embeds: Tensor,
+        negative_embeds: Tensor | None,
+        labels: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted loss and its terms by name; a method without training has none."""
         raise ValueError(f"{self.method} has nothing to train")
@@ -126,7 +137,9 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
         pooled = encode_text(self.clip.text_model, input_ids).pooled
         return nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
 
-    def embed_triplets(self, sketches: Tensor, photos: Tensor, negatives: Tensor | None) -> list[Tensor | None]:
+    def embed_triplets(
+        self, sketches: Tensor, photos: Tensor, negatives: Tensor | None
+    ) -> list[Tensor | None]:
         """Embeddings of a batch's three parts; methods that can do them in one pass override this."""
         negative_embeds = None if negatives is None else self.get_photo_features(negatives)
         return [self.get_sketch_features(sketches), self.get_photo_features(photos), negative_embeds]
@@ -237,7 +250,9 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
         if not _ADAPTER_NAME.fullmatch(adapter_name):
             raise ValueError(f"adapter name {adapter_name!r} may hold only letters, digits, '_' and '-'")
         if adapter_name in self.adapters:
-            raise ValueError(f"there is an adapter {adapter_name!r} already; choose another name or delete it first")
+            raise ValueError(
+                f"there is an adapter {adapter_name!r} already; choose another name or delete it first"
+            )
         pattern = self.tuned_modules(config)
         if pattern is not None:
             clip_backbone.add_tuned_copies(self.clip, self._key_prefix + adapter_name, pattern)
@@ -315,7 +330,9 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
         embeddings = stored.pop("adapter.class_embeddings", None)
         weight = clip_backbone.base_parameter(self.clip, "visual_projection.weight")
         self.adapter.class_embeddings = None if embeddings is None else embeddings.to(weight)
-        expected = {name: v for name, v in self.adapter_tensors().items() if name != "adapter.class_embeddings"}
+        expected = {
+            name: v for name, v in self.adapter_tensors().items() if name != "adapter.class_embeddings"
+        }
         file.check_tensors(stored, expected)
         for name, value in expected.items():
             value.copy_(stored[name])
@@ -406,9 +423,17 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
             config = cls.config_class.from_dict(adapter.config_dict | kwargs)
         elif kwargs:
             config = cls.config_class.from_dict(config.to_dict() | kwargs)
-        dtype = torch.float32 if dtype in (None, "auto") else getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        dtype = (
+            torch.float32
+            if dtype in (None, "auto")
+            else getattr(torch, dtype)
+            if isinstance(dtype, str)
+            else dtype
+        )
         if backbone is None:
-            backbone = read_backbone(directory, config, dtype, attn_implementation) if base_model is None else None
+            backbone = (
+                read_backbone(directory, config, dtype, attn_implementation) if base_model is None else None
+            )
         if backbone is None:
             config.base_model = base_model or config.base_model
             backbone = clip_backbone.load_backbone(

@@ -58,7 +58,9 @@ class _FrozenQuickGeluMlp(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, fc1_weight: Tensor, fc1_bias: Tensor, fc2_weight: Tensor, fc2_bias: Tensor) -> Tensor:
+    def forward(
+        ctx, x: Tensor, fc1_weight: Tensor, fc1_bias: Tensor, fc2_weight: Tensor, fc2_bias: Tensor
+    ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         scaled = torch.addmm(fc1_bias, rows, fc1_weight.t(), beta=QUICK_GELU_SLOPE, alpha=QUICK_GELU_SLOPE)
         if ctx.needs_input_grad[0]:
@@ -111,13 +113,15 @@ def _attention(
     queries = attn.q_proj(hidden[:, read_out]).view(heads).transpose(1, 2)
     keys = attn.k_proj(hidden).view(heads).transpose(1, 2)
     values = attn.v_proj(hidden).view(heads).transpose(1, 2)
-    implementation = "eager" if need_weights else attn.config._attn_implementation
+    implementation = "eager" if need_weights else attn.config._attn_implementation or "eager"
     attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
     mask = None
     if causal and implementation == "eager":
         n = hidden.shape[1]
         mask = torch.full((n, n), float("-inf"), dtype=hidden.dtype, device=hidden.device).triu(1)[read_out]
-    out, weights = attend(attn, queries, keys, values, mask, scaling=attn.scale, dropout=0.0, is_causal=causal)
+    out, weights = attend(
+        attn, queries, keys, values, mask, scaling=attn.scale, dropout=0.0, is_causal=causal
+    )
     return attn.out_proj(out.reshape(*out.shape[:2], -1)), weights
 
 
@@ -159,7 +163,9 @@ def _by_layer(prompts: Prompts | None, n_layers: int) -> tuple[Tensor | None, Se
     return prompts[0], prompts
 
 
-def embed_patches(vision: CLIPVisionModel, pixel_values: Tensor, class_embedding: Tensor | None = None) -> Tensor:
+def embed_patches(
+    vision: CLIPVisionModel, pixel_values: Tensor, class_embedding: Tensor | None = None
+) -> Tensor:
     """Token sequences before `pre_layrnorm`: class token and patches with their positions.
 
     Args:
@@ -297,7 +303,9 @@ def encode_text(
     hidden_states, attentions = [], []
     for depth, layer in enumerate(layers):
         if deep is not None and depth > 0:
-            hidden = torch.cat([hidden[:, :1], _expand(deep[depth], hidden), hidden[:, 1 + n_prompts :]], dim=1)
+            hidden = torch.cat(
+                [hidden[:, :1], _expand(deep[depth], hidden), hidden[:, 1 + n_prompts :]], dim=1
+            )
         if output_hidden_states:
             hidden_states.append(hidden)
         hidden, weights = _run_block(layer, hidden, ALL_TOKENS, True, output_attentions)

@@ -39,7 +39,14 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
         """Raise ValueError for a value no CLIP-AT can have."""
         require(self.n_prompts >= 1, "n_prompts", self.n_prompts, "at least 1")
         require(self.prompt_init_std >= 0, "prompt_init_std", self.prompt_init_std, "0 or more")
-        require(self.trainable in ("paper", "reference"), "trainable", self.trainable, "'paper' or 'reference'")
+        require(
+            self.trainable in ("paper", "reference"), "trainable", self.trainable, "'paper' or 'reference'"
+        )
         for field in ("triplet_margin", "triplet_weight", "classification_weight"):
             require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
-        require(self.temperature is None or self.temperature > 0, "temperature", self.temperature, "above 0 or None")
+        require(
+            self.temperature is None or self.temperature > 0,
+            "temperature",
+            self.temperature,
+            "above 0 or None",
+        )

@@ -48,7 +48,9 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         """New prompts; with `trainable="reference"` also copies of the CLIP's bare trainable parameters."""
         adapter = ClipAtAdapter(config)
         if config.trainable == "reference":
-            adapter.class_embedding = nn.Parameter(self.clip.vision_model.embeddings.class_embedding.detach().clone())
+            adapter.class_embedding = nn.Parameter(
+                self.clip.vision_model.embeddings.class_embedding.detach().clone()
+            )
             adapter.logit_scale = nn.Parameter(self.clip.logit_scale.detach().clone())
         return adapter
 
@@ -71,18 +73,26 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         """Embed photos with the photo prompts: (B, 3, H, W) -> (B, D), L2-normalised."""
         return self._embed(pixel_values, self.adapter.photo_prompts)
 
-    def embed_triplets(self, sketches: Tensor, photos: Tensor, negatives: Tensor | None) -> list[Tensor | None]:
+    def embed_triplets(
+        self, sketches: Tensor, photos: Tensor, negatives: Tensor | None
+    ) -> list[Tensor | None]:
         """All parts in one pass of the tower, each row with the prompts of its modality."""
         images = [sketches, photos] if negatives is None else [sketches, photos, negatives]
         prompts = [
             prompt.expand(len(part), -1, -1)
             for part, prompt in zip(images, [self.adapter.sketch_prompts] + 2 * [self.adapter.photo_prompts])
         ]
-        embeds = list(self._embed(torch.cat(images), torch.cat(prompts)).split([len(part) for part in images]))
+        embeds = list(
+            self._embed(torch.cat(images), torch.cat(prompts)).split([len(part) for part in images])
+        )
         return embeds if negatives is not None else [*embeds, None]
 
     def compute_loss_terms(
-        self, sketch_embeds: Tensor, photo_embeds: Tensor, negative_embeds: Tensor | None, labels: Tensor | None
+        self,
+        sketch_embeds: Tensor,
+        photo_embeds: Tensor,
+        negative_embeds: Tensor | None,
+        labels: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Triplet + classification_weight * (classification of sketch + classification of photo), eq. 5.
 
@@ -92,18 +102,28 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         config, terms = self.config, {}
         if config.triplet_weight:
             if negative_embeds is None:
-                raise ValueError("the triplet loss needs negative_pixel_values; set triplet_weight=0 to train without")
+                raise ValueError(
+                    "the triplet loss needs negative_pixel_values; set triplet_weight=0 to train without"
+                )
             terms["triplet"] = losses.triplet_loss(
                 sketch_embeds, photo_embeds, negative_embeds, config.triplet_margin
             )
         if config.classification_weight:
             classes = self.adapter.class_embeddings
             if labels is None or classes is None:
-                missing = "labels" if labels is None else "class texts: call model.set_classes(class_names, processor)"
-                raise ValueError(f"the classification loss needs {missing}; set classification_weight=0 to go without")
+                missing = (
+                    "labels"
+                    if labels is None
+                    else "class texts: call model.set_classes(class_names, processor)"
+                )
+                raise ValueError(
+                    f"the classification loss needs {missing}; set classification_weight=0 to go without"
+                )
             temperature = config.temperature or torch.exp(-self.clip.logit_scale)
             for name, embeds in (("sketch", sketch_embeds), ("photo", photo_embeds)):
-                terms[f"classification_{name}"] = losses.classification_loss(embeds, classes, labels, temperature)
+                terms[f"classification_{name}"] = losses.classification_loss(
+                    embeds, classes, labels, temperature
+                )
         if not terms:
             raise ValueError("triplet_weight and classification_weight are both 0: there is no loss")
         weights = dict.fromkeys(terms, config.classification_weight) | {"triplet": config.triplet_weight}

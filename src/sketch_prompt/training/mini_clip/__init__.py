@@ -1,0 +1,1 @@
+"""Pretraining of mini-clip, the small CLIP that comes with the package."""
