@@ -126,11 +126,13 @@ class _Images(Dataset):
         return len(self.images)
 
     def __getitem__(self, row: int) -> tuple[int, torch.Tensor | UnreadableImage]:
+        source = self.images[row]["image"]
         try:
-            image = read_image(self.images[row]["image"])
+            return row, self.processor.preprocess(read_image(source), self.domain)
         except UnreadableImageError as error:
             return row, UnreadableImage(error.path, error.reason)
-        return row, self.processor.preprocess(image, self.domain)
+        except (ValueError, OSError) as error:  # it opens, but its pixels make no picture
+            return row, UnreadableImage(source["path"] or "<bytes>", f"cannot be processed: {error}")
 
 
 class _Batch(NamedTuple):
