@@ -3,10 +3,10 @@ import subprocess
 import sys
 
 import pytest
-from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark, write_clip
 from PIL import Image
 from typer.testing import CliRunner
 
+from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark, write_clip
 from sketch_prompt.cli import app
 
 

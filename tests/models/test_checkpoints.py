@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_clip import tiny_clip
 
 from sketch_prompt import ClipAtConfig, ClipAtModel, SketchPromptModel
+from tiny_clip import tiny_clip
 
 
 @pytest.fixture

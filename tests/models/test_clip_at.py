@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tiny_clip import LAYERS, WIDTH, WordProcessor, images, tiny_clip
 from torch.testing import assert_close
 
 from sketch_prompt import ClipAtConfig, ClipAtModel, losses
+from tiny_clip import LAYERS, WIDTH, WordProcessor, images, tiny_clip
 
 CLASSES = ["cup", "cat"]
 

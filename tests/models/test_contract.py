@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny_clip import DIM, WIDTH, WordProcessor, images, tiny_clip, token_ids
 from torch.testing import assert_close
 from transformers import AutoConfig, AutoModel
 
 from sketch_prompt import SketchPromptConfig, SketchPromptModel
 from sketch_prompt.models.auto import MODELS, model_class
+from tiny_clip import DIM, WIDTH, WordProcessor, images, tiny_clip, token_ids
 
 METHODS = sorted(MODELS)
 TRAINED = sorted(set(METHODS) - {"frozen-clip"})

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tiny_clip import LAYERS, WIDTH, images, tiny_clip, token_ids
 from torch.testing import assert_close
 
 from sketch_prompt.models.prompted_clip import encode_text, encode_vision
+from tiny_clip import LAYERS, WIDTH, images, tiny_clip, token_ids
 
 
 @pytest.fixture(scope="module")
