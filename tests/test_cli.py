@@ -62,7 +62,18 @@ def test_output_folder_gets_report_and_rankings(tiny, tmp_path):
 
 def test_arguments_reach_model_benchmark_and_metric(tiny):
     _, asked = tiny
-    arguments = ("--data-dir", "d", "--base-model", "clip", "--device", "cpu", "--split", "s.yaml", "--seed", 3)
+    arguments = (
+        "--data-dir",
+        "d",
+        "--base-model",
+        "clip",
+        "--device",
+        "cpu",
+        "--split",
+        "s.yaml",
+        "--seed",
+        3,
+    )
     options = ("--option", "unseen_fraction=0.25", "--convention", "interpolated", "--format", "json")
     result = run("evaluate", "checkpoint", "--benchmark", "tiny-3", *arguments, *options)
     assert result.exit_code == 0, result.output
@@ -124,8 +135,25 @@ def test_frozen_clip_is_evaluated_on_a_folder_of_sketches_and_photos(tmp_path):
     write_benchmark(tmp_path / "data")
     (tmp_path / "split.yaml").write_text("seen: [car, cup]\nunseen: [bee, door, t shirt]\n")
     (tmp_path / "data" / "photo" / "door" / "1.png").write_bytes(b"no image")
-    data = ("--benchmark", "sketch-folder", "--data-dir", tmp_path / "data", "--split", tmp_path / "split.yaml")
-    arguments = ("evaluate", "frozen-clip", "--base-model", clip, *data, "--device", "cpu", "--format", "json")
+    data = (
+        "--benchmark",
+        "sketch-folder",
+        "--data-dir",
+        tmp_path / "data",
+        "--split",
+        tmp_path / "split.yaml",
+    )
+    arguments = (
+        "evaluate",
+        "frozen-clip",
+        "--base-model",
+        clip,
+        *data,
+        "--device",
+        "cpu",
+        "--format",
+        "json",
+    )
     result = run(*arguments)
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)

@@ -83,10 +83,13 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model."
+            metavar="MODEL",
+            help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model.",
         ),
     ],
-    benchmark: Annotated[str, typer.Option(help="Name of the benchmark: mini, sketchy-21, sketch-folder, ...")],
+    benchmark: Annotated[
+        str, typer.Option(help="Name of the benchmark: mini, sketchy-21, sketch-folder, ...")
+    ],
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the benchmark's data.")] = None,
     base_model: Annotated[
         str | None, typer.Option(help="Where to get the frozen CLIP, in place of what the checkpoint says.")
@@ -94,16 +97,21 @@ def evaluate(
     convention: Annotated[
         Convention, typer.Option(help="standard (SEM-PCYC, scikit-learn) or interpolated (ZSE-SBIR, SAKE).")
     ] = Convention.standard,
-    k: Annotated[list[int], typer.Option(min=1, help="Cut-off of mAP@k and P@k; may be repeated.")] = [100, 200],  # noqa: B006
+    k: Annotated[list[int], typer.Option(min=1, help="Cut-off of mAP@k and P@k; may be repeated.")] = [
+        100,
+        200,
+    ],
     split: Annotated[
         str | None, typer.Option(help="Seen and unseen classes: a YAML file or a published protocol's name.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of what the benchmark draws at random.")] = None,
     option: Annotated[
-        list[str], typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated.")
+        list[str],
+        typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated."),
     ] = [],  # noqa: B006
     allow_seen: Annotated[
-        bool, typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report.")
+        bool,
+        typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
     ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for report.json, report.md and rankings.png.")

@@ -82,9 +82,18 @@ def write_clip(folder: Path) -> Path:
     torch.manual_seed(0)
     config = CLIPConfig(
         vision_config=tower | {"image_size": 16, "patch_size": 8},
-        text_config=tower | {"vocab_size": 99, "max_position_embeddings": 16, "bos_token_id": 97, "eos_token_id": 98, "pad_token_id": 0},
+        text_config=tower
+        | {
+            "vocab_size": 99,
+            "max_position_embeddings": 16,
+            "bos_token_id": 97,
+            "eos_token_id": 98,
+            "pad_token_id": 0,
+        },
         projection_dim=16,
     )
     CLIPModel(config).save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(
+        folder
+    )
     return folder

@@ -97,10 +97,10 @@ def embed(
         rows, features, unreadable = _gather(rows, features, unreadable)
     order = np.argsort(rows, kind="stable")
     if not len(order):
-        reasons = (
-            "; ".join(f"{path}: {reason}" for path, reason in list(unreadable.values())[:5]) or "it is empty"
+        reasons = [f"{path}: {reason}" for path, reason in list(unreadable.values())[:5]]
+        raise ValueError(
+            f"None of the {len(dataset)} {domain} images can be read: {'; '.join(reasons) or 'there are none'}."
         )
-        raise ValueError(f"None of the {len(dataset)} {domain} images can be read: {reasons}.")
     rows = rows[order]
     columns = dataset.select_columns(["label", "instance_id"])[:]
     return EmbeddingTable(
