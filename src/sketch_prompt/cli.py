@@ -97,18 +97,18 @@ def evaluate(
     convention: Annotated[
         Convention, typer.Option(help="standard (SEM-PCYC, scikit-learn) or interpolated (ZSE-SBIR, SAKE).")
     ] = Convention.standard,
-    k: Annotated[list[int], typer.Option(min=1, help="Cut-off of mAP@k and P@k; may be repeated.")] = [
-        100,
-        200,
-    ],
+    k: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Cut-off of mAP@k and P@k; may be repeated. 100 and 200 by default."),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Seen and unseen classes: a YAML file or a published protocol's name.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of what the benchmark draws at random.")] = None,
     option: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated."),
-    ] = [],  # noqa: B006
+    ] = None,
     allow_seen: Annotated[
         bool,
         typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
@@ -152,7 +152,7 @@ def evaluate(
         protocol=benchmark,
         source=model if base_model is None else f"{model} on {base_model}",
         convention=convention.value,
-        ks=k,
+        ks=k or (100, 200),
     )
     if output is not None:
         written = report.save(output)
@@ -204,11 +204,11 @@ def convert(
     typer.echo(f"Wrote {output}", err=True)
 
 
-def _parse_options(pairs: list[str]) -> dict:
+def _parse_options(pairs: list[str] | None) -> dict:
     import yaml
 
     options = {}
-    for pair in pairs:
+    for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"--option {pair!r} is not NAME=VALUE.")
