@@ -106,7 +106,9 @@ class Trainer:
         ).to(self.accelerator.device)
         self.model.set_classes(self.split.class_names, self.processor)
         if self.config.optimisation.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            # Renamed within transformers 5.
+            enable = getattr(self.model, "activation_checkpointing_enable", None)
+            (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def _build_loader(self) -> None:
         data, optimisation, accelerator = self.config.data, self.config.optimisation, self.accelerator
