@@ -7,13 +7,21 @@ from dataclasses import fields
 import datasets
 
 from sketch_prompt.data.builder import BenchmarkBuilder
+from sketch_prompt.data.qmul import ChairBuilder, ShoeBuilder
+from sketch_prompt.data.quickdraw import QuickDrawBuilder
 from sketch_prompt.data.sketch_folder import SketchFolderBuilder
-from sketch_prompt.data.sketchy import SketchyBuilder
+from sketch_prompt.data.sketchy import SketchyBuilder, SketchyInstanceBuilder
 from sketch_prompt.data.splits import BenchmarkSplit, unknown_name
+from sketch_prompt.data.tu_berlin import TuBerlinBuilder
 
 _BUILDERS: dict[str, type[BenchmarkBuilder]] = {
     "sketchy-21": SketchyBuilder,
     "sketchy-25": SketchyBuilder,
+    "tu-berlin-30": TuBerlinBuilder,
+    "quickdraw-30": QuickDrawBuilder,
+    "sketchy-fg": SketchyInstanceBuilder,
+    "shoe-v2": ShoeBuilder,
+    "chair-v2": ChairBuilder,
     "sketch-folder": SketchFolderBuilder,
 }
 BENCHMARKS = ("mini", *_BUILDERS)
