@@ -9,13 +9,13 @@ __version__ = "0.1.0"
 
 # Public names and where they live.
 _PUBLIC = {
-    "ClipAtConfig": ".models.auto",
-    "ClipAtModel": ".models.auto",
-    "FrozenClipConfig": ".models.auto",
-    "FrozenClipModel": ".models.auto",
+    "ClipAtConfig": ".models.clip_at",
+    "ClipAtModel": ".models.clip_at",
+    "FrozenClipConfig": ".models.frozen_clip",
+    "FrozenClipModel": ".models.frozen_clip",
     "SketchPromptConfig": ".models.auto",
     "SketchPromptModel": ".models.auto",
-    "SketchPromptProcessor": ".models.auto",
+    "SketchPromptProcessor": ".processing",
     "load_benchmark": ".data.benchmarks",
 }
 

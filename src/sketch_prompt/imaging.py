@@ -162,6 +162,7 @@ def thicken_lines(sketch: Image.Image, width: int) -> Image.Image:
 
 def _running_minimum(pixels: np.ndarray, width: int, axis: int) -> np.ndarray:
     """Minimum over a centred window of `width` along `axis`, in log2(width) passes over the picture."""
+    width = min(width, 2 * pixels.shape[axis] - 1)  # a wider window sees nothing more
     before = (width - 1) // 2
     padding = [(0, 0)] * pixels.ndim
     padding[axis] = (before, width - 1 - before)

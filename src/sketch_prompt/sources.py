@@ -18,7 +18,8 @@ _FILES = ["*.json", "*.safetensors", "*.txt", "README.md"]
 def bundled_names() -> list[str]:
     """Names of the checkpoints that ship with the package and need no network."""
     assets = resources.files("sketch_prompt") / "assets"
-    return sorted(entry.name for entry in assets.iterdir() if (entry / "config.json").is_file())
+    entries = assets.iterdir() if assets.is_dir() else ()
+    return sorted(entry.name for entry in entries if (entry / "config.json").is_file())
 
 
 def find_checkpoint(

@@ -103,16 +103,18 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 from evaluation.tiny import TinyModel, TinyProcessor, read_benchmark, write_benchmark
-from sketch_prompt.evaluation import embed
+from sketch_prompt.evaluation import embed, evaluate_model
 
 accelerator = Accelerator(cpu=True)
+# of one photo a class the second process gets no batch, and the class whose photo is broken has none
 for photos, shares in ((6, (3, 2)), (1, (1, 0))):
     folder = Path(sys.argv[1]) / str(photos)
     if accelerator.is_main_process:
         write_benchmark(folder, photos=photos)
         (folder / "photo" / "bee" / "0.png").write_bytes(b"")
     accelerator.wait_for_everyone()
-    table = read_benchmark(folder)["test_photo"]
+    benchmark = read_benchmark(folder)
+    table = benchmark["test_photo"]
     model = TinyModel()
     options = dict(batch_size=4, progress=False)
     shared = embed(model, table, TinyProcessor(), "photo", accelerator=accelerator, **options)
@@ -121,6 +123,10 @@ for photos, shares in ((6, (3, 2)), (1, (1, 0))):
     for name in ("features", "labels", "instance_ids", "rows"):
         np.testing.assert_array_equal(getattr(shared, name), getattr(alone, name))
     assert shared.unreadable == alone.unreadable and len(alone.unreadable) == 1
+    evaluation = (model, TinyProcessor(), benchmark, "tiny-3")
+    together = evaluate_model(*evaluation, accelerator=accelerator, **options)
+    assert together.metrics == evaluate_model(*evaluation, **options).metrics
+    assert together.unreadable[0]["path"] == alone.unreadable[0].path
 print("process", accelerator.process_index, "of", accelerator.num_processes, "agrees")
 """
 

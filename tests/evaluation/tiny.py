@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 SEEN, UNSEEN = ["car", "cup"], ["bee", "door", "t shirt"]
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30), (30, 200, 200)]
@@ -73,3 +74,26 @@ def read_benchmark(folder: Path) -> datasets.DatasetDict:
             ]
             tables[f"{split}_{domain}"] = datasets.Dataset.from_list(rows, features=features)
     return tables
+
+
+def write_clip(folder: Path) -> Path:
+    """A randomly initialised CLIP of a few thousand parameters, as `from_pretrained` reads it; no tokenizer."""
+    tower = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = CLIPConfig(
+        vision_config=tower | {"image_size": 16, "patch_size": 8},
+        text_config=tower
+        | {
+            "vocab_size": 99,
+            "max_position_embeddings": 16,
+            "bos_token_id": 97,
+            "eos_token_id": 98,
+            "pad_token_id": 0,
+        },
+        projection_dim=16,
+    )
+    CLIPModel(config).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(
+        folder
+    )
+    return folder

@@ -97,10 +97,10 @@ def embed(
         rows, features, unreadable = _gather(rows, features, unreadable)
     order = np.argsort(rows, kind="stable")
     if not len(order):
-        reasons = (
-            "; ".join(f"{path}: {reason}" for path, reason in list(unreadable.values())[:5]) or "it is empty"
+        reasons = [f"{path}: {reason}" for path, reason in list(unreadable.values())[:5]]
+        raise ValueError(
+            f"None of the {len(dataset)} {domain} images can be read: {'; '.join(reasons) or 'there are none'}."
         )
-        raise ValueError(f"None of the {len(dataset)} {domain} images can be read: {reasons}.")
     rows = rows[order]
     columns = dataset.select_columns(["label", "instance_id"])[:]
     return EmbeddingTable(
@@ -126,11 +126,13 @@ class _Images(Dataset):
         return len(self.images)
 
     def __getitem__(self, row: int) -> tuple[int, torch.Tensor | UnreadableImage]:
+        source = self.images[row]["image"]
         try:
-            image = read_image(self.images[row]["image"])
+            return row, self.processor.preprocess(read_image(source), self.domain)
         except UnreadableImageError as error:
             return row, UnreadableImage(error.path, error.reason)
-        return row, self.processor.preprocess(image, self.domain)
+        except (ValueError, OSError) as error:  # it opens, but its pixels make no picture
+            return row, UnreadableImage(source["path"] or "<bytes>", f"cannot be processed: {error}")
 
 
 class _Batch(NamedTuple):

@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from sketch_prompt.metrics import chance_level, retrieval_details
 from sketch_prompt.metrics.core import Convention
@@ -49,7 +50,7 @@ def evaluate_model(
         batch_size: images a forward pass.
         num_workers: processes that read images.
         device: where to embed; the model's device by default.
-        accelerator: shares the embedding among processes; each of them returns the report.
+        accelerator: shares the embedding among processes; the first one ranks, and all return its report.
         progress: show bars on stderr.
 
     Raises:
@@ -67,16 +68,20 @@ def evaluate_model(
         accelerator=accelerator,
         progress=progress,
     )
-    return report_embeddings(
-        model,
-        benchmark,
-        *tables,
-        claim=claim,
-        protocol=protocol,
-        source=source,
-        convention=convention,
-        ks=ks,
-    )
+    report = None
+    if accelerator is None or accelerator.is_main_process:
+        report = report_embeddings(
+            model,
+            benchmark,
+            *tables,
+            claim=claim,
+            protocol=protocol,
+            source=source,
+            convention=convention,
+            ks=ks,
+            progress=progress,
+        )
+    return report if accelerator is None else broadcast_object_list([report])[0]
 
 
 def check_benchmark(model, benchmark: datasets.DatasetDict, allow_seen: bool = False) -> Claim:
@@ -118,6 +123,7 @@ def report_embeddings(
     source: str = "",
     convention: Convention = "standard",
     ks: Sequence[int] = (100, 200),
+    progress: bool = True,
 ) -> Report:
     """Rank the photos for every sketch and report it.
 
@@ -131,10 +137,17 @@ def report_embeddings(
         source: where the model came from.
         convention: as in `evaluate_model`.
         ks: as in `evaluate_model`.
+        progress: show a bar on stderr where ranking takes long.
     """
     start = time.perf_counter()
     details = retrieval_details(
-        sketches.features, photos.features, sketches.labels, photos.labels, convention, ks
+        sketches.features,
+        photos.features,
+        sketches.labels,
+        photos.labels,
+        convention,
+        ks,
+        progress=None if progress else False,
     )
     names = benchmark[TEST_SPLITS["sketch"]].features["label"].names
     weight = next(model.parameters())

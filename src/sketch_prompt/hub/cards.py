@@ -3,7 +3,8 @@
 import json
 
 _PAPERS = {
-    "clip-at": "Sain et al., *CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*, CVPR 2023",
+    "clip-at": "Sain et al., *CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*, "
+    "CVPR 2023",
 }
 
 

@@ -139,14 +139,8 @@ def openai_clip(state: Mapping[str, Tensor], prefix: str) -> tuple[CLIPModel, se
             converted |= dict(zip(ours, value.chunk(len(ours))))
         else:
             converted[ours] = value.T.contiguous() if theirs in _TRANSPOSED else value
-    with torch.device("meta"):
-        clip = CLIPModel(config)
-    try:
-        clip.load_state_dict({name: value.clone() for name, value in converted.items()}, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"the checkpoint's CLIP is not consistent: {error}") from error
-    clip_backbone.restore_position_ids(clip)
-    return clip.eval().requires_grad_(False), {prefix + name for name in openai_clip_names(config)}
+    clip = clip_backbone.build_backbone(config, {name: value.clone() for name, value in converted.items()})
+    return clip, {prefix + name for name in openai_clip_names(config)}
 
 
 def _clip_at(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel, set[str]]:

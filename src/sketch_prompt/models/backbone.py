@@ -12,6 +12,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from ..sources import find_checkpoint
 
+_ALIGNMENT = 64  # bytes, what torch allocates by
 _PROBES_PER_TENSOR = 4
 _PROBED = (
     "visual_projection.weight",
@@ -46,6 +47,18 @@ def load_backbone(
         use_safetensors=True,
         local_files_only=True,
     )
+    return freeze(clip)
+
+
+def freeze(clip: CLIPModel) -> CLIPModel:
+    """Put a CLIP into eval mode, without gradients, its weights in aligned memory of their own.
+
+    Weights that still lie in a mapped safetensors file start at odd addresses, for which matrix products
+    round differently: the same checkpoint would give other last bits after saving and loading.
+    """
+    for parameter in clip.parameters():
+        if parameter.device.type == "cpu" and parameter.data_ptr() % _ALIGNMENT:
+            parameter.data = parameter.data.clone()
     return clip.eval().requires_grad_(False)
 
 
@@ -65,10 +78,21 @@ def base_state_dict(clip: CLIPModel) -> dict[str, Tensor]:
     }
 
 
-def restore_position_ids(clip: CLIPModel) -> None:
-    """Fill in what a checkpoint does not hold when a CLIP built on the meta device was given its weights."""
+def build_backbone(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIPModel:
+    """A frozen CLIP of exactly these weights, without initialising others first.
+
+    Raises:
+        ValueError: naming the tensors that are missing, unexpected or misshapen.
+    """
+    with torch.device("meta"):
+        clip = CLIPModel(config)
+    try:
+        clip.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"these weights are not those of the CLIP described: {error}") from error
     for embeddings in (clip.vision_model.embeddings, clip.text_model.embeddings):
         embeddings.position_ids = torch.arange(embeddings.position_embedding.num_embeddings).expand(1, -1)
+    return freeze(clip)
 
 
 def fingerprint(clip: CLIPModel) -> list[float]:

@@ -127,15 +127,11 @@ def read_backbone(
     clip_config = config.clip_config
     if attn_implementation is not None:
         clip_config._attn_implementation = attn_implementation
-    with torch.device("meta"):
-        clip = CLIPModel(clip_config)
     weights = {name.removeprefix("clip."): value.to(dtype) for name, value in read_tensors(path).items()}
-    problems = set(weights) ^ set(clip.state_dict())
-    if problems:
-        raise ValueError(f"{path} does not fit its configuration: {', '.join(sorted(problems)[:8])}")
-    clip.load_state_dict(weights, assign=True)
-    clip_backbone.restore_position_ids(clip)
-    return clip.eval().requires_grad_(False)
+    try:
+        return clip_backbone.build_backbone(clip_config, weights)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def write_checkpoint(model, directory: Path, include_backbone: bool, processor, results: dict | None) -> None:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import difflib
+from typing import ClassVar
 
 from transformers import CLIPConfig, PreTrainedConfig
 
@@ -35,13 +36,13 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
             Hub id, directory or bundled name of the frozen CLIP. None for a model whose backbone exists only
             inside its own checkpoint (a converted one).
         base_model_revision (`str`, *optional*): commit of `base_model` on the Hub.
-        clip_config (`CLIPConfig`, *optional*): architecture of the backbone; taken from the backbone when there is one.
+        clip_config (`CLIPConfig`, *optional*): architecture of the backbone.
         class_names (`list[str]`, *optional*): classes the adapter was trained on; labels index this list.
         class_prompt (`str`): sentence that turns a class name into text.
     """
 
-    sub_configs_defaults = {"clip_config": CLIPConfig}
-    method = ""
+    sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
+    method: ClassVar[str] = ""
     """The method's public name; empty for the abstract base."""
 
     base_model: str | None = "openai/clip-vit-base-patch32"

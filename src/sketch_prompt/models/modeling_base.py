@@ -313,7 +313,7 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
             raise
 
     def adapter_tensors(self) -> dict[str, Tensor]:
-        """Every tensor of the active adapter: `clip.<CLIPModel name>` for tuned copies, `adapter.<name>` for its own."""
+        """Every tensor of the active adapter: `clip.<CLIPModel name>` for tuned copies, `adapter.<name>` else."""
         key = self._key_prefix + self._active_adapter
         tensors: dict[str, Tensor] = {
             f"clip.{name}": value for name, value in clip_backbone.tuned_parameters(self.clip, key).items()

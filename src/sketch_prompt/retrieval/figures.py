@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.imaging import to_rgb
 
 RIGHT, WRONG, NEUTRAL = "#1a8a3c", "#c8322b", "#8a8f98"
 TILE = 1.35
@@ -122,10 +123,8 @@ def show_image(ax: Axes, image: Image.Image | None, title: str | None = None) ->
         ax.text(0.5, 0.5, "unreadable", ha="center", va="center", fontsize=7, color=NEUTRAL)
     else:
         side = int(TILE * DOTS_PER_INCH)
-        tile = ImageOps.pad(image.convert("RGBA"), (side, side), color="white")
-        canvas = Image.new("RGBA", tile.size, "white")
-        canvas.alpha_composite(tile)
-        ax.imshow(np.asarray(canvas.convert("RGB")), interpolation="lanczos")
+        tile = ImageOps.pad(to_rgb(image), (side, side), color="white")
+        ax.imshow(np.asarray(tile), interpolation="lanczos")
     if title:
         ax.set_title(_shorten(title), fontsize=7, pad=3)
 

@@ -67,7 +67,7 @@ class MiniSketchBuilder(datasets.GeneratorBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
-            description="MiniSketch: procedural objects, each as a colour photo and as several line drawings.",
+            description="MiniSketch: procedural objects, each as a photo and as several line drawings.",
             license="apache-2.0",
             features=datasets.Features(
                 {

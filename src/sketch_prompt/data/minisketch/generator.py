@@ -67,7 +67,7 @@ class MiniSketch:
         return render_sketch(self.shape(category, instance), self.image_size, rng)
 
     def photo_parts(self, category: str, instance: int, view: int = 0) -> np.ndarray:
-        """The part shown by each pixel of the photo: (H, W) uint8, 0 = background, i = `part_names()[i - 1]`."""
+        """The part each pixel of the photo shows: (H, W) uint8, 0 = background, i = `part_names()[i - 1]`."""
         shape = self.shape(category, instance)
         rng = self._rng(category, instance, _PHOTO, view)
         return photo_label_map(shape, _labels(shape), self.image_size, rng)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def mapped_parts(
     arrays = [array for part in parts for array in (part.outline, *part.holes, *part.details)]
     bounds = np.cumsum([0, *map(len, arrays)])
     points = function(np.concatenate(arrays))
-    pieces = iter([points[a:b] for a, b in zip(bounds[:-1], bounds[1:])])
+    pieces = iter([points[a:b] for a, b in pairwise(bounds)])
     return [
         Part(
             part.name,
@@ -158,7 +159,7 @@ def turned(points: Points, degrees: float, about: Sequence[float] = (0.0, 0.0)) 
 
 def moved(points: Points, dx: float, dy: float) -> Points:
     """`points` moved by (dx, dy)."""
-    return points + (dx, dy)
+    return points + np.array([dx, dy])
 
 
 def flipped(points: Points, x: float = 0.0) -> Points:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -122,7 +123,7 @@ def _strokes(ring: Points) -> list[Points]:
     rolled = np.roll(ring, -corners[0], axis=0)
     rolled = np.concatenate([rolled, rolled[:1]])
     ends = [*(corners - corners[0]), len(ring)]
-    return [rolled[a : b + 1] for a, b in zip(ends[:-1], ends[1:]) if b > a]
+    return [rolled[a : b + 1] for a, b in pairwise(ends) if b > a]
 
 
 def _draw(canvas: Canvas, stroke: Points, hand: Hand, rng: np.random.Generator) -> None:

@@ -23,20 +23,48 @@ def fish(p: Parameters) -> list[Part]:
     dorsal = p.real("dorsal_height", 0.08, 0.28)
     stripes = p.count("stripes", 0, 4)
     fin = p.real("fin_size", 0.1, 0.2)
-    body = spline((-0.6, 0.02), (-0.5, -height * snout), (-0.1, -height), (0.35, -height * 0.45), (0.6, -0.05),
-                  (0.6, 0.05), (0.35, height * 0.45), (-0.1, height), (-0.5, height * snout), closed=True)  # fmt: skip
-    tail_fin = polygon((0.52, -0.05), (0.6 + tail, -spread), (0.6 + tail - fork, 0), (0.6 + tail, spread), (0.52, 0.05),
-                       radius=0.04)  # fmt: skip
-    back = spline((-0.25, -height * 0.8), (-0.02, -height - dorsal), (0.3, -height * 0.5 - dorsal * 0.5),
-                  (0.34, -height * 0.3), closed=True)  # fmt: skip
-    bands = [spline((x, -height * w), (x + 0.05, 0), (x, height * w))
-             for x, w in ((-0.05, 0.85), (0.12, 0.75), (0.27, 0.5), (0.4, 0.3))]  # fmt: skip
+    body = spline(
+        (-0.6, 0.02),
+        (-0.5, -height * snout),
+        (-0.1, -height),
+        (0.35, -height * 0.45),
+        (0.6, -0.05),
+        (0.6, 0.05),
+        (0.35, height * 0.45),
+        (-0.1, height),
+        (-0.5, height * snout),
+        closed=True,
+    )
+    tail_fin = polygon(
+        (0.52, -0.05),
+        (0.6 + tail, -spread),
+        (0.6 + tail - fork, 0),
+        (0.6 + tail, spread),
+        (0.52, 0.05),
+        radius=0.04,
+    )
+    back = spline(
+        (-0.25, -height * 0.8),
+        (-0.02, -height - dorsal),
+        (0.3, -height * 0.5 - dorsal * 0.5),
+        (0.34, -height * 0.3),
+        closed=True,
+    )
+    bands = [
+        spline((x, -height * w), (x + 0.05, 0), (x, height * w))
+        for x, w in ((-0.05, 0.85), (0.12, 0.75), (0.27, 0.5), (0.4, 0.3))
+    ]
     gill = spline((-0.32, -height * 0.55), (-0.26, 0), (-0.32, height * 0.55))
     mouth = line((-0.6, 0.05), (-0.5, 0.08))
     parts = [Part("tail", tail_fin, "trim"), Part("dorsal fin", back, "trim")]
     if p.chance("belly_fin", 0.6):
-        parts.append(Part("belly fin", polygon((-0.05, height * 0.8), (0.2, height * 0.6),
-                                               (0.16, height + 0.12)), "trim"))  # fmt: skip
+        parts.append(
+            Part(
+                "belly fin",
+                polygon((-0.05, height * 0.8), (0.2, height * 0.6), (0.16, height + 0.12)),
+                "trim",
+            )
+        )
     pectoral = spline((-0.2, 0.05), (-0.2 + fin, 0.0), (-0.16 + fin, fin * 0.8), closed=True)
     parts += [
         Part("body", body, "paint", details=(gill, mouth, *bands[:stripes])),
@@ -55,22 +83,44 @@ def whale(p: Parameters) -> list[Part]:
     narrow = p.real("tail_width", 0.05, 0.1)
     flipper = p.real("flipper", 0.14, 0.28)
     top = -height
-    body = spline((-0.62, 0.1), (-0.58, top * brow * 0.7), (-0.3, top), (0.1, top * 0.75), (0.42, -narrow),
-                  (0.64, -lift - narrow), (0.68, -lift + narrow * 0.4), (0.5, 0.12 + narrow), (0.15, 0.3), (-0.35, 0.32),
-                  closed=True)  # fmt: skip
-    belly = np.concatenate([spline((-0.6, 0.12), (-0.3, 0.14), (0.1, 0.2), (0.3, 0.22)),
-                            spline((0.16, 0.29), (-0.2, 0.325), (-0.5, 0.26))])  # fmt: skip
+    body = spline(
+        (-0.62, 0.1),
+        (-0.58, top * brow * 0.7),
+        (-0.3, top),
+        (0.1, top * 0.75),
+        (0.42, -narrow),
+        (0.64, -lift - narrow),
+        (0.68, -lift + narrow * 0.4),
+        (0.5, 0.12 + narrow),
+        (0.15, 0.3),
+        (-0.35, 0.32),
+        closed=True,
+    )
+    belly = np.concatenate(
+        [
+            spline((-0.6, 0.12), (-0.3, 0.14), (0.1, 0.2), (0.3, 0.22)),
+            spline((0.16, 0.29), (-0.2, 0.325), (-0.5, 0.26)),
+        ]
+    )
     half = spline(
         (0, 0), (fluke * 0.5, -fluke * 0.6), (fluke * 1.15, -fluke * 0.55), (fluke * 0.6, 0.02), closed=True
     )
     flukes = [moved(turned(shape, 25), 0.66, -lift) for shape in (half, flipped(half))]
-    fin = spline((-0.18, 0.18), (-0.02, 0.22), (0.04 + flipper * 0.3, 0.22 + flipper), (-0.1, 0.2 + flipper * 0.6),
-                 closed=True)  # fmt: skip
+    fin = spline(
+        (-0.18, 0.18),
+        (-0.02, 0.22),
+        (0.04 + flipper * 0.3, 0.22 + flipper),
+        (-0.1, 0.2 + flipper * 0.6),
+        closed=True,
+    )
     parts = [Part("flukes", shape, "paint") for shape in flukes]
     mouth = spline((-0.61, 0.08), (-0.45, 0.06), (-0.3, p.real("smile", 0.0, 0.12)))
     grooves = tuple(spline((-0.5 + d, 0.16), (-0.35 + d, 0.24), (-0.1 + d, 0.27)) for d in (0.0, 0.12))
-    parts += [Part("body", body, "paint", details=(mouth,)), Part("belly", belly, "light", details=grooves),
-              Part("flipper", fin, "paint")]  # fmt: skip
+    parts += [
+        Part("body", body, "paint", details=(mouth,)),
+        Part("belly", belly, "light", details=grooves),
+        Part("flipper", fin, "paint"),
+    ]
     if p.chance("spout", 0.55):
         rise = p.real("spout_height", 0.15, 0.32)
         jets = [
@@ -83,8 +133,10 @@ def whale(p: Parameters) -> list[Part]:
 
 def _face(y: float, gap: float, size: float) -> list[Part]:
     nose = polygon((-0.03, y + 0.07), (0.03, y + 0.07), (0, y + 0.105), radius=0.01)
-    smile = (spline((-0.07, y + 0.13), (-0.03, y + 0.145), (0, y + 0.105)),
-             spline((0.07, y + 0.13), (0.03, y + 0.145), (0, y + 0.105)))  # fmt: skip
+    smile = (
+        spline((-0.07, y + 0.13), (-0.03, y + 0.145), (0, y + 0.105)),
+        spline((0.07, y + 0.13), (0.03, y + 0.145), (0, y + 0.105)),
+    )
     eyes = [Part("eye", ellipse(s * gap, y, size * 0.75, size), "dark") for s in (-1, 1)]
     return [*eyes, Part("nose", nose, "dark", details=smile)]
 
@@ -100,16 +152,49 @@ def cat(p: Parameters) -> list[Part]:
     tail = p.real("tail_length", 0.25, 0.5)
     curl = p.real("tail_curl", -0.12, 0.25)
     base = height + 0.1
-    parts = [Part("tail", tube(spline((body * 0.7, base - 0.05), (body + tail * 0.6, base - 0.08),
-                                      (body + tail * 0.7, base - tail), (body + tail * 0.7 - curl, base - tail * 1.3)),
-                               0.08, 0.08, 0.05), "fur")]  # fmt: skip
-    trunk = spline((0.12, 0.1), (body * 0.8, height * 0.5), (body, base - 0.1), (body * 0.6, base), (0, base), (-body * 0.6, base),
-                   (-body, base - 0.1), (-body * 0.8, height * 0.5), (-0.12, 0.1), closed=True)  # fmt: skip
+    parts = [
+        Part(
+            "tail",
+            tube(
+                spline(
+                    (body * 0.7, base - 0.05),
+                    (body + tail * 0.6, base - 0.08),
+                    (body + tail * 0.7, base - tail),
+                    (body + tail * 0.7 - curl, base - tail * 1.3),
+                ),
+                0.08,
+                0.08,
+                0.05,
+            ),
+            "fur",
+        )
+    ]
+    trunk = spline(
+        (0.12, 0.1),
+        (body * 0.8, height * 0.5),
+        (body, base - 0.1),
+        (body * 0.6, base),
+        (0, base),
+        (-body * 0.6, base),
+        (-body, base - 0.1),
+        (-body * 0.8, height * 0.5),
+        (-0.12, 0.1),
+        closed=True,
+    )
     legs = tuple(line((s * 0.06, base - 0.02), (s * 0.05, base - height * 0.45)) for s in (-1, 1))
     parts.append(Part("body", trunk, "fur", details=legs))
     parts += [Part("paw", ellipse(s * 0.1, base - 0.02, 0.09, 0.05), "fur") for s in (-1, 1)]
-    skull = spline((0, -0.2), (head * 0.7, -0.16), (head, 0.02), (head * 0.6, 0.18), (0, 0.22), (-head * 0.6, 0.18),
-                   (-head, 0.02), (-head * 0.7, -0.16), closed=True)  # fmt: skip
+    skull = spline(
+        (0, -0.2),
+        (head * 0.7, -0.16),
+        (head, 0.02),
+        (head * 0.6, 0.18),
+        (0, 0.22),
+        (-head * 0.6, 0.18),
+        (-head, 0.02),
+        (-head * 0.7, -0.16),
+        closed=True,
+    )
     for s in (-1, 1):
         tip = np.array([s * head * 0.85, -0.15 - ear])
         ear_shape = polygon(
@@ -123,8 +208,10 @@ def cat(p: Parameters) -> list[Part]:
         )
     reach = p.real("whiskers", 0.12, 0.24)
     for s in (-1, 1):
-        parts += [wire("whiskers", line((s * 0.08, 0.1 + d * 0.3), (s * (0.1 + reach), 0.08 + d)), 0.01, "light")
-                  for d in (-0.03, 0.04)]  # fmt: skip
+        parts += [
+            wire("whiskers", line((s * 0.08, 0.1 + d * 0.3), (s * (0.1 + reach), 0.08 + d)), 0.01, "light")
+            for d in (-0.03, 0.04)
+        ]
     return parts + _face(-0.01, head * 0.42, p.real("eye_size", 0.03, 0.055))
 
 
@@ -140,8 +227,16 @@ def rabbit(p: Parameters) -> list[Part]:
     feet = p.real("foot_size", 0.1, 0.17)
     base = height + 0.12
     parts = [Part("tail", ellipse(body * 0.95, base - 0.14, p.real("tail_size", 0.06, 0.11)), "light")]
-    trunk = spline((0, 0.08), (body * 0.75, height * 0.45), (body, base - 0.14), (body * 0.6, base), (-body * 0.6, base),
-                   (-body, base - 0.14), (-body * 0.75, height * 0.45), closed=True)  # fmt: skip
+    trunk = spline(
+        (0, 0.08),
+        (body * 0.75, height * 0.45),
+        (body, base - 0.14),
+        (body * 0.6, base),
+        (-body * 0.6, base),
+        (-body, base - 0.14),
+        (-body * 0.75, height * 0.45),
+        closed=True,
+    )
     parts += [
         Part("body", trunk, "fur"),
         Part("belly", ellipse(0, base - height * 0.38, body * 0.5, height * 0.32), "light"),
@@ -213,24 +308,40 @@ def turtle(p: Parameters) -> list[Part]:
     )
     seams = [spline((-width * 0.85, -height * 0.3), (0, -height * 0.42), (width * 0.85, -height * 0.3))]
     for x in np.linspace(-0.55, 0.55, plates):
-        seams += [line((x * width, -height * 0.38), (x * width * 0.75, -height * 0.84)),
-                  line((x * width, -height * 0.38), (x * width * 1.2, 0))]  # fmt: skip
+        seams += [
+            line((x * width, -height * 0.38), (x * width * 0.75, -height * 0.84)),
+            line((x * width, -height * 0.38), (x * width * 1.2, 0)),
+        ]
     x, y = -width - neck, -lift
     tail = polygon(
         (width * 0.9, -0.02), (width + p.real("tail_length", 0.06, 0.2), 0.1), (width * 0.85, 0.08)
     )
-    legs = [Part(name, tube(spline((x, 0), (x - 0.03, leg * 0.6), (x - 0.03, leg + 0.06)), leg_width, leg_width * 0.8,
-                            leg_width), "skin") for name, x in (("front leg", -width * 0.6), ("hind leg", width * 0.6))]  # fmt: skip
+    legs = [
+        Part(
+            name,
+            tube(
+                spline((x, 0), (x - 0.03, leg * 0.6), (x - 0.03, leg + 0.06)),
+                leg_width,
+                leg_width * 0.8,
+                leg_width,
+            ),
+            "skin",
+        )
+        for name, x in (("front leg", -width * 0.6), ("hind leg", width * 0.6))
+    ]
     throat = tube(
         spline((-width * 0.8, 0.02), (-width - neck * 0.5, -lift * 0.4), (x, y)), head * 1.4, head * 1.1, head
     )
     face = ellipse(x - head * 0.3, y, head * 1.25, head)
     mouth = line((x - head * 1.45, y + head * 0.25), (x - head * 0.6, y + head * 0.4))
     return [
-        Part("tail", tail, "skin"), *legs, Part("neck", throat, "skin"), Part("head", face, "skin", details=(mouth,)),
+        Part("tail", tail, "skin"),
+        *legs,
+        Part("neck", throat, "skin"),
+        Part("head", face, "skin", details=(mouth,)),
         Part("eye", ellipse(x - head * 0.55, y - head * 0.3, 0.02), "dark"),
         Part("shell", dome, "paint", details=tuple(seams)),
-    ]  # fmt: skip
+    ]
 
 
 @category("giraffe")
@@ -246,8 +357,15 @@ def giraffe(p: Parameters) -> list[Part]:
     slope = p.real("back_slope", 0.0, 0.1)
     shoulder = (-body * 0.85, -depth * 0.4)
     top = (shoulder[0] - lean, shoulder[1] - neck)
-    trunk = spline((-body, -depth * 0.8 - slope), (0, -depth * 0.8), (body, -depth * 0.6 + slope), (body * 1.05, depth * 0.3),
-                   (0, depth * 0.7), (-body, depth * 0.6), closed=True)  # fmt: skip
+    trunk = spline(
+        (-body, -depth * 0.8 - slope),
+        (0, -depth * 0.8),
+        (body, -depth * 0.6 + slope),
+        (body * 1.05, depth * 0.3),
+        (0, depth * 0.7),
+        (-body, depth * 0.6),
+        closed=True,
+    )
     legs = [
         (-body * 0.85, -stride),
         (-body * 0.55, stride * 0.7),
@@ -273,11 +391,21 @@ def giraffe(p: Parameters) -> list[Part]:
         0.12,
         0.09,
     )
-    muzzle = spline((top[0] + 0.06, top[1] - 0.06), (top[0] + 0.07, top[1] + 0.05), (top[0] - head, top[1] + 0.13),
-                    (top[0] - head - 0.03, top[1] + 0.06), closed=True)  # fmt: skip
+    muzzle = spline(
+        (top[0] + 0.06, top[1] - 0.06),
+        (top[0] + 0.07, top[1] + 0.05),
+        (top[0] - head, top[1] + 0.13),
+        (top[0] - head - 0.03, top[1] + 0.06),
+        closed=True,
+    )
     ear = ellipse(top[0] + 0.1, top[1] - 0.04, 0.06, 0.025, -25)
-    parts += [Part("body", trunk, "fur"), Part("neck", throat, "fur"), Part("ear", ear, "fur"), Part("head", muzzle, "fur"),
-              Part("eye", ellipse(top[0] - 0.02, top[1], 0.02), "dark")]  # fmt: skip
+    parts += [
+        Part("body", trunk, "fur"),
+        Part("neck", throat, "fur"),
+        Part("ear", ear, "fur"),
+        Part("head", muzzle, "fur"),
+        Part("eye", ellipse(top[0] - 0.02, top[1], 0.02), "dark"),
+    ]
     size = p.real("spot_size", 0.035, 0.06)
     for t in (0.2, 0.42, 0.64):
         parts.append(

@@ -18,14 +18,34 @@ def duck(p: Parameters) -> list[Part]:
     beak = p.real("beak_length", 0.1, 0.22)
     beak_height = p.real("beak_height", 0.05, 0.1)
     wing = p.real("wing_length", 0.24, 0.4)
-    body = spline((-0.5, -0.02), (-0.3, -height * 0.55), (0.2, -height * 0.6), (0.45, -height * 0.5), (0.62, -height * 0.5 - tail),
-                  (0.56, 0.02), (0.3, height * 0.8), (-0.25, height * 0.85), closed=True)  # fmt: skip
+    body = spline(
+        (-0.5, -0.02),
+        (-0.3, -height * 0.55),
+        (0.2, -height * 0.6),
+        (0.45, -height * 0.5),
+        (0.62, -height * 0.5 - tail),
+        (0.56, 0.02),
+        (0.3, height * 0.8),
+        (-0.25, height * 0.85),
+        closed=True,
+    )
     hx, hy = -0.42, -height * 0.5 - neck
     throat = tube(spline((-0.3, 0), (-0.42, -height * 0.6), (hx + 0.02, hy)), 0.3, 0.17, head * 1.3)
-    bill = spline((hx - head * 0.8, hy - beak_height * 0.6), (hx - head - beak, hy + beak_height * 0.3),
-                  (hx - head - beak * 0.9, hy + beak_height), (hx - head * 0.8, hy + beak_height), closed=True)  # fmt: skip
-    feathers = spline((-0.15, -height * 0.25), (wing * 0.5, -height * 0.4), (0.05 + wing, -height * 0.3), (wing * 0.6, height * 0.4),
-                      (0, height * 0.35), closed=True)  # fmt: skip
+    bill = spline(
+        (hx - head * 0.8, hy - beak_height * 0.6),
+        (hx - head - beak, hy + beak_height * 0.3),
+        (hx - head - beak * 0.9, hy + beak_height),
+        (hx - head * 0.8, hy + beak_height),
+        closed=True,
+    )
+    feathers = spline(
+        (-0.15, -height * 0.25),
+        (wing * 0.5, -height * 0.4),
+        (0.05 + wing, -height * 0.3),
+        (wing * 0.6, height * 0.4),
+        (0, height * 0.35),
+        closed=True,
+    )
     barbs = tuple(spline((wing * t, height * 0.3), (wing * (t + 0.25), height * 0.15)) for t in (0.25, 0.55))
     parts = []
     if p.chance("standing", 0.45):
@@ -36,9 +56,15 @@ def duck(p: Parameters) -> list[Part]:
                 wire("leg", line((x, height * 0.6), (x, height + leg)), 0.035, "trim"),
                 Part("foot", foot, "trim"),
             ]
-    parts += [Part("beak", bill, "trim", details=(line((hx - head, hy + 0.03), (hx - head - beak * 0.8, hy + 0.05)),)),
-              Part("neck", throat, "fur"), Part("body", body, "fur"), Part("head", ellipse(hx, hy, head), "fur"),
-              Part("wing", feathers, "fur", details=barbs)]  # fmt: skip
+    parts += [
+        Part(
+            "beak", bill, "trim", details=(line((hx - head, hy + 0.03), (hx - head - beak * 0.8, hy + 0.05)),)
+        ),
+        Part("neck", throat, "fur"),
+        Part("body", body, "fur"),
+        Part("head", ellipse(hx, hy, head), "fur"),
+        Part("wing", feathers, "fur", details=barbs),
+    ]
     return parts + eye(hx - head * 0.3, hy - head * 0.25, p.real("eye_size", 0.025, 0.04))
 
 
@@ -55,13 +81,27 @@ def penguin(p: Parameters) -> list[Part]:
     feet = p.real("foot_size", 0.09, 0.15)
     flipper = spline((0, 0), (0.07, wing * 0.5), (0.02, wing), (-0.05, wing * 0.5), closed=True)
     parts = [Part("foot", ellipse(s * width * 0.45, height + 0.02, feet, 0.045), "trim") for s in (-1, 1)]
-    body = mirrored((0, -0.2), (head * 0.8, -0.13), (head * 1.05, 0.05), (width * 0.9, height * 0.38), (width, height * 0.72),
-                    (width * 0.6, height), (0, height))  # fmt: skip
-    parts += [Part("wing", moved(turned(flipper, -raised), width * 0.72, height * 0.22), "dark"),
-              Part("wing", moved(turned(flipped(flipper), raised * 0.9), -width * 0.72, height * 0.22), "dark"),
-              Part("body", body, "dark")]  # fmt: skip
-    front = mirrored((0, 0.16), (head * 0.7, 0.2), (width * belly, height * 0.62), (width * belly * 0.7, height * 0.93),
-                     (0, height * 0.96))  # fmt: skip
+    body = mirrored(
+        (0, -0.2),
+        (head * 0.8, -0.13),
+        (head * 1.05, 0.05),
+        (width * 0.9, height * 0.38),
+        (width, height * 0.72),
+        (width * 0.6, height),
+        (0, height),
+    )
+    parts += [
+        Part("wing", moved(turned(flipper, -raised), width * 0.72, height * 0.22), "dark"),
+        Part("wing", moved(turned(flipped(flipper), raised * 0.9), -width * 0.72, height * 0.22), "dark"),
+        Part("body", body, "dark"),
+    ]
+    front = mirrored(
+        (0, 0.16),
+        (head * 0.7, 0.2),
+        (width * belly, height * 0.62),
+        (width * belly * 0.7, height * 0.93),
+        (0, height * 0.96),
+    )
     parts.append(Part("belly", front, "light"))
     if p.chance("face_patch", 0.6):
         parts += [Part("face", ellipse(s * head * 0.42, 0.0, head * 0.42, 0.1), "light") for s in (-1, 1)]
@@ -93,8 +133,14 @@ def butterfly(p: Parameters) -> list[Part]:
         (0.1 + waist, 0.03),
         closed=True,
     )
-    under = spline((0.01, 0.02), (lower * 0.7, 0.0 + waist * 0.4), (lower, drop * 0.5), (lower * 0.6, drop), (0.08, drop * 0.4),
-                   closed=True)  # fmt: skip
+    under = spline(
+        (0.01, 0.02),
+        (lower * 0.7, 0.0 + waist * 0.4),
+        (lower, drop * 0.5),
+        (lower * 0.6, drop),
+        (0.08, drop * 0.4),
+        closed=True,
+    )
     veins = (
         line((0.05, -0.05), (reach * 0.7, -lift * 0.75)),
         line((0.06, -0.02), (reach * 0.75, -lift * 0.3)),
@@ -109,11 +155,24 @@ def butterfly(p: Parameters) -> list[Part]:
     parts = []
     for part in wings:
         parts += [part, part.mapped(flipped)]
-    parts += [wire("antenna", spline((s * 0.01, -body * 0.45), (s * 0.07, -body * 0.5 - feeler * 0.6), (s * 0.17, -body * 0.5 - feeler)),
-                   0.015) for s in (-1, 1)]  # fmt: skip
+    parts += [
+        wire(
+            "antenna",
+            spline(
+                (s * 0.01, -body * 0.45),
+                (s * 0.07, -body * 0.5 - feeler * 0.6),
+                (s * 0.17, -body * 0.5 - feeler),
+            ),
+            0.015,
+        )
+        for s in (-1, 1)
+    ]
     rings = tuple(line((-0.03, body * t), (0.03, body * t)) for t in (0.05, 0.18, 0.31))
-    return [*parts, Part("body", ellipse(0, 0.02, 0.045, body / 2), "dark", details=rings),
-            Part("head", ellipse(0, -body * 0.45, 0.05), "dark")]  # fmt: skip
+    return [
+        *parts,
+        Part("body", ellipse(0, 0.02, 0.045, body / 2), "dark", details=rings),
+        Part("head", ellipse(0, -body * 0.45, 0.05), "dark"),
+    ]
 
 
 @category("spider")
@@ -138,12 +197,16 @@ def spider(p: Parameters) -> list[Part]:
     centre = head * 0.7 + abdomen * oval
     mark = ()
     if p.chance("cross", 0.5):
-        mark = (line((0, centre - abdomen * 0.6), (0, centre + abdomen * 0.5)),
-                line((-abdomen * 0.4, centre - 0.03), (abdomen * 0.4, centre - 0.03)))  # fmt: skip
+        mark = (
+            line((0, centre - abdomen * 0.6), (0, centre + abdomen * 0.5)),
+            line((-abdomen * 0.4, centre - 0.03), (abdomen * 0.4, centre - 0.03)),
+        )
     if p.chance("thread", 0.35):
         parts.append(
             wire("thread", line((0, -head), (0, -head - p.real("thread_length", 0.3, 0.6))), 0.012, "light")
         )
-    parts += [Part("abdomen", ellipse(0, centre, abdomen, abdomen * oval), "paint", details=mark),
-              Part("head", ellipse(0, 0, head), "paint")]  # fmt: skip
+    parts += [
+        Part("abdomen", ellipse(0, centre, abdomen, abdomen * oval), "paint", details=mark),
+        Part("head", ellipse(0, 0, head), "paint"),
+    ]
     return parts + [part for s in (-1, 1) for part in eye(s * head * 0.4, -head * 0.45, 0.028)]

@@ -128,8 +128,20 @@ def lighthouse(p: Parameters) -> list[Part]:
     parts = []
     if p.chance("rock", 0.6):
         size = p.real("rock_width", 0.34, 0.55)
-        parts.append(Part("rock", spline((-size, height + 0.1), (-size * 0.7, height - 0.03), (-size * 0.1, height - 0.06), (size * 0.6, height - 0.02), (size, height + 0.1),
-                                         closed=True), "sand"))  # fmt: skip
+        parts.append(
+            Part(
+                "rock",
+                spline(
+                    (-size, height + 0.1),
+                    (-size * 0.7, height - 0.03),
+                    (-size * 0.1, height - 0.06),
+                    (size * 0.6, height - 0.02),
+                    (size, height + 0.1),
+                    closed=True,
+                ),
+                "sand",
+            )
+        )
     parts.append(Part("tower", tower, "paint"))
     for i in range(bands):
         t0 = (i + 0.5) / (bands + 0.2)

@@ -34,8 +34,15 @@ def apple(p: Parameters) -> list[Part]:
     dimple = p.real("dimple", 0.04, 0.14)
     lobe = p.real("bottom_lobe", 0.0, 0.08)
     height = p.real("height", 0.75, 1.0)
-    body = mirrored((0, dimple), (width * 0.45, 0), (width * 0.95, height * 0.25), (width * 0.9, height * 0.58),
-                    (waist * 0.62, height * 0.93), (0.1, height), (0, height - lobe))  # fmt: skip
+    body = mirrored(
+        (0, dimple),
+        (width * 0.45, 0),
+        (width * 0.95, height * 0.25),
+        (width * 0.9, height * 0.58),
+        (waist * 0.62, height * 0.93),
+        (0.1, height),
+        (0, height - lobe),
+    )
     if p.chance("bite", 0.3):
         y = height * p.real("bite_height", 0.25, 0.6)
         hole = np.concatenate([arc(width * 0.95, y + d, 0.1, 0.09, 260, 100) for d in (-0.07, 0.06)])
@@ -62,12 +69,20 @@ def pear(p: Parameters) -> list[Part]:
     waist = p.real("neck_height", 0.22, 0.38)
     sag = p.real("sag", 0.62, 0.78)
     lean = p.real("lean", -0.12, 0.12)
-    body = mirrored((0, 0), (neck * 0.8, height * 0.04), (neck * 1.1, height * waist), (belly * 0.98, height * sag),
-                    (belly * 0.55, height * 0.97), (0, height * 0.98))  # fmt: skip
+    body = mirrored(
+        (0, 0),
+        (neck * 0.8, height * 0.04),
+        (neck * 1.1, height * waist),
+        (belly * 0.98, height * sag),
+        (belly * 0.55, height * 0.97),
+        (0, height * 0.98),
+    )
     body = body + np.stack([lean * (1 - body[:, 1] / height) ** 2, np.zeros(len(body))], axis=1)
     stem = spline((lean, 0.03), (lean * 1.3, -0.07), (lean + p.real("stem_lean", -0.1, 0.1), -0.16))
-    freckles = tuple(line((x * belly, y * height), (x * belly + 0.02, y * height)) for x, y in
-                     ((-0.3, 0.62), (0.1, 0.7), (0.4, 0.6), (-0.1, 0.82), (0.2, 0.85)))  # fmt: skip
+    freckles = tuple(
+        line((x * belly, y * height), (x * belly + 0.02, y * height))
+        for x, y in ((-0.3, 0.62), (0.1, 0.7), (0.4, 0.6), (-0.1, 0.82), (0.2, 0.85))
+    )
     spots = freckles if p.chance("freckles", 0.5) else ()
     parts = [Part("body", body, "fruit", details=spots), Part("stem", tube(stem, 0.03, 0.045), "wood")]
     if p.chance("leaf", 0.6):
@@ -97,9 +112,13 @@ def banana(p: Parameters) -> list[Part]:
         parts += [
             Part("stem", turned(tube(stalk, 0.05, 0.06), turn), "wood"),
             Part("tip", turned(tube(end, tip * 1.2, tip * 0.6), turn), "dark"),
-            Part("body", turned(tube(path, 0.06, width * 0.85, width, width, width * 0.75, tip * 1.3), turn), "fruit",
-                 details=(turned(ridge, turn),)),
-        ]  # fmt: skip
+            Part(
+                "body",
+                turned(tube(path, 0.06, width * 0.85, width, width, width * 0.75, tip * 1.3), turn),
+                "fruit",
+                details=(turned(ridge, turn),),
+            ),
+        ]
     return turned_parts(parts, p.real("tilt", -60, 60))
 
 
@@ -142,17 +161,33 @@ def ice_cream(p: Parameters) -> list[Part]:
     grid = p.real("waffle", 0.3, 0.5)
     cross = []
     for t in np.arange(grid, 1, grid):
-        cross += [line((-width * (1 - t), length * t), (width * min(1, 1.6 - t) * 0.6, length * max(0.05, t - 0.42))),
-                  line((width * (1 - t), length * t), (-width * min(1, 1.6 - t) * 0.6, length * max(0.05, t - 0.42)))]  # fmt: skip
+        cross += [
+            line(
+                (-width * (1 - t), length * t), (width * min(1, 1.6 - t) * 0.6, length * max(0.05, t - 0.42))
+            ),
+            line(
+                (width * (1 - t), length * t), (-width * min(1, 1.6 - t) * 0.6, length * max(0.05, t - 0.42))
+            ),
+        ]
     cone = polygon((-width, 0), (width, 0), (0.02, length), (-0.02, length))
     parts = [Part("cone", cone, "wood", details=tuple(cross))]
     y = -radius * 0.35
     for i in range(scoops):
         size = radius * shrink**i
         drip = size * 0.18
-        scoop = np.concatenate([arc(0, y, size, size * 0.95, 170, 370), spline(
-            (size * 0.98, y + size * 0.15), (size * 0.6, y + size * 0.45 + drip), (size * 0.25, y + size * 0.35),
-            (-size * 0.2, y + size * 0.5 + drip), (-size * 0.6, y + size * 0.35), (-size * 0.98, y + size * 0.17))])  # fmt: skip
+        scoop = np.concatenate(
+            [
+                arc(0, y, size, size * 0.95, 170, 370),
+                spline(
+                    (size * 0.98, y + size * 0.15),
+                    (size * 0.6, y + size * 0.45 + drip),
+                    (size * 0.25, y + size * 0.35),
+                    (-size * 0.2, y + size * 0.5 + drip),
+                    (-size * 0.6, y + size * 0.35),
+                    (-size * 0.98, y + size * 0.17),
+                ),
+            ]
+        )
         parts.append(Part(("scoop", "second scoop", "third scoop")[i], scoop, ("paint", "trim", "light")[i]))
         y -= step * shrink**i
     top = y + step * shrink ** (scoops - 1) - radius * shrink ** (scoops - 1)
@@ -177,15 +212,34 @@ def mushroom(p: Parameters) -> list[Part]:
     stem_width = p.real("stem_width", 0.14, 0.26)
     foot = p.real("foot", 1.0, 1.7)
     spots = p.count("spots", 0, 6)
-    cap = np.concatenate([spline((-width, 0), (-width * point, -height * 0.6), (0, -height), (width * point, -height * 0.6),
-                                 (width, 0)), spline((width * 0.95, 0.03), (0, sag + 0.05), (-width * 0.95, 0.03))])  # fmt: skip
-    stalk = tube(spline((0, 0.0), (p.real("stem_bend", -0.08, 0.08), stem * 0.5), (0, stem)),
-                 stem_width, stem_width * 0.95, stem_width * foot)  # fmt: skip
+    cap = np.concatenate(
+        [
+            spline(
+                (-width, 0),
+                (-width * point, -height * 0.6),
+                (0, -height),
+                (width * point, -height * 0.6),
+                (width, 0),
+            ),
+            spline((width * 0.95, 0.03), (0, sag + 0.05), (-width * 0.95, 0.03)),
+        ]
+    )
+    stalk = tube(
+        spline((0, 0.0), (p.real("stem_bend", -0.08, 0.08), stem * 0.5), (0, stem)),
+        stem_width,
+        stem_width * 0.95,
+        stem_width * foot,
+    )
     parts = [Part("stem", stalk, "light")]
     if p.chance("ring", 0.4):
         y = stem * 0.32
-        ring = polygon((-stem_width * 0.5, y - 0.04), (stem_width * 0.5, y - 0.04), (stem_width * 0.85, y + 0.06),
-                       (-stem_width * 0.85, y + 0.06), radius=0.03)  # fmt: skip
+        ring = polygon(
+            (-stem_width * 0.5, y - 0.04),
+            (stem_width * 0.5, y - 0.04),
+            (stem_width * 0.85, y + 0.06),
+            (-stem_width * 0.85, y + 0.06),
+            radius=0.03,
+        )
         parts.append(Part("ring", ring, "light"))
     parts.append(Part("cap", cap, "paint"))
     places = ((-0.45, -0.35), (0.1, -0.65), (0.5, -0.3), (0.02, -0.22), (-0.25, -0.68), (0.72, -0.1))

@@ -1,5 +1,7 @@
 """Things at home: chair, table, couch, umbrella, guitar."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from ..geometry import (
@@ -36,16 +38,22 @@ def chair(p: Parameters) -> list[Part]:
     left, right = np.array([-width, 0.0]), np.array([width, 0.0])
     parts = []
     for name, corner, out in (("back leg", left + far, -0.5), ("back leg", right + far, 0.5)):
-        parts.append(Part(name, tube(line(corner, corner + (splay * out, leg * 0.92)), thick * 0.8), "wood"))
+        parts.append(
+            Part(name, tube(line(corner, moved(corner, splay * out, leg * 0.92)), thick * 0.8), "wood")
+        )
     for corner in (left + far, right + far):
-        parts.append(Part("back post", tube(line(corner, corner + (shift * 0.2, -back)), thick), "wood"))
+        parts.append(Part("back post", tube(line(corner, moved(corner, shift * 0.2, -back)), thick), "wood"))
     a, b = left + far + (shift * 0.2, -back), right + far + (shift * 0.2, -back)
     if slats == 0:
         parts.append(
             Part(
                 "back",
                 polygon(
-                    a + (0, crest), b + (0, crest), right + far - (0, 0.1), left + far - (0, 0.1), radius=0.03
+                    moved(a, 0, crest),
+                    moved(b, 0, crest),
+                    right + far - (0, 0.1),
+                    left + far - (0, 0.1),
+                    radius=0.03,
                 ),
                 "cloth",
             )
@@ -61,19 +69,19 @@ def chair(p: Parameters) -> list[Part]:
     arch = p.real("crest_arch", 0.0, 0.1)
     top = np.concatenate(
         [
-            spline(a + (-0.02, 0), (a + b) / 2 - (0, arch), b + (0.02, 0)),
-            spline(b + (0.02, crest), (a + b) / 2 + (0, crest - arch * 0.6), a + (-0.02, crest)),
+            spline(moved(a, -0.02, 0), (a + b) / 2 - (0, arch), moved(b, 0.02, 0)),
+            spline(moved(b, 0.02, crest), moved((a + b) / 2, 0, crest - arch * 0.6), moved(a, -0.02, crest)),
         ]
     )
     parts.append(Part("crest", top, "wood"))
     seat = polygon(left, right, right + far, left + far, radius=0.03)
     parts += [
-        Part("front leg", tube(line(c, c + (splay * s, leg)), thick), "wood")
-        for c, s in ((left + (thick / 2, 0), -1), (right - (thick / 2, 0), 1))
+        Part("front leg", tube(line(c, moved(c, splay * s, leg)), thick), "wood")
+        for c, s in ((moved(left, thick / 2, 0), -1), (right - (thick / 2, 0), 1))
     ]
     parts.append(Part("seat", seat, "cloth"))
     parts.append(
-        Part("apron", polygon(left, right, right + (0, 0.06), left + (0, 0.06), radius=0.01), "wood")
+        Part("apron", polygon(left, right, moved(right, 0, 0.06), moved(left, 0, 0.06), radius=0.01), "wood")
     )
     return parts
 
@@ -90,9 +98,26 @@ def table(p: Parameters) -> list[Part]:
     board = p.real("board", 0.04, 0.09)
     if p.chance("round", 0.3):
         foot = p.real("foot_width", 0.4, 0.7) * width
-        parts = [Part("foot", spline((-foot, leg + 0.05), (-foot * 0.4, leg - 0.02), (0, leg - 0.06), (foot * 0.4, leg - 0.02), (foot, leg + 0.05), (0, leg + 0.08), closed=True), "wood"),
-                 Part("leg", tube(line((0, 0), (0, leg)), thick * 1.2, thick * 2, thick * 1.2, thick * 2.2), "wood"),
-                 Part("edge", ellipse(0, board, width, depth * 0.8), "wood"), Part("top", ellipse(0, 0, width, depth * 0.8), "wood")]  # fmt: skip
+        parts = [
+            Part(
+                "foot",
+                spline(
+                    (-foot, leg + 0.05),
+                    (-foot * 0.4, leg - 0.02),
+                    (0, leg - 0.06),
+                    (foot * 0.4, leg - 0.02),
+                    (foot, leg + 0.05),
+                    (0, leg + 0.08),
+                    closed=True,
+                ),
+                "wood",
+            ),
+            Part(
+                "leg", tube(line((0, 0), (0, leg)), thick * 1.2, thick * 2, thick * 1.2, thick * 2.2), "wood"
+            ),
+            Part("edge", ellipse(0, board, width, depth * 0.8), "wood"),
+            Part("top", ellipse(0, 0, width, depth * 0.8), "wood"),
+        ]
         cx, cy = 0.0, 0.0
     else:
         corners = [
@@ -101,8 +126,14 @@ def table(p: Parameters) -> list[Part]:
             (-width + thick * 0.6, 0),
             (width - thick * 0.6, 0),
         ]
-        parts = [Part("back leg" if i < 2 else "front leg", tube(line((x, y), (x, y + leg)), thick, thick * taper), "wood")
-                 for i, (x, y) in enumerate(corners)]  # fmt: skip
+        parts = [
+            Part(
+                "back leg" if i < 2 else "front leg",
+                tube(line((x, y), (x, y + leg)), thick, thick * taper),
+                "wood",
+            )
+            for i, (x, y) in enumerate(corners)
+        ]
         parts.append(Part("edge", box(0, board / 2, width * 2, board, 0.01), "wood"))
         if p.chance("drawer", 0.4):
             size = p.real("drawer_width", 0.3, 0.7) * width
@@ -147,17 +178,36 @@ def couch(p: Parameters) -> list[Part]:
     hump = p.real("back_hump", 0.0, 0.12)
     inside = width - arm
     low = cushion + base
-    parts = [Part("leg", polygon((x - 0.03, low - 0.01), (x + 0.03, low - 0.01), (x + 0.02, low + leg), (x - 0.02, low + leg)), "wood")
-             for x in (-width + 0.08, width - 0.08)]  # fmt: skip
-    rest = np.concatenate([spline((-inside - 0.02, 0.04), (-inside, -back * 0.85), (-inside * 0.5, -back - hump * 0.6), (0, -back - hump), (inside * 0.5, -back - hump * 0.6),
-                                  (inside, -back * 0.85), (inside + 0.02, 0.04))])  # fmt: skip
+    parts = [
+        Part(
+            "leg",
+            polygon(
+                (x - 0.03, low - 0.01), (x + 0.03, low - 0.01), (x + 0.02, low + leg), (x - 0.02, low + leg)
+            ),
+            "wood",
+        )
+        for x in (-width + 0.08, width - 0.08)
+    ]
+    rest = np.concatenate(
+        [
+            spline(
+                (-inside - 0.02, 0.04),
+                (-inside, -back * 0.85),
+                (-inside * 0.5, -back - hump * 0.6),
+                (0, -back - hump),
+                (inside * 0.5, -back - hump * 0.6),
+                (inside, -back * 0.85),
+                (inside + 0.02, 0.04),
+            )
+        ]
+    )
     edges = np.linspace(-inside, inside, seats + 1)
     seams = tuple(line((x, 0), (x, -back * 0.85)) for x in edges[1:-1])
     parts.append(Part("back", rest, "cloth", details=seams))
     parts.append(Part("base", box(0, cushion + base / 2, inside * 2, base, 0.02), "cloth"))
     parts += [
         Part("cushion", box((a + b) / 2, cushion / 2, b - a, cushion, 0.03), "trim")
-        for a, b in zip(edges[:-1], edges[1:])
+        for a, b in pairwise(edges)
     ]
     for s in (-1, 1):
         shape = box(s * (width - arm / 2), (low - arm_height) / 2, arm, low + arm_height, curve)
@@ -203,8 +253,11 @@ def umbrella(p: Parameters) -> list[Part]:
         spline((0, -height), (x * 0.8 * (0.4 + point * 0.6), -height * 0.55), (x, -0.01)) for x in edges[1:-1]
     )
     grip = np.concatenate([line((0, shaft - 0.15), (0, shaft)), arc(-hook, shaft, hook, hook, 10, 175)])
-    parts = [wire("shaft", line((0, -height - tip), (0, shaft)), 0.028, "metal"), wire("handle", grip, p.real("handle_width", 0.04, 0.065), "wood"),
-             Part("canopy", np.concatenate([dome, hem]), "cloth", details=ribs)]  # fmt: skip
+    parts = [
+        wire("shaft", line((0, -height - tip), (0, shaft)), 0.028, "metal"),
+        wire("handle", grip, p.real("handle_width", 0.04, 0.065), "wood"),
+        Part("canopy", np.concatenate([dome, hem]), "cloth", details=ribs),
+    ]
     return turned_parts(parts, p.real("tilt", -35, 35))
 
 
@@ -231,16 +284,36 @@ def guitar(p: Parameters) -> list[Part]:
     frets = tuple(
         line((-neck_width * 0.45, -neck * t), (neck_width * 0.45, -neck * t)) for t in (0.2, 0.4, 0.6, 0.8)
     )
-    parts = [Part("head", polygon((-neck_width * 0.5, -neck), (-neck_width * 0.9, -neck - head), (neck_width * 0.9, -neck - head), (neck_width * 0.5, -neck), radius=0.015), "dark"),
-             Part("body", shape, "wood")]  # fmt: skip
+    parts = [
+        Part(
+            "head",
+            polygon(
+                (-neck_width * 0.5, -neck),
+                (-neck_width * 0.9, -neck - head),
+                (neck_width * 0.9, -neck - head),
+                (neck_width * 0.5, -neck),
+                radius=0.015,
+            ),
+            "dark",
+        ),
+        Part("body", shape, "wood"),
+    ]
     pegs = p.count("pegs", 2, 3)
     for i in range(pegs):
         y = -neck - head * (0.25 + 0.6 * i / pegs)
         parts += [Part("peg", ellipse(s * neck_width * 1.15, y, 0.025, 0.018), "metal") for s in (-1, 1)]
     if p.chance("cutaway", 0.3):
         parts.append(Part("pick guard", ellipse(upper * 0.55, body * 0.38, 0.06, 0.12, 20), "dark"))
-    parts += [Part("sound hole", ellipse(0, body * 0.38, hole), "dark"), Part("neck", box(0, (body * 0.2 - neck) / 2, neck_width, neck + body * 0.2, 0.005), "trim", details=frets),
-              Part("bridge", box(0, body * 0.72, p.real("bridge_width", 0.14, 0.24), 0.04, 0.01), "dark")]  # fmt: skip
+    parts += [
+        Part("sound hole", ellipse(0, body * 0.38, hole), "dark"),
+        Part(
+            "neck",
+            box(0, (body * 0.2 - neck) / 2, neck_width, neck + body * 0.2, 0.005),
+            "trim",
+            details=frets,
+        ),
+        Part("bridge", box(0, body * 0.72, p.real("bridge_width", 0.14, 0.24), 0.04, 0.01), "dark"),
+    ]
     parts += [
         wire("string", line((x, -neck), (x, body * 0.72)), 0.006, "light")
         for x in (-neck_width * 0.2, neck_width * 0.2)

@@ -34,8 +34,16 @@ def cup(p: Parameters) -> list[Part]:
     side = (top + bottom) / 2
     right = spline((top, 0), (side + bulge, height * 0.55), (bottom, height))
     body = np.concatenate([right, arc(0, height, bottom, depth * 0.8, 0, 180), right[::-1] * (-1, 1)])
-    handle = moved(spline((0, -handle_size), (handle_reach, -handle_size * 0.7), (handle_reach, handle_size * 0.4),
-                          (0, handle_size)), side, height * 0.48)  # fmt: skip
+    handle = moved(
+        spline(
+            (0, -handle_size),
+            (handle_reach, -handle_size * 0.7),
+            (handle_reach, handle_size * 0.4),
+            (0, handle_size),
+        ),
+        side,
+        height * 0.48,
+    )
     parts = []
     if p.chance("saucer", 0.35):
         width = top + p.real("saucer_width", 0.15, 0.35)
@@ -67,10 +75,18 @@ def teapot(p: Parameters) -> list[Part]:
     loop = p.real("handle_reach", 0.18, 0.36)
     lid = p.real("lid_height", 0.06, 0.2)
     body = mirrored((mouth, 0), (width * 0.92, height * belly * 0.5), (width, height * belly), (base, height))
-    spout = spline((-width * 0.75, height * 0.7), (-width - reach * 0.45, height * 0.5),
-                   (-width - reach * 0.7, height * (0.25 - rise)), (-width - reach, height * (0.05 - rise)))  # fmt: skip
-    handle = spline((width * 0.75, height * 0.12), (width + loop * 0.8, height * 0.08), (width + loop, height * 0.45),
-                    (width * 0.85, height * 0.8))  # fmt: skip
+    spout = spline(
+        (-width * 0.75, height * 0.7),
+        (-width - reach * 0.45, height * 0.5),
+        (-width - reach * 0.7, height * (0.25 - rise)),
+        (-width - reach, height * (0.05 - rise)),
+    )
+    handle = spline(
+        (width * 0.75, height * 0.12),
+        (width + loop * 0.8, height * 0.08),
+        (width + loop, height * 0.45),
+        (width * 0.85, height * 0.8),
+    )
     lines = (
         spline((-width * 0.9, height * belly), (0, height * (belly + 0.1)), (width * 0.9, height * belly)),
     )
@@ -132,12 +148,20 @@ def wine_glass(p: Parameters) -> list[Part]:
     thickness = p.real("stem_width", 0.025, 0.05)
     return [
         Part("foot", ellipse(0, base, foot, depth * 1.1), "glass"),
-        Part("stem", polygon((-thickness / 2, bowl - 0.02), (thickness / 2, bowl - 0.02), (thickness, base),
-                             (-thickness, base)), "glass"),
+        Part(
+            "stem",
+            polygon(
+                (-thickness / 2, bowl - 0.02),
+                (thickness / 2, bowl - 0.02),
+                (thickness, base),
+                (-thickness, base),
+            ),
+            "glass",
+        ),
         Part("bowl", outline, "glass"),
         Part("wine", np.concatenate([wet, wet[::-1] * (-1, 1)]), "paint"),
         Part("rim", ellipse(0, 0, rim, depth), "light"),
-    ]  # fmt: skip
+    ]
 
 
 @category("frying pan")
@@ -158,8 +182,14 @@ def frying_pan(p: Parameters) -> list[Part]:
     ]
     if p.chance("egg", 0.4):
         size = radius * p.real("egg_size", 0.3, 0.5)
-        white = spline((-size, 0), (-size * 0.3, -size * flat), (size * 0.7, -size * 0.6 * flat), (size, size * 0.3),
-                       (0, size * flat), closed=True)  # fmt: skip
+        white = spline(
+            (-size, 0),
+            (-size * 0.3, -size * flat),
+            (size * 0.7, -size * 0.6 * flat),
+            (size, size * 0.3),
+            (0, size * flat),
+            closed=True,
+        )
         parts += [
             Part("egg", white, "light"),
             Part("yolk", ellipse(0, 0, size * 0.4, size * 0.4 * flat), "trim"),
@@ -205,8 +235,13 @@ def spoon(p: Parameters) -> list[Part]:
     neck = p.real("neck_width", 0.035, 0.07)
     end = p.real("end_width", 0.06, 0.17)
     bend = p.real("bend", -0.1, 0.1)
-    bowl = mirrored((0, -length), (width * egg * 0.75, -length * 0.8), (width, -length * 0.45),
-                    (width * 0.62, -length * 0.1), (neck * 0.5, 0.02))  # fmt: skip
+    bowl = mirrored(
+        (0, -length),
+        (width * egg * 0.75, -length * 0.8),
+        (width, -length * 0.45),
+        (width * 0.62, -length * 0.1),
+        (neck * 0.5, 0.02),
+    )
     hollow = moved(bowl * 0.76, 0, -length * 0.14)
     path = spline((0, -0.02), (bend, handle * 0.5), (0, handle))
     parts = [

@@ -47,8 +47,10 @@ def tree(p: Parameters) -> list[Part]:
         branch = spline((0, trunk * 0.35), (side * 0.12, trunk * 0.15), (side * 0.2, -0.02))
         parts.append(Part("branch", tube(branch, 0.07, 0.04), "wood"))
     crown = _cloud(bend, -height * 0.75, width, height, lobes, depth)
-    curls = tuple(moved(spline((-0.07, 0.03), (0, -0.03), (0.07, 0.03)), bend + x * width, -height * y)
-                  for x, y in ((-0.4, 0.6), (0.25, 1.05), (0.35, 0.4)))  # fmt: skip
+    curls = tuple(
+        moved(spline((-0.07, 0.03), (0, -0.03), (0.07, 0.03)), bend + x * width, -height * y)
+        for x, y in ((-0.4, 0.6), (0.25, 1.05), (0.35, 0.4))
+    )
     parts.append(Part("crown", crown, "leaf", details=curls))
     fruit = p.count("fruit", 0, 5)
     places = ((-0.5, 0.9), (0.1, 0.5), (0.5, 0.9), (-0.15, 1.3), (-0.3, 0.3))[:fruit]
@@ -109,8 +111,15 @@ def cactus(p: Parameters) -> list[Part]:
             (x, y), (side * out * 0.85, y - 0.01), (side * out, y - rise * 0.4), (side * out, y - rise)
         )
         parts.append(Part("arm", tube(path, arm * 0.9, arm, arm, arm, arm * 0.55), "leaf"))
-    body = spline((-thick / 2, 0), (-thick / 2, -height * 0.5), (-thick * 0.42, -height * 0.92), (0, -height), (thick * 0.42, -height * 0.92),
-                  (thick / 2, -height * 0.5), (thick / 2, 0))  # fmt: skip
+    body = spline(
+        (-thick / 2, 0),
+        (-thick / 2, -height * 0.5),
+        (-thick * 0.42, -height * 0.92),
+        (0, -height),
+        (thick * 0.42, -height * 0.92),
+        (thick / 2, -height * 0.5),
+        (thick / 2, 0),
+    )
     lines = tuple(
         line((x, -0.05), (x, -height * 0.88)) for x in np.linspace(-thick / 2, thick / 2, ribs + 2)[1:-1]
     )
@@ -152,7 +161,12 @@ def flower(p: Parameters) -> list[Part]:
     else:
         parts.append(wire("grass", line((bend * 0.4 - 0.12, stem), (bend * 0.4 + 0.12, stem)), 0.02, "leaf"))
     point = p.real("petal_point", 0.3, 0.8)
-    petal = spline((0, -heart * 0.6), (width * 0.6, -heart - length * point), (0, -heart - length), (-width * 0.6, -heart - length * point),
-                   closed=True)  # fmt: skip
+    petal = spline(
+        (0, -heart * 0.6),
+        (width * 0.6, -heart - length * point),
+        (0, -heart - length),
+        (-width * 0.6, -heart - length * point),
+        closed=True,
+    )
     parts += [Part("petal", turned(petal, 360 * i / petals), "paint") for i in range(petals)]
     return [*parts, Part("heart", ellipse(0, 0, heart), "fruit")]

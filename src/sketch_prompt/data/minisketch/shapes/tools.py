@@ -39,8 +39,14 @@ def hammer(p: Parameters) -> list[Part]:
         )
     if p.chance("claw", 0.65):
         curl = p.real("claw_curl", 0.06, 0.22)
-        claw = spline((0.02, -height * 0.5), (head * 0.7, -height * 0.4), (head * 1.3, curl), (head * 1.2, curl + 0.01), (head * 0.55, height * 0.35),
-                      (0.02, height * 0.5))  # fmt: skip
+        claw = spline(
+            (0.02, -height * 0.5),
+            (head * 0.7, -height * 0.4),
+            (head * 1.3, curl),
+            (head * 1.2, curl + 0.01),
+            (head * 0.55, height * 0.35),
+            (0.02, height * 0.5),
+        )
         parts.append(Part("claw", claw, "metal"))
     else:
         parts.append(
@@ -56,8 +62,15 @@ def hammer(p: Parameters) -> list[Part]:
                 "metal",
             )
         )
-    block = polygon((-head + bell, -height * 0.4), (0, -height / 2), (thick * 0.8, -height / 2), (thick * 0.8, height / 2), (0, height / 2),
-                    (-head + bell, height * 0.4), radius=0.015)  # fmt: skip
+    block = polygon(
+        (-head + bell, -height * 0.4),
+        (0, -height / 2),
+        (thick * 0.8, -height / 2),
+        (thick * 0.8, height / 2),
+        (0, height / 2),
+        (-head + bell, height * 0.4),
+        radius=0.015,
+    )
     parts += [
         Part("head", block, "metal"),
         Part("face", box(-head + bell / 2, 0, bell, height * face, 0.02), "metal"),
@@ -80,10 +93,15 @@ def axe(p: Parameters) -> list[Part]:
     path = spline((0, -0.1), (curve, length * 0.5), (0, length))
     parts = [Part("handle", tube(path, thick, thick, thick * 1.1, thick * 1.6), "wood")]
     top, low = -edge * (1 - beard), edge * beard
-    head = np.concatenate([line((poll, -root / 2), (-thick * 0.5, -root / 2)), spline((-thick * 0.5, -root / 2), (-blade * 0.5, top * 0.6 - root * 0.2), (-blade, top)),
-                           spline((-blade, top), (-blade - bow, (top + low) / 2), (-blade, low)),
-                           spline((-blade, low), (-blade * 0.5, low * 0.5 + root * 0.2), (-thick * 0.5, root / 2)),
-                           line((-thick * 0.5, root / 2), (poll, root / 2))])  # fmt: skip
+    head = np.concatenate(
+        [
+            line((poll, -root / 2), (-thick * 0.5, -root / 2)),
+            spline((-thick * 0.5, -root / 2), (-blade * 0.5, top * 0.6 - root * 0.2), (-blade, top)),
+            spline((-blade, top), (-blade - bow, (top + low) / 2), (-blade, low)),
+            spline((-blade, low), (-blade * 0.5, low * 0.5 + root * 0.2), (-thick * 0.5, root / 2)),
+            line((-thick * 0.5, root / 2), (poll, root / 2)),
+        ]
+    )
     bevel = spline(
         (-blade * 0.88, top * 0.88), (-blade * 0.86 - bow * 0.9, (top + low) / 2), (-blade * 0.88, low * 0.88)
     )
@@ -129,8 +147,16 @@ def scissors(p: Parameters) -> list[Part]:
         bow = ellipse(*centre, ring, ring * oval)
         hole = ellipse(*centre, ring - rim, ring * oval - rim)
         arm = tube(line((0, 0), (s * ring * splay * 0.5, shank + rim)), width, width * 0.7)
-        parts += [Part(f"{name} blade", turned(knife, s * opening * -0.5), "metal"), Part(f"{name} shank", turned(arm, s * opening * 0.5 - s * opening), "metal"),
-                  Part(f"{name} ring", turned(bow, -s * opening * 0.5), "paint", holes=(turned(hole, -s * opening * 0.5),))]  # fmt: skip
+        parts += [
+            Part(f"{name} blade", turned(knife, s * opening * -0.5), "metal"),
+            Part(f"{name} shank", turned(arm, s * opening * 0.5 - s * opening), "metal"),
+            Part(
+                f"{name} ring",
+                turned(bow, -s * opening * 0.5),
+                "paint",
+                holes=(turned(hole, -s * opening * 0.5),),
+            ),
+        ]
     return turned_parts([*parts, Part("pivot", ellipse(0, 0, 0.03), "dark")], p.real("tilt", -60, 60))
 
 

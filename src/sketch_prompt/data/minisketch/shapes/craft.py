@@ -1,0 +1,291 @@
+"""Vehicles without wheels: sailboat, airplane, helicopter, hot air balloon."""
+
+import numpy as np
+
+from ..geometry import (
+    Part,
+    arc,
+    box,
+    ellipse,
+    line,
+    mirrored,
+    moved,
+    polygon,
+    spline,
+    tube,
+    turned,
+    turned_parts,
+    wire,
+)
+from ..parameters import Parameters
+from .registry import category
+
+
+@category("sailboat")
+def sailboat(p: Parameters) -> list[Part]:
+    """A boat under sail."""
+    length = p.real("hull_length", 0.38, 0.56)
+    depth = p.real("hull_depth", 0.12, 0.24)
+    bow = p.real("bow_rake", 0.04, 0.2)
+    mast = p.real("mast_height", 0.75, 1.1)
+    main = p.real("mainsail_width", 0.26, 0.46)
+    belly = p.real("sail_belly", 0.0, 0.1)
+    jib = p.real("jib_width", 0.2, 0.42)
+    place = p.real("mast_place", -0.12, 0.08)
+    hull = polygon(
+        (-length, 0), (length * 0.9, 0), (length * 0.9 - 0.06, depth), (-length + bow, depth), radius=0.04
+    )
+    stripe = (
+        (line((-length + bow * 0.4, depth * 0.4), (length * 0.86, depth * 0.4)),)
+        if p.chance("stripe", 0.5)
+        else ()
+    )
+    foot = -0.08
+    mainsail = np.concatenate(
+        [
+            line((place + 0.03, foot), (place + 0.03, -mast * 0.96)),
+            spline(
+                (place + 0.03, -mast * 0.96), (place + main * 0.6 + belly, -mast * 0.42), (place + main, foot)
+            ),
+            line((place + main, foot), (place + 0.03, foot)),
+        ]
+    )
+    battens = tuple(
+        line((place + 0.04, -mast * t), (place + main * (0.95 - t), -mast * t)) for t in (0.3, 0.55)
+    )
+    parts = [wire("mast", line((place, 0.02), (place, -mast)), 0.03, "wood")]
+    if p.chance("jib", 0.7):
+        foresail = np.concatenate(
+            [
+                spline(
+                    (place - 0.03, -mast * 0.88),
+                    (place - jib * 0.45 + belly * 0.5, -mast * 0.4),
+                    (place - jib, foot),
+                ),
+                spline((place - jib, foot), (place - jib * 0.4, foot - 0.04), (place - 0.03, foot - 0.02)),
+            ]
+        )
+        parts.append(Part("jib", foresail, "light"))
+    parts.append(Part("mainsail", mainsail, "cloth", details=battens))
+    if p.chance("flag", 0.4):
+        parts.append(
+            Part("flag", polygon((place, -mast), (place + 0.16, -mast + 0.05), (place, -mast + 0.1)), "trim")
+        )
+    waves = spline(
+        (-length - 0.05, depth + 0.02),
+        (-length * 0.5, depth - 0.03),
+        (0, depth + 0.02),
+        (length * 0.5, depth - 0.03),
+        (length, depth + 0.02),
+    )
+    return [*parts, Part("hull", hull, "paint", details=stripe), wire("water", waves, 0.03, "glass")]
+
+
+@category("airplane")
+def airplane(p: Parameters) -> list[Part]:
+    """An airliner seen from the side."""
+    length = p.real("length", 0.58, 0.72)
+    thick = p.real("fuselage", 0.12, 0.2)
+    fin = p.real("fin_height", 0.2, 0.36)
+    sweep = p.real("wing_sweep", 0.08, 0.36)
+    wing = p.real("wing_length", 0.24, 0.42)
+    chord = p.real("wing_chord", 0.18, 0.3)
+    windows = p.count("windows", 4, 9)
+    half = thick / 2
+    body = spline(
+        (-length, 0.03),
+        (-length * 0.88, -half * 0.8),
+        (-length * 0.6, -half),
+        (length * 0.5, -half),
+        (length, -half * 0.9),
+        (length * 0.96, -half * 0.3),
+        (length * 0.5, half * 0.8),
+        (-length * 0.6, half),
+        (-length * 0.9, half * 0.75),
+        closed=True,
+    )
+    tail = polygon(
+        (length * 0.62, -half * 0.8),
+        (length * 0.85, -half - fin),
+        (length * 1.02, -half - fin),
+        (length * 0.96, -half * 0.8),
+        radius=0.02,
+    )
+    x = p.real("wing_place", -0.2, 0.02)
+    near = polygon(
+        (x, half * 0.2),
+        (x + sweep, wing),
+        (x + sweep + chord * 0.45, wing),
+        (x + chord, half * 0.2),
+        radius=0.03,
+    )
+    far = polygon(
+        (x + 0.05, -half * 0.8),
+        (x + sweep, -half - wing * 0.45),
+        (x + sweep + chord * 0.4, -half - wing * 0.45),
+        (x + chord, -half * 0.8),
+        radius=0.02,
+    )
+    plane = polygon(
+        (length * 0.68, -half * 0.1),
+        (length * 0.86, half + 0.08),
+        (length * 0.98, half + 0.08),
+        (length * 0.9, -half * 0.1),
+        radius=0.02,
+    )
+    parts = [Part("far wing", far, "trim"), Part("tail fin", tail, "trim")]
+    if p.chance("engine", 0.6):
+        parts.append(Part("engine", box(x + sweep * 0.4 - 0.02, wing * 0.62, 0.17, 0.085, 0.04), "metal"))
+    parts.append(Part("fuselage", body, "paint"))
+    parts += [
+        Part("window", ellipse(wx, -half * 0.3, 0.018), "glass")
+        for wx in np.linspace(-length * 0.55, length * 0.5, windows)
+    ]
+    cockpit = polygon(
+        (-length * 0.9, -half * 0.5),
+        (-length * 0.83, -half * 0.75),
+        (-length * 0.74, -half * 0.75),
+        (-length * 0.76, -half * 0.4),
+    )
+    parts += [
+        Part("cockpit", cockpit, "glass"),
+        Part("near wing", near, "trim"),
+        Part("tailplane", plane, "trim"),
+    ]
+    return turned_parts(parts, p.real("climb", -8, 28))
+
+
+@category("helicopter")
+def helicopter(p: Parameters) -> list[Part]:
+    """A helicopter with a glass nose, a tail boom and skids."""
+    cabin = p.real("cabin_length", 0.26, 0.38)
+    height = p.real("cabin_height", 0.17, 0.26)
+    boom = p.real("boom_length", 0.4, 0.65)
+    boom_width = p.real("boom_width", 0.06, 0.12)
+    rotor = p.real("rotor_length", 0.42, 0.66)
+    mast = p.real("mast_height", 0.06, 0.15)
+    fin = p.real("fin_height", 0.12, 0.26)
+    skid = p.real("skid_drop", 0.08, 0.18)
+    tail_rotor = p.real("tail_rotor", 0.06, 0.13)
+    end = (cabin + boom, -height * 0.4)
+    parts = [
+        Part(
+            "boom", tube(line((cabin * 0.5, -height * 0.2), end), boom_width * 1.8, boom_width * 0.7), "paint"
+        ),
+        Part(
+            "tail fin",
+            polygon(
+                (end[0] - 0.12, end[1]),
+                (end[0], end[1] - fin),
+                (end[0] + 0.08, end[1] - fin),
+                (end[0] + 0.03, end[1] + 0.03),
+                radius=0.015,
+            ),
+            "trim",
+        ),
+    ]
+    for angle in (25, 115):
+        blade = turned(line((-tail_rotor, 0), (tail_rotor, 0)), angle)
+        blade = moved(blade, end[0] + 0.02, end[1] - fin * 0.5)
+        parts.append(wire("tail rotor", blade, 0.025, "metal"))
+    feet = height + skid
+    parts += [
+        wire("skid", line((s * cabin * 0.5, height * 0.8), (s * cabin * 0.55, feet)), 0.025, "metal")
+        for s in (-1, 1)
+    ]
+    parts += [
+        wire(
+            "skid",
+            spline((-cabin * 1.15, feet - 0.06), (-cabin * 0.95, feet), (0, feet), (cabin, feet)),
+            0.03,
+            "metal",
+        )
+    ]
+    shell = spline(
+        (-cabin, 0.05),
+        (-cabin * 0.75, -height * 0.7),
+        (-cabin * 0.1, -height),
+        (cabin * 0.75, -height * 0.75),
+        (cabin, 0.0),
+        (cabin * 0.6, height * 0.8),
+        (-cabin * 0.5, height * 0.9),
+        closed=True,
+    )
+    pane = spline(
+        (-cabin * 0.93, 0.02),
+        (-cabin * 0.68, -height * 0.6),
+        (-cabin * 0.15, -height * 0.82),
+        (-cabin * 0.15, 0.05),
+        closed=True,
+    )
+    parts += [
+        wire("mast", line((0, -height * 0.9), (0, -height - mast)), 0.05, "metal"),
+        Part("cabin", shell, "paint"),
+        Part("windscreen", pane, "glass"),
+    ]
+    if p.chance("door", 0.6):
+        parts.append(Part("door", box(cabin * 0.25, 0.0, cabin * 0.5, height * 0.9, 0.03), "glass"))
+    droop = p.real("rotor_droop", -0.03, 0.06)
+    blade = spline((-rotor, -height - mast + droop), (0, -height - mast), (rotor, -height - mast + droop))
+    return turned_parts(
+        [*parts, Part("rotor", tube(blade, 0.03, 0.045, 0.03), "dark")], p.real("pitch", -12, 12)
+    )
+
+
+@category("hot air balloon")
+def hot_air_balloon(p: Parameters) -> list[Part]:
+    """A striped envelope above a basket."""
+    width = p.real("width", 0.36, 0.5)
+    height = p.real("height", 0.75, 1.05)
+    belly = p.real("belly_height", 0.32, 0.48)
+    mouth = p.real("mouth", 0.07, 0.15)
+    rope = p.real("rope_length", 0.12, 0.3)
+    basket = p.real("basket_width", 0.14, 0.24)
+    basket_height = p.real("basket_height", 0.1, 0.19)
+    gores = p.count("gores", 2, 5)
+    profile = [
+        (0, 0),
+        (width * 0.75, height * 0.1),
+        (width, height * belly),
+        (width * 0.7, height * 0.72),
+        (mouth, height),
+    ]
+    seams = []
+    for t in np.linspace(-1, 1, gores + 2)[1:-1]:
+        seams.append(spline(*[(x * t, y) for x, y in profile]))
+    parts = [
+        wire("rope", line((s * mouth * 0.9, height), (s * basket * 0.45, height + rope)), 0.014)
+        for s in (-1, 1)
+    ]
+    if p.chance("middle_rope", 0.4):
+        parts.append(wire("rope", line((0, height), (0, height + rope)), 0.014))
+    weave = tuple(
+        line(
+            (-basket * 0.42, height + rope + basket_height * t),
+            (basket * 0.42, height + rope + basket_height * t),
+        )
+        for t in (0.35, 0.65)
+    )
+    parts += [
+        Part(
+            "basket",
+            polygon(
+                (-basket / 2, height + rope),
+                (basket / 2, height + rope),
+                (basket * 0.42, height + rope + basket_height),
+                (-basket * 0.42, height + rope + basket_height),
+                radius=0.02,
+            ),
+            "wood",
+            details=weave,
+        ),
+        Part("envelope", mirrored(*profile), "cloth", details=tuple(seams)),
+    ]
+    if p.chance("band", 0.45):
+        y = height * p.real("band_height", 0.3, 0.55)
+        right = spline(*profile)
+        edge = [np.interp(v, right[:, 1], right[:, 0]) * 0.985 for v in (y, y + 0.14)]
+        sag = 0.05
+        outline = np.concatenate([arc(0, y, edge[0], sag, 180, 0), arc(0, y + 0.14, edge[1], sag, 0, 180)])
+        parts.append(Part("band", moved(outline, 0, 0), "trim"))
+    return parts
