@@ -1,1 +1,1 @@
-""""""
+"""Benchmarks, class splits, reading of images, samplers and collators."""

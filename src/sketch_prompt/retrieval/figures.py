@@ -1,8 +1,8 @@
 """Pictures of rankings: small functions on matplotlib axes that compose into figures.
 
-`plot_ranking` draws one query, `plot_rankings` a sheet of them; both are rows of `draw_row`, which is framed images
-of `show_image`. Right photos are framed green and ticked, wrong ones red and crossed, so that the difference does
-not rest on colour alone.
+`plot_ranking` draws one query, `plot_rankings` a sheet of them; both are rows of `draw_row`, which is framed
+images of `show_image`. Right photos are framed green and ticked, wrong ones red and crossed, so that the
+difference does not rest on colour alone.
 """
 
 import os
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.imaging import to_rgb
 
 RIGHT, WRONG, NEUTRAL = "#1a8a3c", "#c8322b", "#8a8f98"
 TILE = 1.35
@@ -77,20 +78,19 @@ def plot_rankings(rows: Sequence[RankedQuery], title: str | None = None) -> Figu
         raise ValueError("There is no query to draw.")
     columns = 1 + max(len(row.gallery_images) for row in rows)
     captions = any(row.titles is not None for row in rows)
-    height = TILE * (1.26 if captions else 1.15)
-    top = 0.35 if title else 0.0
-    figure = Figure(figsize=(TILE * columns, height * len(rows) + top), dpi=DOTS_PER_INCH, facecolor="white")
+    title_height, margin = 0.35 if title else 0.0, 0.12
+    width = TILE * columns
+    height = TILE * (1.26 if captions else 1.15) * len(rows) + title_height
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     grid = figure.subplots(len(rows), columns, squeeze=False)
-    share = top / (height * len(rows) + top)
-    edge = 0.12 / figure.get_figwidth()
     figure.subplots_adjust(
-        left=edge,
-        right=1 - edge,
-        bottom=0.12 / figure.get_figheight(),
-        top=0.99 - share - 0.16 / figure.get_figheight(),
+        left=margin / width,
+        right=1 - margin / width,
+        bottom=margin / height,
+        top=1 - (title_height + 2 * margin) / height,
     )
     if title:
-        figure.suptitle(title, fontsize=10, y=1 - 0.25 * share, va="top")
+        figure.suptitle(title, fontsize=10, y=1 - 0.25 * title_height / height, va="top")
     for axes, row in zip(grid, rows):
         draw_row(axes, row)
     return figure
@@ -123,10 +123,8 @@ def show_image(ax: Axes, image: Image.Image | None, title: str | None = None) ->
         ax.text(0.5, 0.5, "unreadable", ha="center", va="center", fontsize=7, color=NEUTRAL)
     else:
         side = int(TILE * DOTS_PER_INCH)
-        tile = ImageOps.pad(image.convert("RGBA"), (side, side), color="white")
-        canvas = Image.new("RGBA", tile.size, "white")
-        canvas.alpha_composite(tile)
-        ax.imshow(np.asarray(canvas.convert("RGB")), interpolation="lanczos")
+        tile = ImageOps.pad(to_rgb(image), (side, side), color="white")
+        ax.imshow(np.asarray(tile), interpolation="lanczos")
     if title:
         ax.set_title(_shorten(title), fontsize=7, pad=3)
 

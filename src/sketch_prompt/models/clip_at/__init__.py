@@ -1,1 +1,6 @@
-""""""
+"""CLIP-AT (Sain et al., CVPR 2023)."""
+
+from .configuration_clip_at import ClipAtConfig
+from .modeling_clip_at import ClipAtAdapter, ClipAtModel
+
+__all__ = ["ClipAtAdapter", "ClipAtConfig", "ClipAtModel"]

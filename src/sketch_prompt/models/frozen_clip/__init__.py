@@ -1,1 +1,6 @@
-""""""
+"""The frozen CLIP baseline."""
+
+from .configuration_frozen_clip import FrozenClipConfig
+from .modeling_frozen_clip import FrozenClipModel
+
+__all__ = ["FrozenClipConfig", "FrozenClipModel"]

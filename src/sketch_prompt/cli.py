@@ -1,0 +1,204 @@
+"""The `sketch-prompt` command.
+
+Commands only read arguments and call the package, whose modules they import themselves: the help is there at once.
+Results go to stdout, progress and messages to stderr. A user's mistake is one message and exit code 1 (`--traceback`
+before the command shows where it came from), a wrong argument is exit code 2, Ctrl-C 130.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import sketch_prompt
+
+app = typer.Typer(
+    name="sketch-prompt",
+    help="Zero-shot sketch-based image retrieval on a frozen CLIP: you draw, it finds the photo.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_settings = {"traceback": False}
+
+
+class Convention(str, Enum):
+    """How mAP and precision are computed."""
+
+    standard = "standard"
+    interpolated = "interpolated"
+
+
+class Format(str, Enum):
+    """How a report is printed."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sketch-prompt {sketch_prompt.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    _settings["traceback"] = traceback
+
+
+def one_message(command: Callable) -> Callable:
+    """Turn what a user can cause into one message on stderr and exit code 1."""
+
+    @functools.wraps(command)
+    def guarded(*args, **kwargs):
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            if _settings["traceback"]:
+                raise
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
+@app.command()
+@one_message
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model.",
+        ),
+    ],
+    benchmark: Annotated[
+        str, typer.Option(help="Name of the benchmark: mini, sketchy-21, sketch-folder, ...")
+    ],
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the benchmark's data.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="Where to get the frozen CLIP, in place of what the checkpoint says.")
+    ] = None,
+    convention: Annotated[
+        Convention, typer.Option(help="standard (SEM-PCYC, scikit-learn) or interpolated (ZSE-SBIR, SAKE).")
+    ] = Convention.standard,
+    k: Annotated[list[int], typer.Option(min=1, help="Cut-off of mAP@k and P@k; may be repeated.")] = [
+        100,
+        200,
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Seen and unseen classes: a YAML file or a published protocol's name.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of what the benchmark draws at random.")] = None,
+    option: Annotated[
+        list[str],
+        typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated."),
+    ] = [],  # noqa: B006
+    allow_seen: Annotated[
+        bool,
+        typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for report.json, report.md and rankings.png.")
+    ] = None,
+    rankings: Annotated[int, typer.Option(min=0, help="Queries drawn in rankings.png.")] = 10,
+    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.table,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 64,
+    num_workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 0,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ...; by default a GPU if there is one.")
+    ] = None,
+) -> None:
+    """Search a benchmark's photos of unseen classes with its sketches and report how well that goes.
+
+    The classes must not have been seen in training: that is refused, and with --allow-seen said in the report. Under
+    accelerate launch or torchrun the embedding is shared among the processes.
+    """
+    from sketch_prompt.data.benchmarks import load_benchmark
+    from sketch_prompt.evaluation.loading import load_model
+    from sketch_prompt.evaluation.protocol import check_benchmark, embed_benchmark, report_embeddings
+
+    options = _parse_options(option) | {"split": split, "seed": seed}
+    loaded, processor = load_model(model, base_model, device)
+    tables = load_benchmark(benchmark, data_dir, **options)
+    claim = check_benchmark(loaded, tables, allow_seen)
+    accelerator = _accelerator()
+    sketches, photos = embed_benchmark(
+        loaded, processor, tables, batch_size=batch_size, num_workers=num_workers, accelerator=accelerator
+    )
+    if accelerator is not None and not accelerator.is_main_process:
+        return
+    report = report_embeddings(
+        loaded,
+        tables,
+        sketches,
+        photos,
+        claim=claim,
+        protocol=benchmark,
+        source=model if base_model is None else f"{model} on {base_model}",
+        convention=convention.value,
+        ks=k,
+    )
+    if output is not None:
+        written = report.save(output)
+        if rankings:
+            written.append(_draw_rankings(output, report, tables, sketches, photos, rankings))
+        typer.echo(f"Wrote {', '.join(str(path) for path in written)}", err=True)
+    _print_report(report, format)
+
+
+def _parse_options(pairs: list[str]) -> dict:
+    import yaml
+
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--option {pair!r} is not NAME=VALUE.")
+        options[name] = yaml.safe_load(value)
+    return options
+
+
+def _accelerator():
+    """What the launcher's environment asks for; None where this is the only process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    from accelerate import Accelerator
+
+    return Accelerator()
+
+
+def _draw_rankings(folder: Path, report, tables, sketches, photos, count: int) -> Path:
+    from sketch_prompt.evaluation.rankings import choose_queries, ranked_queries
+    from sketch_prompt.retrieval.figures import plot_rankings, save_figure
+
+    rows = ranked_queries(tables, sketches, photos, choose_queries(sketches.labels, count))
+    return save_figure(plot_rankings(rows, f"{report.method} on {report.protocol}"), folder / "rankings.png")
+
+
+def _print_report(report, format: Format) -> None:
+    if format is Format.table:
+        from rich.console import Console
+
+        Console().print(report.to_table())
+    else:
+        sys.stdout.write(report.to_json() + "\n" if format is Format.json else report.to_markdown())
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,150 @@
+"""Reading one image from wherever it is, or saying why it cannot be read."""
+
+import io
+import os
+import stat
+import threading
+from collections.abc import Mapping
+from contextlib import contextmanager
+from functools import cache
+
+from PIL import Image, ImageFile
+
+# Decoders that need another program or that no data set of this field uses stay closed to files from the
+# network.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF")
+# Pixels of a decoded image: above it a small file may fill the memory ("decompression bomb").
+MAX_PIXELS = 89_478_485
+
+ImageSource = str | os.PathLike | bytes | Mapping | Image.Image
+
+
+class UnreadableImageError(ValueError):
+    """An image that cannot be read.
+
+    Attributes:
+        path: where it is; `<bytes>` or `<image>` where it has no path.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: str, reason: str):
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self):
+        return f"{self.path}: {self.reason}"
+
+
+def read_image(source: ImageSource, *, min_size: int | None = None) -> Image.Image:
+    """Open and fully decode an image.
+
+    Args:
+        source: a path, encoded bytes, a `datasets.Image(decode=False)` value `{"path", "bytes"}` or a PIL
+            image.
+        min_size: where given, a JPEG may be decoded at a reduced scale whose sides are still at least this
+            many pixels, which is several times faster for large photos.
+
+    Returns:
+        The image in its own mode; its EXIF orientation is not applied. Of an animation, the first frame.
+
+    Raises:
+        UnreadableImageError: for whatever reason it cannot be read: missing, empty, truncated, no image,
+            no permission, more than `MAX_PIXELS` pixels.
+    """
+    if isinstance(source, Image.Image):
+        return _decode(source, getattr(source, "filename", "") or "<image>", min_size)
+    path, content = _locate(source)
+    if content is None:
+        content = _read_file(path)
+    if not content:
+        raise UnreadableImageError(path, "the file is empty")
+    try:
+        image = Image.open(io.BytesIO(content), formats=_available_formats())
+    except Image.UnidentifiedImageError:
+        raise UnreadableImageError(path, "not an image, or of an unknown format") from None
+    except Exception as error:  # decoders raise whatever a damaged header makes them raise
+        raise UnreadableImageError(path, _describe(error)) from error
+    return _decode(image, path, min_size)
+
+
+def _locate(source: ImageSource) -> tuple[str, bytes | None]:
+    """The path (or a stand-in for it) and the encoded bytes, where they are already at hand."""
+    if isinstance(source, bytes | bytearray):
+        return "<bytes>", bytes(source)
+    if isinstance(source, Mapping):
+        path, content = source.get("path"), source.get("bytes")
+        if content is None and path is None:
+            raise UnreadableImageError("<image>", "neither a path nor bytes")
+        return path or "<bytes>", content
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source), None
+    raise TypeError(
+        f"an image is a path, bytes, a mapping of both or a PIL image, not {type(source).__name__}"
+    )
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        # A pipe or a device would block for ever.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnreadableImageError(path, "not a regular file")
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise UnreadableImageError(path, "no such file") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnreadableImageError):
+            raise
+        raise UnreadableImageError(path, _describe(error)) from error
+
+
+def _decode(image: Image.Image, path: str, min_size: int | None) -> Image.Image:
+    try:
+        if min_size is not None:
+            image.draft(None, (min_size, min_size))
+        width, height = image.size
+        if width == 0 or height == 0:
+            raise UnreadableImageError(path, f"{width} x {height} pixels are no picture")
+        if width * height > MAX_PIXELS:
+            raise UnreadableImageError(
+                path, f"{width} x {height} pixels are more than the limit of {MAX_PIXELS:,}"
+            )
+        with _truncation_is_an_error():
+            image.load()
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # decoders raise whatever damaged data make them raise
+        raise UnreadableImageError(path, _describe(error)) from error
+    return image
+
+
+_TRUNCATION_LOCK = threading.Lock()
+
+
+@contextmanager
+def _truncation_is_an_error():
+    """Decode strictly even where other code has told PIL to fill truncated images with grey."""
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        yield
+        return
+    with _TRUNCATION_LOCK:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = True
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, OSError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+@cache
+def _available_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)

@@ -1,0 +1,85 @@
+"""`sketch-folder`: a folder of the user's own photos and sketches."""
+
+import os
+import re
+from dataclasses import dataclass
+from itertools import chain
+
+from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig, BenchmarkContents, group_by_class
+from sketch_prompt.data.listing import list_class_folders
+from sketch_prompt.data.splits import random_split, read_split
+
+SPLIT_FILES = ("split.yaml", "split.yml")
+
+
+def folder_instance(class_name: str, stem: str, photo_stems: set[str]) -> str:
+    """`<class>/<id>` of a photo `<id>` and of its sketches `<id>`, `<id>-<k>` and `<id>_<k>`.
+
+    A sketch that draws no photo of its class is an instance of its own.
+    """
+    if stem not in photo_stems:
+        photo = re.sub(r"[-_]\d+$", "", stem)
+        stem = photo if photo in photo_stems else stem
+    return f"{class_name}/{stem}"
+
+
+@dataclass
+class SketchFolderConfig(BenchmarkConfig):
+    """Folders of photos and sketches by class.
+
+    Attributes:
+        data_dir: folder with `photo/<class>/*`, `sketch/<class>/*` and, optionally, `split.yaml`.
+        photo_dir: folder of `<class>/*`, in place of `<data_dir>/photo`.
+        sketch_dir: folder of `<class>/*`, in place of `<data_dir>/sketch`.
+        class_split: seen and unseen classes; without it `split.yaml` in `data_dir` counts; without that, a
+            seeded choice.
+        unseen_fraction: share of the classes that the seeded choice makes unseen; 1 makes everything test
+            data.
+        seed: of that choice.
+    """
+
+    photo_dir: str | None = None
+    sketch_dir: str | None = None
+    unseen_fraction: float = 0.2
+    seed: int = 0
+
+    layout = """\
+  photo/<class>/<id>.jpg            (or another image format)
+  sketch/<class>/<id>-<k>.png       (or <id>_<k>, or <id>: a drawing of the photo <id>; other names draw no
+  photo)
+  split.yaml                        (optional: the lists `seen` and `unseen` of class names)"""
+    sources = "  your own photos and drawings"
+
+    def find(self) -> BenchmarkContents:
+        """List both folders and decide on seen and unseen classes."""
+        photos = list_class_folders([self._domain_dir("photo", self.photo_dir)])
+        sketches = list_class_folders([self._domain_dir("sketch", self.sketch_dir)])
+        split_file = self._split_file()
+        if self.class_split is not None:
+            split = read_split(self.class_split)
+        elif split_file is not None:
+            split = read_split(split_file)
+        else:
+            names = list(chain(photos.folders, sketches.folders))
+            if not names:
+                raise FileNotFoundError(f"no class folder was found. {self.help_text()}")
+            split = random_split(names, self.unseen_fraction, self.seed)
+        return group_by_class("a folder of photos and sketches", split, photos, sketches, folder_instance)
+
+    def _domain_dir(self, domain: str, folder: str | None) -> str:
+        if folder is not None:
+            return self.required_dir(folder, f"{domain}_dir")
+        return self.required_dir(os.path.join(self.required_dir(self.data_dir), domain), f"{domain}_dir")
+
+    def _split_file(self) -> str | None:
+        if self.data_dir is None:
+            return None
+        paths = (os.path.join(self.required_dir(self.data_dir), name) for name in SPLIT_FILES)
+        return next(filter(os.path.isfile, paths), None)
+
+
+class SketchFolderBuilder(BenchmarkBuilder):
+    """A user's own photos and sketches as a table of image paths."""
+
+    BUILDER_CONFIG_CLASS = SketchFolderConfig
+    BUILDER_CONFIGS = (SketchFolderConfig(name="sketch-folder"),)

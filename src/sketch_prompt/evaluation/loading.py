@@ -1,0 +1,49 @@
+"""From the name of a checkpoint to a model and its processor, ready to evaluate."""
+
+import torch
+
+from sketch_prompt.models.auto import MODELS, SketchPromptModel
+from sketch_prompt.processing import SketchPromptProcessor
+
+_UNTRAINED = "frozen-clip"
+
+
+def load_model(source: str, base_model: str | None = None, device: str | None = None):
+    """A model in eval mode and its processor.
+
+    Args:
+        source: Hub id, directory or bundled name of a checkpoint; or "frozen-clip", which has nothing trained and
+            is built on `base_model`.
+        base_model: where to get the CLIP in place of what the checkpoint says.
+        device: "cpu", "cuda", ...; a GPU if there is one by default.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint or base model.
+        ValueError: the checkpoint does not fit, the device is not there, or a method is named without weights.
+    """
+    if source in MODELS:
+        if source != _UNTRAINED:
+            raise ValueError(
+                f"{source} is a method, not a checkpoint: give the directory, Hub id or bundled name of a trained "
+                f"{source} (only {_UNTRAINED} can be evaluated untrained, with --base-model)."
+            )
+        if base_model is None:
+            raise ValueError(f"{_UNTRAINED} needs --base-model: the CLIP to evaluate.")
+        model = SketchPromptModel.from_base_model(source, base_model)
+    else:
+        model = SketchPromptModel.from_pretrained(source, base_model=base_model)
+    processor = model.processor
+    if processor is None:
+        processor = SketchPromptProcessor.from_base_model(model.config.base_model)
+    return model.to(_choose_device(device)).eval(), processor
+
+
+def _choose_device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ValueError(f"Device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return device

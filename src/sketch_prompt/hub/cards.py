@@ -1,0 +1,66 @@
+"""Model cards, written from what a checkpoint knows about itself."""
+
+import json
+
+_PAPERS = {
+    "clip-at": "Sain et al., *CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*, "
+    "CVPR 2023",
+}
+
+
+def model_card(config, method: str, results: dict | None = None) -> str:
+    """README.md of a checkpoint: what it is, how to use it, what it was trained on, what it scored.
+
+    Args:
+        config: the method's configuration.
+        method: its public name.
+        results: {metric: value} as measured, or None if nothing was.
+    """
+    front = [
+        "---",
+        "library_name: sketch-prompt",
+        "license: apache-2.0",
+        "pipeline_tag: image-feature-extraction",
+    ]
+    front += [f"base_model: {config.base_model}"] if config.base_model else []
+    front += ["tags:", "- sketch-based-image-retrieval", "- zero-shot", f"- {method}", "---"]
+    about = _PAPERS.get(method, "A frozen CLIP without adapter, the baseline.")
+    fields = {
+        name: value
+        for name, value in config.to_diff_dict().items()
+        if name
+        not in ("clip_config", "class_names", "architectures", "transformers_version", "model_type", "dtype")
+    }
+    classes = config.class_names or []
+    seen = f"{len(classes)} classes: {', '.join(classes)}." if classes else "Not trained on any classes."
+    scores = "Nothing was measured when this was saved."
+    if results:
+        scores = "| metric | value |\n| --- | --- |\n" + "\n".join(
+            f"| {k} | {v:.4f} |" for k, v in results.items()
+        )
+    return "\n".join(
+        [
+            *front,
+            f"\n# {method} on {config.base_model or 'its own CLIP'}\n",
+            about,
+            "\n## Use\n",
+            "```python",
+            "from sketch_prompt import SketchPromptModel, SketchPromptProcessor\n",
+            'model = SketchPromptModel.from_pretrained("path/or/hub-id")',
+            'processor = SketchPromptProcessor.from_pretrained("path/or/hub-id")',
+            "inputs = processor(sketches=[sketch], photos=photos)",
+            "sketch_features = model.get_sketch_features(inputs.sketch_pixel_values)",
+            "photo_features = model.get_photo_features(inputs.photo_pixel_values)",
+            "scores = sketch_features @ photo_features.T",
+            "```",
+            "\n## Training classes\n",
+            seen,
+            "\n## Configuration\n",
+            "```json",
+            json.dumps(fields, indent=2, default=str),
+            "```",
+            "\n## Results\n",
+            scores,
+            "",
+        ]
+    )

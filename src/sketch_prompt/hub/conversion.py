@@ -1,0 +1,242 @@
+"""Models from the checkpoints that the papers' own code writes."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from transformers import CLIPConfig, CLIPModel
+
+from ..models import backbone as clip_backbone
+from ..models.auto import model_class
+from ..models.modeling_base import SketchPromptPreTrainedModel
+from ..processing import SketchPromptImageProcessor, SketchPromptProcessor
+
+logger = logging.getLogger(__name__)
+
+_HEAD_WIDTH = 64  # every CLIP's heads are this wide, so a state dict's shapes tell their number
+
+
+def _layer_names(theirs: str, ours: str) -> dict[str, str]:
+    names = {
+        "ln_1": "layer_norm1",
+        "ln_2": "layer_norm2",
+        "attn.out_proj": "self_attn.out_proj",
+        "mlp.c_fc": "mlp.fc1",
+        "mlp.c_proj": "mlp.fc2",
+    }
+    return {
+        f"{theirs}.{their}.{kind}": f"{ours}.{our}.{kind}"
+        for their, our in names.items()
+        for kind in ("weight", "bias")
+    }
+
+
+_TOWER_NAMES = {
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "ln_final.weight": "text_model.final_layer_norm.weight",
+    "ln_final.bias": "text_model.final_layer_norm.bias",
+    "logit_scale": "logit_scale",
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.ln_pre.weight": "vision_model.pre_layrnorm.weight",
+    "visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
+    "visual.ln_post.weight": "vision_model.post_layernorm.weight",
+    "visual.ln_post.bias": "vision_model.post_layernorm.bias",
+}
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size:
+    if name not in state:
+        raise ValueError(
+            f"the checkpoint has no tensor {name!r}; is it of another method, or not a whole model?"
+        )
+    return state[name].shape
+
+
+def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
+    layers = {int(m[1]) for name in state if (m := re.match(re.escape(prefix) + r"resblocks\.(\d+)\.", name))}
+    if layers != set(range(len(layers))) or not layers:
+        raise ValueError(f"the checkpoint's layers {prefix}resblocks.* are not numbered from 0 without a gap")
+    return len(layers)
+
+
+def openai_clip_config(state: Mapping[str, Tensor], prefix: str) -> CLIPConfig:
+    """Architecture of a CLIP stored under OpenAI's names, read off its tensors' shapes (heads = width // 64).
+
+    Args:
+        state: state dict holding a CLIP.
+        prefix: what its names start with, such as `"clip."`.
+
+    Raises:
+        ValueError: if a tensor that tells a size is missing.
+    """
+    width, _, patch, _ = _shape(state, f"{prefix}visual.conv1.weight")
+    positions = _shape(state, f"{prefix}visual.positional_embedding")[0] - 1
+    vocabulary, text_width = _shape(state, f"{prefix}token_embedding.weight")
+    embed_dim = _shape(state, f"{prefix}visual.proj")[1]
+    vision = {
+        "hidden_size": width,
+        "intermediate_size": _shape(state, f"{prefix}visual.transformer.resblocks.0.mlp.c_fc.weight")[0],
+        "num_hidden_layers": _depth(state, f"{prefix}visual.transformer."),
+        "num_attention_heads": width // _HEAD_WIDTH,
+        "image_size": round(positions**0.5) * patch,
+        "patch_size": patch,
+        "projection_dim": embed_dim,
+    }
+    text = {
+        "vocab_size": vocabulary,
+        "hidden_size": text_width,
+        "intermediate_size": _shape(state, f"{prefix}transformer.resblocks.0.mlp.c_fc.weight")[0],
+        "num_hidden_layers": _depth(state, f"{prefix}transformer."),
+        "num_attention_heads": text_width // _HEAD_WIDTH,
+        "max_position_embeddings": _shape(state, f"{prefix}positional_embedding")[0],
+        "projection_dim": embed_dim,
+        # 2 stands for "the highest id", which is how OpenAI's code finds the end of the text.
+        "eos_token_id": 2,
+        "bos_token_id": vocabulary - 2,
+        "pad_token_id": 0,
+    }
+    return CLIPConfig(vision_config=vision, text_config=text, projection_dim=embed_dim)
+
+
+def openai_clip_names(config: CLIPConfig) -> dict[str, str | tuple[str, ...]]:
+    """OpenAI's name of every CLIP tensor -> `CLIPModel`'s; packed q/k/v go to three names, in that order."""
+    names: dict[str, str | tuple[str, ...]] = dict(_TOWER_NAMES)
+    towers = (
+        ("visual.transformer", "vision_model", config.vision_config),
+        ("transformer", "text_model", config.text_config),
+    )
+    for theirs, ours, tower in towers:
+        for i in range(tower.num_hidden_layers):
+            their, our = f"{theirs}.resblocks.{i}", f"{ours}.encoder.layers.{i}"
+            names |= _layer_names(their, our)
+            for kind in ("weight", "bias"):
+                names[f"{their}.attn.in_proj_{kind}"] = tuple(
+                    f"{our}.self_attn.{p}_proj.{kind}" for p in "qkv"
+                )
+    return names | {"visual.proj": "visual_projection.weight", "text_projection": "text_projection.weight"}
+
+
+_TRANSPOSED = ("visual.proj", "text_projection")  # OpenAI multiplies from the right
+
+
+def openai_clip(state: Mapping[str, Tensor], prefix: str) -> tuple[CLIPModel, set[str]]:
+    """The frozen CLIP inside `state`, and the names in `state` it was made of.
+
+    Raises:
+        ValueError: naming the tensor that is missing or has the wrong shape.
+    """
+    config = openai_clip_config(state, prefix)
+    converted: dict[str, Tensor] = {}
+    for theirs, ours in openai_clip_names(config).items():
+        _shape(state, prefix + theirs)
+        value = state[prefix + theirs].detach().float()
+        if isinstance(ours, tuple):
+            converted |= dict(zip(ours, value.chunk(len(ours))))
+        else:
+            converted[ours] = value.T.contiguous() if theirs in _TRANSPOSED else value
+    clip = clip_backbone.build_backbone(config, {name: value.clone() for name, value in converted.items()})
+    return clip, {prefix + name for name in openai_clip_names(config)}
+
+
+def _clip_at(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel, set[str]]:
+    """CLIP-AT's category-level Lightning checkpoint: a whole CLIP under `clip.`, `sk_prompt` and `img_prompt`."""
+    clip, used = openai_clip(state, "clip.")
+    cls = model_class("clip-at")
+    config = cls.config_class(
+        base_model=None,
+        clip_config=clip.config,
+        n_prompts=_shape(state, "sk_prompt")[0],
+        trainable="reference",
+        triplet_margin=0.2,
+        classification_weight=0.0,
+    )
+    model = cls(config, backbone=clip)
+    with torch.no_grad():
+        model.adapter.sketch_prompts.copy_(state["sk_prompt"])
+        model.adapter.photo_prompts.copy_(state["img_prompt"])
+    size = clip.config.vision_config.image_size
+    image_processor = SketchPromptImageProcessor(
+        size=size, normalization="imagenet", photo_resize="pad", sketch_resize="pad"
+    )
+    model.processor = SketchPromptProcessor(image_processor)
+    return model, used | {"sk_prompt", "img_prompt"}
+
+
+_CONVERTERS: dict[str, Callable[[Mapping[str, Tensor]], tuple[SketchPromptPreTrainedModel, set[str]]]] = {
+    "clip-at": _clip_at,
+}
+
+
+def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromptPreTrainedModel:
+    """The model that a reference implementation's checkpoint holds, in eval mode.
+
+    Sizes are read off the tensors' shapes (heads = width // 64). The model is configured as the reference code
+    computes, quirks included, and carries the processor of the reference's preprocessing.
+
+    Args:
+        method: `"clip-at"`.
+        state_dict: the reference's `state_dict()` (tensors or arrays), or a Lightning checkpoint
+            (`{"state_dict": ...}`).
+
+    Raises:
+        ValueError: for an unknown method, or naming the tensors that are missing or misshapen. Tensors that the
+            reference never uses are reported with a warning.
+    """
+    if method not in _CONVERTERS:
+        raise ValueError(f"no converter for {method!r}; there is one for {', '.join(_CONVERTERS)}")
+    if "state_dict" in state_dict and isinstance(state_dict["state_dict"], Mapping):
+        state_dict = state_dict["state_dict"]
+    state_dict = {name: torch.as_tensor(value) for name, value in state_dict.items()}
+    model, used = _CONVERTERS[method](state_dict)
+    if unused := sorted(set(state_dict) - used):
+        logger.warning(
+            "%d tensors are not used by %s and were left out: %s", len(unused), method, ", ".join(unused)
+        )
+    return model.eval()
+
+
+def load_reference_checkpoint(path) -> dict[str, Tensor]:
+    """Read a `.pth`, `.ckpt` or `.safetensors` file of a paper without running any code in it.
+
+    Raises:
+        ValueError: if it is damaged or holds more than tensors and plain values.
+    """
+    if str(path).endswith(".safetensors"):
+        from ..models.checkpoints import read_tensors
+
+        return read_tensors(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises pickle, zip, key and runtime errors alike
+        raise ValueError(f"{path} cannot be read as a checkpoint of plain tensors: {error}") from error
+
+
+def reference_parameters(model: SketchPromptPreTrainedModel) -> dict[str, Tensor | tuple[Tensor, ...]]:
+    """What a converted CLIP-AT trains, under the reference's own names; packed q/k/v as three tensors.
+
+    For comparing trainable sets and gradients with the reference implementation.
+    """
+    ours = model.trainable_parameters()
+    own = {
+        "sk_prompt": "adapter.sketch_prompts",
+        "img_prompt": "adapter.photo_prompts",
+        "clip.visual.class_embedding": "adapter.class_embedding",
+        "clip.logit_scale": "adapter.logit_scale",
+    }
+    result = {theirs: ours[name] for theirs, name in own.items() if name in ours}
+    for theirs, names in openai_clip_names(model.clip.config).items():
+        parts = tuple(
+            ours[f"clip.{n}"]
+            for n in (names if isinstance(names, tuple) else (names,))
+            if f"clip.{n}" in ours
+        )
+        if parts:
+            result[f"clip.{theirs}"] = parts if isinstance(names, tuple) else parts[0]
+    return result

@@ -1,0 +1,57 @@
+"""The methods' losses, as functions of embeddings. All features are L2-normalised, all losses are means."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """d(a, b) = 1 - cos(a, b) of aligned rows.
+
+    Args:
+        a, b: (..., D), L2-normalised.
+
+    Returns:
+        (...), between 0 and 2.
+    """
+    return 1 - (a * b).sum(-1)
+
+
+def triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """mean_i max(0, margin + d(s_i, p_i) - d(s_i, n_i)), CLIP-AT eq. 3.
+
+    Args:
+        sketch, photo, negative: (B, D), L2-normalised, aligned rows.
+        margin: how much nearer the sketch's photo must be than the negative.
+
+    Returns:
+        ()
+    """
+    return F.relu(margin + cosine_distance(sketch, photo) - cosine_distance(sketch, negative)).mean()
+
+
+def classification_loss(
+    embeds: Tensor, class_embeddings: Tensor, labels: Tensor, temperature: float | Tensor
+) -> Tensor:
+    """Cross entropy of cos(image, class text) / temperature over the seen classes, CLIP-AT eq. 4.
+
+    Args:
+        embeds: (B, D) of sketches or photos, L2-normalised.
+        class_embeddings: (C, D) of "a photo of a {class}", L2-normalised.
+        labels: (B,) in [0, C).
+        temperature: tau > 0; CLIP's own is exp(-logit_scale).
+
+    Returns:
+        ()
+
+    Raises:
+        IndexError: if a label is no class.
+    """
+    if labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < len(class_embeddings)):
+        raise IndexError(f"labels must lie in [0, {len(class_embeddings)}), got up to {int(labels.max())}")
+    return F.cross_entropy(embeds @ class_embeddings.T / temperature, labels)
+
+
+def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """Total loss: the sum of every term times its weight (1 where none is given)."""
+    return torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()

@@ -1,0 +1,165 @@
+"""Reading and writing checkpoints: an adapter of a megabyte, or self-contained with its CLIP.
+
+config.json                the method's configuration with the base model's id and revision
+adapter_config.json        what the adapter is for: method, base model and its fingerprint
+adapter_model.safetensors  only what training can change
+model.safetensors          the frozen CLIP, in self-contained checkpoints only
+"""
+
+import difflib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import CLIPModel
+
+from ..hub.cards import model_card
+from . import backbone as clip_backbone
+
+CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+BACKBONE_WEIGHTS = "model.safetensors"
+
+
+@dataclass
+class AdapterFile:
+    """An adapter as it lies on disk, with the checks that decide whether it fits a model."""
+
+    directory: Path
+    config_dict: dict
+    tensors: dict[str, Tensor]
+    base_model: str | None
+    fingerprint: list[float] | None
+
+    def check_backbone(self, clip: CLIPModel) -> None:
+        """Raise ValueError unless `clip` is the CLIP the adapter was trained on."""
+        if self.fingerprint is not None and not clip_backbone.matches_fingerprint(clip, self.fingerprint):
+            raise ValueError(
+                f"the adapter in {self.directory} was trained on the base model {self.base_model!r}; "
+                f"the CLIP it is to run on ({clip.config.name_or_path or 'given as backbone'}) has other weights. "
+                "Load it with the base model it names."
+            )
+
+    def check_tensors(self, stored: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+        """Raise ValueError, naming them, for missing, extra or misshapen tensors."""
+        problems = [
+            f"missing tensor {name} {tuple(expected[name].shape)}" for name in expected.keys() - stored.keys()
+        ]
+        for name in stored.keys() - expected.keys():
+            near = difflib.get_close_matches(name, expected, n=1)
+            problems.append(f"unexpected tensor {name}" + (f" (the model has {near[0]})" if near else ""))
+        for name in stored.keys() & expected.keys():
+            if stored[name].shape != expected[name].shape:
+                shapes = f"{tuple(stored[name].shape)}, the model needs {tuple(expected[name].shape)}"
+                problems.append(f"tensor {name} has shape {shapes}")
+        if problems:
+            shown = "\n  ".join(sorted(problems)[:8])
+            more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
+            raise ValueError(
+                f"{self.directory / ADAPTER_WEIGHTS} does not fit its configuration:\n  {shown}{more}"
+            )
+
+
+def read_json(path: Path) -> dict:
+    """Parse a JSON object; ValueError names the file if it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Load a safetensors file; ValueError names it if it is damaged."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is damaged or no safetensors file ({error}); fetch or save it again"
+        ) from error
+
+
+def read_adapter(directory: Path) -> AdapterFile:
+    """Read the adapter in `directory`; one without weights (`frozen-clip`) has no tensors.
+
+    Raises:
+        FileNotFoundError: if the folder is no checkpoint.
+        ValueError: if a file is damaged.
+    """
+    if not (directory / CONFIG).is_file():
+        raise FileNotFoundError(f"{directory} holds no {CONFIG}: it is not a sketch-prompt checkpoint")
+    config_dict = read_json(directory / CONFIG)
+    meta = read_json(directory / ADAPTER_CONFIG) if (directory / ADAPTER_CONFIG).is_file() else {}
+    weights = directory / ADAPTER_WEIGHTS
+    return AdapterFile(
+        directory=directory,
+        config_dict=config_dict,
+        tensors=read_tensors(weights) if weights.is_file() else {},
+        base_model=meta.get("base_model_name_or_path"),
+        fingerprint=meta.get("base_model_fingerprint"),
+    )
+
+
+def read_backbone(
+    directory: Path, config, dtype: torch.dtype, attn_implementation: str | None
+) -> CLIPModel | None:
+    """The CLIP inside a self-contained checkpoint, or None if the checkpoint has none.
+
+    Raises:
+        ValueError: if it is damaged or does not fit the configuration, or there is no base model to load instead.
+    """
+    path = directory / BACKBONE_WEIGHTS
+    if not path.is_file():
+        if config.base_model is None:
+            raise ValueError(
+                f"{directory} names no base model and holds no {BACKBONE_WEIGHTS}; give base_model=..."
+            )
+        return None
+    clip_config = config.clip_config
+    if attn_implementation is not None:
+        clip_config._attn_implementation = attn_implementation
+    weights = {name.removeprefix("clip."): value.to(dtype) for name, value in read_tensors(path).items()}
+    try:
+        return clip_backbone.build_backbone(clip_config, weights)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_checkpoint(model, directory: Path, include_backbone: bool, processor, results: dict | None) -> None:
+    """Write `model`'s active adapter into `directory`, every file at once or not at all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    model.config.architectures = [type(model).__name__]
+    meta = {
+        "method": model.method,
+        "base_model_name_or_path": model.config.base_model,
+        "revision": model.config.base_model_revision,
+        "base_model_fingerprint": clip_backbone.fingerprint(model.clip),
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.adapter_tensors().items()}
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as folder:
+        new = Path(folder)
+        model.config.to_json_file(new / CONFIG, use_diff=False)
+        (new / ADAPTER_CONFIG).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+        if tensors:
+            save_file(tensors, new / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        if include_backbone:
+            frozen = clip_backbone.base_state_dict(model.clip)
+            frozen = {f"clip.{name}": value.cpu().contiguous() for name, value in frozen.items()}
+            save_file(frozen, new / BACKBONE_WEIGHTS, metadata={"format": "pt"})
+        if processor is not None:
+            processor.save_pretrained(new, tokenizer=include_backbone)
+        (new / "README.md").write_text(model_card(model.config, model.method, results), encoding="utf-8")
+        # The configuration comes last: a folder that has one is complete.
+        for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG):
+            os.replace(path, directory / path.name)
+        if not include_backbone:
+            (directory / BACKBONE_WEIGHTS).unlink(missing_ok=True)

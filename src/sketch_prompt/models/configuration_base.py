@@ -1,0 +1,78 @@
+"""The part of the configuration that every method shares."""
+
+import copy
+import dataclasses
+import difflib
+from typing import ClassVar
+
+from transformers import CLIPConfig, PreTrainedConfig
+
+# Keys that transformers itself writes into or passes along with a config.
+_TRANSFORMERS_KEYS = frozenset(
+    {
+        "model_type",
+        "name_or_path",
+        "torch_dtype",
+        "attn_implementation",
+        "experts_implementation",
+        "output_attentions",
+        "num_labels",
+        "_commit_hash",
+        "_name_or_path",
+        "_attn_implementation_internal",
+        "_experts_implementation_internal",
+    }
+)
+
+
+class SketchPromptPreTrainedConfig(PreTrainedConfig):
+    r"""Base of all method configurations.
+
+    Unlike most of transformers, an unknown key is an error: a misspelt hyper-parameter would otherwise train
+    something else than was asked for.
+
+    Args:
+        base_model (`str`, *optional*):
+            Hub id, directory or bundled name of the frozen CLIP. None for a model whose backbone exists only
+            inside its own checkpoint (a converted one).
+        base_model_revision (`str`, *optional*): commit of `base_model` on the Hub.
+        clip_config (`CLIPConfig`, *optional*): architecture of the backbone.
+        class_names (`list[str]`, *optional*): classes the adapter was trained on; labels index this list.
+        class_prompt (`str`): sentence that turns a class name into text.
+    """
+
+    sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
+    method: ClassVar[str] = ""
+    """The method's public name; empty for the abstract base."""
+
+    base_model: str | None = "openai/clip-vit-base-patch32"
+    base_model_revision: str | None = None
+    clip_config: dict | CLIPConfig | None = None
+    class_names: list[str] | None = None
+    class_prompt: str = "a photo of a {}"
+
+    def __post_init__(self, **kwargs):
+        known = {field.name for field in dataclasses.fields(self)}
+        for key in kwargs:
+            if key not in _TRANSFORMERS_KEYS:
+                near = difflib.get_close_matches(key, sorted(known), n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(sorted(known))}"
+                raise ValueError(f"{type(self).__name__} has no key {key!r}{hint}")
+        if isinstance(self.clip_config, PreTrainedConfig):
+            # transformers resets the attention implementation of sub-configs, and this one may be a living model's.
+            self.clip_config = copy.deepcopy(self.clip_config)
+        super().__post_init__(**kwargs)
+        if "{}" not in self.class_prompt:
+            raise ValueError(
+                f"class_prompt must contain '{{}}' where the class name goes, got {self.class_prompt!r}"
+            )
+        self.check_values()
+
+    def check_values(self) -> None:
+        """Check the values of the method's own fields; subclasses raise ValueError naming the field."""
+
+
+def require(condition: bool, field: str, value, expected: str) -> None:
+    """Raise a ValueError that names the config field unless `condition` holds."""
+    if not condition:
+        raise ValueError(f"{field} must be {expected}, got {value!r}")

@@ -1,0 +1,321 @@
+"""CLIP towers that accept prompt tokens, shared by every method (methods.md section 0).
+
+The functions here run the layers of a `transformers` CLIP tower one after the other. They add what the methods
+need and `CLIPVisionModel.forward` does not offer:
+
+- prompt tokens after the patches (vision) or after the start token (text), once (*shallow*) or anew in front of
+  every layer (*deep*);
+- one batch whose rows carry different prompts, so that sketches, photos and negatives share one pass;
+- only the work that the read-out needs: the last layer computes the class token alone (keys and values still
+  come from every token), and text is cut behind the last end-of-text token, which the causal mask makes exact;
+- an MLP for frozen weights that keeps one activation instead of three for the backward pass.
+
+The modules themselves are used as they are, so whatever wraps them (peft's LayerNorm tuning) takes part.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.clip.modeling_clip import (
+    CLIPEncoderLayer,
+    CLIPTextModel,
+    CLIPVisionModel,
+    eager_attention_forward,
+)
+
+Prompts = Tensor | Sequence[Tensor]
+"""Shallow prompts, a tensor (n, d) or (B, n, d), or deep ones: a sequence of such tensors, one for every layer."""
+
+QUICK_GELU_SLOPE = 1.702
+
+
+@dataclass
+class TowerOutput:
+    """What a tower returns.
+
+    `pooled` (B, d): the class token after `post_layernorm`, or the end-of-text token after `final_layer_norm`.
+    `last_hidden_state` (B, T, d): every token after the last layer, or None if only the class token was computed.
+    `hidden_states`: the input of every layer and the output of the last, if asked for.
+    `attentions`: (B, heads, T, T) for every layer, if asked for.
+    """
+
+    pooled: Tensor
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class _FrozenQuickGeluMlp(torch.autograd.Function):
+    """fc2(quick_gelu(fc1(x))) for weights that do not train, forward and backward without spare passes.
+
+    quick_gelu(h) = h * sigmoid(1.702 h) = silu(1.702 h) / 1.702. Both factors ride along in the matrix products
+    (`alpha`, `beta` of addmm), which leaves one in-place pass over the wide activation in each direction, and
+    only the pre-activation is kept for the backward pass. On a CPU the plain module spends a sixth of a
+    forward pass of ViT-B/32 in those element-wise passes.
+    """
+
+    @staticmethod
+    def forward(
+        ctx, x: Tensor, fc1_weight: Tensor, fc1_bias: Tensor, fc2_weight: Tensor, fc2_bias: Tensor
+    ) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        scaled = torch.addmm(fc1_bias, rows, fc1_weight.t(), beta=QUICK_GELU_SLOPE, alpha=QUICK_GELU_SLOPE)
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(scaled, fc1_weight, fc2_weight)
+            activated = nn.functional.silu(scaled)
+        else:
+            activated = nn.functional.silu(scaled, inplace=True)
+        out = torch.addmm(fc2_bias, activated, fc2_weight.t(), alpha=1 / QUICK_GELU_SLOPE)
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        scaled, fc1_weight, fc2_weight = ctx.saved_tensors
+        # d out / d h = 1.702 * silu'(1.702 h) / 1.702: the two factors cancel.
+        wide = grad.reshape(-1, grad.shape[-1]) @ fc2_weight
+        torch.ops.aten.silu_backward.grad_input(wide, scaled, grad_input=wide)
+        return (wide @ fc1_weight).view(*grad.shape[:-1], -1), None, None, None, None
+
+
+def _is_frozen_linear(module: nn.Module) -> bool:
+    return (
+        type(module) is nn.Linear
+        and module.bias is not None
+        and not module.weight.requires_grad
+        and not module.bias.requires_grad
+        and not module._forward_hooks
+        and not module._forward_pre_hooks
+    )
+
+
+def _mlp(layer: CLIPEncoderLayer, hidden: Tensor) -> Tensor:
+    mlp = layer.mlp
+    if (
+        mlp.config.hidden_act == "quick_gelu"
+        and hidden.dtype == mlp.fc1.weight.dtype
+        and not torch.is_autocast_enabled(hidden.device.type)
+        and _is_frozen_linear(mlp.fc1)
+        and _is_frozen_linear(mlp.fc2)
+    ):
+        return _FrozenQuickGeluMlp.apply(hidden, mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight, mlp.fc2.bias)
+    return mlp(hidden)
+
+
+def _attention(
+    layer: CLIPEncoderLayer, hidden: Tensor, read_out: slice, causal: bool, need_weights: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Self attention in which only the tokens in `read_out` ask; every token is there to be attended to."""
+    attn = layer.self_attn
+    heads = (hidden.shape[0], -1, attn.num_heads, attn.head_dim)
+    queries = attn.q_proj(hidden[:, read_out]).view(heads).transpose(1, 2)
+    keys = attn.k_proj(hidden).view(heads).transpose(1, 2)
+    values = attn.v_proj(hidden).view(heads).transpose(1, 2)
+    implementation = "eager" if need_weights else attn.config._attn_implementation or "eager"
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
+    mask = None
+    if causal and implementation == "eager":
+        n = hidden.shape[1]
+        mask = torch.full((n, n), float("-inf"), dtype=hidden.dtype, device=hidden.device).triu(1)[read_out]
+    out, weights = attend(
+        attn, queries, keys, values, mask, scaling=attn.scale, dropout=0.0, is_causal=causal
+    )
+    return attn.out_proj(out.reshape(*out.shape[:2], -1)), weights
+
+
+def _block(
+    layer: CLIPEncoderLayer, hidden: Tensor, read_out: slice, causal: bool, need_weights: bool
+) -> tuple[Tensor, Tensor | None]:
+    """One pre-norm transformer layer, (B, T, d) -> (B, len(read_out), d)."""
+    attended, weights = _attention(layer, layer.layer_norm1(hidden), read_out, causal, need_weights)
+    hidden = hidden[:, read_out] + attended
+    return hidden + _mlp(layer, layer.layer_norm2(hidden)), weights
+
+
+def _run_block(layer: CLIPEncoderLayer, hidden: Tensor, *args) -> tuple[Tensor, Tensor | None]:
+    # The towers stay in eval mode, so transformers' own switch (`training`) never fires.
+    if layer.gradient_checkpointing and torch.is_grad_enabled():
+        return layer._gradient_checkpointing_func(_block, layer, hidden, *args)
+    return _block(layer, hidden, *args)
+
+
+ALL_TOKENS = slice(None)
+CLASS_TOKEN = slice(0, 1)
+
+
+def _expand(prompts: Tensor, like: Tensor) -> Tensor:
+    """Prompts as (B, n, d) in the type and on the device of `like` (B, T, d)."""
+    if prompts.shape[-1] != like.shape[-1]:
+        raise ValueError(f"prompts are {prompts.shape[-1]} wide, the tower's tokens {like.shape[-1]}")
+    if prompts.dim() == 3 and prompts.shape[0] != like.shape[0]:
+        raise ValueError(f"prompts for a batch of {prompts.shape[0]} do not fit a batch of {like.shape[0]}")
+    return prompts.to(like).expand(like.shape[0], -1, -1)
+
+
+def _by_layer(prompts: Prompts | None, n_layers: int) -> tuple[Tensor | None, Sequence[Tensor] | None]:
+    """Split `prompts` into those of the input and, if deep, those of every layer."""
+    if prompts is None or isinstance(prompts, Tensor):
+        return prompts, None
+    if len(prompts) != n_layers:
+        raise ValueError(f"deep prompts need one tensor a layer: got {len(prompts)} for {n_layers} layers")
+    return prompts[0], prompts
+
+
+def embed_patches(
+    vision: CLIPVisionModel, pixel_values: Tensor, class_embedding: Tensor | None = None
+) -> Tensor:
+    """Token sequences before `pre_layrnorm`: class token and patches with their positions.
+
+    Args:
+        vision: the vision tower.
+        pixel_values: (B, 3, H, W); H and W must be the tower's image size.
+        class_embedding: (d,), in place of the tower's own (for adapters that train it).
+
+    Returns:
+        (B, 1 + P, d)
+
+    Raises:
+        ValueError: if the images have another size than the tower's.
+    """
+    embeddings = vision.embeddings
+    size = embeddings.image_size
+    if pixel_values.dim() != 4 or pixel_values.shape[-2:] != (size, size):
+        raise ValueError(
+            f"images of shape {tuple(pixel_values.shape)} do not fit this CLIP, which takes (B, 3, {size}, {size}); "
+            "prepare them with the processor of the same checkpoint"
+        )
+    weight = embeddings.patch_embedding.weight
+    patches = embeddings.patch_embedding(pixel_values.to(weight.dtype)).flatten(2).transpose(1, 2)
+    cls = embeddings.class_embedding if class_embedding is None else class_embedding.to(patches.dtype)
+    tokens = torch.cat([cls.expand(len(patches), 1, -1), patches], dim=1)
+    return tokens + embeddings.position_embedding(embeddings.position_ids)
+
+
+def encode_vision(
+    vision: CLIPVisionModel,
+    pixel_values: Tensor,
+    prompts: Prompts | None = None,
+    *,
+    class_embedding: Tensor | None = None,
+    output_tokens: bool = False,
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+) -> TowerOutput:
+    """Run the vision tower with prompts appended after the patches, without positions, before `pre_layrnorm`.
+
+    Args:
+        vision: the vision tower (`CLIPModel.vision_model`).
+        pixel_values: (B, 3, H, W)
+        prompts: shallow or deep (see `Prompts`); deep prompts replace the previous layer's before each layer.
+        class_embedding: (d,), in place of the tower's own.
+        output_tokens: also return every token of the last layer; otherwise the last layer computes the class
+            token alone, which saves most of that layer.
+        output_hidden_states, output_attentions: also return these, for every token and layer.
+
+    Returns:
+        `TowerOutput` with tokens ordered [class, patches, prompts].
+    """
+    layers = vision.encoder.layers
+    first, deep = _by_layer(prompts, len(layers))
+    hidden = embed_patches(vision, pixel_values, class_embedding)
+    n_image = hidden.shape[1]
+    if first is not None:
+        hidden = torch.cat([hidden, _expand(first, hidden)], dim=1)
+    hidden = vision.pre_layrnorm(hidden)
+
+    all_tokens = output_tokens or output_hidden_states or output_attentions
+    hidden_states, attentions = [], []
+    for depth, layer in enumerate(layers):
+        if deep is not None and depth > 0:
+            hidden = torch.cat([hidden[:, :n_image], _expand(deep[depth], hidden)], dim=1)
+        if output_hidden_states:
+            hidden_states.append(hidden)
+        last = depth == len(layers) - 1
+        read_out = CLASS_TOKEN if last and not all_tokens else ALL_TOKENS
+        hidden, weights = _run_block(layer, hidden, read_out, False, output_attentions)
+        attentions.append(weights)
+    if output_hidden_states:
+        hidden_states.append(hidden)
+    return TowerOutput(
+        pooled=vision.post_layernorm(hidden[:, 0]),
+        last_hidden_state=hidden if all_tokens else None,
+        hidden_states=tuple(hidden_states) if output_hidden_states else None,
+        attentions=tuple(attentions) if output_attentions else None,
+    )
+
+
+def end_of_text_positions(text: CLIPTextModel, input_ids: Tensor) -> Tensor:
+    """Position of each row's end-of-text token, (B,), found as `CLIPTextModel` finds it.
+
+    Configs converted before transformers 4.31 carry `eos_token_id` 2, which stands for "the highest id".
+    """
+    ids = input_ids.to(torch.int)
+    return ids.argmax(-1) if text.eos_token_id == 2 else (ids == text.eos_token_id).int().argmax(-1)
+
+
+def encode_text(
+    text: CLIPTextModel,
+    input_ids: Tensor,
+    prompts: Prompts | None = None,
+    *,
+    placement: str = "precede",
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+) -> TowerOutput:
+    """Run the text tower, with prompts after the start token.
+
+    Tokens behind the end-of-text token cannot influence it (the tower is causal), so the padding common to the
+    batch is cut off and no attention mask is needed.
+
+    Args:
+        text: the text tower (`CLIPModel.text_model`).
+        input_ids: (B, T) with a start token first and an end-of-text token somewhere.
+        prompts: shallow or deep (see `Prompts`), n tokens wide.
+        placement: `"precede"` moves the words n places back; `"replace"` puts the prompts in the place of the n
+            tokens that follow the start token.
+        output_hidden_states, output_attentions: also return these, for every layer.
+
+    Returns:
+        `TowerOutput`; `pooled` is the end-of-text token after `final_layer_norm`.
+
+    Raises:
+        ValueError: if text and prompts together are longer than the tower's context.
+    """
+    if placement not in ("precede", "replace"):
+        raise ValueError(f"placement must be 'precede' or 'replace', not {placement!r}")
+    layers = text.encoder.layers
+    first, deep = _by_layer(prompts, len(layers))
+    n_prompts = 0 if first is None else first.shape[-2]
+    end = end_of_text_positions(text, input_ids)
+    length = int(end.max()) + 1
+    words = text.embeddings.token_embedding(input_ids[:, :length])
+    rest = 1 if placement == "precede" else 1 + n_prompts
+    if first is not None:
+        words = torch.cat([words[:, :1], _expand(first, words), words[:, rest:]], dim=1)
+        end = end + (n_prompts if placement == "precede" else 0)
+    context = text.config.max_position_embeddings
+    if words.shape[1] > context:
+        raise ValueError(f"{words.shape[1]} text and prompt tokens do not fit the context of {context}")
+    hidden = words + text.embeddings.position_embedding(text.embeddings.position_ids[:, : words.shape[1]])
+
+    hidden_states, attentions = [], []
+    for depth, layer in enumerate(layers):
+        if deep is not None and depth > 0:
+            hidden = torch.cat(
+                [hidden[:, :1], _expand(deep[depth], hidden), hidden[:, 1 + n_prompts :]], dim=1
+            )
+        if output_hidden_states:
+            hidden_states.append(hidden)
+        hidden, weights = _run_block(layer, hidden, ALL_TOKENS, True, output_attentions)
+        attentions.append(weights)
+    if output_hidden_states:
+        hidden_states.append(hidden)
+    hidden = text.final_layer_norm(hidden)
+    return TowerOutput(
+        pooled=hidden[torch.arange(len(hidden), device=hidden.device), end],
+        last_hidden_state=hidden,
+        hidden_states=tuple(hidden_states) if output_hidden_states else None,
+        attentions=tuple(attentions) if output_attentions else None,
+    )

@@ -1,0 +1,289 @@
+"""The training configuration: one dataclass a section of the recipe."""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from huggingface_hub.dataclasses import strict
+
+from sketch_prompt.data.transforms import PairAugmentation
+from sketch_prompt.models.auto import model_class
+from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, require
+from sketch_prompt.processing import SketchPromptImageProcessor
+from sketch_prompt.training.recipe import RecipeError, build, read_recipe, refuse_unknown
+
+Number = int | float
+
+
+@strict
+@dataclass
+class ModelConfig:
+    """What is trained.
+
+    Attributes:
+        method: `"clip-at"`, ...
+        base_model: Hub id, folder or bundled name of the frozen CLIP.
+        revision: Its commit on the Hub.
+        attn_implementation: `"sdpa"` or `"eager"`; None for transformers' choice.
+        fields: The method's own configuration; in the recipe these keys stand beside the ones above.
+    """
+
+    method: str
+    base_model: str
+    revision: str | None = None
+    attn_implementation: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@strict
+@dataclass
+class DataConfig:
+    """What it is trained on.
+
+    Attributes:
+        benchmark: Name for `load_benchmark`.
+        data_dir: Folder of the data; None for what needs none.
+        options: Further arguments of `load_benchmark` (`split`, `seed`, ...).
+        validation_classes: How many of the seen classes are held out for choosing the best checkpoint: a
+            share below 1, or a number of classes; 0 trains on all and keeps the last checkpoint.
+        num_workers: Processes that read and decode images, for each training process.
+        min_image_size: JPEGs may be decoded at a reduced scale, sides at least this long; None decodes fully.
+        augmentation: Fields of `data.transforms.PairAugmentation`; empty for none.
+    """
+
+    benchmark: str
+    data_dir: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    validation_classes: Number = 0.1
+    num_workers: int = 2
+    min_image_size: int | None = None
+    augmentation: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        held_out = self.validation_classes
+        share_or_count = 0 <= held_out < 1 or held_out == int(held_out) >= 1
+        require(share_or_count, "validation_classes", held_out, "a share below 1 or a whole number")
+        require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
+
+
+@strict
+@dataclass
+class OptimisationConfig:
+    """How it is trained.
+
+    Attributes:
+        epochs: Passes over the training sketches.
+        max_steps: Stop after so many optimiser steps, whatever `epochs` says.
+        batch_size: Triplets an optimiser step, over all processes and accumulation steps together: the number
+            of GPUs changes the speed, not the training.
+        gradient_accumulation_steps: Parts that a process cuts its share of a batch into, to save memory.
+        optimizer: `"adamw"` or `"adam"` (they differ in how `weight_decay` acts).
+        learning_rate: Of every parameter group that `learning_rates` does not name.
+        learning_rates: Learning rate by parameter group: `prompts`, `layer_norms`, `backbone`.
+        weight_decay, betas: Of the optimiser.
+        schedule: `"constant"`, `"cosine"` or `"linear"` (to 0), after the warm-up.
+        warmup_steps: Steps in which the rate rises from 0.
+        max_gradient_norm: Gradients are clipped to it; None does not clip.
+        mixed_precision: `"bf16"` or `"fp16"`; None for what `accelerate launch` was told, else float32.
+        gradient_checkpointing: Recompute activations in the backward pass: less memory, a third slower.
+    """
+
+    epochs: int = 60
+    max_steps: int | None = None
+    batch_size: int = 64
+    gradient_accumulation_steps: int = 1
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: Number = 1e-3
+    learning_rates: dict[str, Number] = field(default_factory=dict)
+    weight_decay: Number = 0.0
+    betas: list[Number] = field(default_factory=lambda: [0.9, 0.999])
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_steps: int = 0
+    max_gradient_norm: Number | None = None
+    mixed_precision: Literal["bf16", "fp16"] | None = None
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "gradient_accumulation_steps"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(
+            self.max_steps is None or self.max_steps >= 1, "max_steps", self.max_steps, "at least 1 or null"
+        )
+        for name in ("learning_rate", "weight_decay", "warmup_steps"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for group, rate in self.learning_rates.items():
+            require(rate >= 0, f"learning_rates.{group}", rate, "0 or more")
+        norm = self.max_gradient_norm
+        require(norm is None or norm > 0, "max_gradient_norm", norm, "above 0 or null")
+        require(
+            len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+            "betas",
+            self.betas,
+            "two of 0 <= b < 1",
+        )
+
+
+@strict
+@dataclass
+class EvaluationConfig:
+    """How it is measured.
+
+    Attributes:
+        every_epochs: Epochs between evaluations on the validation classes.
+        metric: The one that chooses the best checkpoint, e.g. `"mAP@all"` or `"P@100"`.
+        convention: `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`.
+        ks: Cut-offs of mAP@k and P@k.
+        batch_size: Images a forward pass, for each process.
+        test: Evaluate the final model on the unseen classes.
+    """
+
+    every_epochs: int = 1
+    metric: str = "mAP@all"
+    convention: Literal["standard", "interpolated"] = "standard"
+    ks: list[int] = field(default_factory=lambda: [100, 200])
+    batch_size: int = 64
+    test: bool = True
+
+    def __post_init__(self):
+        for name in ("every_epochs", "batch_size"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        names = ["mAP@all", *(f"{name}@{k}" for k in self.ks for name in ("mAP", "P"))]
+        require(self.metric in names, "metric", self.metric, f"one of {', '.join(names)} (see ks)")
+
+
+@strict
+@dataclass
+class RunConfig:
+    """Where and how the run goes.
+
+    Attributes:
+        output_dir: Folder of the checkpoint, the log and the results; None for `runs/<method>-<benchmark>`.
+        seed: Of initialisation, triplets and everything else that is drawn.
+        resume: Go on from `checkpoints/last`: `"auto"` if there is one, `"must"`, or `"never"`.
+        log_every: Optimiser steps between log lines.
+        save_every: Optimiser steps between saves of `checkpoints/last`, besides those at every epoch's end.
+        trackers: accelerate's trackers, such as `["tensorboard"]` (the `train` extra).
+        progress: Show progress bars.
+    """
+
+    output_dir: str | None = None
+    seed: int = 0
+    resume: Literal["auto", "never", "must"] = "auto"
+    log_every: int = 10
+    save_every: int | None = None
+    trackers: list[str] = field(default_factory=list)
+    progress: bool = True
+
+    def __post_init__(self):
+        require(self.log_every >= 1, "log_every", self.log_every, "at least 1")
+        require(
+            self.save_every is None or self.save_every >= 1,
+            "save_every",
+            self.save_every,
+            "at least 1 or null",
+        )
+
+
+@dataclass
+class TrainingConfig:
+    """A whole recipe.
+
+    Attributes:
+        model, data, optimisation, evaluation, run: The sections above.
+        processor: Fields of `SketchPromptImageProcessor` that differ from what the base model's own gives.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    processor: dict[str, Any] = field(default_factory=dict)
+    optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, overrides: Iterable[str] = ()) -> "TrainingConfig":
+        """Read a recipe: a YAML file or a folder with a `training.yaml`, and `section.key=value` overrides.
+
+        Raises:
+            RecipeError: The file cannot be read, or something in it cannot be meant; the message says where.
+        """
+        return cls.from_dict(read_recipe(path, overrides))
+
+    @classmethod
+    def from_dict(cls, recipe: dict[str, Any]) -> "TrainingConfig":
+        """From the sections of a recipe.
+
+        Raises:
+            RecipeError: An unknown section or key, a wrong type, or an impossible value, in the method's and
+                the image processor's configuration too.
+        """
+        refuse_unknown(recipe, [section.name for section in dataclasses.fields(cls)])
+        data = build(DataConfig, "data", recipe.get("data"))
+        build(PairAugmentation, "data.augmentation", data.augmentation)
+        return cls(
+            model=_build_model(recipe.get("model")),
+            data=data,
+            processor=_checked_processor(recipe.get("processor")),
+            optimisation=build(OptimisationConfig, "optimisation", recipe.get("optimisation")),
+            evaluation=build(EvaluationConfig, "evaluation", recipe.get("evaluation")),
+            run=build(RunConfig, "run", recipe.get("run")),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sections as a recipe has them, every default spelt out."""
+        sections = dataclasses.asdict(self)
+        sections["model"] |= sections["model"].pop("fields")
+        return sections
+
+    def to_yaml(self) -> str:
+        """The recipe as text; `load` reads it back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    def method_config(self) -> SketchPromptPreTrainedConfig:
+        """The method's configuration, as `config.json` will hold it but for what the backbone adds."""
+        return _method_config(self.model)
+
+    @property
+    def output_dir(self) -> Path:
+        """Where the run writes."""
+        return Path(self.run.output_dir or f"runs/{self.model.method}-{self.data.benchmark}")
+
+
+def _build_model(values: Any) -> ModelConfig:
+    own = {f.name for f in dataclasses.fields(ModelConfig)} - {"fields"}
+    if isinstance(values, dict):
+        values = {key: value for key, value in values.items() if key in own} | {
+            "fields": {key: value for key, value in values.items() if key not in own}
+        }
+    model = build(ModelConfig, "model", values)
+    try:
+        method = model_class(model.method)
+    except ValueError as error:
+        raise RecipeError(f"model.method: {error}") from error
+    known = {f.name for f in dataclasses.fields(method.config_class)}
+    inherited = {f.name for f in dataclasses.fields(SketchPromptPreTrainedConfig)}
+    refuse_unknown(model.fields, sorted(known - inherited | own | {"class_prompt"}), "model")
+    try:
+        _method_config(model)
+    except Exception as error:  # strict dataclasses wrap a method's own checks in several classes of errors
+        raise RecipeError(f"model: {str(error).strip().splitlines()[-1].strip()}") from error
+    return model
+
+
+def _method_config(model: ModelConfig) -> SketchPromptPreTrainedConfig:
+    config_class = model_class(model.method).config_class
+    return config_class(base_model=model.base_model, base_model_revision=model.revision, **model.fields)
+
+
+def _checked_processor(values: Any) -> dict[str, Any]:
+    if not isinstance(values or {}, dict):
+        raise RecipeError(f"processor must be a section of keys, not {values!r}")
+    try:
+        SketchPromptImageProcessor(**(values or {}))
+    except ValueError as error:
+        raise RecipeError(f"processor: {error}") from error
+    return dict(values or {})

@@ -1,0 +1,126 @@
+"""Reading a training recipe strictly: a YAML file, `section.key=value` overrides, errors that say where."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub.errors import StrictDataclassError
+
+
+class RecipeError(ValueError):
+    """Something in a recipe that cannot be meant; the message says where, what, and what is near."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose `1e-4` is a number, as everywhere else, and in which no key may stand twice."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise RecipeError(f"line {node.start_mark.line + 1}: the key {key!r} stands there twice")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The sections of a recipe, overrides applied, not checked yet.
+
+    Args:
+        path: A YAML file, or a folder that holds a `training.yaml`.
+        overrides: `section.key=value` each, the value in YAML.
+
+    Raises:
+        RecipeError: The file is missing or is no mapping in YAML, or an override is not of that form.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "training.yaml"
+    try:
+        recipe = _parse(path.read_text(encoding="utf-8"), str(path)) or {}
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    if not isinstance(recipe, dict):
+        raise RecipeError(f"{path} must hold sections (model:, data:, ...), not a {type(recipe).__name__}")
+    for override in overrides:
+        _apply(recipe, override)
+    return recipe
+
+
+def _parse(text: str, place: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except RecipeError as error:
+        raise RecipeError(f"{place}, {error}") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{place} is not valid YAML: {error}") from error
+
+
+def _apply(recipe: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    *sections, last = key.strip().split(".")
+    if not equals or not sections or not all([*sections, last]):
+        raise RecipeError(f"an override reads section.key=value, not {override!r}")
+    target = recipe
+    for section in sections:
+        if target.get(section) is None:
+            target[section] = {}
+        target = target[section]
+        if not isinstance(target, dict):
+            raise RecipeError(f"override {override!r}: {section} is a value, not a section")
+    target[last] = _parse(value, f"override {override!r}")
+
+
+def build(cls: type, section: str, values: Any) -> Any:
+    """A dataclass from a section's mapping; numbers fit floats, everything else must be of its type.
+
+    Raises:
+        RecipeError: An unknown key (the nearest known one is named), a wrong type, or an impossible value.
+    """
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise RecipeError(f"{section} must be a section of keys, not {values!r}")
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    refuse_unknown(values, known, section)
+    needed = [name for name, field in known.items() if _is_required(field) and name not in values]
+    if needed:
+        raise RecipeError(f"{section}.{needed[0]} is missing: it has no default")
+    try:
+        return cls(**values)
+    except StrictDataclassError as error:
+        raise RecipeError(f"{section}.{_reason(error)}") from error
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"{section}.{error}") from error
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], section: str = "") -> None:
+    """Raise RecipeError for the first key of `given` that is not `known`, naming the nearest one."""
+    known = list(known)
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise RecipeError(f"unknown key {f'{section}.{key}' if section else key}; {hint}")
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _reason(error: StrictDataclassError) -> str:
+    """What a strict dataclass complains of, as `batch_size: expected int, got str`."""
+    field = re.search(r"field '(\w+)'", str(error))
+    detail = str(error).rsplit("TypeError: ", 1)[-1].strip()
+    name = field.group(1) if field else ""
+    detail = detail.removeprefix(f"Field {name!r} ").split(". Errors:")[0].removesuffix(".")
+    detail = re.sub(r"<class '(\w+)'>", r"\1", detail)
+    return f"{name}: {detail}"

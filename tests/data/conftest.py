@@ -1,0 +1,61 @@
+"""Trees of tiny images with the naming of real packagings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+# Beside the repository; a git worktree lies one folder deeper.
+_REPOSITORY = Path(__file__).resolve().parents[2]
+SHARED = next((p for up in (1, 2) if (p := _REPOSITORY.parents[up - 1] / "shared").is_dir()), None)
+
+
+class ToyProcessor:
+    """The processor's contract, with nothing in it: 8 x 8 RGB in [0, 1]."""
+
+    def preprocess(self, image, domain):
+        pixels = np.asarray(image.convert("RGB").resize((8, 8)), np.float32) / 255
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+@pytest.fixture
+def processor():
+    return ToyProcessor()
+
+
+@pytest.fixture
+def shared():
+    """Finds a folder of the material beside the repository, or skips the test."""
+
+    def find(name):
+        if SHARED is None or not (SHARED / name).is_dir():
+            pytest.skip(f"needs ../shared/{name}, which is not part of the repository")
+        return SHARED / name
+
+    return find
+
+
+@pytest.fixture
+def write_images():
+    """Writes tiny images: `write_images(root, {"cat": ["a.png"]})` makes root/cat/a.png."""
+
+    def write(root, folders):
+        for index, (folder, names) in enumerate(folders.items()):
+            Path(root, folder).mkdir(parents=True, exist_ok=True)
+            for number, name in enumerate(names):
+                colour = (37 * index % 256, 91 * number % 256, 128)
+                Image.new("RGB", (12, 10), colour).save(Path(root, folder, name))
+
+    return write
+
+
+@pytest.fixture
+def sketch_folder(tmp_path, write_images):
+    """Five classes of photos a, b, c; two drawings of a, one of b, one that is paired with none."""
+    root = tmp_path / "own"
+    classes = ["cat", "dog", "hot-air_balloon", "cup", "tree"]
+    write_images(root / "photo", {name: ["a.jpg", "b.jpg", "c.png"] for name in classes})
+    write_images(root / "sketch", {name: ["a-1.png", "a_2.png", "b.png", "free.png"] for name in classes})
+    return root

@@ -1,0 +1,27 @@
+import pytest
+
+from sketch_prompt.evaluation import SeenClassError, check_classes
+
+
+def test_disjoint_classes_are_zero_shot():
+    claim = check_classes(["car", "cup"], ["bee", "door"])
+    assert claim.zero_shot
+    assert claim.text == "zero-shot: none of the 2 test classes was seen in training"
+
+
+def test_untrained_model_is_zero_shot_everywhere():
+    assert check_classes([], ["bee"]).zero_shot
+
+
+def test_seen_classes_are_refused_by_name_in_any_spelling():
+    with pytest.raises(
+        SeenClassError, match=r"2 of the 3 test classes .*: hot air balloon, t-shirt\..*--allow-seen"
+    ):
+        check_classes(["T shirt", "hot-air_balloon", "cup"], ["t-shirt", "bee", "hot air balloon"])
+
+
+def test_allowing_seen_classes_weakens_the_claim():
+    claim = check_classes(["car"], ["car", "bee"], allow_seen=True)
+    assert not claim.zero_shot
+    assert claim.text == "not zero-shot: 1 of 2 test classes were seen in training"
+    assert claim.seen == ("car",)

@@ -1,0 +1,118 @@
+"""What is CLIP-AT's own: its prompts, its losses, its two trainable sets."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from sketch_prompt import ClipAtConfig, ClipAtModel, losses
+from tiny_clip import LAYERS, WIDTH, WordProcessor, images, tiny_clip
+
+CLASSES = ["cup", "cat"]
+
+
+def model(**fields):
+    torch.manual_seed(0)
+    return ClipAtModel(ClipAtConfig(base_model=None, **fields), backbone=tiny_clip())
+
+
+def batch(n=4):
+    return {
+        "sketch_pixel_values": images(n, 1),
+        "photo_pixel_values": images(n, 2),
+        "negative_pixel_values": images(n, 3),
+        "labels": torch.arange(n) % 2,
+    }
+
+
+def test_sketches_and_photos_have_prompts_of_their_own_drawn_from_the_named_deviation():
+    m = model(n_prompts=400, prompt_init_std=0.5)
+    a, b = m.adapter.sketch_prompts, m.adapter.photo_prompts
+    assert a.shape == b.shape == (400, WIDTH) and not torch.equal(a, b)
+    assert a.std().item() == pytest.approx(0.5, rel=0.02)
+    m.eval()
+    with torch.no_grad():
+        assert not torch.allclose(m.get_sketch_features(images(2)), m.get_photo_features(images(2)))
+
+
+def test_the_one_pass_over_a_triplet_equals_three_passes():
+    m = model().eval()
+    with torch.no_grad():
+        out = m(**batch(), return_loss=False)
+        assert out.loss is None
+        assert_close(out.sketch_embeds, m.get_sketch_features(images(4, 1)), atol=1e-6, rtol=0)
+        assert_close(out.photo_embeds, m.get_photo_features(images(4, 2)), atol=1e-6, rtol=0)
+        assert_close(out.negative_embeds, m.get_photo_features(images(4, 3)), atol=1e-6, rtol=0)
+
+
+def test_the_loss_is_triplet_plus_half_of_both_classifications():
+    m = model(triplet_margin=0.25, temperature=0.1)
+    m.set_classes(CLASSES, WordProcessor())
+    out = m(**batch())
+    classes = m.adapter.class_embeddings
+    triplet = losses.triplet_loss(out.sketch_embeds, out.photo_embeds, out.negative_embeds, 0.25)
+    sketch = losses.classification_loss(out.sketch_embeds, classes, batch()["labels"], 0.1)
+    photo = losses.classification_loss(out.photo_embeds, classes, batch()["labels"], 0.1)
+    assert_close(out.loss, triplet + 0.5 * (sketch + photo))
+    assert set(out.loss_terms) == {"triplet", "classification_sketch", "classification_photo"}
+    assert_close(out.loss_terms["classification_photo"], photo)
+
+
+def test_class_texts_come_from_the_prompt_sentence_and_train_nothing():
+    m = model(class_prompt="a sketch of a {}")
+    m.set_classes(CLASSES, WordProcessor())
+    ids = WordProcessor()(["a sketch of a cup", "a sketch of a cat"])["input_ids"]
+    assert torch.equal(m.adapter.class_embeddings, m.get_text_features(ids))
+    assert m.config.class_names == CLASSES and not m.adapter.class_embeddings.requires_grad
+
+
+def test_the_papers_trainable_set_is_prompts_and_vision_layer_norms():
+    names = set(model().trainable_parameters())
+    layers = {f"encoder.layers.{i}.layer_norm{k}" for i in range(LAYERS) for k in (1, 2)}
+    norms = layers | {"pre_layrnorm", "post_layernorm"}
+    expected = {f"clip.vision_model.{n}.{kind}" for n in norms for kind in ("weight", "bias")}
+    assert names == expected | {"adapter.sketch_prompts", "adapter.photo_prompts"}
+
+
+def test_the_references_trainable_set_trains_and_is_saved(tmp_path):
+    from sketch_prompt import SketchPromptModel
+
+    m = model(trainable="reference", classification_weight=0.0)
+    groups = {group["name"]: len(group["params"]) for group in m.parameter_groups()}
+    assert groups == {"prompts": 2, "layer_norms": 2 * (2 * (2 * LAYERS) + 3), "backbone": 2 * LAYERS * 6 + 6}
+    optimizer = torch.optim.Adam(list(m.trainable_parameters().values()), lr=1e-2)
+    m.train()(**batch()).loss.backward()
+    optimizer.step()
+    m.eval()
+    with torch.no_grad():
+        moved = m.get_photo_features(images(3))
+        m.save_pretrained(tmp_path, include_backbone=True)
+        again = SketchPromptModel.from_pretrained(tmp_path)
+        assert torch.equal(again.get_photo_features(images(3)), moved)
+    assert again.adapter.class_embedding is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "change", "message"),
+    [
+        ({}, {"negative_pixel_values": None}, "needs negative_pixel_values"),
+        ({}, {"labels": None}, "needs labels"),
+        ({}, {}, "call model.set_classes"),
+        ({"triplet_weight": 0.0, "classification_weight": 0.0}, {}, "there is no loss"),
+    ],
+)
+def test_a_loss_whose_inputs_are_missing_says_what_to_do(fields, change, message):
+    with pytest.raises(ValueError, match=message):
+        model(**fields)(**{**batch(), **change})
+
+
+@pytest.mark.parametrize(
+    "fields", [{"n_prompts": 0}, {"trainable": "all"}, {"triplet_margin": -1.0}, {"temperature": 0.0}]
+)
+def test_values_that_no_clip_at_can_have_are_refused(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        ClipAtConfig(**fields)
+
+
+def test_a_value_of_the_wrong_type_is_refused():
+    with pytest.raises(Exception, match="n_prompts"):
+        ClipAtConfig(n_prompts="three")

@@ -1,0 +1,177 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark, write_clip
+from sketch_prompt.cli import app
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """`sketch-prompt evaluate` on a tiny model and benchmark; what was asked of both is kept."""
+    model, asked, benchmark = TinyModel(), {}, write_benchmark(tmp_path / "data")
+
+    def load_model(*arguments):
+        asked["model"] = arguments
+        return model, TinyProcessor()
+
+    def load_benchmark(*arguments, **options):
+        asked["benchmark"] = arguments, options
+        return benchmark
+
+    monkeypatch.setattr("sketch_prompt.evaluation.loading.load_model", load_model)
+    monkeypatch.setattr("sketch_prompt.data.benchmarks.load_benchmark", load_benchmark)
+    return model, asked
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_json_alone_is_on_stdout_and_progress_on_stderr(tiny):
+    result = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--format", "json", "--k", "5")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert list(report["metrics"]) == ["mAP@all", "mAP@5", "P@5"]
+    assert (report["method"], report["model"], report["protocol"]) == ("tiny", "checkpoint", "tiny-3")
+    assert sorted(report["per_class"]) == UNSEEN
+    assert "Embedding photos" in result.stderr
+
+
+@pytest.mark.parametrize(("format", "expected"), [("table", "mAP@100"), ("markdown", "| mAP@100 |")])
+def test_report_is_printed_as_table_or_markdown(tiny, format, expected):
+    result = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--format", format)
+    assert result.exit_code == 0, result.output
+    assert "tiny on tiny-3" in result.stdout
+    assert expected in result.stdout
+
+
+def test_output_folder_gets_report_and_rankings(tiny, tmp_path):
+    output = tmp_path / "runs" / "1"
+    result = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--output", output, "--rankings", 4)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in output.iterdir()) == ["rankings.png", "report.json", "report.md"]
+    with Image.open(output / "rankings.png") as picture:
+        assert picture.format == "PNG"
+    assert "rankings.png" in result.stderr
+
+
+def test_arguments_reach_model_benchmark_and_metric(tiny):
+    _, asked = tiny
+    arguments = (
+        "--data-dir",
+        "d",
+        "--base-model",
+        "clip",
+        "--device",
+        "cpu",
+        "--split",
+        "s.yaml",
+        "--seed",
+        3,
+    )
+    options = ("--option", "unseen_fraction=0.25", "--convention", "interpolated", "--format", "json")
+    result = run("evaluate", "checkpoint", "--benchmark", "tiny-3", *arguments, *options)
+    assert result.exit_code == 0, result.output
+    assert asked["model"] == ("checkpoint", "clip", "cpu")
+    (name, data_dir), options = asked["benchmark"]
+    assert (name, str(data_dir)) == ("tiny-3", "d")
+    assert options == {"split": "s.yaml", "seed": 3, "unseen_fraction": 0.25}
+    report = json.loads(result.stdout)
+    assert report["convention"] == "interpolated"
+    assert report["model"] == "checkpoint on clip"
+
+
+def test_seen_class_is_one_message_and_allow_seen_downgrades_the_claim(tiny):
+    tiny[0].config.class_names = ["bee", "car"]
+    arguments = ("evaluate", "checkpoint", "--benchmark", "tiny-3", "--format", "json")
+    refused = run(*arguments)
+    assert refused.exit_code == 1
+    assert refused.stdout == ""
+    assert "Error: 1 of the 3 test classes were seen in training: bee." in refused.stderr
+    assert "Traceback" not in refused.stderr
+    allowed = run(*arguments, "--allow-seen")
+    assert json.loads(allowed.stdout)["claim"].startswith("not zero-shot: 1 of 3")
+
+
+def test_interruption_is_exit_code_130(tiny, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sketch_prompt.data.benchmarks.load_benchmark", interrupt)
+    result = run("evaluate", "checkpoint", "--benchmark", "tiny-3")
+    assert result.exit_code == 130
+    assert result.stderr.endswith("Interrupted.\n")
+
+
+def test_traceback_can_be_asked_for(tiny):
+    tiny[0].config.class_names = ["bee"]
+    result = run("--traceback", "evaluate", "checkpoint", "--benchmark", "tiny-3")
+    assert type(result.exception).__name__ == "SeenClassError"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("clip-at", "--benchmark", "mini"), "clip-at is a method, not a checkpoint"),
+        (("frozen-clip", "--benchmark", "mini"), "frozen-clip needs --base-model"),
+        (("no/such/folder/x", "--benchmark", "mini"), "no checkpoint 'no/such/folder/x'"),
+        (("x", "--benchmark", "mini", "--option", "seed"), "--option 'seed' is not NAME=VALUE"),
+    ],
+)
+def test_wrong_arguments_are_one_message(arguments, message):
+    result = run("evaluate", *arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_frozen_clip_is_evaluated_on_a_folder_of_sketches_and_photos(tmp_path):
+    clip = write_clip(tmp_path / "clip")
+    write_benchmark(tmp_path / "data")
+    (tmp_path / "split.yaml").write_text("seen: [car, cup]\nunseen: [bee, door, t shirt]\n")
+    (tmp_path / "data" / "photo" / "door" / "1.png").write_bytes(b"no image")
+    data = (
+        "--benchmark",
+        "sketch-folder",
+        "--data-dir",
+        tmp_path / "data",
+        "--split",
+        tmp_path / "split.yaml",
+    )
+    arguments = (
+        "evaluate",
+        "frozen-clip",
+        "--base-model",
+        clip,
+        *data,
+        "--device",
+        "cpu",
+        "--format",
+        "json",
+    )
+    result = run(*arguments)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["method"], report["queries"], report["gallery"]) == ("frozen-clip", 9, 17)
+    assert [entry["path"] for entry in report["unreadable"]] == [str(tmp_path / "data/photo/door/1.png")]
+    assert report["zero_shot"]
+    refused = run(*arguments[:-2], "--device", "cuda:77")
+    assert refused.exit_code == 1
+    assert "Device 'cuda:77' cannot be used" in refused.stderr
+
+
+def test_help_and_version_import_no_torch():
+    code = (
+        "import sys; sys.argv = ['sketch-prompt', '--version']\n"
+        "from sketch_prompt.cli import app\n"
+        "try: app()\n"
+        "finally: print(sorted({'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("sketch-prompt ")
+    assert done.stdout.endswith("[]\n")

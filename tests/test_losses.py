@@ -1,0 +1,54 @@
+"""Losses against loops over their definitions."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from sketch_prompt import losses
+
+
+def unit(n, d, seed):
+    return normalize(
+        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 6), d=st.integers(2, 9), margin=st.floats(0, 2), seed=st.integers(0, 1000))
+def test_triplet_loss_is_its_definition(n, d, margin, seed):
+    s, p, q = (unit(n, d, seed + i) for i in range(3))
+    expected = 0.0
+    for i in range(n):
+        near = 1 - sum(float(a * b) for a, b in zip(s[i], p[i]))
+        far = 1 - sum(float(a * b) for a, b in zip(s[i], q[i]))
+        expected += max(0.0, margin + near - far) / n
+    assert losses.triplet_loss(s, p, q, margin).item() == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 6), c=st.integers(1, 7), temperature=st.floats(0.01, 3), seed=st.integers(0, 1000))
+def test_classification_loss_is_its_definition(n, c, temperature, seed):
+    x, classes = unit(n, 5, seed), unit(c, 5, seed + 1)
+    labels = torch.randint(c, (n,), generator=torch.Generator().manual_seed(seed))
+    expected = 0.0
+    for i in range(n):
+        logits = [float(x[i] @ classes[k]) / temperature for k in range(c)]
+        top = max(logits)
+        expected -= (logits[labels[i]] - top - math.log(sum(math.exp(v - top) for v in logits))) / n
+    assert losses.classification_loss(x, classes, labels, temperature).item() == pytest.approx(
+        expected, abs=1e-8
+    )
+
+
+def test_a_label_that_is_no_class_is_an_error():
+    with pytest.raises(IndexError, match=r"\[0, 3\), got up to 3"):
+        losses.classification_loss(unit(2, 4, 0), unit(3, 4, 1), torch.tensor([0, 3]), 0.1)
+
+
+def test_weighted_sum_counts_unnamed_terms_once():
+    terms = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
+    assert losses.weighted_sum(terms, {"a": 0.5}).item() == 4.0
