@@ -41,10 +41,10 @@ def environment() -> dict[str, str]:
     return os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
-def start(*arguments) -> subprocess.Popen:
+def start(*arguments, **options) -> subprocess.Popen:
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
 
 
@@ -119,16 +119,20 @@ def test_two_processes_train_and_evaluate_as_one(write, recipe, tmp_path):
     assert reported["test"]["metrics"] == pytest.approx(report.metrics, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["optimisation.epoch=3"], "error: unknown key optimisation.epoch; did you mean 'epochs'?"),
-        (["data.data_dir=/nowhere"], "error: "),
-    ],
-)
-def test_a_users_mistake_is_one_line_and_an_exit_code(write, arguments, message):
+def test_ctrl_c_in_a_terminal_saves_the_run_workers_or_not(write):
+    path, folder = write("stopped", data={"num_workers": 1}, optimisation={"epochs": 60})
+    process = start(path, "run.log_every=1", start_new_session=True)
+    wait_for_step(folder, 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130 and "the same command goes on" in stderr, stderr
+    assert (folder / "checkpoints/last/training_state.pt").exists()
+
+
+def test_a_users_mistake_is_one_line_and_an_exit_code(write):
     path, _ = write("wrong")
-    process = start(path, *arguments)
+    process = start(path, "optimisation.epoch=3")
     _, stderr = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
-    assert message in stderr and "Traceback" not in stderr
+    assert "error: unknown key optimisation.epoch; did you mean 'epochs'?" in stderr
+    assert "Traceback" not in stderr
