@@ -162,6 +162,48 @@ def evaluate(
     _print_report(report, format)
 
 
+@app.command()
+@one_message
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or a folder with a training.yaml.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="In place of the recipe's values.")
+    ] = None,
+) -> None:
+    """Train a method from a recipe, or go on with a run that was cut off.
+
+    On several GPUs: accelerate launch scripts/train.py RECIPE [SECTION.KEY=VALUE]...
+    """
+    from sketch_prompt.training.config import TrainingConfig
+    from sketch_prompt.training.loop import DivergedError
+    from sketch_prompt.training.loop import train as run
+
+    try:
+        result = run(TrainingConfig.load(recipe, overrides or []))
+    except DivergedError as error:
+        raise ValueError(error) from error
+    if result.test is not None:
+        _print_report(result.test, Format.table)
+    typer.echo(f"Wrote {result.output_dir}", err=True)
+
+
+@app.command()
+@one_message
+def convert(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="The paper's method, such as clip-at.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Its .pth, .ckpt or .safetensors file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+) -> None:
+    """Turn a checkpoint of a paper's own code into one of sketch-prompt's, its CLIP included.
+
+    Nothing in the file is executed. Tensors that the paper's code never uses are named and left out.
+    """
+    from sketch_prompt.hub.conversion import from_reference, load_reference_checkpoint
+
+    from_reference(method, load_reference_checkpoint(checkpoint)).save_pretrained(output)
+    typer.echo(f"Wrote {output}", err=True)
+
+
 def _parse_options(pairs: list[str] | None) -> dict:
     import yaml
 

@@ -287,7 +287,7 @@ class SketchPromptProcessor(ProcessorMixin):
     def save_pretrained(
         self, save_directory: str | os.PathLike, push_to_hub: bool = False, tokenizer: bool = True, **kwargs
     ) -> list[str]:
-        """Write `preprocessor_config.json` and, unless `tokenizer=False`, the tokenizer's files; returns their paths.
+        """Write `preprocessor_config.json` and, unless `tokenizer=False`, the tokenizer; returns the files.
 
         Beside an adapter the tokenizer may be left out: `from_pretrained` then takes the base model's.
         """
@@ -346,7 +346,7 @@ def _load_tokenizer(directory: Path):
 
 
 def _load_base_tokenizer(directory: Path, hub: dict[str, Any]):
-    """The tokenizer of the base model that a checkpoint names; None if it names none or it is out of reach."""
+    """The tokenizer of the base model that a checkpoint names; None if there is none within reach."""
     config = directory / "config.json"
     base_model = (
         json.loads(config.read_text(encoding="utf-8")).get("base_model") if config.is_file() else None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 from huggingface_hub.dataclasses import strict
 
+from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.models.auto import model_class
 from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, require
 from sketch_prompt.processing import SketchPromptImageProcessor
@@ -47,23 +48,25 @@ class DataConfig:
         benchmark: Name for `load_benchmark`.
         data_dir: Folder of the data; None for what needs none.
         options: Further arguments of `load_benchmark` (`split`, `seed`, ...).
-        level: Negatives are photos of other classes (`"category"`) or other photos of the class (`"instance"`).
-        validation_classes: How many of the seen classes are held out for choosing the best checkpoint: a share
-            below 1, or a number of classes; 0 trains on all and keeps the last checkpoint.
+        validation_classes: How many of the seen classes are held out for choosing the best checkpoint: a
+            share below 1, or a number of classes; 0 trains on all and keeps the last checkpoint.
         num_workers: Processes that read and decode images, for each training process.
         min_image_size: JPEGs may be decoded at a reduced scale, sides at least this long; None decodes fully.
+        augmentation: Fields of `data.transforms.PairAugmentation`; empty for none.
     """
 
     benchmark: str
     data_dir: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    level: Literal["category", "instance"] = "category"
     validation_classes: Number = 0.1
     num_workers: int = 2
     min_image_size: int | None = None
+    augmentation: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        require(self.validation_classes >= 0, "validation_classes", self.validation_classes, "0 or more")
+        held_out = self.validation_classes
+        share_or_count = 0 <= held_out < 1 or held_out == int(held_out) >= 1
+        require(share_or_count, "validation_classes", held_out, "a share below 1 or a whole number")
         require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
 
 
@@ -107,14 +110,21 @@ class OptimisationConfig:
     def __post_init__(self):
         for name in ("epochs", "batch_size", "gradient_accumulation_steps"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        require(self.max_steps is None or self.max_steps >= 1, "max_steps", self.max_steps, "at least 1 or null")
+        require(
+            self.max_steps is None or self.max_steps >= 1, "max_steps", self.max_steps, "at least 1 or null"
+        )
         for name in ("learning_rate", "weight_decay", "warmup_steps"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for group, rate in self.learning_rates.items():
             require(rate >= 0, f"learning_rates.{group}", rate, "0 or more")
         norm = self.max_gradient_norm
         require(norm is None or norm > 0, "max_gradient_norm", norm, "above 0 or null")
-        require(len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "betas", self.betas, "two of 0 <= b < 1")
+        require(
+            len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+            "betas",
+            self.betas,
+            "two of 0 <= b < 1",
+        )
 
 
 @strict
@@ -155,7 +165,7 @@ class RunConfig:
         seed: Of initialisation, triplets and everything else that is drawn.
         resume: Go on from `checkpoints/last`: `"auto"` if there is one, `"must"`, or `"never"`.
         log_every: Optimiser steps between log lines.
-        save_every: Optimiser steps between saves of `checkpoints/last`, besides every epoch's end; None for none.
+        save_every: Optimiser steps between saves of `checkpoints/last`, besides those at every epoch's end.
         trackers: accelerate's trackers, such as `["tensorboard"]` (the `train` extra).
         progress: Show progress bars.
     """
@@ -170,7 +180,12 @@ class RunConfig:
 
     def __post_init__(self):
         require(self.log_every >= 1, "log_every", self.log_every, "at least 1")
-        require(self.save_every is None or self.save_every >= 1, "save_every", self.save_every, "at least 1 or null")
+        require(
+            self.save_every is None or self.save_every >= 1,
+            "save_every",
+            self.save_every,
+            "at least 1 or null",
+        )
 
 
 @dataclass
@@ -203,13 +218,15 @@ class TrainingConfig:
         """From the sections of a recipe.
 
         Raises:
-            RecipeError: An unknown section or key, a wrong type, or an impossible value, of the method's and the
-                image processor's configuration too.
+            RecipeError: An unknown section or key, a wrong type, or an impossible value, in the method's and
+                the image processor's configuration too.
         """
         refuse_unknown(recipe, [section.name for section in dataclasses.fields(cls)])
+        data = build(DataConfig, "data", recipe.get("data"))
+        build(PairAugmentation, "data.augmentation", data.augmentation)
         return cls(
             model=_build_model(recipe.get("model")),
-            data=build(DataConfig, "data", recipe.get("data")),
+            data=data,
             processor=_checked_processor(recipe.get("processor")),
             optimisation=build(OptimisationConfig, "optimisation", recipe.get("optimisation")),
             evaluation=build(EvaluationConfig, "evaluation", recipe.get("evaluation")),

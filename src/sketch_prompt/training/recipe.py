@@ -1,4 +1,4 @@
-"""Reading a training recipe strictly: one YAML file, `section.key=value` overrides, errors that name the place."""
+"""Reading a training recipe strictly: a YAML file, `section.key=value` overrides, errors that say where."""
 
 import dataclasses
 import difflib
@@ -98,7 +98,7 @@ def build(cls: type, section: str, values: Any) -> Any:
         return cls(**values)
     except StrictDataclassError as error:
         raise RecipeError(f"{section}.{_reason(error)}") from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise RecipeError(f"{section}.{error}") from error
 
 
@@ -117,8 +117,10 @@ def _is_required(field: dataclasses.Field) -> bool:
 
 
 def _reason(error: StrictDataclassError) -> str:
-    """The last line of a strict dataclass's error, which starts with the field: `batch_size: expected int, ...`."""
+    """What a strict dataclass complains of, as `batch_size: expected int, got str`."""
     field = re.search(r"field '(\w+)'", str(error))
     detail = str(error).rsplit("TypeError: ", 1)[-1].strip()
     name = field.group(1) if field else ""
-    return f"{name}: {detail.removeprefix(f'Field {name!r} ')}"
+    detail = detail.removeprefix(f"Field {name!r} ").split(". Errors:")[0].removesuffix(".")
+    detail = re.sub(r"<class '(\w+)'>", r"\1", detail)
+    return f"{name}: {detail}"

@@ -1,0 +1,160 @@
+"""Saving a run so that a killed one goes on where it was: folders that are complete or absent."""
+
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
+
+STATE = "training_state.pt"
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        epoch: Epochs completed.
+        epoch_step: Optimiser steps done in the epoch after them.
+        step: Optimiser steps done in all.
+        best: The best validation score so far, None before the first.
+        best_epoch: Epochs completed when it was reached.
+        seconds: Wall-clock time spent in training, over all its sittings.
+    """
+
+    epoch: int = 0
+    epoch_step: int = 0
+    step: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `folder` once the block is done, never half of it.
+
+    A kill between the two renames leaves the new folder complete beside it; `recover_folder` finds it.
+    """
+    new, old = _beside(folder, "new"), _beside(folder, "old")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    yield new
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> Path | None:
+    """`folder`, put in place if a kill caught it between two names; None if it was never complete."""
+    new, old = _beside(folder, "new"), _beside(folder, "old")
+    if not folder.exists() and old.exists():
+        os.rename(new if new.exists() else old, folder)
+    return folder if folder.exists() else None
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(f".{folder.name}.{suffix}")
+
+
+def random_state() -> dict:
+    """The state of every generator that training may draw from, in types that `torch.load` reads safely."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def set_random_state(state: dict) -> None:
+    """Put every generator back to a `random_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def save_state(
+    folder: Path,
+    model,
+    optimizer: Optimizer,
+    scheduler: LRScheduler,
+    progress: Progress,
+    random_states: list[dict],
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
+    """Write what a run needs to go on: the adapter as a checkpoint, and the rest as `training_state.pt`.
+
+    Args:
+        folder: Replaced as a whole.
+        model: The model under training.
+        optimizer, scheduler, scaler: Whose states are kept.
+        progress: How far the run is.
+        random_states: Of every process, in the order of their ranks.
+    """
+    with replacing_folder(folder) as new:
+        model.save_pretrained(new, include_backbone=False)
+        state = {
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "progress": asdict(progress),
+            "random": random_states,
+            "class_names": model.config.class_names,
+        }
+        torch.save(state, new / STATE)
+
+
+def load_state(
+    folder: Path,
+    model,
+    optimizer: Optimizer,
+    scheduler: LRScheduler,
+    rank: int = 0,
+    scaler: torch.amp.GradScaler | None = None,
+) -> Progress:
+    """Put model, optimiser, schedule and generators back to what was saved; returns how far the run is.
+
+    With another number of processes than before, a process without a state of its own keeps the one it has.
+
+    Raises:
+        ValueError: The run was on other classes.
+    """
+    state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    if state["class_names"] != model.config.class_names:
+        raise ValueError(
+            f"{folder} was trained on other classes: the data has changed. Give the run another "
+            "run.output_dir, or start afresh with run.resume=never"
+        )
+    load_adapter_tensors(model, load_file(folder / ADAPTER_WEIGHTS))
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    if scaler is not None and state["scaler"] is not None:
+        scaler.load_state_dict(state["scaler"])
+    if rank < len(state["random"]):
+        set_random_state(state["random"][rank])
+    return Progress(**state["progress"])
+
+
+@torch.no_grad()
+def load_adapter_tensors(model, tensors: dict[str, torch.Tensor]) -> None:
+    """Put the active adapter's tensors in place, bit by bit."""
+    for name, tensor in model.adapter_tensors().items():
+        tensor.copy_(tensors[name])

@@ -1,0 +1,35 @@
+"""Ctrl-C and a scheduler's SIGTERM stop a run after the step it is in, so that it can be saved whole."""
+
+import signal
+import threading
+from types import FrameType
+
+
+class Interruption:
+    """Context in which the first SIGINT or SIGTERM only sets `requested`; a second one interrupts at once.
+
+    Args:
+        enabled: False leaves the signals as they are (processes that must stop together cannot each decide).
+    """
+
+    def __init__(self, enabled: bool = True):
+        self.requested = False
+        self.enabled = enabled and threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> "Interruption":
+        if self.enabled:
+            signals = (signal.SIGINT, signal.SIGTERM)
+            self._previous = {number: signal.signal(number, self._request) for number in signals}
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._restore()
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+
+    def _restore(self) -> None:
+        if self.enabled:
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,106 @@
+"""The training log: one JSON object a line, and accelerate's trackers if they are wanted."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from sketch_prompt.atomic import atomic_write
+
+
+class TrainingLog:
+    """`log.jsonl` of a run; only the first process writes.
+
+    Args:
+        path: Where the log is.
+        accelerator: Knows which process this is, and its trackers get every number too.
+        resumed_step: Lines of later steps, which a killed run left behind, are dropped; 0 starts a new log.
+    """
+
+    def __init__(self, path: Path, accelerator: Accelerator, resumed_step: int = 0):
+        self.path = path
+        self.accelerator = accelerator
+        if accelerator.is_main_process:
+            kept = [line for line in self.lines(path) if line["step"] <= resumed_step] if resumed_step else []
+            with atomic_write(path) as temporary:
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def write(self, event: str, step: int, **values: Any) -> None:
+        """Append a line: `event` ("step", "evaluation"), the step, and whatever else there is to say."""
+        if not self.accelerator.is_main_process:
+            return
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+        numbers = {f"{event}/{name}": value for name, value in _flat(values)}
+        self.accelerator.log(numbers, step=step)
+
+    @staticmethod
+    def lines(path: Path) -> list[dict]:
+        """The complete lines of a log; a last one cut short by a kill is left out."""
+        if not path.exists():
+            return []
+        lines = []
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+        return lines
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    pairs = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            pairs.append((f"{prefix}{name}", value))
+    return pairs
+
+
+class LossMeter:
+    """Mean loss, mean loss terms and speed since the last reading; losses stay on their device until then.
+
+    Args:
+        accelerator: Averages over the processes.
+        triplets: Triplets of a forward pass, over all processes.
+    """
+
+    def __init__(self, accelerator: Accelerator, triplets: int):
+        self.accelerator = accelerator
+        self.triplets = triplets
+        self._clock = time.perf_counter()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._names: list[str] = []
+        self._sum: Tensor | None = None
+        self._count, self._seconds = 0, 0.0
+
+    def lap(self) -> float:
+        """Seconds since the last lap, which count for nothing else."""
+        now = time.perf_counter()
+        seconds, self._clock = now - self._clock, now
+        return seconds
+
+    def add(self, loss: Tensor, terms: dict[str, Tensor]) -> float:
+        """Take in the losses of a forward pass; returns the seconds since the last lap, which it took."""
+        values = torch.stack([loss, *terms.values()]).detach().float()
+        self._names = ["loss", *terms]
+        self._sum = values if self._sum is None else self._sum + values
+        self._count += 1
+        seconds = self.lap()
+        self._seconds += seconds
+        return seconds
+
+    def read(self) -> tuple[dict[str, float], float]:
+        """The means by name ("loss" first) and the triplets a second; starts anew."""
+        means = self.accelerator.reduce(self._sum / self._count, reduction="mean").tolist()
+        speed = self._count * self.triplets / max(self._seconds, 1e-9)
+        values = dict(zip(self._names, means))
+        self._clear()
+        return values, speed

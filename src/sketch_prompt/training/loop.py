@@ -1,0 +1,336 @@
+"""The training loop: any method with the model contract, on any benchmark, on one process or many."""
+
+import logging
+import math
+
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_seed
+from datasets import DatasetDict
+from safetensors.torch import load_file
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from sketch_prompt.atomic import atomic_write
+from sketch_prompt.data.benchmarks import load_benchmark
+from sketch_prompt.data.collator import TripletCollator
+from sketch_prompt.data.loading import TripletDataset
+from sketch_prompt.data.samplers import TripletSampler
+from sketch_prompt.data.transforms import PairAugmentation
+from sketch_prompt.evaluation import Report, evaluate_model
+from sketch_prompt.evaluation.environment import peak_memory
+from sketch_prompt.models.auto import SketchPromptModel
+from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
+from sketch_prompt.processing import SketchPromptProcessor
+from sketch_prompt.training.batches import EpochBatches
+from sketch_prompt.training.checkpoints import (
+    Progress,
+    load_adapter_tensors,
+    load_state,
+    random_state,
+    recover_folder,
+    replacing_folder,
+    save_state,
+)
+from sketch_prompt.training.config import TrainingConfig
+from sketch_prompt.training.interruption import Interruption
+from sketch_prompt.training.log import LossMeter, TrainingLog
+from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
+from sketch_prompt.training.recipe import RecipeError
+from sketch_prompt.training.results import TrainingResult
+from sketch_prompt.training.resuming import find_resumable, forget
+from sketch_prompt.training.validation import hold_out_classes
+
+logger = logging.getLogger(__name__)
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer a number."""
+
+
+def train(config: TrainingConfig) -> TrainingResult:
+    """Train what a recipe describes, from the start or from where the run was cut off.
+
+    Under `accelerate launch` or `torchrun` every process calls it, and each gets the result.
+
+    Raises:
+        RecipeError: The recipe does not fit the data, the model, or the run it should resume.
+        FileNotFoundError: Data or base model are not there, or `run.resume` is `"must"` and no checkpoint is.
+        DivergedError: The loss is no longer a number.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; the run was saved, and the same command goes on with it.
+    """
+    return Trainer(config).run()
+
+
+class Trainer:
+    """One run: data, model and optimiser, built from a recipe.
+
+    Args:
+        config: The recipe.
+    """
+
+    def __init__(self, config: TrainingConfig):
+        self.config = config
+        self.folder = config.output_dir
+        self.last, self.best = self.folder / "checkpoints/last", self.folder / "checkpoints/best"
+        self.accelerator = _build_accelerator(config)
+        set_seed(config.run.seed)
+        data = config.data
+        with self.accelerator.main_process_first():
+            self._resumable = find_resumable(config) is not None
+            self.benchmark = load_benchmark(data.benchmark, data.data_dir, **data.options)
+        self.split = hold_out_classes(self.benchmark, data.validation_classes, config.run.seed)
+        self.class_index = torch.from_numpy(self.split.class_index)
+        self._build_model()
+        self._build_loader()
+        steps = config.optimisation.epochs * self.batches.steps
+        self.total_steps = min(steps, config.optimisation.max_steps or steps)
+        optimizer = build_optimizer(self.model, config.optimisation)
+        self.scheduler = build_scheduler(optimizer, config.optimisation, self.total_steps)
+        self.forward, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        # From here on every process draws its own numbers (dropout).
+        set_seed(config.run.seed, device_specific=True)
+
+    def _build_model(self) -> None:
+        model = self.config.model
+        self.processor = SketchPromptProcessor.from_base_model(
+            model.base_model, revision=model.revision, **self.config.processor
+        )
+        self.model = SketchPromptModel.from_base_model(
+            model.method,
+            model.base_model,
+            revision=model.revision,
+            attn_implementation=model.attn_implementation,
+            **model.fields,
+        ).to(self.accelerator.device)
+        self.model.set_classes(self.split.class_names, self.processor)
+        if self.config.optimisation.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def _build_loader(self) -> None:
+        data, optimisation, accelerator = self.config.data, self.config.optimisation, self.accelerator
+        tables = self.split.training["train_sketch"], self.split.training["train_photo"]
+        sampler = TripletSampler(
+            *tables,
+            seed=self.config.run.seed,
+            num_replicas=accelerator.num_processes,
+            rank=accelerator.process_index,
+        )
+        self.batches = EpochBatches(
+            sampler, optimisation.batch_size, optimisation.gradient_accumulation_steps
+        )
+        augment = PairAugmentation(**data.augmentation) if data.augmentation else None
+        self.loader = DataLoader(
+            TripletDataset(*tables, self.processor, sampler, augment=augment, min_size=data.min_image_size),
+            batch_sampler=self.batches,
+            collate_fn=TripletCollator(),
+            num_workers=data.num_workers,
+            persistent_workers=data.num_workers > 0,
+            pin_memory=accelerator.device.type == "cuda",
+            # Its own generator, so that starting an epoch draws nothing from the one that training uses.
+            generator=torch.Generator(),
+        )
+
+    def run(self) -> TrainingResult:
+        """Resume if there is something to resume, train, evaluate, write everything."""
+        self._start()
+        started_at, self.unreadable = self.progress.step, {}
+        self.meter = LossMeter(self.accelerator, self.batches.micro_batch * self.accelerator.num_processes)
+        self.training_seconds = 0.0
+        alone = self.accelerator.num_processes == 1
+        with Interruption(enabled=alone) as interruption, self._bar() as bar:
+            while self.progress.step < self.total_steps:
+                self._train_epoch(bar, interruption)
+                self._end_epoch()
+        return self._finish(self.progress.step - started_at)
+
+    def _start(self) -> None:
+        self.progress = Progress()
+        if self._resumable:
+            rank, scaler = self.accelerator.process_index, self.accelerator.scaler
+            self.progress = load_state(
+                self.last, self.model, self.optimizer, self.scheduler, rank=rank, scaler=scaler
+            )
+            logger.info("%s: going on after step %d", self.folder, self.progress.step)
+        if self.accelerator.is_main_process:
+            if not self._resumable:
+                forget(self.config)
+            with atomic_write(self.folder / "training.yaml") as temporary:
+                temporary.write_text(self.config.to_yaml(), encoding="utf-8")
+        self.log = TrainingLog(self.folder / "log.jsonl", self.accelerator, self.progress.step)
+        self.forward.train()
+
+    def _bar(self) -> tqdm:
+        hidden = not (self.config.run.progress and self.accelerator.is_main_process)
+        return tqdm(
+            desc="Training", unit="step", total=self.total_steps, initial=self.progress.step, disable=hidden
+        )
+
+    def _train_epoch(self, bar: tqdm, interruption: Interruption) -> None:
+        progress, run = self.progress, self.config.run
+        self.batches.set_epoch(progress.epoch, progress.epoch_step)
+        self.meter.lap()
+        for batch in self.loader:
+            if not self._train_batch(batch):
+                continue
+            progress.step += 1
+            progress.epoch_step += 1
+            bar.update()
+            if progress.step % run.log_every == 0 or progress.step == self.total_steps:
+                self._log_step(bar)
+            if progress.step == self.total_steps:
+                return
+            if interruption.requested:
+                self._save_last()
+                raise KeyboardInterrupt(
+                    f"stopped after step {progress.step} of {self.total_steps}; the same command goes on"
+                )
+            if run.save_every and progress.step % run.save_every == 0:
+                self._save_last()
+
+    def _train_batch(self, batch: dict) -> bool:
+        """One forward and backward pass; True if it completed an optimiser step."""
+        self.unreadable |= dict.fromkeys(batch.pop("unreadable"))
+        for name in ("labels", "negative_labels"):
+            batch[name] = self.class_index[batch[name]]
+        inputs = {
+            name: values.to(self.accelerator.device, non_blocking=True) for name, values in batch.items()
+        }
+        norm = self.config.optimisation.max_gradient_norm
+        with self.accelerator.accumulate(self.forward):
+            output = self.forward(**inputs)
+            self.accelerator.backward(output.loss)
+            if norm is not None and self.accelerator.sync_gradients:
+                self.accelerator.clip_grad_norm_(self.model.trainable_parameters().values(), norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        seconds = self.meter.add(output.loss, output.loss_terms)
+        self.progress.seconds += seconds
+        self.training_seconds += seconds
+        if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
+            self.scheduler.step()
+        return self.accelerator.sync_gradients
+
+    def _log_step(self, bar: tqdm) -> None:
+        means, speed = self.meter.read()
+        step, loss = self.progress.step, means.pop("loss")
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss} at step {step}: lower optimisation.learning_rate, clip gradients with "
+                "optimisation.max_gradient_norm=1, or train in float32"
+            )
+        bar.set_postfix(loss=f"{loss:.3f}", **{name: f"{value:.3f}" for name, value in means.items()})
+        self.log.write(
+            "step",
+            step,
+            epoch=round(step / self.batches.steps, 4),
+            loss=loss,
+            terms=means,
+            learning_rate={group["name"]: group["lr"] for group in self.optimizer.param_groups},
+            seconds=round(self.progress.seconds, 3),
+            triplets_per_second=round(speed, 1),
+        )
+
+    def _end_epoch(self) -> None:
+        progress = self.progress
+        if progress.epoch_step == self.batches.steps:
+            progress.epoch, progress.epoch_step = progress.epoch + 1, 0
+        finished = progress.step == self.total_steps
+        if self.split.validation and (finished or progress.epoch % self.config.evaluation.every_epochs == 0):
+            self._validate()
+            progress.seconds += self.meter.lap()
+        self._save_last()
+
+    def _evaluate(self, benchmark: DatasetDict, protocol: str) -> Report:
+        evaluation = self.config.evaluation
+        return evaluate_model(
+            self.model,
+            self.processor,
+            benchmark,
+            protocol,
+            source=str(self.folder),
+            convention=evaluation.convention,
+            ks=evaluation.ks,
+            batch_size=evaluation.batch_size,
+            num_workers=self.config.data.num_workers,
+            accelerator=self.accelerator,
+            progress=self.config.run.progress,
+        )
+
+    def _validate(self) -> None:
+        progress = self.progress
+        report = self._evaluate(
+            self.split.validation, f"{self.config.data.benchmark} (held-out seen classes)"
+        )
+        self.log.write("validation", progress.step, epoch=progress.epoch, metrics=report.metrics)
+        score = report.metrics[self.config.evaluation.metric]
+        if progress.best is None or score > progress.best:
+            progress.best, progress.best_epoch = score, progress.epoch
+            if self.accelerator.is_main_process:
+                with replacing_folder(self.best) as new:
+                    self.model.save_pretrained(new, include_backbone=False, processor=self.processor)
+
+    def _save_last(self) -> None:
+        states = gather_object([random_state()])
+        if self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler
+            save_state(
+                self.last, self.model, self.optimizer, self.scheduler, self.progress, states, scaler=scaler
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _finish(self, steps: int) -> TrainingResult:
+        progress, config = self.progress, self.config
+        if self.split.validation:
+            load_adapter_tensors(self.model, load_file(recover_folder(self.best) / ADAPTER_WEIGHTS))
+        else:
+            progress.best_epoch = progress.epoch
+        test = self._evaluate(self.benchmark, config.data.benchmark) if config.evaluation.test else None
+        if test is not None:
+            self.log.write("test", progress.step, epoch=progress.best_epoch, metrics=test.metrics)
+        result = TrainingResult(
+            output_dir=self.folder,
+            method=self.model.method,
+            benchmark=config.data.benchmark,
+            classes=len(self.split.class_names),
+            steps=progress.step,
+            epochs=progress.epoch,
+            best_epoch=progress.best_epoch,
+            metric=config.evaluation.metric,
+            validation=progress.best,
+            test=test,
+            seconds=round(progress.seconds, 1),
+            triplets_per_second=round(
+                steps * config.optimisation.batch_size / max(self.training_seconds, 1e-9), 1
+            ),
+            peak_memory_mb=peak_memory(self.accelerator.device),
+            unreadable=sorted(self.unreadable),
+        )
+        if self.accelerator.is_main_process:
+            metrics = test.metrics if test else None
+            self.model.save_pretrained(self.folder, processor=self.processor, results=metrics)
+            result.save(self.folder / "results.json")
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
+        return result
+
+
+def _build_accelerator(config: TrainingConfig) -> Accelerator:
+    missing = set(config.run.trackers) - {str(tracker) for tracker in get_available_trackers()}
+    if missing:
+        raise RecipeError(
+            f"run.trackers: {', '.join(sorted(missing))} is not installed; `pip install "
+            "sketch-prompt[train]` brings tensorboard, accelerate's documentation names the others"
+        )
+    accelerator = Accelerator(
+        mixed_precision=config.optimisation.mixed_precision,
+        gradient_accumulation_steps=config.optimisation.gradient_accumulation_steps,
+        log_with=config.run.trackers or None,
+        project_dir=config.output_dir,
+        # No loss reaches a trainable text tower whose class texts are computed once.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    if config.run.trackers:
+        accelerator.init_trackers("training")
+    return accelerator

@@ -1,0 +1,43 @@
+"""Optimiser and learning-rate schedule of a model's parameter groups."""
+
+import torch
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import get_scheduler
+
+from sketch_prompt.training.config import OptimisationConfig
+from sketch_prompt.training.recipe import refuse_unknown
+
+_OPTIMIZERS = {"adam": Adam, "adamw": AdamW}
+_SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
+
+
+def build_optimizer(model, config: OptimisationConfig) -> Optimizer:
+    """Adam or AdamW over `model.parameter_groups()`, each at its own learning rate; groups keep their `name`.
+
+    Raises:
+        RecipeError: `learning_rates` names a group that the model does not have.
+        ValueError: The model has nothing to train.
+    """
+    groups = model.parameter_groups()
+    if not groups:
+        raise ValueError(f"{model.method} has nothing to train: evaluate it as it is")
+    refuse_unknown(config.learning_rates, [g["name"] for g in groups], "optimisation.learning_rates")
+    rates = [config.learning_rates.get(group["name"], config.learning_rate) for group in groups]
+    return _OPTIMIZERS[config.optimizer](
+        [group | {"lr": float(rate)} for group, rate in zip(groups, rates)],
+        betas=tuple(config.betas),
+        weight_decay=config.weight_decay,
+        fused=_can_fuse(groups),
+    )
+
+
+def build_scheduler(optimizer: Optimizer, config: OptimisationConfig, total_steps: int) -> LRScheduler:
+    """The warm-up and the schedule over `total_steps` optimiser steps."""
+    return get_scheduler(_SCHEDULES[config.schedule], optimizer, config.warmup_steps, total_steps)
+
+
+def _can_fuse(groups: list[dict]) -> bool:
+    return all(parameter.device.type == "cuda" for group in groups for parameter in group["params"]) and all(
+        torch.is_floating_point(parameter) for group in groups for parameter in group["params"]
+    )

@@ -1,0 +1,131 @@
+import pytest
+import yaml
+
+from sketch_prompt.training.config import TrainingConfig
+from sketch_prompt.training.recipe import RecipeError
+
+RECIPE = """
+model:
+  method: clip-at
+  base_model: mini-clip
+  triplet_margin: 0.2
+data:
+  benchmark: mini
+processor:
+  sketch_crop_margin: true
+optimisation:
+  learning_rate: 1e-3
+  learning_rates: {layer_norms: 1e-4}
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "training.yaml"
+    file.write_text(RECIPE)
+    return file
+
+
+def test_a_recipe_is_read_with_its_methods_fields(path):
+    config = TrainingConfig.load(path)
+    assert config.optimisation.learning_rate == 1e-3  # PyYAML alone reads a string here
+    assert config.optimisation.learning_rates == {"layer_norms": 1e-4}
+    assert config.method_config().triplet_margin == 0.2
+    assert config.processor == {"sketch_crop_margin": True}
+    assert config.output_dir.as_posix() == "runs/clip-at-mini"
+
+
+def test_a_folder_stands_for_its_training_yaml(path):
+    assert TrainingConfig.load(path.parent) == TrainingConfig.load(path)
+
+
+def test_what_is_written_reads_back_the_same(path, tmp_path):
+    config = TrainingConfig.load(path, ["run.seed=7", "data.options.split=sketchy-25"])
+    (tmp_path / "again.yaml").write_text(config.to_yaml())
+    assert TrainingConfig.load(tmp_path / "again.yaml") == config
+
+
+def test_overrides_are_yaml_and_reach_into_sections(path):
+    config = TrainingConfig.load(
+        path,
+        [
+            "optimisation.epochs=2",
+            "optimisation.learning_rates.prompts=5e-2",
+            "optimisation.max_gradient_norm=null",
+            "evaluation.ks=[1, 5]",
+            "evaluation.metric=P@5",
+            "evaluation.test=false",
+            "model.triplet_margin=0.25",
+            "run.output_dir=a=b",
+        ],
+    )
+    assert config.optimisation.epochs == 2
+    assert config.optimisation.learning_rates == {"layer_norms": 1e-4, "prompts": 5e-2}
+    assert (config.evaluation.ks, config.evaluation.metric, config.evaluation.test) == ([1, 5], "P@5", False)
+    assert config.method_config().triplet_margin == 0.25
+    assert config.run.output_dir == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimization.epochs=1", "unknown key optimization; did you mean 'optimisation'"),
+        ("optimisation.batchsize=1", "unknown key optimisation.batchsize; did you mean 'batch_size'"),
+        ("model.triplet_margn=1", "unknown key model.triplet_margn; did you mean 'triplet_margin'"),
+        ("processor.sketch_crop=1", "processor: unknown key 'sketch_crop'.*'sketch_crop_margin'"),
+        ("data.augmentation.flipp=1", "unknown key data.augmentation.flipp; did you mean 'flip'"),
+        ("data.augmentation.flip=2", "data.augmentation.flip is a probability"),
+        ("model.method=clipat", "model.method: no method 'clipat'; did you mean 'clip-at'"),
+        ("model.triplet_margin=-1", "model: triplet_margin must be 0 or more"),
+        ("model.base_model=null", "model.base_model: expected str, got NoneType"),
+        ("optimisation.epochs=many", "optimisation.epochs: expected int, got str"),
+        ("optimisation.epochs=true", "optimisation.epochs: expected int, got bool"),
+        ("optimisation.epochs=0", "optimisation.epochs must be at least 1, got 0"),
+        ("optimisation.learning_rate=fast", "optimisation.learning_rate: with value 'fast' doesn't match"),
+        ("optimisation.learning_rates.prompts=-1", "learning_rates.prompts must be 0 or more"),
+        ("optimisation.betas=[0.9]", "optimisation.betas must be two of"),
+        ("optimisation.schedule=cosin", "optimisation.schedule: expected one of"),
+        ("optimisation=3", "an override reads section.key=value"),
+        ("optimisation.epochs", "an override reads section.key=value"),
+        ("optimisation.epochs.x=3", None),
+        ("optimisation.epochs=[1", "is not valid YAML"),
+        ("evaluation.metric=mAP@7", "evaluation.metric must be one of mAP@all, mAP@100, P@100"),
+        ("run.resume=maybe", r"run.resume: expected one of \('auto', 'never', 'must'\)"),
+        ("data.validation_classes=1.5", "data.validation_classes must be a share below 1 or a whole number"),
+        ("processor=", "an override reads section.key=value"),
+    ],
+)
+def test_a_mistake_is_an_error_that_names_its_place(path, override, message):
+    if message is None:
+        path.write_text(RECIPE + "  epochs: 3\n")
+        message = "epochs is a value, not a section"
+    with pytest.raises(RecipeError, match=message):
+        TrainingConfig.load(path, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {method: clip-at}\ndata: {benchmark: mini}", "model.base_model is missing"),
+        ("model: {method: clip-at, base_model: x}", "data.benchmark is missing"),
+        ("model: clip-at\ndata: {benchmark: mini}", "model must be a section of keys"),
+        (RECIPE + "data: {benchmark: sketchy-21}", "the key 'data' stands there twice"),
+        ("- model", "must hold sections"),
+        ("model: [", "is not valid YAML"),
+    ],
+)
+def test_a_broken_recipe_is_an_error_that_names_its_place(path, text, message):
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        TrainingConfig.load(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"cannot read the recipe .*nowhere.yaml: No such file"):
+        TrainingConfig.load(tmp_path / "nowhere.yaml")
+
+
+def test_the_resolved_recipe_spells_every_default_out(path):
+    sections = yaml.safe_load(TrainingConfig.load(path).to_yaml())
+    assert sections["optimisation"]["batch_size"] == 64
+    assert sections["model"]["triplet_margin"] == 0.2 and "fields" not in sections["model"]

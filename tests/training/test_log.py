@@ -1,0 +1,42 @@
+import pytest
+import torch
+from accelerate import Accelerator
+
+from sketch_prompt.training.log import LossMeter, TrainingLog
+
+
+@pytest.fixture
+def accelerator():
+    return Accelerator(cpu=True)
+
+
+def test_a_log_is_one_json_object_a_line(tmp_path, accelerator):
+    log = TrainingLog(tmp_path / "log.jsonl", accelerator)
+    log.write("step", 1, loss=0.5, terms={"triplet": 0.2})
+    log.write("validation", 1, metrics={"mAP@all": 0.1})
+    assert TrainingLog.lines(log.path) == [
+        {"event": "step", "step": 1, "loss": 0.5, "terms": {"triplet": 0.2}},
+        {"event": "validation", "step": 1, "metrics": {"mAP@all": 0.1}},
+    ]
+
+
+def test_resuming_drops_what_came_after_the_checkpoint_and_a_line_cut_short(tmp_path, accelerator):
+    log = TrainingLog(tmp_path / "log.jsonl", accelerator)
+    for step in range(1, 6):
+        log.write("step", step)
+    with log.path.open("a") as file:
+        file.write('{"event": "st')
+    again = TrainingLog(log.path, accelerator, resumed_step=3)
+    again.write("step", 4)
+    assert [line["step"] for line in TrainingLog.lines(log.path)] == [1, 2, 3, 4]
+    assert TrainingLog.lines(TrainingLog(log.path, accelerator).path) == []
+
+
+def test_the_meter_averages_since_the_last_reading(accelerator):
+    meter = LossMeter(accelerator, triplets=8)
+    for value in (1.0, 3.0):
+        meter.add(torch.tensor(value), {"triplet": torch.tensor(value / 2)})
+    values, speed = meter.read()
+    assert values == {"loss": 2.0, "triplet": 1.0} and speed > 0
+    meter.add(torch.tensor(5.0), {"triplet": torch.tensor(5.0)})
+    assert meter.read()[0]["loss"] == 5.0

@@ -1,0 +1,62 @@
+import datasets
+import numpy as np
+import pytest
+
+from sketch_prompt.training.recipe import RecipeError
+from sketch_prompt.training.validation import hold_out_classes
+
+NAMES = [f"class {i}" for i in range(8)]
+
+
+def table(labels) -> datasets.Dataset:
+    features = datasets.Features({"label": datasets.ClassLabel(names=NAMES), "row": datasets.Value("int64")})
+    return datasets.Dataset.from_dict({"label": labels, "row": range(len(labels))}, features=features)
+
+
+@pytest.fixture
+def benchmark() -> datasets.DatasetDict:
+    """Six seen classes and two unseen ones."""
+    return datasets.DatasetDict(
+        train_sketch=table([0, 1, 2, 3, 4, 5] * 3),
+        train_photo=table([5, 4, 3, 2, 1, 0] * 2),
+        test_sketch=table([6, 7]),
+        test_photo=table([6, 7]),
+    )
+
+
+def test_training_and_validation_part_the_seen_classes_and_leave_the_unseen_out(benchmark):
+    split = hold_out_classes(benchmark, 2, seed=3)
+    trained, held_out = (
+        {label for table in part.values() for label in table["label"]}
+        for part in (split.training, split.validation)
+    )
+    assert trained | held_out == set(range(6)) and not trained & held_out
+    assert len(held_out) == 2
+    for domain, rows in (("sketch", 18), ("photo", 12)):
+        assert len(split.training[f"train_{domain}"]) + len(split.validation[f"test_{domain}"]) == rows
+
+
+def test_training_labels_index_the_class_names(benchmark):
+    split = hold_out_classes(benchmark, 2)
+    labels = np.unique(split.training["train_photo"]["label"][:])
+    assert [split.class_names[i] for i in split.class_index[labels]] == [NAMES[label] for label in labels]
+    assert (split.class_index[np.unique(split.validation["test_photo"]["label"][:])] == -1).all()
+
+
+def test_the_draw_is_the_seeds(benchmark):
+    first, again = (hold_out_classes(benchmark, 0.4, seed=1).class_names for _ in range(2))
+    assert first == again
+    assert len({tuple(hold_out_classes(benchmark, 0.4, seed=s).class_names) for s in range(10)}) > 1
+
+
+@pytest.mark.parametrize(("amount", "held_out"), [(0, 0), (0.01, 2), (0.5, 3), (4, 4)])
+def test_a_share_or_a_number_of_classes_is_held_out(benchmark, amount, held_out):
+    split = hold_out_classes(benchmark, amount)
+    assert len(split.class_names) == 6 - held_out
+    assert (split.validation is None) == (held_out == 0)
+
+
+@pytest.mark.parametrize("amount", [1, 5, 6, 0.9, 40])
+def test_too_few_classes_on_either_side_is_an_error(benchmark, amount):
+    with pytest.raises(RecipeError, match=r"data.validation_classes=.* parts 6 seen classes into"):
+        hold_out_classes(benchmark, amount)
