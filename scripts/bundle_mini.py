@@ -22,8 +22,10 @@ def bundle(method: str, seed: int) -> None:
 
     results = None
     if method == "frozen-clip":
+        # Images prepared as for the trained methods, so that a comparison shows what training does.
+        recipe = TrainingConfig.load(ROOT / "hub_configs" / "clip-at-mini")
         model = SketchPromptModel.from_base_model(method, "mini-clip")
-        model.processor = SketchPromptProcessor.from_base_model("mini-clip")
+        model.processor = SketchPromptProcessor.from_base_model("mini-clip", **recipe.processor)
     else:
         recipe = TrainingConfig.load(ROOT / "hub_configs" / f"{method}-mini", [f"run.seed={seed}"])
         result = train(recipe)

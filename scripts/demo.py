@@ -106,7 +106,7 @@ def main() -> None:
 
     import torch
 
-    from sketch_prompt import SketchPromptModel, SketchPromptProcessor, load_benchmark
+    from sketch_prompt import SketchPromptModel, load_benchmark
     from sketch_prompt.atomic import atomic_write
     from sketch_prompt.evaluation import embed, evaluate_model
     from sketch_prompt.evaluation.environment import peak_memory
@@ -114,10 +114,8 @@ def main() -> None:
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     benchmark = load_benchmark("mini")
-    processor = SketchPromptProcessor.from_base_model("mini-clip")
-    frozen = evaluate_model(
-        SketchPromptModel.from_pretrained("mini-frozen-clip"), processor, benchmark, "mini", batch_size=64
-    )
+    baseline = SketchPromptModel.from_pretrained("mini-frozen-clip")
+    frozen = evaluate_model(baseline, baseline.processor, benchmark, "mini")
     trained = []
     for seed in range(arguments.seeds):
         print(f"CLIP-AT, seed {seed} of {arguments.seeds}", file=sys.stderr)

@@ -13,6 +13,7 @@ import datasets
 from sketch_prompt.data.contents import (
     BenchmarkContents,
     Item,
+    Survey,
     files_by_class,
     zero_shot_contents,
 )
@@ -53,8 +54,16 @@ class BenchmarkConfig(datasets.BuilderConfig):
             logger.warning("%s: %d files skipped: %s", self.name, len(contents.skipped), shown)
         return contents
 
+    def survey(self) -> Survey:
+        """What is there, whether or not every class is.
+
+        Raises:
+            FileNotFoundError: if the folder is missing or holds no known packaging of the benchmark.
+        """
+        raise NotImplementedError
+
     def find(self) -> BenchmarkContents:
-        """List the files; see `contents`."""
+        """What is there as training and test data; see `contents`."""
         raise NotImplementedError
 
     def examples_of(self, item: Item) -> Iterator[tuple[str | dict, str]]:
@@ -125,25 +134,29 @@ class PackagedConfig(BenchmarkConfig):
             raise FileNotFoundError(f"{data_dir!r} holds no known packaging of the data. {self.help_text()}")
         return found
 
-    def find(self) -> BenchmarkContents:
+    def survey(self) -> Survey:
         """List the files of the packaging: those its list files name where it has any, else all."""
         found, split = self.found_packaging(), self.split()
         lists = {} if self.class_split is not None else find_file_lists(found.bases, self.list_names, split)
-        files, skipped = {}, []
+        files, skipped, ignored = {}, [], []
         for domain, roots in (("photo", found.photos), ("sketch", found.sketches)):
             listing = list_class_folders(roots)
+            files[domain], others = files_by_class(listing, split)
             skipped += listing.skipped
-            files[domain] = files_by_class(listing, split)
+            ignored += others
             for part, names in (("train", split.seen), ("test", split.unseen)):
                 list_file = lists.get(f"{part}_{domain}")
                 if list_file is not None:
                     listed = select_listed(listing, list_file)
                     skipped += listed.skipped
-                    listed_files = files_by_class(listed, split)
+                    listed_files, _ = files_by_class(listed, split)
                     files[domain] |= {name: listed_files[name] for name in names}
-        return zero_shot_contents(
-            found.name, split, files["photo"], files["sketch"], self.instance_of, skipped
-        )
+        folders = (*found.photos, *found.sketches)
+        return Survey(found.name, folders, split, files, tuple(skipped), tuple(dict.fromkeys(ignored)))
+
+    def find(self) -> BenchmarkContents:
+        """Seen classes as training data, unseen ones as test data."""
+        return zero_shot_contents(self.survey(), self.instance_of)
 
 
 @dataclass

@@ -1,17 +1,14 @@
 """What a folder holds of a benchmark: files grouped by split and class, each with the instance it shows."""
 
 import hashlib
-import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from sketch_prompt.data.listing import ImageFile, Listing
 from sketch_prompt.data.splits import SPLIT_NAMES, BenchmarkSplit
-
-logger = logging.getLogger(__name__)
 
 # (class, file stem, stems of the class's photos) -> the instance the image shows
 InstanceRule = Callable[[str, str, set[str]], str]
@@ -51,46 +48,87 @@ class BenchmarkContents:
         return digest.hexdigest()[:24]
 
 
-def files_by_class(listing: Listing, split: BenchmarkSplit) -> dict[str, list[ImageFile]]:
-    """`{class: its files by name}` of every class of a split; folders of other classes are left out."""
+@dataclass(frozen=True)
+class Survey:
+    """What lies in a folder of a benchmark's classes, whether or not that is all of it.
+
+    Attributes:
+        packaging: name of the recognised packaging.
+        folders: the folders that were listed.
+        split: the benchmark's classes.
+        files: `{domain: {class: its files by name}}` for every class of the split.
+        skipped: `path: reason` of the files left out.
+        ignored: class folders that belong to no class of the split.
+    """
+
+    packaging: str
+    folders: tuple[str, ...]
+    split: BenchmarkSplit
+    files: Mapping[str, Mapping[str, list[ImageFile]]]
+    skipped: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def require_every_class(self) -> None:
+        """Check that every class has photos and sketches.
+
+        Raises:
+            ValueError: naming all classes that have not.
+        """
+        problems = [f"{what}: {', '.join(names)}" for what, names in self.incomplete_classes().items()]
+        if problems:
+            raise ValueError(
+                f"{'; '.join(problems)}. Every class needs at least one photo and one sketch: "
+                "complete the data or leave these classes out with a split of your own"
+            )
+
+    def incomplete_classes(self) -> dict[str, list[str]]:
+        """The classes that lack something, by what they lack."""
+        lacking: dict[str, list[str]] = {}
+        for name in self.split.class_names:
+            has_photo, has_sketch = bool(self.files["photo"][name]), bool(self.files["sketch"][name])
+            if not (has_photo or has_sketch):
+                lacking.setdefault("classes absent", []).append(name)
+            elif not has_photo:
+                lacking.setdefault("classes without a photo", []).append(name)
+            elif not has_sketch:
+                lacking.setdefault("classes without a sketch", []).append(name)
+        return lacking
+
+
+def files_by_class(listing: Listing, split: BenchmarkSplit) -> tuple[dict[str, list[ImageFile]], list[str]]:
+    """`{class: its files by name}` of every class of a split, and the folders of other classes."""
     files: dict[str, list[ImageFile]] = {name: [] for name in split.class_names}
+    ignored = []
     for folder, images in listing.folders.items():
         try:
             name = split.class_of(folder)
         except ValueError:
             name = None
         if name is None:
-            logger.info("folder %r is no class of the split: its %d files are left out", folder, len(images))
+            ignored.append(folder)
         else:
             files[name] += images
     for images in files.values():
         images.sort(key=lambda image: (os.path.basename(image.path), image.path))
-    return files
+    return files, ignored
 
 
-def zero_shot_contents(
-    packaging: str,
-    split: BenchmarkSplit,
-    photos: Mapping[str, list[ImageFile]],
-    sketches: Mapping[str, list[ImageFile]],
-    instance_of: InstanceRule,
-    skipped: Iterable[str] = (),
-) -> BenchmarkContents:
+def zero_shot_contents(survey: Survey, instance_of: InstanceRule) -> BenchmarkContents:
     """Seen classes as training data, unseen ones as test data.
 
     Raises:
         ValueError: if a class has no photo or no sketch; it names all such classes.
     """
-    require_every_class(split.class_names, photos, sketches)
+    survey.require_every_class()
     items: dict[str, dict[str, list[Item]]] = {part: {} for part in SPLIT_NAMES}
-    for part, names in (("train", split.seen), ("test", split.unseen)):
+    for part, names in (("train", survey.split.seen), ("test", survey.split.unseen)):
         for name in names:
-            stems = {file.stem for file in photos[name]}
-            for domain, files in (("photo", photos[name]), ("sketch", sketches[name])):
+            photo_stems = {file.stem for file in survey.files["photo"][name]}
+            for domain, files in survey.files.items():
                 items[f"{part}_{domain}"][name] = [
-                    Item(file, instance_of(name, file.stem, stems)) for file in files
+                    Item(file, instance_of(name, file.stem, photo_stems)) for file in files[name]
                 ]
-    return BenchmarkContents(packaging, split.class_names, items, tuple(skipped))
+    return BenchmarkContents(survey.packaging, survey.split.class_names, items, survey.skipped)
 
 
 def drawn_only(contents: BenchmarkContents) -> BenchmarkContents:
@@ -114,26 +152,3 @@ def drawn_only(contents: BenchmarkContents) -> BenchmarkContents:
             f"no sketch draws a photo that is there, in: {', '.join(unpaired)}; the file names pair them"
         )
     return BenchmarkContents(contents.packaging, contents.class_names, items, contents.skipped)
-
-
-def require_every_class(
-    class_names: Iterable[str], photos: Mapping[str, list], sketches: Mapping[str, list]
-) -> None:
-    """Check that every class has photos and sketches.
-
-    Raises:
-        ValueError: naming all classes that have not.
-    """
-    problems = []
-    for what, has_photo, has_sketch in (
-        ("classes absent", False, False),
-        ("classes without a photo", False, True),
-        ("classes without a sketch", True, False),
-    ):
-        names = [n for n in class_names if (bool(photos[n]), bool(sketches[n])) == (has_photo, has_sketch)]
-        problems += [f"{what}: {', '.join(names)}"] if names else []
-    if problems:
-        raise ValueError(
-            f"{'; '.join(problems)}. Every class needs at least one photo and one sketch: "
-            "complete the data or leave these classes out with a split of your own"
-        )

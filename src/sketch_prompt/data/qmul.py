@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig
-from sketch_prompt.data.contents import BenchmarkContents, Item, drawn_only, require_every_class
+from sketch_prompt.data.contents import BenchmarkContents, Item, Survey, drawn_only
 from sketch_prompt.data.listing import ImageFile, list_images
 from sketch_prompt.data.packagings import FoundPackaging, Packaging, find_packaging, search_bases
-from sketch_prompt.data.splits import SPLIT_NAMES
+from sketch_prompt.data.splits import SPLIT_NAMES, BenchmarkSplit
 
 _TEST_LISTS = ("photo_test.txt", "test_photo.txt")
 
@@ -36,38 +36,42 @@ class QmulConfig(BenchmarkConfig):
     containers: ClassVar[tuple[str, ...]]
     sources = "  https://sketchx.eecs.qmul.ac.uk/downloads/"
 
-    def find(self) -> BenchmarkContents:
-        """List both folders and divide the photos, and their sketches with them."""
+    def survey(self) -> Survey:
+        """List both folders, as one seen class."""
         if self.class_split is not None:
             raise ValueError(f"{self.name} has one class, {self.category}: it takes no split of classes")
-        found = find_packaging(
-            search_bases([self.required_dir(self.data_dir)], self.containers), self.packagings
-        )
-        if found is None:
-            raise FileNotFoundError(
-                f"{self.data_dir!r} holds no known packaging of the data. {self.help_text()}"
-            )
+        found = self._found_packaging()
         skipped: list[str] = []
-        photos = [file for folder in found.photos for file in list_images(folder, skipped)]
-        sketches = [file for folder in found.sketches for file in list_images(folder, skipped)]
-        require_every_class([self.category], {self.category: photos}, {self.category: sketches})
-        items = self._divide(photos, sketches, self._test_photos(found, [photo.stem for photo in photos]))
-        contents = BenchmarkContents(found.name, (self.category,), items, tuple(skipped))
-        return drawn_only(contents)
+        files = {
+            domain: {self.category: [file for folder in folders for file in list_images(folder, skipped)]}
+            for domain, folders in (("photo", found.photos), ("sketch", found.sketches))
+        }
+        split = BenchmarkSplit(seen=[self.category], unseen=[])
+        return Survey(found.name, (*found.photos, *found.sketches), split, files, tuple(skipped))
 
-    def _test_photos(self, found: FoundPackaging, stems: list[str]) -> set[str]:
-        listed = next(
-            (
-                path
-                for base in found.bases
-                for name in _TEST_LISTS
-                if os.path.isfile(path := os.path.join(base, name))
-            ),
-            None,
-        )
-        if listed is not None:
-            with open(listed, encoding="utf-8") as file:
-                return {os.path.splitext(os.path.basename(line.strip()))[0] for line in file if line.strip()}
+    def find(self) -> BenchmarkContents:
+        """Divide the photos, and their sketches with them."""
+        survey = self.survey()
+        survey.require_every_class()
+        photos = survey.files["photo"][self.category]
+        test_photos = self._test_photos([photo.stem for photo in photos])
+        items = self._divide(photos, survey.files["sketch"][self.category], test_photos)
+        return drawn_only(BenchmarkContents(survey.packaging, (self.category,), items, survey.skipped))
+
+    def _found_packaging(self) -> FoundPackaging:
+        data_dir = self.required_dir(self.data_dir)
+        found = find_packaging(search_bases([data_dir], self.containers), self.packagings)
+        if found is None:
+            raise FileNotFoundError(f"{data_dir!r} holds no known packaging of the data. {self.help_text()}")
+        return found
+
+    def _test_photos(self, stems: list[str]) -> set[str]:
+        """The test photos that the packaging lists, or else a seeded share of all."""
+        for base in self._found_packaging().bases:
+            for path in (os.path.join(base, name) for name in _TEST_LISTS):
+                if os.path.isfile(path):
+                    with open(path, encoding="utf-8") as file:
+                        return {os.path.splitext(os.path.basename(line.strip()))[0] for line in file}
         fraction = self.published_test_fraction if self.test_fraction is None else self.test_fraction
         if not 0 <= fraction <= 1:
             raise ValueError(f"test_fraction must be from 0 to 1, not {fraction}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig, StrokeOptions
-from sketch_prompt.data.contents import BenchmarkContents, files_by_class, zero_shot_contents
+from sketch_prompt.data.contents import BenchmarkContents, Survey, files_by_class, zero_shot_contents
 from sketch_prompt.data.listing import list_class_folders
 from sketch_prompt.data.splits import BenchmarkSplit, random_split, read_split
 
@@ -51,19 +51,25 @@ class SketchFolderConfig(StrokeOptions, BenchmarkConfig):
   split.yaml                        (optional: the lists `seen` and `unseen` of class names)"""
     sources = "  your own photos and drawings"
 
-    def find(self) -> BenchmarkContents:
+    def survey(self) -> Survey:
         """List both folders and decide on seen and unseen classes."""
-        photos = list_class_folders([self._domain_dir("photo", self.photo_dir)])
-        sketches = list_class_folders([self._domain_dir("sketch", self.sketch_dir)])
+        folders = (self._domain_dir("photo", self.photo_dir), self._domain_dir("sketch", self.sketch_dir))
+        photos, sketches = (list_class_folders([folder]) for folder in folders)
         split = self._split(chain(photos.folders, sketches.folders))
-        return zero_shot_contents(
-            "a folder of photos and sketches",
-            split,
-            files_by_class(photos, split),
-            files_by_class(sketches, split),
-            folder_instance,
-            (*photos.skipped, *sketches.skipped),
+        photo_files, other_photos = files_by_class(photos, split)
+        sketch_files, other_sketches = files_by_class(sketches, split)
+        return Survey(
+            packaging="a folder of photos and sketches",
+            folders=folders,
+            split=split,
+            files={"photo": photo_files, "sketch": sketch_files},
+            skipped=(*photos.skipped, *sketches.skipped),
+            ignored=tuple(dict.fromkeys(other_photos + other_sketches)),
         )
+
+    def find(self) -> BenchmarkContents:
+        """Seen classes as training data, unseen ones as test data."""
+        return zero_shot_contents(self.survey(), folder_instance)
 
     def _domain_dir(self, domain: str, folder: str | None) -> str:
         if folder is not None:
