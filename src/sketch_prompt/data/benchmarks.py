@@ -141,4 +141,6 @@ def make_builder(
             choices = ["split" if choice == "class_split" else choice for choice in sorted(known)]
             raise ValueError(f"{name}: " + unknown_name("option", shown, choices))
     data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
+    if cache_dir is not None:
+        options.setdefault("unpack_dir", os.path.join(cache_dir, "sketch_prompt_archives"))
     return builder_class(config_name=name, data_dir=data_dir, cache_dir=cache_dir, **options)
