@@ -97,18 +97,18 @@ def evaluate(
     convention: Annotated[
         Convention, typer.Option(help="standard (SEM-PCYC, scikit-learn) or interpolated (ZSE-SBIR, SAKE).")
     ] = Convention.standard,
-    k: Annotated[list[int], typer.Option(min=1, help="Cut-off of mAP@k and P@k; may be repeated.")] = [
-        100,
-        200,
-    ],
+    k: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Cut-off of mAP@k and P@k; may be repeated. 100 and 200 by default."),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Seen and unseen classes: a YAML file or a published protocol's name.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of what the benchmark draws at random.")] = None,
     option: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated."),
-    ] = [],  # noqa: B006
+    ] = None,
     allow_seen: Annotated[
         bool,
         typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
@@ -152,7 +152,7 @@ def evaluate(
         protocol=benchmark,
         source=model if base_model is None else f"{model} on {base_model}",
         convention=convention.value,
-        ks=k,
+        ks=k or (100, 200),
     )
     if output is not None:
         written = report.save(output)
@@ -162,11 +162,53 @@ def evaluate(
     _print_report(report, format)
 
 
-def _parse_options(pairs: list[str]) -> dict:
+@app.command()
+@one_message
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or a folder with a training.yaml.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="In place of the recipe's values.")
+    ] = None,
+) -> None:
+    """Train a method from a recipe, or go on with a run that was cut off.
+
+    On several GPUs: accelerate launch scripts/train.py RECIPE [SECTION.KEY=VALUE]...
+    """
+    from sketch_prompt.training.config import TrainingConfig
+    from sketch_prompt.training.loop import DivergedError
+    from sketch_prompt.training.loop import train as run
+
+    try:
+        result = run(TrainingConfig.load(recipe, overrides or []))
+    except DivergedError as error:
+        raise ValueError(error) from error
+    if result.test is not None:
+        _print_report(result.test, Format.table)
+    typer.echo(f"Wrote {result.output_dir}", err=True)
+
+
+@app.command()
+@one_message
+def convert(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="The paper's method, such as clip-at.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Its .pth, .ckpt or .safetensors file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+) -> None:
+    """Turn a checkpoint of a paper's own code into one of sketch-prompt's, its CLIP included.
+
+    Nothing in the file is executed. Tensors that the paper's code never uses are named and left out.
+    """
+    from sketch_prompt.hub.conversion import from_reference, load_reference_checkpoint
+
+    from_reference(method, load_reference_checkpoint(checkpoint)).save_pretrained(output)
+    typer.echo(f"Wrote {output}", err=True)
+
+
+def _parse_options(pairs: list[str] | None) -> dict:
     import yaml
 
     options = {}
-    for pair in pairs:
+    for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"--option {pair!r} is not NAME=VALUE.")

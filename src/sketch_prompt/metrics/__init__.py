@@ -2,16 +2,20 @@
 
 from .chance import chance_level, instance_chance_level
 from .core import CONVENTIONS, RetrievalDetails, evaluate_retrieval, retrieval_details
-from .instance import evaluate_instance_retrieval, instance_ranks
+from .instance import InstanceDetails, evaluate_instance_retrieval, instance_details, instance_ranks
 from .loading import load_metric
+from .scores import QueryScores
 
 __all__ = [
     "CONVENTIONS",
+    "InstanceDetails",
+    "QueryScores",
     "RetrievalDetails",
     "chance_level",
     "evaluate_instance_retrieval",
     "evaluate_retrieval",
     "instance_chance_level",
+    "instance_details",
     "instance_ranks",
     "load_metric",
     "retrieval_details",

@@ -14,46 +14,39 @@ from typing import Literal
 import numpy as np
 from tqdm.auto import tqdm
 
+from .scores import QueryScores
 from .similarity import BLOCK_BYTES, as_feature_pair, similarity_blocks
 
 Convention = Literal["standard", "interpolated"]
 CONVENTIONS: tuple[Convention, ...] = ("standard", "interpolated")
+RECALL_LEVELS = np.linspace(0, 1, 101)
 
 _ROWS_AT_ONCE = 16
 _PAIRS_WORTH_A_BAR = 500_000_000
 
 
 @dataclass(frozen=True)
-class RetrievalDetails:
-    """What each query scored; `mean()` is what papers print.
+class RetrievalDetails(QueryScores):
+    """What each query scored in category-level retrieval.
 
     Attributes:
-        convention: "standard" or "interpolated".
-        values: {"AP@all": (N,), "AP@100": (N,), "P@100": (N,), ...}, each in 0..1 and in query order. A query
-            without a relevant photo is 0 in the standard convention and NaN in the interpolated one.
+        values: {"AP@all": (N,), "AP@100": (N,), "P@100": (N,), ...}. A query without a relevant photo is 0 in
+            the standard convention and NaN in the interpolated one.
         query_labels: (N,), as given.
+        convention: "standard" or "interpolated".
         relevant: (N,) number of photos that share the query's label.
+        precision: (101,) interpolated precision at `RECALL_LEVELS`, the mean over the queries that count: the best
+            precision at this recall or a higher one, in either convention.
     """
 
     convention: Convention
-    values: dict[str, np.ndarray]
-    query_labels: np.ndarray
     relevant: np.ndarray
+    precision: np.ndarray
 
-    def mean(self) -> dict[str, float]:
-        """Mean over the queries: {"mAP@all", "mAP@100", "P@100", ...}."""
-        return {_mean_name(name): float(np.nanmean(values)) for name, values in self.values.items()}
-
-    def per_class(self) -> dict[object, dict[str, float]]:
-        """The same means over the queries of each label that has a relevant photo."""
-        found = self.relevant > 0
-        return {
-            label.item(): {
-                _mean_name(name): float(values[found & (self.query_labels == label)].mean())
-                for name, values in self.values.items()
-            }
-            for label in np.unique(self.query_labels[found])
-        }
+    @property
+    def counted(self) -> np.ndarray:
+        """(N,) whether the query has a relevant photo."""
+        return self.relevant > 0
 
 
 def evaluate_retrieval(
@@ -140,11 +133,14 @@ def retrieval_details(
     rows = np.flatnonzero(relevant)
     rows = rows[np.argsort(query_codes[rows], kind="stable")]
 
-    def score(piece: tuple[np.ndarray, np.ndarray]) -> None:
+    precision = np.zeros(len(RECALL_LEVELS))
+
+    def score(piece: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         indices, similarity = piece
         columns = members[query_codes[indices[0]]]
         ranks = np.stack([relevant_ranks(row, columns) for row in similarity])
         values[:, indices] = scores_from_ranks(ranks, ks, convention)
+        return precision_at_recall(ranks).sum(axis=0)
 
     if progress is None:
         progress = len(rows) * len(gallery) >= _PAIRS_WORTH_A_BAR
@@ -153,10 +149,11 @@ def retrieval_details(
         tqdm(total=len(rows), desc="Ranking", unit="query", disable=not progress) as bar,
     ):
         for indices, similarity in similarity_blocks(query, gallery, rows, block_bytes):
-            for _ in pool.map(score, _pieces_of_one_label(indices, similarity, query_codes)):
-                pass
+            for part in pool.map(score, _pieces_of_one_label(indices, similarity, query_codes)):
+                precision += part
             bar.update(len(indices))
-    return RetrievalDetails(convention, dict(zip(names, values)), query_labels, relevant)
+    precision /= len(query) if convention == "standard" else len(rows)
+    return RetrievalDetails(dict(zip(names, values)), query_labels, convention, relevant, precision)
 
 
 def relevant_ranks(similarity: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -207,10 +204,6 @@ def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
     if any(k != int(k) or k < 1 for k in ks) or len(set(ks)) < len(ks):
         raise ValueError(f"ks must be different whole numbers of at least 1, not {ks}.")
     return tuple(int(k) for k in ks)
-
-
-def _mean_name(name: str) -> str:
-    return f"m{name}" if name.startswith("AP") else name
 
 
 def _available_processors() -> int:
@@ -275,6 +268,14 @@ def scores_from_ranks(ranks: np.ndarray, ks: tuple[int, ...], convention: Conven
                 (ranks < depth).sum(axis=1) / depth,
             ]
     return np.stack(scores)
+
+
+def precision_at_recall(ranks: np.ndarray) -> np.ndarray:
+    """Interpolated precision at `RECALL_LEVELS`: (B, 101) from ascending ranks (B, R)."""
+    relevant = ranks.shape[1]
+    # the hit that reaches a level; 1e-9 forgives that 0.07 * 100 is more than 7
+    hit = np.maximum(np.ceil(RECALL_LEVELS * relevant - 1e-9).astype(int), 1) - 1
+    return _envelope(np.arange(1, relevant + 1) / (ranks + 1))[:, hit]
 
 
 def _envelope(precision: np.ndarray) -> np.ndarray:

@@ -1,11 +1,26 @@
 """Instance-level (fine-grained) retrieval: is the very photo a sketch was drawn from among the first k?"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from .core import as_labels, check_ks
+from .scores import QueryScores
 from .similarity import BLOCK_BYTES, as_feature_pair, similarity_blocks
+
+
+@dataclass(frozen=True)
+class InstanceDetails(QueryScores):
+    """What each query scored in instance-level retrieval.
+
+    Attributes:
+        values: {"Acc@1": (N,), ...}: 1 where the query's own photo is among the first k, else 0.
+        query_labels: (N,) categories, as given; all 0 where none were.
+        ranks: (N,) rank (0 = first) of the query's own photo.
+    """
+
+    ranks: np.ndarray
 
 
 def evaluate_instance_retrieval(
@@ -37,7 +52,6 @@ def evaluate_instance_retrieval(
     Raises:
         ValueError: malformed features or labels, or a query whose photo is not in its gallery (it is named).
     """
-    ks = check_ks(ks)
     ranks = instance_ranks(
         query_features,
         gallery_features,
@@ -46,7 +60,20 @@ def evaluate_instance_retrieval(
         query_categories,
         gallery_categories,
     )
-    return {f"Acc@{k}": float(np.mean(ranks < k)) for k in ks}
+    return instance_details(ranks, query_categories, ks).mean()
+
+
+def instance_details(ranks: np.ndarray, query_labels=None, ks: Sequence[int] = (1, 5, 10)) -> InstanceDetails:
+    """What each query scored, from the ranks of their photos.
+
+    Args:
+        ranks: from `instance_ranks`.
+        query_labels: (N,) classes by which the scores can be told apart, also where all photos were searched.
+        ks: cut-offs, each at least 1.
+    """
+    labels = np.zeros(len(ranks), int) if query_labels is None else query_labels
+    values = {f"Acc@{k}": (ranks < k).astype(float) for k in check_ks(ks)}
+    return InstanceDetails(values, as_labels(labels, len(ranks), "query_labels"), ranks)
 
 
 def instance_ranks(
@@ -75,7 +102,7 @@ def instance_ranks(
     for category in np.unique(query_categories):
         rows = np.flatnonzero(query_categories == category)
         photos = np.flatnonzero(gallery_categories == category)
-        photos = photos[np.sort(np.unique(gallery_instances[photos], return_index=True)[1])]
+        photos = photos[distinct_photos(gallery_instances[photos])]
         own = _own_photos(query_instances, rows, gallery_instances[photos], category)
         # a quarter of the usual block leaves room for the comparisons
         for indices, similarity in similarity_blocks(query, gallery[photos], rows, BLOCK_BYTES // 4):
@@ -84,6 +111,11 @@ def instance_ranks(
             earlier = np.arange(len(photos)) < place
             ranks[indices] = ((similarity > score) | ((similarity == score) & earlier)).sum(axis=1)
     return ranks
+
+
+def distinct_photos(instances: np.ndarray) -> np.ndarray:
+    """Ascending indices of the first photo of every instance."""
+    return np.sort(np.unique(instances, return_index=True)[1])
 
 
 def _own_photos(

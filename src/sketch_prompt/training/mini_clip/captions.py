@@ -38,8 +38,21 @@ TEMPLATES = (
     "{}",
 )
 
-COLOURS = tuple(
-    "red orange yellow green blue purple pink brown black white grey striped spotted shiny".split()
+COLOURS = (
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "blue",
+    "purple",
+    "pink",
+    "brown",
+    "black",
+    "white",
+    "grey",
+    "striped",
+    "spotted",
+    "shiny",
 )
 
 # What people type into a search box; their words enter the vocabulary.

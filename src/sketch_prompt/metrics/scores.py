@@ -1,0 +1,78 @@
+"""What each query scored, whatever was counted: means, means of each class, bootstrap intervals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CONFIDENCE = 0.95
+RESAMPLES = 1000
+_RESAMPLED_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True)
+class QueryScores:
+    """The scores of every query; `mean()` is what papers print.
+
+    Attributes:
+        values: {name: (N,)}, each in 0..1 and in query order; NaN where a query does not count.
+        query_labels: (N,) the class of each query.
+    """
+
+    values: dict[str, np.ndarray]
+    query_labels: np.ndarray
+
+    def mean(self) -> dict[str, float]:
+        """Mean over the queries, under the name that the literature gives it ("AP@all" gives "mAP@all")."""
+        return {_mean_name(name): float(np.nanmean(values)) for name, values in self.values.items()}
+
+    def per_class(self) -> dict[object, dict[str, float]]:
+        """The same means over the queries of each label that has one that counts."""
+        return {
+            label.item(): {
+                _mean_name(name): float(values[self.counted & (self.query_labels == label)].mean())
+                for name, values in self.values.items()
+            }
+            for label in np.unique(self.query_labels[self.counted])
+        }
+
+    def intervals(
+        self, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = 0
+    ) -> dict[str, tuple[float, float]]:
+        """Percentile bootstrap intervals of the means: what other queries of the same kind would have given.
+
+        Queries are drawn with replacement, all metrics from the same draws. Nothing is said of other photos,
+        classes or training runs.
+
+        Args:
+            confidence: share of the resampled means inside the interval.
+            resamples: draws of as many queries as there are.
+            seed: of the draws.
+
+        Returns:
+            {name of the mean: (lower, upper)}.
+        """
+        table = np.stack([values[~np.isnan(values)] for values in self.values.values()], axis=1)
+        size = len(table)
+        generator = np.random.default_rng(seed)
+        height = max(1, _RESAMPLED_AT_ONCE // size)
+        means = []
+        for start in range(0, resamples, height):
+            rows = min(height, resamples - start)
+            # row i draws from the numbers i * size .. (i + 1) * size: one count serves all of them
+            drawn = generator.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
+            counts = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
+            means.append(counts @ table / size)
+        tail = (1 - confidence) / 2
+        lower, upper = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
+        return {
+            _mean_name(name): (float(low), float(high)) for name, low, high in zip(self.values, lower, upper)
+        }
+
+    @property
+    def counted(self) -> np.ndarray:
+        """(N,) whether a class's mean counts the query."""
+        return ~np.isnan(next(iter(self.values.values())))
+
+
+def _mean_name(name: str) -> str:
+    return f"m{name}" if name.startswith("AP") else name
