@@ -94,9 +94,10 @@ def _packagings(name: str) -> tuple[Packaging, ...]:
 
 def _layout(name: str) -> str:
     return f"""\
-  {name}_photo/<id>.png and {name}_sketch_png/<id>_<k>.png   (the archive; photo_test.txt lists the test
-  photos) photo/<id>.* and sketch/<id>_<k>.* or <id>-<k>.*
-  data_dir is the folder that holds these, or one around it named {name} or {name}_F."""
+  {name}_photo/<id>.png, {name}_sketch_png/<id>_<k>.png    (photo_test.txt lists the test photos)
+or
+  photo/<id>.*, sketch/<id>_<k>.* or <id>-<k>.*
+data_dir is a folder around these, or one with the downloaded archives"""
 
 
 @dataclass

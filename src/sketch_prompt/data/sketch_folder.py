@@ -47,10 +47,10 @@ class SketchFolderConfig(StrokeOptions, BenchmarkConfig):
     seed: int = 0
 
     layout = """\
-  photo/<class>/<id>.jpg            (or another image format)
-  sketch/<class>/<id>-<k>.png       (or <id>_<k>, or <id>: a drawing of the photo <id>; other names draw no
-  photo) sketch/<class>.ndjson             (or QuickDraw's strokes)
-  split.yaml                        (optional: the lists `seen` and `unseen` of class names)"""
+  photo/<class>/<id>.jpg         (or another image format)
+  sketch/<class>/<id>-<k>.png    (or <id>_<k> or <id>: draws the photo <id>; other names draw none)
+  sketch/<class>.ndjson          (or QuickDraw's strokes)
+  split.yaml                     (optional: the lists `seen` and `unseen` of class names)"""
     sources = "  your own photos and drawings"
 
     def survey(self) -> Survey:
