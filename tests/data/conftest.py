@@ -1,5 +1,7 @@
 """Trees of tiny images with the naming of real packagings."""
 
+import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +43,18 @@ def shared():
 def write_images():
     """Writes tiny images: `write_images(root, {"cat": ["a.png"]})` makes root/cat/a.png."""
 
+    @cache
+    def encoded(extension, shade):
+        buffer = io.BytesIO()
+        Image.new("RGB", (12, 10), (shade, 128, 128)).save(buffer, Image.registered_extensions()[extension])
+        return buffer.getvalue()
+
     def write(root, folders):
         for index, (folder, names) in enumerate(folders.items()):
             Path(root, folder).mkdir(parents=True, exist_ok=True)
             for number, name in enumerate(names):
-                colour = (37 * index % 256, 91 * number % 256, 128)
-                Image.new("RGB", (12, 10), colour).save(Path(root, folder, name))
+                path = Path(root, folder, name)
+                path.write_bytes(encoded(path.suffix.lower(), (37 * index + 91 * number) % 256))
 
     return write
 

@@ -3,112 +3,27 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import datasets
 
-from sketch_prompt.data.listing import ImageFile, Listing, list_class_folders
-from sketch_prompt.data.packagings import Packaging, find_packaging
-from sketch_prompt.data.splits import BenchmarkSplit
+from sketch_prompt.data.contents import (
+    BenchmarkContents,
+    Item,
+    Survey,
+    files_by_class,
+    zero_shot_contents,
+)
+from sketch_prompt.data.file_lists import find_file_lists, select_listed
+from sketch_prompt.data.listing import list_class_folders
+from sketch_prompt.data.packagings import FoundPackaging, Packaging, find_packaging, search_bases
+from sketch_prompt.data.splits import SPLIT_NAMES, BenchmarkSplit, read_split
+from sketch_prompt.data.strokes import encode_png, rasterize, read_drawings
 
 logger = logging.getLogger(__name__)
-
-DOMAINS = ("sketch", "photo")
-
-# (class, file stem, stems of the class's photos) -> the instance the image shows
-InstanceRule = Callable[[str, str, set[str]], str]
-
-
-class Item(NamedTuple):
-    """One image of a benchmark: its file and the instance it shows."""
-
-    file: ImageFile
-    instance_id: str
-
-
-@dataclass(frozen=True)
-class BenchmarkContents:
-    """What a folder holds of a benchmark.
-
-    Attributes:
-        packaging: name of the recognised packaging.
-        split: the classes, all of which have photos and sketches.
-        items: `{domain: {class: its images}}`.
-        skipped: `path: reason` of the files left out.
-    """
-
-    packaging: str
-    split: BenchmarkSplit
-    items: Mapping[str, Mapping[str, list[Item]]]
-    skipped: tuple[str, ...] = ()
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A hash of the class split and of every file's path, size and time of change."""
-        digest = hashlib.sha256(repr((self.split.seen, self.split.unseen, self.skipped)).encode())
-        for domain in DOMAINS:
-            for name, items in self.items[domain].items():
-                digest.update(f"\n{domain}\t{name}\n".encode())
-                digest.update("\n".join(map(repr, items)).encode())
-        return digest.hexdigest()[:24]
-
-
-def group_by_class(
-    packaging: str, split: BenchmarkSplit, photos: Listing, sketches: Listing, instance_of: InstanceRule
-) -> BenchmarkContents:
-    """Group listed files by the classes of a split; folders of other classes are left out.
-
-    Raises:
-        ValueError: if a class has no photo or no sketch; it names all such classes.
-    """
-    files = {"photo": _files_of_classes(photos, split), "sketch": _files_of_classes(sketches, split)}
-    _require_every_class(files, split)
-    items: dict[str, dict[str, list[Item]]] = {domain: {} for domain in DOMAINS}
-    for name in split.class_names:
-        photo_stems = {file.stem for file in files["photo"][name]}
-        for domain in DOMAINS:
-            items[domain][name] = [
-                Item(file, instance_of(name, file.stem, photo_stems)) for file in files[domain][name]
-            ]
-    return BenchmarkContents(packaging, split, items, (*photos.skipped, *sketches.skipped))
-
-
-def _files_of_classes(listing: Listing, split: BenchmarkSplit) -> dict[str, list[ImageFile]]:
-    files: dict[str, list[ImageFile]] = {name: [] for name in split.class_names}
-    for folder, images in listing.folders.items():
-        name = split.class_of(folder)
-        if name is None:
-            logger.info(
-                "folder %r belongs to no class of the split; its %d images are left out", folder, len(images)
-            )
-        else:
-            files[name] += images
-    for images in files.values():
-        images.sort(key=lambda image: (os.path.basename(image.path), image.path))
-    return files
-
-
-def _require_every_class(files: Mapping[str, Mapping[str, list]], split: BenchmarkSplit) -> None:
-    missing = [name for name in split.class_names if not files["photo"][name] and not files["sketch"][name]]
-    no_photo = [name for name in split.class_names if not files["photo"][name] and files["sketch"][name]]
-    no_sketch = [name for name in split.class_names if files["photo"][name] and not files["sketch"][name]]
-    problems = [
-        f"{what}: {', '.join(names)}"
-        for what, names in (
-            ("classes absent", missing),
-            ("classes without a photo", no_photo),
-            ("classes without a sketch", no_sketch),
-        )
-        if names
-    ]
-    if problems:
-        raise ValueError(
-            f"{'; '.join(problems)}. Every class needs at least one photo and one sketch: "
-            "complete the data or leave these classes out with a split of your own"
-        )
 
 
 @dataclass
@@ -135,17 +50,25 @@ class BenchmarkConfig(datasets.BuilderConfig):
         """
         contents = self.find()
         if contents.skipped:
-            logger.warning(
-                "%s: %d files skipped: %s",
-                self.name,
-                len(contents.skipped),
-                shorten(contents.skipped, limit=10),
-            )
+            shown = shorten(contents.skipped, limit=10)
+            logger.warning("%s: %d files skipped: %s", self.name, len(contents.skipped), shown)
         return contents
 
-    def find(self) -> BenchmarkContents:
-        """List the files; see `contents`."""
+    def survey(self) -> Survey:
+        """What is there, whether or not every class is.
+
+        Raises:
+            FileNotFoundError: if the folder is missing or holds no known packaging of the benchmark.
+        """
         raise NotImplementedError
+
+    def find(self) -> BenchmarkContents:
+        """What is there as training and test data; see `contents`."""
+        raise NotImplementedError
+
+    def examples_of(self, item: Item) -> Iterator[tuple[str | dict, str]]:
+        """The images of a file, as `datasets.Image` takes them, and the instances they show."""
+        yield item.file.path, item.instance_id
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name the cached table after the files it lists, so that a folder that changed is read anew."""
@@ -155,8 +78,7 @@ class BenchmarkConfig(datasets.BuilderConfig):
         """The absolute path of a folder that must exist.
 
         Raises:
-            FileNotFoundError: if it is None or no folder; the message shows the layout and where to get the
-                data.
+            FileNotFoundError: if it is None or no folder; the message shows layout and sources of the data.
         """
         if folder is None:
             raise FileNotFoundError(f"{self.name} needs {option}, the folder of the data. {self.help_text()}")
@@ -169,29 +91,117 @@ class BenchmarkConfig(datasets.BuilderConfig):
         """The expected layout and where the data can be had."""
         return f"Expected for {self.name}:\n{self.layout}\nWhere to get it (links rot):\n{self.sources}"
 
-    def list_packaging(
-        self, packagings: Iterable[Packaging], containers: Iterable[str], *, extra_photos: bool = True
-    ) -> tuple[Packaging, Listing, Listing]:
-        """Recognise a packaging in `data_dir` and list its photos and sketches.
+
+@dataclass
+class PackagedConfig(BenchmarkConfig):
+    """A published benchmark of class folders, in any of its packagings."""
+
+    packagings: ClassVar[tuple[Packaging, ...]]
+    # Folders that may lie around a packaging.
+    containers: ClassVar[tuple[str, ...]]
+    # {split name: file name} of list files.
+    list_names: ClassVar[Mapping[str, str]] = {}
+    # {folder name: class} where the two differ in more than separators.
+    folder_aliases: ClassVar[Mapping[str, str]] = {}
+    uses_extra_photos: ClassVar[bool] = True
+
+    @staticmethod
+    def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
+        """The instance that an image shows; a photo's stem is among `photo_stems`."""
+        raise NotImplementedError
+
+    @property
+    def protocol(self) -> str:
+        """The published protocol whose classes count."""
+        return self.name
+
+    def split(self) -> BenchmarkSplit:
+        """The user's classes or else the protocol's, with the packagings' folder names as aliases."""
+        split = read_split(self.protocol if self.class_split is None else self.class_split)
+        aliases = {other: name for other, name in self.folder_aliases.items() if split.class_of(name)}
+        return replace(split, aliases=aliases | dict(split.aliases))
+
+    def found_packaging(self) -> FoundPackaging:
+        """The packaging in `data_dir`.
 
         Raises:
-            FileNotFoundError: if `data_dir` is missing or holds none of the packagings.
+            FileNotFoundError: if `data_dir` is missing or holds no known packaging.
         """
         data_dir = self.required_dir(self.data_dir)
-        found = find_packaging(data_dir, packagings, containers)
+        bases = search_bases([data_dir], self.containers)
+        found = find_packaging(bases, self.packagings, extra_photos=self.uses_extra_photos)
         if found is None:
             raise FileNotFoundError(f"{data_dir!r} holds no known packaging of the data. {self.help_text()}")
-        packaging, base = found
-        photos = list_class_folders(packaging.photo_roots(base, extra=extra_photos))
-        return packaging, photos, list_class_folders(packaging.sketch_roots(base))
+        return found
+
+    def survey(self) -> Survey:
+        """List the files of the packaging: those its list files name where it has any, else all."""
+        found, split = self.found_packaging(), self.split()
+        lists = {} if self.class_split is not None else find_file_lists(found.bases, self.list_names, split)
+        files, skipped, ignored = {}, [], []
+        for domain, roots in (("photo", found.photos), ("sketch", found.sketches)):
+            listing = list_class_folders(roots)
+            files[domain], others = files_by_class(listing, split)
+            skipped += listing.skipped
+            ignored += others
+            for part, names in (("train", split.seen), ("test", split.unseen)):
+                list_file = lists.get(f"{part}_{domain}")
+                if list_file is not None:
+                    listed = select_listed(listing, list_file)
+                    skipped += listed.skipped
+                    listed_files, _ = files_by_class(listed, split)
+                    files[domain] |= {name: listed_files[name] for name in names}
+        folders = (*found.photos, *found.sketches)
+        return Survey(found.name, folders, split, files, tuple(skipped), tuple(dict.fromkeys(ignored)))
+
+    def find(self) -> BenchmarkContents:
+        """Seen classes as training data, unseen ones as test data."""
+        return zero_shot_contents(self.survey(), self.instance_of)
+
+
+@dataclass
+class StrokeOptions:
+    """How drawings kept as strokes become images; mixed into the configs of benchmarks that may hold any.
+
+    Attributes:
+        drawings_per_class: how many drawings of a class to take, in the file's order; None for all.
+        sketch_size: side of the images in pixels.
+        stroke_width: width of the lines in pixels.
+    """
+
+    drawings_per_class: int | None = None
+    sketch_size: int = 256
+    stroke_width: float = 3.0
+
+    def examples_of(self, item: Item) -> Iterator[tuple[str | dict, str]]:
+        """The path of an image, or every drawing of a stroke file as an encoded image."""
+        if not item.file.holds_strokes:
+            yield item.file.path, item.instance_id
+            return
+        for drawing in read_drawings(item.file.path, self.drawings_per_class):
+            image = rasterize(drawing.strokes, self.sketch_size, self.stroke_width)
+            name = f"{item.file.path}#{drawing.key_id}"
+            yield {"bytes": encode_png(image), "path": name}, f"{item.instance_id}/{drawing.key_id}"
+
+    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
+        """The table depends on the files and, where there are strokes, on how they are drawn."""
+        config_id = super().create_config_id(config_kwargs, custom_features)
+        drawn = any(
+            item.file.holds_strokes
+            for items in self.contents.items.values()
+            for its in items.values()
+            for item in its
+        )
+        options = (self.drawings_per_class, self.sketch_size, self.stroke_width)
+        return f"{config_id}-{hashlib.sha256(repr(options).encode()).hexdigest()[:8]}" if drawn else config_id
 
 
 class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
     """One benchmark as tables: train_sketch, train_photo (seen classes), test_sketch, test_photo (unseen).
 
     Columns: image (a path; nothing is copied or opened), label, instance_id, domain. Rows are sorted by
-    class, then
-    by file name.
+    class,
+    then by file name.
     """
 
     VERSION = datasets.Version("1.0.0")
@@ -202,26 +212,21 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
         description = f"{self.config.name}, {contents.packaging}"
         if contents.skipped:
             description += f"\n{len(contents.skipped)} files skipped:\n" + "\n".join(contents.skipped)
-        return datasets.DatasetInfo(description=description, features=features(contents.split))
+        return datasets.DatasetInfo(description=description, features=features(contents.class_names))
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
-        split = self.config.contents.split
-        return [
-            datasets.SplitGenerator(
-                name=f"{part}_{domain}", gen_kwargs={"domain": domain, "class_names": names}
-            )
-            for part, names in (("train", split.seen), ("test", split.unseen))
-            for domain in DOMAINS
-        ]
+        return [datasets.SplitGenerator(name=part, gen_kwargs={"part": part}) for part in SPLIT_NAMES]
 
-    def _generate_examples(self, domain: str, class_names: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
-        items = self.config.contents.items[domain]
-        rows = ((name, item) for name in class_names for item in items[name])
-        for key, (name, item) in enumerate(rows):
-            yield (
-                key,
-                {"image": item.file.path, "label": name, "instance_id": item.instance_id, "domain": domain},
-            )
+    def _generate_examples(self, part: str) -> Iterator[tuple[int, dict]]:
+        items = self.config.contents.items[part]
+        domain = part.rpartition("_")[2]
+        rows = (
+            {"image": image, "label": name, "instance_id": instance, "domain": domain}
+            for name in items
+            for item in items[name]
+            for image, instance in self.config.examples_of(item)
+        )
+        yield from enumerate(rows)
 
     def _as_dataset(self, split: datasets.Split, in_memory: bool = False) -> datasets.Dataset:
         if self.info.splits[str(split)].num_examples == 0:
@@ -231,11 +236,11 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
         return super()._as_dataset(split, in_memory)
 
 
-def features(split: BenchmarkSplit) -> datasets.Features:
-    """The columns of every benchmark; labels number the seen classes first, then the unseen ones."""
+def features(class_names: Iterable[str]) -> datasets.Features:
+    """The columns of every benchmark; a class's label is its place in `class_names`."""
     return datasets.Features(
         image=datasets.Image(),
-        label=datasets.ClassLabel(names=list(split.class_names)),
+        label=datasets.ClassLabel(names=list(class_names)),
         instance_id=datasets.Value("string"),
         domain=datasets.Value("string"),
     )

@@ -1,23 +1,21 @@
-"""What lies in a folder: image files by class folder, listed without opening any of them.
+"""What lies in a folder: image and stroke files by class, listed without opening any of them.
 
 Listings are sorted by name, so they do not depend on the order in which a file system reports its entries.
 """
 
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-logger = logging.getLogger(__name__)
-
 IMAGE_EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 )
+STROKE_EXTENSION = ".ndjson"
 
 
 class ImageFile(NamedTuple):
-    """An image file as the file system knows it."""
+    """An image file, or a file of many drawings as strokes, as the file system knows it."""
 
     path: str
     size: int
@@ -27,6 +25,11 @@ class ImageFile(NamedTuple):
     def stem(self) -> str:
         """The file name without its extension."""
         return os.path.splitext(os.path.basename(self.path))[0]
+
+    @property
+    def holds_strokes(self) -> bool:
+        """Whether it is a file of drawings as strokes."""
+        return self.path.lower().endswith(STROKE_EXTENSION)
 
 
 @dataclass
@@ -43,27 +46,35 @@ class Listing:
 
 
 def list_class_folders(roots: Iterable[str]) -> Listing:
-    """List `<root>/<class>/<image>` of every root.
+    """List `<root>/<class>/<image>` and `<root>/<class>.ndjson` of every root.
 
     Raises:
         OSError: if a root or a class folder cannot be read.
     """
     listing = Listing()
     for root in roots:
-        for folder in sorted(_entries(root), key=lambda entry: entry.name):
-            if folder.is_dir():
-                images = list_images(folder.path, listing.skipped)
-                listing.folders.setdefault(folder.name, []).extend(images)
+        for entry in sorted(_entries(root), key=lambda entry: entry.name):
+            stem, extension = os.path.splitext(entry.name)
+            if entry.is_dir():
+                images = list_images(entry.path, listing.skipped)
+                listing.folders.setdefault(entry.name, []).extend(images)
+            elif extension.lower() == STROKE_EXTENSION:
+                # The name that Google's download page gives the files of simplified drawings.
+                name = stem.removeprefix("full_simplified_")
+                listing.folders.setdefault(name, []).extend(_checked([entry], listing.skipped))
     listing.folders = dict(sorted(listing.folders.items()))
     return listing
 
 
 def list_images(folder: str, skipped: list[str]) -> list[ImageFile]:
     """The images directly in a folder, sorted by name; those left out are recorded in `skipped`."""
-    images = []
-    for entry in _entries(folder):
-        if os.path.splitext(entry.name)[1].lower() not in IMAGE_EXTENSIONS:
-            continue
+    entries = _entries(folder)
+    return _checked((e for e in entries if os.path.splitext(e.name)[1].lower() in IMAGE_EXTENSIONS), skipped)
+
+
+def _checked(entries: Iterable[os.DirEntry], skipped: list[str]) -> list[ImageFile]:
+    files, left_out = [], []
+    for entry in entries:
         reason = None
         try:
             status = entry.stat()
@@ -76,12 +87,11 @@ def list_images(folder: str, skipped: list[str]) -> list[ImageFile]:
         if reason is None and not _is_text(entry.name):
             reason = "its name is not valid text"
         if reason is None:
-            images.append(ImageFile(entry.path, status.st_size, status.st_mtime_ns))
+            files.append(ImageFile(entry.path, status.st_size, status.st_mtime_ns))
         else:
-            skipped.append(f"{os.fsencode(entry.path).decode('utf-8', 'replace')}: {reason}")
-    images.sort()
-    skipped.sort()
-    return images
+            left_out.append(f"{os.fsencode(entry.path).decode('utf-8', 'replace')}: {reason}")
+    skipped += sorted(left_out)
+    return sorted(files)
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry]:

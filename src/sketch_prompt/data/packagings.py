@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Packaging:
-    """Folders of class folders, relative to the base of the packaging.
+    """The folders that make up a packaging, as relative paths.
 
     Attributes:
         name: how it is called in reports.
-        photos: photo roots, all of which must exist.
-        sketches: sketch roots, all of which must exist.
-        extra_photos: photo roots that are used where they exist, such as a benchmark's extension.
+        photos: photo folders, all of which must exist.
+        sketches: sketch folders, all of which must exist.
+        extra_photos: photo folders that are used where they exist, such as a benchmark's extension.
     """
 
     name: str
@@ -21,31 +21,48 @@ class Packaging:
     sketches: tuple[str, ...]
     extra_photos: tuple[str, ...] = ()
 
-    def is_at(self, base: str) -> bool:
-        """Whether every required folder exists below `base`."""
-        return all(os.path.isdir(os.path.join(base, root)) for root in self.photos + self.sketches)
 
-    def photo_roots(self, base: str, *, extra: bool = True) -> list[str]:
-        """The photo folders below `base`, with those of the extra ones that exist if `extra`."""
-        roots = [os.path.join(base, root) for root in self.photos]
-        if extra:
-            roots += filter(os.path.isdir, (os.path.join(base, root) for root in self.extra_photos))
-        return roots
+@dataclass(frozen=True)
+class FoundPackaging:
+    """A packaging and its folders as they lie on disk.
 
-    def sketch_roots(self, base: str) -> list[str]:
-        """The sketch folders below `base`."""
-        return [os.path.join(base, root) for root in self.sketches]
+    Attributes:
+        name: the packaging's name.
+        photos: photo folders, the extra ones last.
+        sketches: sketch folders.
+        bases: the folders that were searched.
+    """
+
+    name: str
+    photos: tuple[str, ...]
+    sketches: tuple[str, ...]
+    bases: tuple[str, ...]
+
+
+def search_bases(data_dirs: Iterable[str], containers: Iterable[str]) -> tuple[str, ...]:
+    """The folders and, nested to any depth, those named in `containers` that exist below them."""
+    bases = list(data_dirs)
+    containers = tuple(containers)
+    for base in bases:
+        bases += [path for name in containers if os.path.isdir(path := os.path.join(base, name))]
+    return tuple(bases)
 
 
 def find_packaging(
-    data_dir: str, packagings: Iterable[Packaging], containers: Iterable[str] = ()
-) -> tuple[Packaging, str] | None:
-    """The first packaging at `data_dir` or in the nested `containers` below it, and where it starts."""
-    bases = [data_dir]
-    for base in bases:
-        bases += [path for name in containers if os.path.isdir(path := os.path.join(base, name))]
-    for base in bases:
-        for packaging in packagings:
-            if packaging.is_at(base):
-                return packaging, base
+    bases: Iterable[str], packagings: Iterable[Packaging], *, extra_photos: bool = True
+) -> FoundPackaging | None:
+    """The first packaging all of whose required folders exist, each below any of the bases."""
+    bases = tuple(bases)
+
+    def locate(folder: str) -> str | None:
+        return next((path for base in bases if os.path.isdir(path := os.path.join(base, folder))), None)
+
+    for packaging in packagings:
+        photos = [locate(folder) for folder in packaging.photos]
+        sketches = [locate(folder) for folder in packaging.sketches]
+        if None in photos or None in sketches:
+            continue
+        if extra_photos:
+            photos += [path for folder in packaging.extra_photos if (path := locate(folder)) is not None]
+        return FoundPackaging(packaging.name, tuple(photos), tuple(sketches), bases)
     return None

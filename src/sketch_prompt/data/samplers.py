@@ -134,6 +134,11 @@ class TripletIndex:
         alike = self.anchors[self._sketch_class[self.anchors] == self._sketch_class[anchor]]
         return int(rng.choice(alike[alike != anchor] if len(alike) > 1 else alike))
 
+    def anchors_by_class(self) -> list[np.ndarray]:
+        """The anchors of every class that has any, in the order of the labels."""
+        classes = self._sketch_class[self.anchors]
+        return [self.anchors[classes == number] for number in np.unique(classes)]
+
 
 class TripletSampler(torch.utils.data.Sampler[Triplet]):
     """Triplets of an epoch: every sketch that can be an anchor is one, once, in random order.

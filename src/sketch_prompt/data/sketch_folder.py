@@ -5,9 +5,10 @@ import re
 from dataclasses import dataclass
 from itertools import chain
 
-from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig, BenchmarkContents, group_by_class
+from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig, StrokeOptions
+from sketch_prompt.data.contents import BenchmarkContents, Survey, files_by_class, zero_shot_contents
 from sketch_prompt.data.listing import list_class_folders
-from sketch_prompt.data.splits import random_split, read_split
+from sketch_prompt.data.splits import BenchmarkSplit, random_split, read_split
 
 SPLIT_FILES = ("split.yaml", "split.yml")
 
@@ -24,7 +25,7 @@ def folder_instance(class_name: str, stem: str, photo_stems: set[str]) -> str:
 
 
 @dataclass
-class SketchFolderConfig(BenchmarkConfig):
+class SketchFolderConfig(StrokeOptions, BenchmarkConfig):
     """Folders of photos and sketches by class.
 
     Attributes:
@@ -46,40 +47,51 @@ class SketchFolderConfig(BenchmarkConfig):
     layout = """\
   photo/<class>/<id>.jpg            (or another image format)
   sketch/<class>/<id>-<k>.png       (or <id>_<k>, or <id>: a drawing of the photo <id>; other names draw no
-  photo)
+  photo) sketch/<class>.ndjson             (or QuickDraw's strokes)
   split.yaml                        (optional: the lists `seen` and `unseen` of class names)"""
     sources = "  your own photos and drawings"
 
-    def find(self) -> BenchmarkContents:
+    def survey(self) -> Survey:
         """List both folders and decide on seen and unseen classes."""
-        photos = list_class_folders([self._domain_dir("photo", self.photo_dir)])
-        sketches = list_class_folders([self._domain_dir("sketch", self.sketch_dir)])
-        split_file = self._split_file()
-        if self.class_split is not None:
-            split = read_split(self.class_split)
-        elif split_file is not None:
-            split = read_split(split_file)
-        else:
-            names = list(chain(photos.folders, sketches.folders))
-            if not names:
-                raise FileNotFoundError(f"no class folder was found. {self.help_text()}")
-            split = random_split(names, self.unseen_fraction, self.seed)
-        return group_by_class("a folder of photos and sketches", split, photos, sketches, folder_instance)
+        folders = (self._domain_dir("photo", self.photo_dir), self._domain_dir("sketch", self.sketch_dir))
+        photos, sketches = (list_class_folders([folder]) for folder in folders)
+        split = self._split(chain(photos.folders, sketches.folders))
+        photo_files, other_photos = files_by_class(photos, split)
+        sketch_files, other_sketches = files_by_class(sketches, split)
+        return Survey(
+            packaging="a folder of photos and sketches",
+            folders=folders,
+            split=split,
+            files={"photo": photo_files, "sketch": sketch_files},
+            skipped=(*photos.skipped, *sketches.skipped),
+            ignored=tuple(dict.fromkeys(other_photos + other_sketches)),
+        )
+
+    def find(self) -> BenchmarkContents:
+        """Seen classes as training data, unseen ones as test data."""
+        return zero_shot_contents(self.survey(), folder_instance)
 
     def _domain_dir(self, domain: str, folder: str | None) -> str:
         if folder is not None:
             return self.required_dir(folder, f"{domain}_dir")
         return self.required_dir(os.path.join(self.required_dir(self.data_dir), domain), f"{domain}_dir")
 
-    def _split_file(self) -> str | None:
-        if self.data_dir is None:
-            return None
-        paths = (os.path.join(self.required_dir(self.data_dir), name) for name in SPLIT_FILES)
-        return next(filter(os.path.isfile, paths), None)
+    def _split(self, folders: chain) -> BenchmarkSplit:
+        if self.class_split is not None:
+            return read_split(self.class_split)
+        if self.data_dir is not None:
+            for name in SPLIT_FILES:
+                path = os.path.join(self.required_dir(self.data_dir), name)
+                if os.path.isfile(path):
+                    return read_split(path)
+        names = list(folders)
+        if not names:
+            raise FileNotFoundError(f"no class folder was found. {self.help_text()}")
+        return random_split(names, self.unseen_fraction, self.seed)
 
 
 class SketchFolderBuilder(BenchmarkBuilder):
-    """A user's own photos and sketches as a table of image paths."""
+    """A user's own photos and sketches as tables."""
 
     BUILDER_CONFIG_CLASS = SketchFolderConfig
     BUILDER_CONFIGS = (SketchFolderConfig(name="sketch-folder"),)

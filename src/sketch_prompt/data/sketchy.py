@@ -1,52 +1,90 @@
-"""Sketchy (Sangkloy et al. 2016) and its photo extension (Liu et al. 2017): `sketchy-21`, `sketchy-25`."""
+"""Sketchy (Sangkloy et al. 2016) and its photo extension (Liu et al. 2017).
+
+Protocols: `sketchy-21`, `sketchy-25` (category level, with the extension) and `sketchy-fg` (instance level,
+the
+classes of `sketchy-21`, the photos that were drawn and nothing else of the extension).
+"""
 
 import re
+from dataclasses import dataclass
+from typing import ClassVar
 
-from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig, BenchmarkContents, group_by_class
+from sketch_prompt.data.builder import BenchmarkBuilder, PackagedConfig
+from sketch_prompt.data.contents import BenchmarkContents, drawn_only
 from sketch_prompt.data.packagings import Packaging
-from sketch_prompt.data.splits import read_split
-
-_PACKAGINGS = (
-    Packaging(
-        name="the Sketchy archive",
-        photos=("photo/tx_000000000000",),
-        sketches=("sketch/tx_000000000000",),
-        extra_photos=("EXTEND_image_sketchy",),
-    ),
-)
-_CONTAINERS = ("256x256", "rendered_256x256")
 
 
-def sketchy_instance(class_name: str, stem: str, photo_stems: set[str]) -> str:
-    """`<id>` of a photo `<id>` and of its sketches `<id>-<k>`; ids are unique over classes."""
-    return stem if stem in photo_stems else re.sub(r"-\d+$", "", stem)
+@dataclass
+class SketchyConfig(PackagedConfig):
+    """Sketchy with the classes of a published protocol, which the config is named after."""
 
-
-class SketchyConfig(BenchmarkConfig):
-    """Sketchy with the classes of the published protocol that the config is named after."""
-
+    packagings = (
+        Packaging(
+            name="the packaging of SAKE and ZSE-SBIR",
+            photos=("photo/tx_000000000000_ready",),
+            sketches=("sketch/tx_000000000000_ready",),
+            extra_photos=("EXTEND_image_sketchy_ready",),
+        ),
+        Packaging(
+            name="the Sketchy archive, or SEM-PCYC's packaging of it",
+            photos=("photo/tx_000000000000",),
+            sketches=("sketch/tx_000000000000",),
+            extra_photos=("EXTEND_image_sketchy", "extended_photo"),
+        ),
+        Packaging(
+            name="SEM-PCYC's packaging without inner folders",
+            photos=("photo", "extended_photo"),
+            sketches=("sketch",),
+        ),
+    )
+    containers = ("256x256", "rendered_256x256", "Sketchy", "sketchy")
+    list_names: ClassVar = {
+        "train_photo": "all_photo_filelist_train.txt",
+        "test_photo": "all_photo_filelist_zero.txt",
+        "train_sketch": "sketch_tx_000000000000_ready_filelist_train.txt",
+        "test_sketch": "sketch_tx_000000000000_ready_filelist_zero.txt",
+    }
     layout = """\
   256x256/photo/tx_000000000000/<class>/<id>.jpg
   256x256/sketch/tx_000000000000/<class>/<id>-<k>.png
-  256x256/EXTEND_image_sketchy/<class>/*.jpg      (the extension; without it the gallery is smaller than
-  published)
-  data_dir is the folder that holds 256x256, or 256x256 itself"""
+  256x256/EXTEND_image_sketchy/<class>/*.jpg        (the extension; without it the gallery is too small)
+  data_dir is a folder around these, such as 256x256 or the one that holds it.
+  Also: SAKE's and ZSE-SBIR's folders (tx_000000000000_ready, EXTEND_image_sketchy_ready) with their list
+  files in
+  zeroshot0/ and zeroshot1/, and SEM-PCYC's Sketchy/{photo,sketch,extended_photo}."""
     sources = """\
   Sketchy: https://sketchy.eye.gatech.edu (rendered images, 256x256)
   extension: the download sections of github.com/buptLinfy/ZSE-SBIR and github.com/AnjanDutta/sem-pcyc"""
 
+    @staticmethod
+    def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
+        """`<id>` of a photo `<id>` and of its sketches `<id>-<k>`; ids are unique over classes."""
+        return stem if stem in photo_stems else re.sub(r"-\d+$", "", stem)
+
+
+@dataclass
+class SketchyInstanceConfig(SketchyConfig):
+    """Sketchy for instance-level retrieval: the archive's own photos and the sketches that draw them."""
+
+    protocol = "sketchy-21"
+    uses_extra_photos = False
+    # The lists mix the extension's photos in.
+    list_names: ClassVar = {}
+
     def find(self) -> BenchmarkContents:
-        """List the archive's photos, its extension where present, and its sketches."""
-        split = read_split(self.name if self.class_split is None else self.class_split)
-        packaging, photos, sketches = self.list_packaging(_PACKAGINGS, _CONTAINERS)
-        return group_by_class(packaging.name, split, photos, sketches, sketchy_instance)
+        """List the archive; sketches whose photo is absent are left out."""
+        return drawn_only(super().find())
 
 
 class SketchyBuilder(BenchmarkBuilder):
     """Sketchy as tables; `instance_id` is the photo's id, shared by the sketches that draw it."""
 
     BUILDER_CONFIG_CLASS = SketchyConfig
-    BUILDER_CONFIGS = (
-        SketchyConfig(name="sketchy-21"),
-        SketchyConfig(name="sketchy-25"),
-    )
+    BUILDER_CONFIGS = (SketchyConfig(name="sketchy-21"), SketchyConfig(name="sketchy-25"))
+
+
+class SketchyInstanceBuilder(BenchmarkBuilder):
+    """`sketchy-fg` as tables."""
+
+    BUILDER_CONFIG_CLASS = SketchyInstanceConfig
+    BUILDER_CONFIGS = (SketchyInstanceConfig(name="sketchy-fg"),)

@@ -1,0 +1,190 @@
+"""Batches of triplets whose make-up matters: P classes with K sketches each, or a single category."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import datasets
+import numpy as np
+import torch
+
+from sketch_prompt.data.samplers import Triplet, TripletIndex
+
+
+class TripletBatchSampler(torch.utils.data.Sampler[list[Triplet]]):
+    """Batches of triplets for `DataLoader(batch_sampler=...)`: seeded, epoch-aware, shared among processes.
+
+    Args:
+        sketches: training sketches, with columns label and (instance level) instance_id.
+        photos: training photos, likewise.
+        level: "category" or "instance"; see `TripletIndex`.
+        seed: of all draws.
+        num_replicas: number of processes that share an epoch's batches without overlap; all get equally many.
+        rank: number of this process.
+
+    Raises:
+        ValueError: as `TripletIndex`; if `rank` is not below `num_replicas`; if there is no batch for each process.
+    """
+
+    def __init__(
+        self,
+        sketches: datasets.Dataset,
+        photos: datasets.Dataset,
+        *,
+        level: str = "category",
+        seed: int = 0,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ):
+        if not 0 <= rank < num_replicas:
+            raise ValueError(f"rank must be from 0 to {num_replicas - 1}, not {rank}")
+        self.index = TripletIndex.from_datasets(sketches, photos, level)
+        self.anchors_by_class = self.index.anchors_by_class()
+        self.seed = seed
+        self.epoch = 0
+        self.num_replicas = num_replicas
+        self.rank = rank
+        if len(self) == 0:
+            raise ValueError(
+                f"an epoch has {self.number_of_batches()} batches for {num_replicas} processes: "
+                "make the batches smaller"
+            )
+
+    @abstractmethod
+    def number_of_batches(self) -> int:
+        """Batches of an epoch, over all processes."""
+
+    @abstractmethod
+    def anchor_batches(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """The sketches of every batch of an epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.number_of_batches() // self.num_replicas
+
+    def __iter__(self) -> Iterator[list[Triplet]]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        batches = self.anchor_batches(rng)
+        anchors = np.concatenate(batches)
+        seeds = rng.integers(0, 2**63, size=len(anchors))
+        columns = (column.tolist() for column in (anchors, *self.index.draw(anchors, rng), seeds))
+        triplets = list(map(Triplet, *columns))
+        stops = np.cumsum([len(batch) for batch in batches]).tolist()
+        bounds = list(zip([0, *stops[:-1]], stops))
+        for start, stop in bounds[self.rank : len(self) * self.num_replicas : self.num_replicas]:
+            yield triplets[start:stop]
+
+
+class OneCategoryBatchSampler(TripletBatchSampler):
+    """Batches of sketches of one class each, as DP-CLIP trains; every sketch is an anchor once an epoch.
+
+    With `level="instance"` the negatives are other photos of that class.
+
+    Args:
+        batch_size: sketches of a batch.
+        drop_last: leave out what does not fill a last batch of a class, other sketches every epoch.
+        **options: those of `TripletBatchSampler`.
+    """
+
+    def __init__(
+        self,
+        sketches: datasets.Dataset,
+        photos: datasets.Dataset,
+        batch_size: int,
+        *,
+        drop_last: bool = False,
+        **options,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        super().__init__(sketches, photos, **options)
+
+    def number_of_batches(self) -> int:
+        """Batches of an epoch, over all processes."""
+        spare = 0 if self.drop_last else self.batch_size - 1
+        return sum((len(anchors) + spare) // self.batch_size for anchors in self.anchors_by_class)
+
+    def anchor_batches(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """The sketches of every batch of an epoch, classes in random order."""
+        batches = []
+        for anchors in self.anchors_by_class:
+            parts = np.split(rng.permutation(anchors), range(self.batch_size, len(anchors), self.batch_size))
+            batches += [part for part in parts if len(part) == self.batch_size or not self.drop_last]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+class PKBatchSampler(TripletBatchSampler):
+    """Batches of `classes_per_batch` (P) classes with `sketches_per_class` (K) sketches each.
+
+    An epoch uses every sketch at most once and as many as fit into whole batches; a class with fewer than K
+    sketches repeats some within its only share.
+
+    Args:
+        classes_per_batch: P.
+        sketches_per_class: K.
+        **options: those of `TripletBatchSampler`.
+
+    Raises:
+        ValueError: if there are fewer than P classes with sketches.
+    """
+
+    def __init__(
+        self,
+        sketches: datasets.Dataset,
+        photos: datasets.Dataset,
+        classes_per_batch: int,
+        sketches_per_class: int,
+        **options,
+    ):
+        if min(classes_per_batch, sketches_per_class) < 1:
+            raise ValueError("classes_per_batch and sketches_per_class must be at least 1")
+        self.classes_per_batch = classes_per_batch
+        self.sketches_per_class = sketches_per_class
+        super().__init__(sketches, photos, **options)
+
+    def number_of_batches(self) -> int:
+        """The greatest number of batches in each of which P different classes have a share left."""
+        shares = self._shares_per_class()
+        if len(shares) < self.classes_per_batch:
+            raise ValueError(
+                f"batches of {self.classes_per_batch} classes need as many classes with sketches; "
+                f"there are {len(shares)}"
+            )
+        counts = range(int(shares.sum()) // self.classes_per_batch, 0, -1)
+        return next(n for n in counts if np.minimum(shares, n).sum() >= n * self.classes_per_batch)
+
+    def anchor_batches(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """The sketches of every batch of an epoch."""
+        n_batches = self.number_of_batches()
+        members: list[list[np.ndarray]] = [[] for _ in range(n_batches)]
+        free = np.full(n_batches, self.classes_per_batch)
+        used = self._used_shares(n_batches, rng)
+        # The class with the most shares goes first, into the batches with the most room: then every batch fills.
+        for number in np.lexsort((rng.random(len(used)), -used)):
+            emptiest = np.lexsort((rng.random(n_batches), -free))[: used[number]]
+            free[emptiest] -= 1
+            for batch, share in zip(emptiest, self._draw_shares(self.anchors_by_class[number], rng)):
+                members[batch].append(share)
+        return [np.concatenate(members[i]) for i in rng.permutation(n_batches)]
+
+    def _shares_per_class(self) -> np.ndarray:
+        sizes = np.array([len(anchors) for anchors in self.anchors_by_class])
+        return np.maximum(sizes // self.sketches_per_class, 1)
+
+    def _used_shares(self, n_batches: int, rng: np.random.Generator) -> np.ndarray:
+        """Shares of each class that an epoch uses: at most one a batch, and just what the batches hold."""
+        used = np.minimum(self._shares_per_class(), n_batches)
+        owners = np.repeat(np.arange(len(used)), used)
+        surplus = rng.permutation(owners)[n_batches * self.classes_per_batch :]
+        return used - np.bincount(surplus, minlength=len(used))
+
+    def _draw_shares(self, anchors: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        size = self.sketches_per_class
+        shuffled = rng.permutation(anchors)
+        if len(anchors) < size:
+            return [np.resize(shuffled, size)]
+        return list(shuffled[: len(anchors) // size * size].reshape(-1, size))

@@ -1,0 +1,86 @@
+"""List files: which images of each class a packaging uses, one `relative/path/to/image class_id` a line."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+from sketch_prompt.data.class_names import class_key
+from sketch_prompt.data.listing import ImageFile, Listing
+from sketch_prompt.data.splits import BenchmarkSplit
+
+LIST_FOLDERS = ("zeroshot", "zeroshot0", "zeroshot1")
+UNSEEN_CLASSES_FILE = "cname_cid_zero.txt"
+
+
+def find_file_lists(bases: Iterable[str], names: Mapping[str, str], split: BenchmarkSplit) -> dict[str, str]:
+    """The list files of a split, `{split name: path}`; empty where the packaging has none.
+
+    Packagings of Sketchy hold the lists of several protocols in numbered folders; the one whose unseen
+    classes are the split's counts.
+
+    Args:
+        bases: folders that may hold the folders of lists.
+        names: `{split name: file name}`.
+        split: the classes looked for.
+    """
+    wanted = set(map(class_key, split.unseen))
+    for base in bases:
+        for folder in LIST_FOLDERS:
+            classes_file = os.path.join(base, folder, UNSEEN_CLASSES_FILE)
+            if not os.path.isfile(classes_file):
+                continue
+            if {class_key(name) for name, _ in read_numbered_lines(classes_file)} == wanted:
+                paths = {part: os.path.join(base, folder, name) for part, name in names.items()}
+                return {part: path for part, path in paths.items() if os.path.isfile(path)}
+    return {}
+
+
+def select_listed(listing: Listing, list_file: str) -> Listing:
+    """The part of a listing that a list file names; its `skipped` are the files named but absent.
+
+    Folders are compared without the suffix `_ready` that packagings with lists put on them.
+
+    Raises:
+        ValueError: if a line is malformed, or not one of the listed files exists.
+    """
+    found = {_place(file.path): (folder, file) for folder, files in listing.folders.items() for file in files}
+    selected: dict[str, list[ImageFile]] = {}
+    skipped = []
+    for path, _ in read_numbered_lines(list_file):
+        entry = found.get(_place(path))
+        if entry is None:
+            skipped.append(f"{path}: named in {list_file}, but absent")
+        else:
+            selected.setdefault(entry[0], []).append(entry[1])
+    if not selected:
+        raise ValueError(
+            f"none of the files named in {list_file} exists: the list does not belong to the folders; "
+            "move the list away to use all files of the folders"
+        )
+    return Listing({folder: sorted(set(files)) for folder, files in sorted(selected.items())}, skipped)
+
+
+def read_numbered_lines(path: str) -> list[tuple[str, int]]:
+    """The lines `text number` of a file; the text may hold spaces, blank lines are left out.
+
+    Raises:
+        ValueError: if a line does not end in a number, or the file is no text.
+    """
+    lines = []
+    with open(path, encoding="utf-8") as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    text, _, value = line.strip().rpartition(" ")
+                    if not text.strip() or not value.isdecimal():
+                        raise ValueError(f"{path}, line {number}: not `path class_id` but {line.strip()!r}")
+                    lines.append((text.strip(), int(value)))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is no text file: {error}") from error
+    return lines
+
+
+def _place(path: str) -> tuple[str, str, str]:
+    """(root, class folder, file name): what a listed path and a found one have in common."""
+    parts = path.replace(os.sep, "/").split("/")
+    root, folder, name = ["", "", *parts][-3:]
+    return root.removesuffix("_ready"), folder, name

@@ -1,0 +1,60 @@
+"""TU-Berlin (Eitz et al. 2012) and its photo extension (Zhang et al. 2016): protocol `tu-berlin-30`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sketch_prompt.data.builder import BenchmarkBuilder, PackagedConfig
+from sketch_prompt.data.packagings import Packaging
+
+
+@dataclass
+class TuBerlinConfig(PackagedConfig):
+    """TU-Berlin with the 30 unseen classes of Shen et al. 2018."""
+
+    packagings = (
+        Packaging(
+            name="the packaging of SAKE and ZSE-SBIR", photos=("ImageResized_ready",), sketches=("png_ready",)
+        ),
+        Packaging(name="the downloaded archives", photos=("ImageResized",), sketches=("png",)),
+        Packaging(name="SEM-PCYC's packaging", photos=("images",), sketches=("sketches",)),
+    )
+    containers = ("TU-Berlin", "TUBerlin", "tu-berlin", "tuberlin")
+    list_names: ClassVar = {
+        "train_photo": "ImageResized_ready_filelist_train.txt",
+        "test_photo": "ImageResized_ready_filelist_zero.txt",
+        "train_sketch": "png_ready_filelist_train.txt",
+        "test_sketch": "png_ready_filelist_zero.txt",
+    }
+    # The extension's own folder names; all others differ from the class names in separators only.
+    folder_aliases: ClassVar = {
+        "chandeler": "chandelier",
+        "diamod": "diamond",
+        "griaffe": "giraffe",
+        "pipe": "pipe (for smoking)",
+        "spacesshuttle": "space shuttle",
+        "spidar": "spider",
+        "tromobone": "trombone",
+        "wristwatching": "wrist-watch",
+    }
+    layout = """\
+  png_ready/<class>/*.png and ImageResized_ready/<class>/*.JPEG, with list files in zeroshot/   (SAKE,
+  ZSE-SBIR) png/<class>/*.png and ImageResized/<class>/*.JPEG                                             (as
+  downloaded) sketches/<class>/* and images/<class>/*
+  (SEM-PCYC)
+  data_dir is the folder that holds these, or one around it."""
+    sources = """\
+  sketches: http://cybertron.cg.tu-berlin.de/eitz/projects/classifysketch/sketches_png.zip
+  photos (extension): the download sections of github.com/buptLinfy/ZSE-SBIR and
+    github.com/AnjanDutta/sem-pcyc"""
+
+    @staticmethod
+    def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
+        """`<class>/<file>`: nothing is paired."""
+        return f"{class_name}/{stem}"
+
+
+class TuBerlinBuilder(BenchmarkBuilder):
+    """TU-Berlin as tables."""
+
+    BUILDER_CONFIG_CLASS = TuBerlinConfig
+    BUILDER_CONFIGS = (TuBerlinConfig(name="tu-berlin-30"),)
