@@ -89,7 +89,7 @@ class Reproduction:
         """A heading and a table a setup."""
         lines = ["# Runs beside the papers' numbers", ""]
         for setup, rows in self.setups.items():
-            header, cells, notes = _cells(rows)
+            header, cells, notes = _cells(rows, _metrics(rows))
             lines += [f"## {setup.title}", "", f"| {' | '.join(header)} |"]
             lines += ["|" + " --- |" * 4 + " ---: |" * (len(header) - 4)]
             for row, texts in zip(rows, cells):
@@ -99,16 +99,32 @@ class Reproduction:
         return "\n".join(lines).rstrip() + "\n"
 
     def to_table(self) -> Group:
-        """A rich renderable: a table a setup, runs in bold."""
+        """A rich renderable: a table a setup, runs in bold, their intervals below their numbers.
+
+        To fit a terminal it leaves out what no paper prints: JSON and markdown have every metric.
+        """
         parts = []
         for setup, rows in self.setups.items():
-            header, cells, notes = _cells(rows)
-            table = Table(title=setup.title, title_justify="left", padding=(0, 1))
-            for index, name in enumerate(header):
-                table.add_column(name, justify="left" if index < 4 else "right", overflow="fold")
+            metrics = _compared_metrics(rows)
+            _, cells, notes = _cells(rows, metrics)
+            table = Table(padding=(0, 1))
+            table.add_column("method", max_width=26, overflow="fold")
+            for name in ("by", "convention"):
+                table.add_column(name, no_wrap=True)
+            for name in metrics:
+                table.add_column(name, justify="right")
             for row, texts in zip(rows, cells):
-                table.add_row(*texts, style="bold" if row.source == "run" else "")
-            parts += [table, *(Text(note, style="dim") for note in notes), Text("")]
+                is_run = row.source == "run"
+                method = f"{texts[0]}\n{row.model}" if is_run else texts[0]
+                values = [text.replace(" (", "\n").replace(" - ", "-").rstrip(")") for text in texts[4:]]
+                values = [method, row.source, texts[3], *values]
+                table.add_row(*map(Text, values), style="bold" if is_run else "")
+            parts += [
+                Text(setup.title, style="bold"),
+                table,
+                *(Text(note, style="dim") for note in notes),
+                Text(""),
+            ]
         return Group(*parts[:-1])
 
 
@@ -133,11 +149,9 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
         runs.pop((setup, row), None)
         runs[setup, row] = setup, result
     setups: dict[Setup, list[Row]] = {}
-    for setup, result in runs.values():
-        setups.setdefault(setup, [])
-    for setup, rows in setups.items():
-        own = [result for its_task, result in runs.values() if its_task == setup]
-        rows += _rows(_published(setup), own)
+    for setup in dict.fromkeys(setup for setup, _ in runs.values()):
+        own = [result for its_setup, result in runs.values() if its_setup == setup]
+        setups[setup] = _rows(_published(setup), own)
     return Reproduction(setups)
 
 
@@ -209,9 +223,8 @@ def _run(result: dict, entry: dict | None) -> Row:
     )
 
 
-def _cells(rows: list[Row]) -> tuple[list[str], list[list[str]], list[str]]:
+def _cells(rows: list[Row], metrics: list[str]) -> tuple[list[str], list[list[str]], list[str]]:
     """Header, texts of every row, and the notes that the texts refer to by number."""
-    metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
     header = ["method", "source", "backbone", "convention", *metrics]
     notes: dict[str, int] = {}
     cells = []
@@ -221,6 +234,19 @@ def _cells(rows: list[Row]) -> tuple[list[str], list[list[str]], list[str]]:
         source = row.model if row.source == "run" else "paper"
         cells.append([row.method + marks, source, row.backbone or "", row.convention or "", *values])
     return header, cells, [f"[{number}] {note}" for note, number in notes.items()]
+
+
+def _metrics(rows: list[Row]) -> list[str]:
+    """Every metric that a row has, those that the papers print first."""
+    ordered = sorted(rows, key=lambda row: row.source != "paper")
+    return list(dict.fromkeys(name for row in ordered for name in row.metrics))
+
+
+def _compared_metrics(rows: list[Row]) -> list[str]:
+    """The metrics that papers print, and the first one of a run that has none of them; all without papers."""
+    printed = _metrics([row for row in rows if row.source == "paper"])
+    others = [next(iter(row.metrics)) for row in rows if not set(printed) & set(row.metrics)]
+    return list(dict.fromkeys([*printed, *others])) if printed else _metrics(rows)
 
 
 def _value(row: Row, name: str) -> str:
