@@ -55,9 +55,7 @@ def measure(
         )
         retrieved = evaluate_retrieval(sketches.numpy(), photos.numpy(), sketch_labels, photo_labels)
         scores[f"sketch to photo mAP@all, {words} classes"] = retrieved["mAP@all"]
-        half = len(photo_labels) // 2
-        order = np.random.default_rng(0).permutation(len(photo_labels))
-        queries, gallery = order[:half], order[half:]
+        queries, gallery = slice(0, None, 2), slice(1, None, 2)
         retrieved = evaluate_retrieval(
             photos[queries].numpy(), photos[gallery].numpy(), photo_labels[queries], photo_labels[gallery]
         )
