@@ -34,7 +34,7 @@ def measure(
     prompts = tokenizer([f"a photo of a {name}" for name in ALL_CLASSES], padding=True, return_tensors="pt")
     texts = torch.nn.functional.normalize(model.get_text_features(**prompts).pooler_output, dim=-1)
     images = _embed(
-        model, (normalize(torch.from_numpy(held_out[i : i + 256])) for i in range(0, len(labels), 256))
+        model, (normalize(torch.tensor(held_out[i : i + 256])) for i in range(0, len(labels), 256))
     )
     predicted = (images @ texts.mT).argmax(dim=1).numpy()
     unseen = np.isin(labels, [ALL_CLASSES.index(name) for name in UNSEEN_CLASSES])
