@@ -80,7 +80,7 @@ def test_results_are_appended_and_reproduced_beside_the_papers(tiny, tmp_path):
     assert "sketchy-21, zero-shot" in table.stdout and "CLIP-AT" in table.stdout
     (setup,) = json.loads(run("reproduce", "--report", results, "--format", "json").stdout)
     (row,) = [row for row in setup["rows"] if row["source"] == "run"]
-    assert "0 of the 21 test classes" in row["notes"][0]
+    assert "1 of the 21 test classes, 2 test classes that are not the protocol's" in row["notes"][0]
     missing = run("reproduce", "--report", tmp_path / "none.jsonl")
     assert missing.exit_code == 1 and "There is no" in missing.stderr
 

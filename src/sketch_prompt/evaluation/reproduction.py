@@ -204,7 +204,8 @@ def _paper(entry: dict) -> Row:
 
 
 def _run(result: dict, entry: dict | None) -> Row:
-    notes = [f"not the published test data: {difference}" for difference in result.get("differences", ())]
+    differences = ", ".join(result.get("differences", ()))
+    notes = [f"not the published test data: {differences}"] if differences else []
     if result.get("unreadable"):
         notes.append(f"{result['unreadable']} unreadable images left out")
     convention = result.get("convention")
