@@ -229,3 +229,25 @@ def test_help_and_version_import_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("sketch-prompt ")
     assert done.stdout.endswith("[]\n")
+
+
+def test_convert_writes_a_checkpoint_that_loads(tmp_path):
+    import parity
+    import torch
+
+    from sketch_prompt import SketchPromptModel
+
+    weights = parity.load_case("clip_at_category")["weights"]
+    torch.save({"state_dict": {k: torch.as_tensor(v) for k, v in weights.items()}}, tmp_path / "last.ckpt")
+    result = run("convert", "clip-at", tmp_path / "last.ckpt", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "" and str(tmp_path / "out") in result.stderr
+    assert SketchPromptModel.from_pretrained(tmp_path / "out").method == "clip-at"
+    missing = run("convert", "clip-at", tmp_path / "none.ckpt", "-o", tmp_path / "out")
+    assert missing.exit_code == 1 and "none.ckpt" in missing.stderr
+
+
+def test_train_names_what_is_wrong_with_a_recipe(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("model: {method: clip-at, base_model: x, n_promts: 3}\ndata: {benchmark: mini}\n")
+    result = run("train", tmp_path / "recipe.yaml")
+    assert result.exit_code == 1 and "n_prompts" in result.stderr and result.stdout == ""

@@ -24,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+data_app = typer.Typer(no_args_is_help=True, help="Work with the benchmarks' data.")
+app.add_typer(data_app, name="data")
 _settings = {"traceback": False}
 
 
@@ -278,6 +280,35 @@ def convert(
 
     from_reference(method, load_reference_checkpoint(checkpoint)).save_pretrained(output)
     typer.echo(f"Wrote {output}", err=True)
+
+
+@data_app.command("check")
+@one_message
+def check_data(
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Folder of the data or of downloaded archives, or one archive."),
+    ],
+    benchmark: Annotated[str | None, typer.Option(help="Look for this benchmark only.")] = None,
+    read_images: Annotated[bool, typer.Option(help="Open every image.")] = True,
+    num_workers: Annotated[int, typer.Option(min=1, help="Images read at a time.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything for other programs.")] = False,
+) -> None:
+    """Say what a folder holds of which benchmark, what is missing, unreadable or duplicated, and where to get it.
+
+    The exit code is 0 if a benchmark was recognised that loads and whose images can be read.
+    """
+    from rich.console import Console
+
+    from sketch_prompt.data.check import check_data as check
+
+    report = check(directory, benchmark, read_images=read_images, num_workers=num_workers)
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        Console().print(report.to_table())
+    if not report.is_usable:
+        raise typer.Exit(1)
 
 
 def _parse_options(pairs: list[str] | None) -> dict:

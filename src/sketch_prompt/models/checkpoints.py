@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub import HfApi
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -163,3 +164,26 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
             os.replace(path, directory / path.name)
         if not include_backbone:
             (directory / BACKBONE_WEIGHTS).unlink(missing_ok=True)
+
+
+def upload_checkpoint(
+    directory: Path,
+    repo_id: str | None = None,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    commit_message: str = "Upload a sketch-prompt checkpoint",
+    create_pr: bool = False,
+) -> str:
+    """Upload a checkpoint's folder to the Hub, making the repository if it is new; returns the commit's address."""
+    api = HfApi(token=token)
+    repo_id = api.create_repo(repo_id or directory.name, private=private, exist_ok=True).repo_id
+    commit = api.upload_folder(
+        repo_id=repo_id,
+        folder_path=directory,
+        revision=revision,
+        commit_message=commit_message,
+        create_pr=create_pr,
+        allow_patterns=["*.json", "*.safetensors", "*.txt", "README.md"],
+    )
+    return commit.commit_url

@@ -11,7 +11,7 @@ from transformers import CLIPModel, PreTrainedModel
 
 from ..sources import find_checkpoint
 from . import backbone as clip_backbone
-from .checkpoints import AdapterFile, read_adapter, read_backbone, write_checkpoint
+from .checkpoints import AdapterFile, read_adapter, read_backbone, upload_checkpoint, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
 from .outputs import SketchRetrievalOutput
 from .prompted_clip import encode_text
@@ -369,15 +369,22 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
             include_backbone: None writes the CLIP only if `config.base_model` does not say where to get it.
             processor: a `SketchPromptProcessor`; default the one that came with the checkpoint.
             results: {metric: value} for the model card.
-            push_to_hub: also upload the folder; further `kwargs` go to `push_to_hub` of transformers.
+            push_to_hub: also upload the folder, to `repo_id` (default: its name) with the further arguments of
+                `upload_checkpoint`.
+            kwargs: with `push_to_hub` only; transformers' `max_shard_size` is accepted and means nothing here.
+
+        Raises:
+            TypeError: for an argument that means nothing here.
         """
         if include_backbone is None:
             include_backbone = self.config.base_model is None
+        kwargs.pop("max_shard_size", None)
+        if kwargs and not push_to_hub:
+            raise TypeError(f"save_pretrained has no argument {', '.join(map(repr, kwargs))}")
         processor = processor if processor is not None else self.processor
         write_checkpoint(self, Path(save_directory), include_backbone, processor, results)
         if push_to_hub:
-            repo_id = kwargs.pop("repo_id", Path(save_directory).name)
-            self.push_to_hub(repo_id, include_backbone=include_backbone, processor=processor, **kwargs)
+            upload_checkpoint(Path(save_directory), **kwargs)
 
     @classmethod
     def from_pretrained(
@@ -419,6 +426,9 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
         hub_kwargs = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
         directory = find_checkpoint(pretrained_model_name_or_path, **hub_kwargs)
         adapter = read_adapter(directory)
+        stored = adapter.config_dict.get("model_type")
+        if stored != cls.config_class.model_type:
+            raise ValueError(f"{pretrained_model_name_or_path} is a {stored!r} checkpoint, not one of {cls.__name__}")
         if config is None:
             config = cls.config_class.from_dict(adapter.config_dict | kwargs)
         elif kwargs:

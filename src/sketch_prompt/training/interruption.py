@@ -5,6 +5,12 @@ import threading
 from types import FrameType
 
 
+def leave_signals_to_the_trainer(worker: int) -> None:
+    """For `worker_init_fn`: a terminal's Ctrl-C reaches the loader's workers too, who must finish the step."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class Interruption:
     """Context in which the first SIGINT or SIGTERM only sets `requested`; a second one interrupts at once.
 

@@ -34,7 +34,7 @@ from sketch_prompt.training.checkpoints import (
     save_state,
 )
 from sketch_prompt.training.config import TrainingConfig
-from sketch_prompt.training.interruption import Interruption
+from sketch_prompt.training.interruption import Interruption, leave_signals_to_the_trainer
 from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.recipe import RecipeError
@@ -106,7 +106,9 @@ class Trainer:
         ).to(self.accelerator.device)
         self.model.set_classes(self.split.class_names, self.processor)
         if self.config.optimisation.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            # Renamed within transformers 5.
+            enable = getattr(self.model, "activation_checkpointing_enable", None)
+            (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def _build_loader(self) -> None:
         data, optimisation, accelerator = self.config.data, self.config.optimisation, self.accelerator
@@ -127,6 +129,7 @@ class Trainer:
             collate_fn=TripletCollator(),
             num_workers=data.num_workers,
             persistent_workers=data.num_workers > 0,
+            worker_init_fn=leave_signals_to_the_trainer,
             pin_memory=accelerator.device.type == "cuda",
             # Its own generator, so that starting an epoch draws nothing from the one that training uses.
             generator=torch.Generator(),
@@ -215,12 +218,8 @@ class Trainer:
     def _log_step(self, bar: tqdm) -> None:
         means, speed = self.meter.read()
         step, loss = self.progress.step, means.pop("loss")
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss is {loss} at step {step}: lower optimisation.learning_rate, clip gradients with "
-                "optimisation.max_gradient_norm=1, or train in float32"
-            )
-        bar.set_postfix(loss=f"{loss:.3f}", **{name: f"{value:.3f}" for name, value in means.items()})
+        self._require_finite(loss)
+        bar.set_postfix({name: f"{value:.3f}" for name, value in {"loss": loss, **means}.items()})
         self.log.write(
             "step",
             step,
@@ -232,8 +231,16 @@ class Trainer:
             triplets_per_second=round(speed, 1),
         )
 
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss} at step {self.progress.step}: lower optimisation.learning_rate, clip gradients "
+                "with optimisation.max_gradient_norm=1, or train in float32"
+            )
+
     def _end_epoch(self) -> None:
         progress = self.progress
+        self._require_finite(self.meter.loss())
         if progress.epoch_step == self.batches.steps:
             progress.epoch, progress.epoch_step = progress.epoch + 1, 0
         finished = progress.step == self.total_steps
@@ -305,7 +312,7 @@ class Trainer:
                 steps * config.optimisation.batch_size / max(self.training_seconds, 1e-9), 1
             ),
             peak_memory_mb=peak_memory(self.accelerator.device),
-            unreadable=sorted(self.unreadable),
+            unreadable=sorted(set(gather_object(list(self.unreadable)))),
         )
         if self.accelerator.is_main_process:
             metrics = test.metrics if test else None

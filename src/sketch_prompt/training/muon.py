@@ -15,7 +15,7 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose every update is made orthogonal (Jordan et al., 2024), for the matrices of hidden layers.
+    """Momentum whose every update is made orthogonal (Jordan et al., 2024), for hidden matrices.
 
     Args:
         params: two-dimensional parameters.
@@ -31,7 +31,7 @@ class Muon(torch.optim.Optimizer):
         lr: float = 0.02,
         momentum: float = 0.95,
         weight_decay: float = 0.01,
-        steps: int = 5,
+        steps: int = 4,
     ):
         super().__init__(
             params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "steps": steps}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from ...atomic import atomic_write
 from . import SEEN_CLASSES, UNSEEN_CLASSES, MiniSketch
 
 
@@ -46,9 +46,8 @@ def main() -> None:
     sheet = contact_sheet(
         arguments.classes, arguments.instances, arguments.image_size, arguments.seed, arguments.columns
     )
-    temporary = arguments.sheet.with_suffix(".partial.png")
-    sheet.save(temporary)
-    os.replace(temporary, arguments.sheet)
+    with atomic_write(arguments.sheet) as path:
+        sheet.save(path)
     print(f"{len(arguments.classes)} classes x {arguments.instances} instances: {arguments.sheet}")
 
 

@@ -26,7 +26,7 @@ class Part:
     Attributes:
         name: what a person calls the part ("handle"); several pieces may share a name.
         outline: (N, 2) points, closed unless `wire_width` is set.
-        material: colour role, a key of `photo.MATERIALS`.
+        material: colour role, a key of `surfaces.MATERIALS`.
         holes: closed outlines cut out of the part.
         details: open lines drawn on top of the part (ribs, gills, a smile).
         drawn: whether a sketch draws the part's outline.

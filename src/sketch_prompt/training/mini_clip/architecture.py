@@ -14,7 +14,7 @@ PATCH_SIZE = 8
 
 
 def make_model(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """A CLIPModel of 3.5 million parameters: vision 192 x 6 on 8 x 8 patches, text 128 x 2, embedding 128."""
+    """A CLIPModel of 1.8 million parameters: vision 128 x 6 on 8 x 8 patches, text 128 x 2, embedding 128."""
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": 128,
@@ -27,10 +27,10 @@ def make_model(tokenizer: CLIPTokenizer) -> CLIPModel:
         "pad_token_id": tokenizer.pad_token_id,
     }
     vision = {
-        "hidden_size": 192,
-        "intermediate_size": 768,
+        "hidden_size": 128,
+        "intermediate_size": 512,
         "num_hidden_layers": 6,
-        "num_attention_heads": 3,
+        "num_attention_heads": 2,
         "image_size": IMAGE_SIZE,
         "patch_size": PATCH_SIZE,
     }
@@ -48,8 +48,8 @@ def make_image_processor() -> CLIPImageProcessor:
     )
 
 
-def encode_images(model: CLIPModel, pixel_values: Tensor, keep: float = 1.0) -> Tensor:
-    """L2-normalised image embeddings (B, 128), from a random share `keep` of the patches.
+def encode_patches(model: CLIPModel, pixel_values: Tensor, keep: float = 1.0) -> Tensor:
+    """Last hidden states (B, 1 + n, width) of the class token and a random share `keep` of the patches.
 
     Leaving out patches while training makes it faster in proportion (Li et al., *FLIP*, 2023).
     """
@@ -60,8 +60,12 @@ def encode_images(model: CLIPModel, pixel_values: Tensor, keep: float = 1.0) -> 
         chosen = torch.rand(batch, count - 1).argsort(dim=1)[:, : int((count - 1) * keep)] + 1
         chosen = torch.cat([torch.zeros(batch, 1, dtype=torch.long), chosen], dim=1)
         tokens = tokens.gather(1, chosen[..., None].expand(-1, -1, width))
-    hidden = tower.encoder(inputs_embeds=tower.pre_layrnorm(tokens)).last_hidden_state
-    pooled = tower.post_layernorm(hidden[:, 0])
+    return tower.encoder(inputs_embeds=tower.pre_layrnorm(tokens)).last_hidden_state
+
+
+def embed(model: CLIPModel, hidden: Tensor) -> Tensor:
+    """L2-normalised image embeddings (B, D) from the class token of `encode_patches`."""
+    pooled = model.vision_model.post_layernorm(hidden[:, 0])
     return torch.nn.functional.normalize(model.visual_projection(pooled), dim=-1)
 
 
@@ -80,7 +84,7 @@ def _start_with_positions(model: CLIPModel) -> None:
 
 @torch.no_grad()
 def _start_attention_near_identity(model: CLIPModel) -> None:
-    """Queries meet their like and values are subtracted a little (Trockman and Kolter, *Mimetic initialization*)."""
+    """Queries start by meeting their like (Trockman and Kolter, *Mimetic initialization*, 2023)."""
     for layer in model.vision_model.encoder.layers:
         attention = layer.self_attn
         width, heads = attention.embed_dim, attention.num_heads

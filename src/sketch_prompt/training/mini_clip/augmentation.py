@@ -15,27 +15,29 @@ def normalize(pixels: Tensor) -> Tensor:
     return (pixels.permute(0, 3, 1, 2).float() / 255 - _MEAN) / _STD
 
 
-def augment(pixels: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32: moved, flipped, recoloured, sometimes grey or inverted."""
-    images = pixels.permute(0, 3, 1, 2).float() / 255
-    images = _move(images)
+def augment(pixels: Tensor, strength: float = 1.0) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32: moved, flipped, recoloured, sometimes grey or inverted.
+
+    `strength` from 0 to 1 scales how much and how often, but for the mirror image.
+    """
+    images = _move(pixels.permute(0, 3, 1, 2).float() / 255, strength)
     batch = len(images)
     grey = images.mean(dim=1, keepdim=True).expand_as(images)
-    images = torch.where(_sometimes(batch, 0.25), grey, images)
-    images = torch.where(_sometimes(batch, 0.25), images[:, torch.randperm(3)], images)
-    images = torch.where(_sometimes(batch, 0.15), 1 - images, images)
-    gain = 1 + 0.5 * (torch.rand(batch, 3, 1, 1) - 0.5)
-    images = (images - 0.5) * gain + 0.5 + 0.3 * (torch.rand(batch, 3, 1, 1) - 0.5)
+    images = torch.where(_sometimes(batch, 0.25 * strength), grey, images)
+    images = torch.where(_sometimes(batch, 0.25 * strength), images[:, torch.randperm(3)], images)
+    images = torch.where(_sometimes(batch, 0.15 * strength), 1 - images, images)
+    gain = 1 + strength * 0.5 * (torch.rand(batch, 3, 1, 1) - 0.5)
+    images = (images - 0.5) * gain + 0.5 + strength * 0.3 * (torch.rand(batch, 3, 1, 1) - 0.5)
     return (images.clamp(0, 1) - _MEAN) / _STD
 
 
-def _move(images: Tensor) -> Tensor:
+def _move(images: Tensor, strength: float) -> Tensor:
     batch = len(images)
-    angle = (torch.rand(batch) - 0.5) * 0.5
-    scale = 0.8 + 0.35 * torch.rand(batch)
+    angle = (torch.rand(batch) - 0.5) * 0.5 * strength
+    scale = 1 + strength * (0.35 * torch.rand(batch) - 0.2)
     mirror = torch.where(torch.rand(batch) < 0.5, -1.0, 1.0)
     c, s = angle.cos() * scale, angle.sin() * scale
-    shift = (torch.rand(batch, 2) - 0.5) * 0.3
+    shift = (torch.rand(batch, 2) - 0.5) * 0.3 * strength
     theta = torch.stack(
         [torch.stack([c * mirror, -s, shift[:, 0]], 1), torch.stack([s * mirror, c, shift[:, 1]], 1)], 1
     )

@@ -1,4 +1,4 @@
-"""The two stages of pretraining: the vision tower as a classifier, then the text tower onto its class vectors."""
+"""The two stages of pretraining: the vision tower as a classifier, then the text tower fitted to it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -16,7 +17,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from ...atomic import atomic_write
 from ..muon import Muon
-from .architecture import encode_images
+from .architecture import embed, encode_patches
 from .augmentation import augment
 from .captions import caption
 from .pool import ALL_CLASSES
@@ -29,10 +30,11 @@ class PretrainingOptions:
     Attributes:
         steps: updates of the vision tower.
         text_steps: updates of the text tower.
-        batch_size: pictures an update; photos come as two views of one instance.
+        batch_size: pictures an update in each process; photos come as two views of one instance.
         sketch_share: share of a batch that are sketches of seen classes.
         patches_kept: share of the patches a picture is seen by until the last `full_share` of the steps.
         full_share: share of the steps with all patches.
+        gentle_share: share of the steps over which augmentation grows from none to its full strength.
         instance_weight: weight of telling instances apart beside telling classes apart.
         lr: learning rate of AdamW, for all but the encoder's matrices.
         muon_lr: learning rate of Muon, for the encoder's matrices.
@@ -41,10 +43,11 @@ class PretrainingOptions:
 
     steps: int = 1000
     text_steps: int = 600
-    batch_size: int = 256
+    batch_size: int = 64
     sketch_share: float = 0.0
-    patches_kept: float = 0.5
-    full_share: float = 0.15
+    patches_kept: float = 0.45
+    full_share: float = 0.1
+    gentle_share: float = 0.4
     instance_weight: float = 0.2
     lr: float = 2e-3
     muon_lr: float = 0.02
@@ -85,41 +88,65 @@ class Batches:
         return torch.from_numpy(pixels), torch.from_numpy(labels)
 
 
+class VisionStage(torch.nn.Module):
+    """The vision tower with what trains it: class vectors, and a second classifier on the mean patch."""
+
+    def __init__(self, model: CLIPModel):
+        super().__init__()
+        self.model = [model]  # in a list: the text tower is no part of this stage
+        self.tower, self.projection = model.vision_model, model.visual_projection
+        self.classes = ClassVectors(len(ALL_CLASSES), model.config.projection_dim)
+        self.patch_classifier = torch.nn.Linear(model.config.vision_config.hidden_size, len(ALL_CLASSES))
+
+    def loss(self, pixel_values: Tensor, labels: Tensor, pairs: int, keep: float, instance_weight: float):
+        """Loss and accuracy of a batch whose first 2 * `pairs` pictures are views of `pairs` instances."""
+        hidden = encode_patches(self.model[0], pixel_values, keep)
+        embeds = embed(self.model[0], hidden)
+        logits = self.classes(embeds)
+        loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
+        loss = loss + 0.5 * F.cross_entropy(self.patch_classifier(hidden[:, 1:].mean(dim=1)), labels)
+        loss = loss + instance_weight * _instance_loss(embeds[: 2 * pairs])
+        return loss, (logits.argmax(dim=1) == labels).float().mean()
+
+
 def train_vision(
     model: CLIPModel, batches: Batches, options: PretrainingOptions, checkpoint: Path
 ) -> ClassVectors:
-    """Train the vision tower and its projection; resumes from `checkpoint`, which is written as it goes."""
-    classifier = ClassVectors(len(ALL_CLASSES), model.config.projection_dim)
-    modules = torch.nn.ModuleList([model.vision_model, model.visual_projection, classifier])
-    optimizers = _optimizers(modules, options)
-    start = _resume(checkpoint, modules, optimizers, options)
+    """Train the vision tower and its projection; resumes from `checkpoint`, which is written as it goes.
+
+    In a `torch.distributed` group every process draws its own share of each batch.
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    stage = VisionStage(model)
+    optimizers = _optimizers(stage, options)
+    start = _resume(checkpoint, stage, optimizers, options)
     full_from = int(options.steps * (1 - options.full_share))
-    modules.train()
-    bar = tqdm(range(start, options.steps), initial=start, total=options.steps, desc="Vision tower")
+    bar = tqdm(
+        range(start, options.steps), initial=start, total=options.steps, desc="Vision tower", disable=rank
+    )
+    running = 0.0
     for step in bar:
-        rng = np.random.default_rng([options.seed, step])
-        torch.manual_seed(options.seed * 1_000_003 + step)
+        rng = np.random.default_rng([options.seed, step, rank])
+        torch.manual_seed((options.seed * 1_000_003 + step) * world + rank)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * _schedule(step / options.steps)
         pixels, labels = batches.draw(rng)
+        pixel_values = augment(pixels, min(1.0, step / (options.gentle_share * options.steps)))
         keep = options.patches_kept if step < full_from else 1.0
-        embeds = encode_images(model, augment(pixels), keep)
-        logits = classifier(embeds)
-        loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
-        if options.instance_weight:
-            loss = loss + options.instance_weight * _instance_loss(embeds[: 2 * batches.instances])
+        loss, accuracy = stage.loss(pixel_values, labels, batches.instances, keep, options.instance_weight)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(modules.parameters(), 5.0)
+        if world > 1:
+            _average_gradients(stage, world)
+        torch.nn.utils.clip_grad_norm_(stage.parameters(), 5.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        accuracy = (logits.argmax(dim=1) == labels).float().mean()
-        bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
-        if step % 100 == 99 or step + 1 == options.steps:
-            _save(checkpoint, modules, optimizers, options, step + 1)
-    modules.eval()
-    return classifier
+        running += (accuracy.item() - running) * max(0.02, 1 / (step - start + 1))
+        bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{running:.3f}")
+        if rank == 0 and (step % 50 == 49 or step + 1 == options.steps):
+            _save(checkpoint, stage, optimizers, options, step + 1)
+    return stage.classes
 
 
 def train_text(
@@ -160,7 +187,16 @@ def _instance_loss(embeds: Tensor) -> Tensor:
     return F.cross_entropy(similarity, torch.arange(len(embeds)) ^ 1)
 
 
-def _optimizers(modules: torch.nn.ModuleList, options: PretrainingOptions) -> list[torch.optim.Optimizer]:
+def _average_gradients(stage: VisionStage, world: int) -> None:
+    gradients = [p.grad for p in stage.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= world
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients])):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def _optimizers(modules: VisionStage, options: PretrainingOptions) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in modules.named_parameters() if ".layers." in name and p.ndim == 2]
     known = set(map(id, matrices))
     rest = [p for p in modules.parameters() if id(p) not in known]

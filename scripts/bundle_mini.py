@@ -1,0 +1,50 @@
+"""Make the checkpoints that ship with the package: the frozen baseline and one trained adapter a method.
+
+    python scripts/bundle_mini.py            # everything
+    python scripts/bundle_mini.py clip-at    # one method
+
+Each adapter is trained by its recipe `hub_configs/<method>-mini`, as a user would train it, and copied to
+`src/sketch_prompt/assets/mini-<method>` without optimiser state and logs.
+"""
+
+import argparse
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ASSETS = ROOT / "src" / "sketch_prompt" / "assets"
+
+
+def bundle(method: str, seed: int) -> None:
+    """Train `method` on MiniSketch, if there is anything to train, and save it among the assets."""
+    from sketch_prompt import SketchPromptModel, SketchPromptProcessor
+    from sketch_prompt.training.config import TrainingConfig
+    from sketch_prompt.training.loop import train
+
+    results = None
+    if method == "frozen-clip":
+        # Images prepared as for the trained methods, so that a comparison shows what training does.
+        recipe = TrainingConfig.load(ROOT / "hub_configs" / "clip-at-mini")
+        model = SketchPromptModel.from_base_model(method, "mini-clip")
+        model.processor = SketchPromptProcessor.from_base_model("mini-clip", **recipe.processor)
+    else:
+        recipe = TrainingConfig.load(ROOT / "hub_configs" / f"{method}-mini", [f"run.seed={seed}"])
+        result = train(recipe)
+        model, results = SketchPromptModel.from_pretrained(result.output_dir), result.test.metrics
+    model.save_pretrained(ASSETS / f"mini-{method}", results=results)
+    print(f"wrote {ASSETS / f'mini-{method}'}")
+
+
+def main() -> None:
+    """Bundle the methods named on the command line."""
+    from sketch_prompt.models.auto import MODELS
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="of the training")
+    arguments = parser.parse_args()
+    for method in arguments.methods or MODELS:
+        bundle(method, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
