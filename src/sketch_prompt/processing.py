@@ -144,7 +144,7 @@ class SketchPromptImageProcessor(BaseImageProcessor):
     def to_square(self, image: Image.Image, domain: Domain) -> Image.Image:
         """An RGB image after its domain's geometry, before normalisation: what the model is shown."""
         if domain == "photo":
-            background = ImageColor.getrgb(self.photo_pad_color)
+            background = ImageColor.getrgb(self.photo_pad_color)[:3]
             return resize_to_square(image, self.size, self.photo_resize, self.resample, background)
         if self.sketch_crop_margin:
             image = crop_white_margin(image, self.sketch_margin)
@@ -154,7 +154,7 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         return resize_to_square(image, self.size, self.sketch_resize, self.resample, (255, 255, 255))
 
     def _normalize(self, image: Image.Image) -> torch.Tensor:
-        # One look-up a pixel value, one transposition: (x / 255 - mean) / std as a multiply and an add.
+        # (x / 255 - mean) / std as one multiplication and one subtraction, in place.
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         tensor = torch.empty(pixels.shape, dtype=torch.float32).copy_(pixels)
         if not self.do_normalize:

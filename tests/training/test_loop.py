@@ -210,7 +210,7 @@ def test_resuming_with_another_recipe_is_refused_and_starting_afresh_is_not(reci
 
 
 def test_must_resume_needs_something_to_resume(recipe):
-    with pytest.raises(FileNotFoundError, match="run.resume is 'must', but"):
+    with pytest.raises(FileNotFoundError, match=r"run.resume is 'must', but"):
         train(recipe(run={"resume": "must"}))
 
 
@@ -277,7 +277,7 @@ def test_the_baseline_has_nothing_to_train(recipe):
 
 
 def test_a_tracker_that_is_not_installed_is_named(recipe):
-    with pytest.raises(RecipeError, match="run.trackers: wandb is not installed"):
+    with pytest.raises(RecipeError, match=r"run.trackers: wandb is not installed"):
         train(recipe(run={"trackers": ["wandb"]}))
 
 

@@ -30,7 +30,7 @@ def test_the_optimizer_is_the_named_one(name, kind):
 
 def test_a_rate_for_a_group_that_is_not_there_names_the_nearest():
     config = OptimisationConfig(learning_rates={"layernorms": 1e-4})
-    with pytest.raises(RecipeError, match="learning_rates.layernorms; did you mean 'layer_norms'"):
+    with pytest.raises(RecipeError, match=r"learning_rates.layernorms; did you mean 'layer_norms'"):
         build_optimizer(Model("prompts", "layer_norms"), config)
 
 

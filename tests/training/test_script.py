@@ -121,7 +121,8 @@ def test_two_processes_train_and_evaluate_as_one(write, recipe, tmp_path):
 
 def test_ctrl_c_in_a_terminal_saves_the_run_workers_or_not(write):
     path, folder = write("stopped", data={"num_workers": 1}, optimisation={"epochs": 60})
-    process = start(path, "run.log_every=1", start_new_session=True)
+    options = ("run.log_every=1", "optimisation.mixed_precision=bf16")
+    process = start(path, *options, start_new_session=True)
     wait_for_step(folder, 2, process)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=TIMEOUT)

@@ -97,6 +97,10 @@ class LossMeter:
         self._seconds += seconds
         return seconds
 
+    def loss(self) -> float:
+        """This process's mean loss since the last reading; 0 where there is none."""
+        return 0.0 if self._sum is None else (self._sum[0] / self._count).item()
+
     def read(self) -> tuple[dict[str, float], float]:
         """The means by name ("loss" first) and the triplets a second; starts anew."""
         means = self.accelerator.reduce(self._sum / self._count, reduction="mean").tolist()

@@ -218,11 +218,7 @@ class Trainer:
     def _log_step(self, bar: tqdm) -> None:
         means, speed = self.meter.read()
         step, loss = self.progress.step, means.pop("loss")
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss is {loss} at step {step}: lower optimisation.learning_rate, clip gradients with "
-                "optimisation.max_gradient_norm=1, or train in float32"
-            )
+        self._require_finite(loss)
         bar.set_postfix({name: f"{value:.3f}" for name, value in {"loss": loss, **means}.items()})
         self.log.write(
             "step",
@@ -235,8 +231,16 @@ class Trainer:
             triplets_per_second=round(speed, 1),
         )
 
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss} at step {self.progress.step}: lower optimisation.learning_rate, clip gradients "
+                "with optimisation.max_gradient_norm=1, or train in float32"
+            )
+
     def _end_epoch(self) -> None:
         progress = self.progress
+        self._require_finite(self.meter.loss())
         if progress.epoch_step == self.batches.steps:
             progress.epoch, progress.epoch_step = progress.epoch + 1, 0
         finished = progress.step == self.total_steps
@@ -308,7 +312,7 @@ class Trainer:
                 steps * config.optimisation.batch_size / max(self.training_seconds, 1e-9), 1
             ),
             peak_memory_mb=peak_memory(self.accelerator.device),
-            unreadable=sorted(self.unreadable),
+            unreadable=sorted(set(gather_object(list(self.unreadable)))),
         )
         if self.accelerator.is_main_process:
             metrics = test.metrics if test else None
