@@ -5,8 +5,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from sketch_prompt.data.benchmarks import load_benchmark
-from sketch_prompt.data.collator import ImageCollator, TripletCollator
-from sketch_prompt.data.loading import ImageDataset, TripletDataset, instance_code
+from sketch_prompt.data.collator import TripletCollator
+from sketch_prompt.data.loading import ImageTable, TripletDataset, instance_code
 from sketch_prompt.data.samplers import TripletSampler
 
 
@@ -92,38 +92,12 @@ def test_instance_triplets_carry_the_code_of_the_sketchs_instance(tables, proces
     assert set(batch["instance_ids"].tolist()) <= known
 
 
-def test_evaluation_keeps_the_tables_order_and_leaves_unreadable_images_out(tables, processor, sketch_folder):
-    (sketch_folder / "photo" / "dog" / "b.jpg").write_bytes(b"broken")
-    photos = tables["train_photo"]
-    dataset = ImageDataset(photos, processor, "photo")
-    loaded = list(DataLoader(dataset, batch_size=4, collate_fn=ImageCollator(), num_workers=1))
-    rows = torch.cat([batch["rows"] for batch in loaded]).tolist()
-    assert rows == [row for row in range(9) if row != 4]
-    assert torch.cat([batch["labels"] for batch in loaded]).tolist() == [photos[row]["label"] for row in rows]
-    codes = [instance_code(photos[row]["instance_id"]) for row in rows]
-    assert torch.cat([batch["instance_ids"] for batch in loaded]).tolist() == codes
-    records = [record for batch in loaded for record in batch["unreadable"]]
-    assert len(records) == 1 and "dog/b.jpg: not an image" in records[0]
-    assert sum(len(batch["pixel_values"]) for batch in loaded) == 8
-
-
-def test_a_batch_of_unreadable_images_is_empty(tables, processor, sketch_folder):
-    (sketch_folder / "photo" / "cat" / "a.jpg").write_bytes(b"broken")
-    batch = ImageCollator()([ImageDataset(tables["train_photo"], processor, "photo")[0]])
-    assert len(batch["pixel_values"]) == len(batch["labels"]) == 0 and len(batch["unreadable"]) == 1
-
-
-def test_images_in_memory_load_like_files(processor):
+def test_images_in_memory_are_read_like_files():
     pictures = [Image.new("RGB", (9, 9), (10 * i,) * 3) for i in range(3)]
     columns = {"image": pictures, "label": [0, 1, 1], "instance_id": ["a", "b", "c"]}
-    table = datasets.Dataset.from_dict(columns)
-    example = ImageDataset(table, processor, "sketch")[2]
-    assert example["pixel_values"].unique().tolist() == pytest.approx([20 / 255])
-
-
-def test_an_unknown_domain_is_an_error(tables, processor):
-    with pytest.raises(ValueError, match="'sketch' or 'photo'"):
-        ImageDataset(tables["train_photo"], processor, "image")
+    table = ImageTable(datasets.Dataset.from_dict(columns))
+    assert table.read(2).getpixel((0, 0)) == (20, 20, 20)
+    assert table.labels.tolist() == [0, 1, 1] and table.instance_codes[1] == instance_code("b")
 
 
 def test_instance_codes_are_the_same_everywhere():

@@ -1,8 +1,18 @@
-"""From examples to batches."""
+"""From training examples to a batch."""
 
 from collections.abc import Sequence
 
-import torch
+from torch.utils.data import default_collate
+
+# Entries of an example and what they are called in a batch.
+_TENSORS = {
+    "sketch_pixel_values": "sketch_pixel_values",
+    "photo_pixel_values": "photo_pixel_values",
+    "negative_pixel_values": "negative_pixel_values",
+    "label": "labels",
+    "negative_label": "negative_labels",
+    "instance_id": "instance_ids",
+}
 
 
 class TripletCollator:
@@ -15,27 +25,8 @@ class TripletCollator:
 
     def __call__(self, examples: Sequence[dict]) -> dict:
         """Stack the examples."""
-        images = ("sketch_pixel_values", "photo_pixel_values", "negative_pixel_values")
-        batch = {name: torch.stack([example[name] for example in examples]) for name in images}
-        for name in ("label", "negative_label", "instance_id"):
-            batch[f"{name}s"] = torch.tensor([example[name] for example in examples])
-        batch["unreadable"] = [record for example in examples for record in example["unreadable"]]
-        return batch
-
-
-class ImageCollator:
-    """Batches of `ImageDataset` examples, without the unreadable ones.
-
-    Returns `pixel_values` (B, 3, H, W), `labels`, `instance_ids`, `rows` (B,) int64, and `unreadable`: the
-    list of `path: reason` of the images left out. Where none can be read, `pixel_values` has the shape (0,).
-    """
-
-    def __call__(self, examples: Sequence[dict]) -> dict:
-        """Stack the readable examples."""
-        readable = [example for example in examples if "pixel_values" in example]
-        pixel_values = [example["pixel_values"] for example in readable]
-        batch = {"pixel_values": torch.stack(pixel_values) if readable else torch.empty(0)}
-        for name in ("label", "instance_id", "row"):
-            batch[f"{name}s"] = torch.tensor([example[name] for example in readable], dtype=torch.int64)
+        # In a worker, default_collate stacks straight into the memory it shares with the training process.
+        tensors = default_collate([{key: example[key] for key in _TENSORS} for example in examples])
+        batch = {_TENSORS[key]: tensor for key, tensor in tensors.items()}
         batch["unreadable"] = [record for example in examples for record in example["unreadable"]]
         return batch

@@ -1,8 +1,7 @@
-"""Torch data sets over a benchmark's tables: triplets for training, single images for evaluation.
+"""Training triplets from a benchmark's tables, as a torch data set.
 
-An unreadable image never stops a run: training draws another one of its class, evaluation leaves it out, and
-the
-batch says so in `unreadable`, so that the record survives the workers of a `DataLoader`.
+An unreadable image never stops a run: another one of its class is drawn, and the batch says so in `unreadable`, so
+that the record survives the workers of a `DataLoader`.
 """
 
 import hashlib
@@ -153,48 +152,6 @@ class TripletDataset(torch.utils.data.Dataset):
             "instance_id": int(self.sketches.instance_codes[triplet.sketch]),
             "unreadable": unreadable,
         }
-
-
-class ImageDataset(torch.utils.data.Dataset):
-    """Single images of one domain in the order of their table, for embedding.
-
-    Args:
-        dataset: one split of a benchmark.
-        processor: turns images into tensors.
-        domain: "sketch" or "photo".
-        min_size: see `read_image`.
-    """
-
-    def __init__(
-        self,
-        dataset: datasets.Dataset,
-        processor: ImageProcessor,
-        domain: str,
-        *,
-        min_size: int | None = None,
-    ):
-        if domain not in ("sketch", "photo"):
-            raise ValueError(f"domain must be 'sketch' or 'photo', not {domain!r}")
-        self.images = ImageTable(dataset, min_size)
-        self.processor = processor
-        self.domain = domain
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, row: int) -> dict:
-        """Pixel values (3, H, W) unless unreadable, label, instance_id (a code), row, unreadable."""
-        example = {
-            "label": int(self.images.labels[row]),
-            "instance_id": int(self.images.instance_codes[row]),
-            "row": int(row),
-            "unreadable": [],
-        }
-        try:
-            image = self.images.read(row)
-        except UnreadableImageError as error:
-            return example | {"unreadable": [str(error)]}
-        return example | {"pixel_values": self.processor.preprocess(image, self.domain)}
 
 
 def instance_code(instance_id: str) -> int:
