@@ -54,10 +54,64 @@ def test_output_folder_gets_report_and_rankings(tiny, tmp_path):
     output = tmp_path / "runs" / "1"
     result = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--output", output, "--rankings", 4)
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in output.iterdir()) == ["rankings.png", "report.json", "report.md"]
-    with Image.open(output / "rankings.png") as picture:
-        assert picture.format == "PNG"
-    assert "rankings.png" in result.stderr
+    assert sorted(path.name for path in output.iterdir()) == [
+        "best_queries.png",
+        "precision_recall.png",
+        "rankings.png",
+        "report.json",
+        "report.md",
+        "results.jsonl",
+        "worst_queries.png",
+    ]
+    for path in output.glob("*.png"):
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+        assert path.name in result.stderr
+
+
+def test_results_are_appended_and_reproduced_beside_the_papers(tiny, tmp_path):
+    results = tmp_path / "all.jsonl"
+    for _ in range(2):
+        arguments = ("--benchmark", "sketchy-21", "--results", results, "--format", "json")
+        assert run("evaluate", "checkpoint", *arguments).exit_code == 0
+    assert len(results.read_text().splitlines()) == 2
+    table = run("reproduce", "--report", results)
+    assert table.exit_code == 0, table.output
+    assert "sketchy-21, zero-shot" in table.stdout and "CLIP-AT" in table.stdout
+    (setup,) = json.loads(run("reproduce", "--report", results, "--format", "json").stdout)
+    (row,) = [row for row in setup["rows"] if row["source"] == "run"]
+    assert "0 of the 21 test classes" in row["notes"][0]
+    missing = run("reproduce", "--report", tmp_path / "none.jsonl")
+    assert missing.exit_code == 1 and "There is no" in missing.stderr
+
+
+def test_instance_level_and_gallery_are_chosen_on_the_command_line(tiny, tmp_path):
+    arguments = ("evaluate", "checkpoint", "--benchmark", "tiny-3", "--level", "instance", "--format", "json")
+    output = tmp_path / "out"
+    result = run(*arguments, "--gallery", "all", "--k", 2, "--output", output, "--rankings", 2)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["level"], report["gallery_scope"], list(report["metrics"])) == (
+        "instance",
+        "all",
+        ["Acc@2"],
+    )
+    assert (output / "accuracy.png").is_file()
+    compared = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--compare", output / "report.json")
+    assert compared.exit_code == 1
+    assert "is of instance level and cannot be compared with category level" in compared.stderr
+
+
+def test_settings_reach_the_benchmark_only_where_given(tiny):
+    _, asked = tiny
+    arguments = ("evaluate", "checkpoint", "--benchmark", "tiny-3", "--format", "json")
+    run(*arguments)
+    assert asked["benchmark"][1] == {"split": None, "seed": None}
+    options = ("--setting", "gzs", "--seen-share", "0.1", "--train-protocol", "sketchy-25")
+    report = json.loads(run(*arguments, *options).stdout)
+    given = {"setting": "gzs", "seen_share": 0.1, "train_protocol": "sketchy-25"}
+    assert asked["benchmark"][1] == {"split": None, "seed": None} | given
+    assert report["train_protocol"] == "sketchy-25"
 
 
 def test_arguments_reach_model_benchmark_and_metric(tiny):

@@ -24,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+data_app = typer.Typer(no_args_is_help=True, help="Work with the benchmarks' data.")
+app.add_typer(data_app, name="data")
 _settings = {"traceback": False}
 
 
@@ -32,6 +34,20 @@ class Convention(str, Enum):
 
     standard = "standard"
     interpolated = "interpolated"
+
+
+class Level(str, Enum):
+    """What a right photo is."""
+
+    category = "category"
+    instance = "instance"
+
+
+class GalleryScope(str, Enum):
+    """What an instance-level query searches."""
+
+    category = "category"
+    all = "all"
 
 
 class Format(str, Enum):
@@ -94,17 +110,41 @@ def evaluate(
     base_model: Annotated[
         str | None, typer.Option(help="Where to get the frozen CLIP, in place of what the checkpoint says.")
     ] = None,
+    level: Annotated[
+        Level | None,
+        typer.Option(
+            help="A right photo is of the sketch's class, or its own. By default what the benchmark is for."
+        ),
+    ] = None,
+    gallery: Annotated[
+        GalleryScope,
+        typer.Option(help="At instance level, search the photos of the query's category or all."),
+    ] = GalleryScope.category,
     convention: Annotated[
-        Convention, typer.Option(help="standard (SEM-PCYC, scikit-learn) or interpolated (ZSE-SBIR, SAKE).")
+        Convention,
+        typer.Option(
+            help="Of category level: standard (SEM-PCYC, scikit-learn) or interpolated (ZSE-SBIR, SAKE)."
+        ),
     ] = Convention.standard,
     k: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Cut-off of mAP@k and P@k; may be repeated. 100 and 200 by default."),
+        typer.Option(
+            min=1, help="Cut-off of the metrics; may be repeated. 100 and 200, at instance level 1, 5 and 10."
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Seen and unseen classes: a YAML file or a published protocol's name.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of what the benchmark draws at random.")] = None,
+    setting: Annotated[
+        str | None, typer.Option(help="zs, or gzs: the gallery also holds photos of seen classes.")
+    ] = None,
+    seen_share: Annotated[
+        float | None, typer.Option(help="Share of each seen class's photos in the gallery of gzs.")
+    ] = None,
+    train_protocol: Annotated[
+        str | None, typer.Option(help="The benchmark trained on, whose classes leave the test data.")
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated."),
@@ -114,9 +154,17 @@ def evaluate(
         typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for report.json, report.md and rankings.png.")
+        Path | None, typer.Option(help="Folder for the report, its curve and sheets of queries.")
     ] = None,
-    rankings: Annotated[int, typer.Option(min=0, help="Queries drawn in rankings.png.")] = 10,
+    rankings: Annotated[int, typer.Option(min=0, help="Queries on each sheet.")] = 10,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="REPORT.JSON", help="Another report to draw into the curve; may be repeated."),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="File to append one line to; results.jsonl in the output folder by default."),
+    ] = None,
     format: Annotated[Format, typer.Option(help="What is printed.")] = Format.table,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 64,
     num_workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 0,
@@ -130,44 +178,72 @@ def evaluate(
     accelerate launch or torchrun the embedding is shared among the processes.
     """
     from sketch_prompt.data.benchmarks import load_benchmark
+    from sketch_prompt.evaluation import Report, Task, evaluate_task
+    from sketch_prompt.evaluation.curves import check_comparable
     from sketch_prompt.evaluation.loading import load_model
-    from sketch_prompt.evaluation.protocol import check_benchmark, embed_benchmark, report_embeddings
+    from sketch_prompt.evaluation.outputs import write_outputs
+    from sketch_prompt.evaluation.results import RESULTS_FILE, append_result
 
-    options = _parse_options(option) | {"split": split, "seed": seed}
+    named = {"setting": setting, "seen_share": seen_share, "train_protocol": train_protocol}
+    options = _parse_options(option) | {name: value for name, value in named.items() if value is not None}
+    task = Task(
+        benchmark,
+        level and level.value,
+        gallery.value,
+        convention.value,
+        k or None,
+        options.get("train_protocol"),
+        allow_seen,
+    )
+    others = [Report.load(path) for path in compare or ()]
+    check_comparable(others, task.level)
     loaded, processor = load_model(model, base_model, device)
-    tables = load_benchmark(benchmark, data_dir, **options)
-    claim = check_benchmark(loaded, tables, allow_seen)
-    accelerator = _accelerator()
-    sketches, photos = embed_benchmark(
-        loaded, processor, tables, batch_size=batch_size, num_workers=num_workers, accelerator=accelerator
-    )
-    if accelerator is not None and not accelerator.is_main_process:
-        return
-    report = report_embeddings(
+    tables = load_benchmark(benchmark, data_dir, split=split, seed=seed, **options)
+    evaluation = evaluate_task(
         loaded,
+        processor,
         tables,
-        sketches,
-        photos,
-        claim=claim,
-        protocol=benchmark,
+        task,
         source=model if base_model is None else f"{model} on {base_model}",
-        convention=convention.value,
-        ks=k or (100, 200),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        accelerator=_accelerator(),
     )
+    if evaluation is None:
+        return
+    if results is not None or output is not None:
+        append_result(results or output / RESULTS_FILE, evaluation.report)
     if output is not None:
-        written = report.save(output)
-        if rankings:
-            written.append(_draw_rankings(output, report, tables, sketches, photos, rankings))
+        written = write_outputs(output, evaluation, tables, rankings, others)
         typer.echo(f"Wrote {', '.join(str(path) for path in written)}", err=True)
-    _print_report(report, format)
+    _print_report(evaluation.report, format)
+
+
+@app.command()
+@one_message
+def reproduce(
+    report: Annotated[
+        list[Path],
+        typer.Option(help="A results.jsonl of evaluate, or a folder with one; may be repeated."),
+    ],
+    format: Annotated[Format, typer.Option(help="What is printed.")] = Format.table,
+) -> None:
+    """Print the results of evaluations beside the numbers of the papers, one table a task."""
+    from sketch_prompt.evaluation.reproduction import reproduce as compare
+    from sketch_prompt.evaluation.results import read_results
+
+    _print_report(compare(read_results(report)), format)
 
 
 @app.command()
 @one_message
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or a folder with a training.yaml.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A YAML file, or a folder with a training.yaml.")
+    ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="In place of the recipe's values.")
+        list[str] | None,
+        typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="In place of the recipe's values."),
     ] = None,
 ) -> None:
     """Train a method from a recipe, or go on with a run that was cut off.
@@ -191,7 +267,9 @@ def train(
 @one_message
 def convert(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="The paper's method, such as clip-at.")],
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Its .pth, .ckpt or .safetensors file.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Its .pth, .ckpt or .safetensors file.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
 ) -> None:
     """Turn a checkpoint of a paper's own code into one of sketch-prompt's, its CLIP included.
@@ -202,6 +280,35 @@ def convert(
 
     from_reference(method, load_reference_checkpoint(checkpoint)).save_pretrained(output)
     typer.echo(f"Wrote {output}", err=True)
+
+
+@data_app.command("check")
+@one_message
+def check_data(
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Folder of the data or of downloaded archives, or one archive."),
+    ],
+    benchmark: Annotated[str | None, typer.Option(help="Look for this benchmark only.")] = None,
+    read_images: Annotated[bool, typer.Option(help="Open every image.")] = True,
+    num_workers: Annotated[int, typer.Option(min=1, help="Images read at a time.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything for other programs.")] = False,
+) -> None:
+    """Say what a folder holds of which benchmark, what is missing, unreadable or duplicated, and where to get it.
+
+    The exit code is 0 if a benchmark was recognised that loads and whose images can be read.
+    """
+    from rich.console import Console
+
+    from sketch_prompt.data.check import check_data as check
+
+    report = check(directory, benchmark, read_images=read_images, num_workers=num_workers)
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        Console().print(report.to_table())
+    if not report.is_usable:
+        raise typer.Exit(1)
 
 
 def _parse_options(pairs: list[str] | None) -> dict:
@@ -223,14 +330,6 @@ def _accelerator():
     from accelerate import Accelerator
 
     return Accelerator()
-
-
-def _draw_rankings(folder: Path, report, tables, sketches, photos, count: int) -> Path:
-    from sketch_prompt.evaluation.rankings import choose_queries, ranked_queries
-    from sketch_prompt.retrieval.figures import plot_rankings, save_figure
-
-    rows = ranked_queries(tables, sketches, photos, choose_queries(sketches.labels, count))
-    return save_figure(plot_rankings(rows, f"{report.method} on {report.protocol}"), folder / "rankings.png")
 
 
 def _print_report(report, format: Format) -> None:

@@ -127,7 +127,7 @@ for photos, shares in ((6, (3, 2)), (1, (1, 0))):
     together = evaluate_model(*evaluation, accelerator=accelerator, **options)
     assert together.metrics == evaluate_model(*evaluation, **options).metrics
     assert together.unreadable[0]["path"] == alone.unreadable[0].path
-print("process", accelerator.process_index, "of", accelerator.num_processes, "agrees")
+sys.stdout.write(f"process {accelerator.process_index} of {accelerator.num_processes} agrees\\n")
 """
 
 

@@ -25,3 +25,20 @@ def test_allowing_seen_classes_weakens_the_claim():
     assert not claim.zero_shot
     assert claim.text == "not zero-shot: 1 of 2 test classes were seen in training"
     assert claim.seen == ("car",)
+
+
+def test_photos_of_seen_classes_in_the_gallery_make_it_generalised():
+    claim = check_classes(["car"], ["bee", "door"], distractors={"car": 1200, "cup": 34})
+    assert claim.setting == "gzs" and claim.zero_shot
+    assert claim.text == (
+        "generalised zero-shot: gallery holds 1,234 photos of 2 seen classes; "
+        "none of the 2 test classes was seen in training"
+    )
+
+
+def test_seen_queries_are_never_generalised_zero_shot():
+    with pytest.raises(SeenClassError):
+        check_classes(["bee"], ["bee"], distractors={"car": 1})
+    claim = check_classes(["bee"], ["bee"], allow_seen=True, distractors={"car": 1})
+    assert claim.setting == "seen" and not claim.zero_shot
+    assert claim.text.startswith("not zero-shot: 1 of 1") and "gallery holds 1 photos of 1 seen" in claim.text

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 
 from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark
 from sketch_prompt.evaluation import embed_benchmark
-from sketch_prompt.evaluation.rankings import choose_queries, ranked_queries
+from sketch_prompt.evaluation.rankings import choose_queries, extreme_queries, ranked_queries
+from sketch_prompt.evaluation.search import search_categories, search_instances
 
 
 def test_queries_cover_the_classes_before_any_comes_again():
@@ -14,11 +17,39 @@ def test_queries_cover_the_classes_before_any_comes_again():
     assert chosen.tolist() == choose_queries(labels, 6).tolist()
 
 
+def searched(folder, instances=False, **options):
+    benchmark = write_benchmark(folder)
+    tables = embed_benchmark(TinyModel(), TinyProcessor(), benchmark, progress=False)
+    if instances:
+        return benchmark, search_instances(benchmark, *tables, **options)
+    return benchmark, search_categories(*tables, progress=False)
+
+
+def test_extreme_queries_are_the_best_and_the_worst_two_of_a_class_at_most(tmp_path):
+    _, search = searched(tmp_path)
+    quality = np.array([0.1, 0.2, 0.3, 0.9, 0.8, 0.95, 0.5, 0.4, np.nan])
+    search = replace(search, quality=quality)
+    assert extreme_queries(search, 4, best=False).tolist() == [0, 1, 7, 6]
+    assert extreme_queries(search, 4, best=True).tolist() == [5, 3, 6, 7]
+    assert extreme_queries(search, 9, best=True).tolist() == [5, 3, 4, 6, 7, 2, 1, 0]
+
+
+def test_own_photo_of_an_instance_query_is_always_shown_with_its_rank(tmp_path):
+    benchmark, search = searched(tmp_path, instances=True)
+    far = int(np.argmax(search.own_ranks))
+    assert search.own_ranks[far] >= 2
+    (row,) = ranked_queries(benchmark, search, [far], top_k=2)
+    assert row.correct == [False, True]
+    assert row.ranks == [1, search.own_ranks[far] + 1]
+    assert row.titles[1] == search.sketches.instance_ids[far]
+    assert row.scores[1] <= row.scores[0]
+    assert row.query_caption == f"its photo: rank {search.own_ranks[far] + 1}"
+
+
 def test_ranked_queries_show_the_best_photos_and_which_are_right(tmp_path):
-    benchmark = write_benchmark(tmp_path)
-    sketches, photos = embed_benchmark(TinyModel(), TinyProcessor(), benchmark, progress=False)
+    benchmark, search = searched(tmp_path)
     (tmp_path / "photo" / "bee" / "0.png").unlink()
-    rows = ranked_queries(benchmark, sketches, photos, [0, 8], top_k=18)
+    rows = ranked_queries(benchmark, search, [0, 8], top_k=18)
     assert [row.query_title for row in rows] == ["bee", "t shirt"]
     for row in rows:
         assert row.correct == [title == row.query_title for title in row.titles]

@@ -66,3 +66,9 @@ def test_lists_that_do_not_fit_together_are_an_error():
         plot_ranking(images(1)[0], images(3), [True, False])
     with pytest.raises(ValueError, match="no query"):
         plot_rankings([])
+
+
+def test_caption_of_the_query_and_places_of_the_photos_are_printed():
+    row = RankedQuery(images(1)[0], images(2), scores=[0.9, 0.1], query_caption="rank 37", ranks=[1, 37])
+    labels = [ax.get_xlabel() for ax in plot_rankings([row]).axes]
+    assert labels == ["rank 37", "1.  0.900", "37.  0.100"]

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import datasets
 
-from sketch_prompt.data.builder import BenchmarkBuilder
+from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig
 from sketch_prompt.data.qmul import ChairBuilder, ShoeBuilder
 from sketch_prompt.data.quickdraw import QuickDrawBuilder
 from sketch_prompt.data.settings import cross_dataset, generalized_zero_shot
@@ -25,7 +25,8 @@ _BUILDERS: dict[str, type[BenchmarkBuilder]] = {
     "chair-v2": ChairBuilder,
     "sketch-folder": SketchFolderBuilder,
 }
-BENCHMARKS = ("mini", *_BUILDERS)
+FOLDER_BENCHMARKS = tuple(_BUILDERS)
+BENCHMARKS = ("mini", *FOLDER_BENCHMARKS)
 SETTINGS = ("zs", "gzs")
 
 
@@ -126,6 +127,12 @@ def _n_seen(benchmark: datasets.DatasetDict) -> int:
     return 1 + max(benchmark["train_sketch"]["label"][:])
 
 
+def benchmark_config(name: str, data_dir: str | os.PathLike | None) -> BenchmarkConfig:
+    """How a benchmark is found in a folder, with its default options; nothing is read yet."""
+    config = next(config for config in _BUILDERS[name].BUILDER_CONFIGS if config.name == name)
+    return replace(config, data_dir=data_dir)
+
+
 def make_builder(
     name: str, data_dir: str | os.PathLike | None, *, cache_dir: str | os.PathLike | None = None, **options
 ) -> BenchmarkBuilder:
@@ -141,4 +148,6 @@ def make_builder(
             choices = ["split" if choice == "class_split" else choice for choice in sorted(known)]
             raise ValueError(f"{name}: " + unknown_name("option", shown, choices))
     data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
+    if cache_dir is not None:
+        options.setdefault("unpack_dir", os.path.join(cache_dir, "sketch_prompt_archives"))
     return builder_class(config_name=name, data_dir=data_dir, cache_dir=cache_dir, **options)

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import datasets
 
+from sketch_prompt.data.archives import archives_in, is_archive, unpack
 from sketch_prompt.data.contents import (
     BenchmarkContents,
     Item,
@@ -31,11 +32,13 @@ class BenchmarkConfig(datasets.BuilderConfig):
     """Where a benchmark lies. Subclasses say how its files are found and what its classes are.
 
     Attributes:
-        data_dir: folder of the data.
+        data_dir: folder of the data, or of the downloaded archives (zip, tar, 7z), or one such archive.
         class_split: seen and unseen classes in place of the benchmark's own; see `read_split`.
+        unpack_dir: where archives are unpacked; a folder in the cache of `datasets` by default.
     """
 
     class_split: str | os.PathLike | Mapping | BenchmarkSplit | None = None
+    unpack_dir: str | os.PathLike | None = None
 
     layout: ClassVar[str]
     sources: ClassVar[str]
@@ -87,6 +90,38 @@ class BenchmarkConfig(datasets.BuilderConfig):
             raise FileNotFoundError(f"{option} {path!r} is not a folder. {self.help_text()}")
         return path
 
+    def find_packaging(
+        self, packagings: Iterable[Packaging], containers: Iterable[str], *, extra_photos: bool = True
+    ) -> FoundPackaging:
+        """The packaging in `data_dir`; its archives are unpacked where the folders alone do not make one up.
+
+        Raises:
+            FileNotFoundError: if `data_dir` is missing or holds no known packaging.
+            ArchiveError: if an archive is unsafe or damaged.
+        """
+        containers = tuple(containers)
+        if self.data_dir is not None and is_archive(os.path.expanduser(self.data_dir)):
+            bases, archives = (), [os.path.expanduser(self.data_dir)]
+        else:
+            bases = search_bases([self.required_dir(self.data_dir)], containers)
+            archives = archives_in(bases)
+        found = find_packaging(bases, packagings, extra_photos=extra_photos)
+        if found is None and archives:
+            unpacked = [unpack(archive, self._unpack_dir()) for archive in archives]
+            around = [folder for path in unpacked for folder in _folders_of_archive(path)]
+            bases = (*bases, *search_bases(around, containers))
+            found = find_packaging(bases, packagings, extra_photos=extra_photos)
+        if found is None:
+            raise FileNotFoundError(
+                f"{self.data_dir!r} holds no known packaging of the data. {self.help_text()}"
+            )
+        return found
+
+    def _unpack_dir(self) -> str:
+        if self.unpack_dir is not None:
+            return os.path.abspath(os.path.expanduser(self.unpack_dir))
+        return os.path.join(datasets.config.HF_DATASETS_CACHE, "sketch_prompt_archives")
+
     def help_text(self) -> str:
         """The expected layout and where the data can be had."""
         return f"Expected for {self.name}:\n{self.layout}\nWhere to get it (links rot):\n{self.sources}"
@@ -121,22 +156,10 @@ class PackagedConfig(BenchmarkConfig):
         aliases = {other: name for other, name in self.folder_aliases.items() if split.class_of(name)}
         return replace(split, aliases=aliases | dict(split.aliases))
 
-    def found_packaging(self) -> FoundPackaging:
-        """The packaging in `data_dir`.
-
-        Raises:
-            FileNotFoundError: if `data_dir` is missing or holds no known packaging.
-        """
-        data_dir = self.required_dir(self.data_dir)
-        bases = search_bases([data_dir], self.containers)
-        found = find_packaging(bases, self.packagings, extra_photos=self.uses_extra_photos)
-        if found is None:
-            raise FileNotFoundError(f"{data_dir!r} holds no known packaging of the data. {self.help_text()}")
-        return found
-
     def survey(self) -> Survey:
         """List the files of the packaging: those its list files name where it has any, else all."""
-        found, split = self.found_packaging(), self.split()
+        found = self.find_packaging(self.packagings, self.containers, extra_photos=self.uses_extra_photos)
+        split = self.split()
         lists = {} if self.class_split is not None else find_file_lists(found.bases, self.list_names, split)
         files, skipped, ignored = {}, [], []
         for domain, roots in (("photo", found.photos), ("sketch", found.sketches)):
@@ -234,6 +257,13 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
             empty = {column: [] for column in self.info.features}
             return datasets.Dataset.from_dict(empty, self.info.features, self.info, split)
         return super()._as_dataset(split, in_memory)
+
+
+def _folders_of_archive(unpacked: str) -> list[str]:
+    """Where a packaging may start: an archive holds its folders, or is one of them, or wraps them in another."""
+    folders = [unpacked, os.path.dirname(unpacked)]
+    inner = [entry.path for entry in os.scandir(unpacked)]
+    return [*folders, *inner] if len(inner) == 1 else folders
 
 
 def features(class_names: Iterable[str]) -> datasets.Features:

@@ -11,7 +11,7 @@ import numpy as np
 from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig
 from sketch_prompt.data.contents import BenchmarkContents, Item, Survey, drawn_only
 from sketch_prompt.data.listing import ImageFile, list_images
-from sketch_prompt.data.packagings import FoundPackaging, Packaging, find_packaging, search_bases
+from sketch_prompt.data.packagings import Packaging
 from sketch_prompt.data.splits import SPLIT_NAMES, BenchmarkSplit
 
 _TEST_LISTS = ("photo_test.txt", "test_photo.txt")
@@ -40,7 +40,7 @@ class QmulConfig(BenchmarkConfig):
         """List both folders, as one seen class."""
         if self.class_split is not None:
             raise ValueError(f"{self.name} has one class, {self.category}: it takes no split of classes")
-        found = self._found_packaging()
+        found = self.find_packaging(self.packagings, self.containers)
         skipped: list[str] = []
         files = {
             domain: {self.category: [file for folder in folders for file in list_images(folder, skipped)]}
@@ -58,16 +58,9 @@ class QmulConfig(BenchmarkConfig):
         items = self._divide(photos, survey.files["sketch"][self.category], test_photos)
         return drawn_only(BenchmarkContents(survey.packaging, (self.category,), items, survey.skipped))
 
-    def _found_packaging(self) -> FoundPackaging:
-        data_dir = self.required_dir(self.data_dir)
-        found = find_packaging(search_bases([data_dir], self.containers), self.packagings)
-        if found is None:
-            raise FileNotFoundError(f"{data_dir!r} holds no known packaging of the data. {self.help_text()}")
-        return found
-
     def _test_photos(self, stems: list[str]) -> set[str]:
         """The test photos that the packaging lists, or else a seeded share of all."""
-        for base in self._found_packaging().bases:
+        for base in self.find_packaging(self.packagings, self.containers).bases:
             for path in (os.path.join(base, name) for name in _TEST_LISTS):
                 if os.path.isfile(path):
                     with open(path, encoding="utf-8") as file:
@@ -101,9 +94,10 @@ def _packagings(name: str) -> tuple[Packaging, ...]:
 
 def _layout(name: str) -> str:
     return f"""\
-  {name}_photo/<id>.png and {name}_sketch_png/<id>_<k>.png   (the archive; photo_test.txt lists the test
-  photos) photo/<id>.* and sketch/<id>_<k>.* or <id>-<k>.*
-  data_dir is the folder that holds these, or one around it named {name} or {name}_F."""
+  {name}_photo/<id>.png, {name}_sketch_png/<id>_<k>.png    (photo_test.txt lists the test photos)
+or
+  photo/<id>.*, sketch/<id>_<k>.* or <id>-<k>.*
+data_dir is a folder around these, or one with the downloaded archives"""
 
 
 @dataclass

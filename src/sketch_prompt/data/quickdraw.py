@@ -35,11 +35,12 @@ class QuickDrawConfig(StrokeOptions, PackagedConfig):
         "test_sketch": "sketch_zero.txt",
     }
     layout = """\
-  QuickDraw_sketches_final/<class>/*.png and QuickDraw_images_final/<class>/*.jpg   (the archives)
-  sketches/<class>/*.png and images/<class>/*.jpg, with list files in zeroshot/     (SEM-PCYC, ZSE-SBIR)
-  ndjson/<class>.ndjson in place of the folder of sketches                          (strokes, drawn on
-  loading)
-  data_dir is the folder that holds these, or one around it."""
+  QuickDraw_sketches_final/<class>/*.png, QuickDraw_images_final/<class>/*.jpg
+or, packaged by SEM-PCYC and ZSE-SBIR (with list files in zeroshot/):
+  sketches/<class>/*.png, images/<class>/*.jpg
+or, in place of the sketches, Google's strokes, which are drawn on loading:
+  ndjson/<class>.ndjson
+data_dir is a folder around these, or one with the downloaded archives"""
     sources = """\
   sketches: http://datasets.cvc.uab.es/QuickDraw/QuickDraw_sketches_final.zip
   photos: http://datasets.cvc.uab.es/QuickDraw/QuickDraw_images_final.zip

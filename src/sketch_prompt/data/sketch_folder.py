@@ -2,12 +2,14 @@
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
 from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig, StrokeOptions
 from sketch_prompt.data.contents import BenchmarkContents, Survey, files_by_class, zero_shot_contents
 from sketch_prompt.data.listing import list_class_folders
+from sketch_prompt.data.packagings import Packaging
 from sketch_prompt.data.splits import BenchmarkSplit, random_split, read_split
 
 SPLIT_FILES = ("split.yaml", "split.yml")
@@ -45,22 +47,22 @@ class SketchFolderConfig(StrokeOptions, BenchmarkConfig):
     seed: int = 0
 
     layout = """\
-  photo/<class>/<id>.jpg            (or another image format)
-  sketch/<class>/<id>-<k>.png       (or <id>_<k>, or <id>: a drawing of the photo <id>; other names draw no
-  photo) sketch/<class>.ndjson             (or QuickDraw's strokes)
-  split.yaml                        (optional: the lists `seen` and `unseen` of class names)"""
+  photo/<class>/<id>.jpg         (or another image format)
+  sketch/<class>/<id>-<k>.png    (or <id>_<k> or <id>: draws the photo <id>; other names draw none)
+  sketch/<class>.ndjson          (or QuickDraw's strokes)
+  split.yaml                     (optional: the lists `seen` and `unseen` of class names)"""
     sources = "  your own photos and drawings"
 
     def survey(self) -> Survey:
         """List both folders and decide on seen and unseen classes."""
-        folders = (self._domain_dir("photo", self.photo_dir), self._domain_dir("sketch", self.sketch_dir))
-        photos, sketches = (list_class_folders([folder]) for folder in folders)
-        split = self._split(chain(photos.folders, sketches.folders))
+        photo_dir, sketch_dir, bases = self._locate()
+        photos, sketches = list_class_folders([photo_dir]), list_class_folders([sketch_dir])
+        split = self._split(bases, chain(photos.folders, sketches.folders))
         photo_files, other_photos = files_by_class(photos, split)
         sketch_files, other_sketches = files_by_class(sketches, split)
         return Survey(
             packaging="a folder of photos and sketches",
-            folders=folders,
+            folders=(photo_dir, sketch_dir),
             split=split,
             files={"photo": photo_files, "sketch": sketch_files},
             skipped=(*photos.skipped, *sketches.skipped),
@@ -71,19 +73,26 @@ class SketchFolderConfig(StrokeOptions, BenchmarkConfig):
         """Seen classes as training data, unseen ones as test data."""
         return zero_shot_contents(self.survey(), folder_instance)
 
-    def _domain_dir(self, domain: str, folder: str | None) -> str:
-        if folder is not None:
-            return self.required_dir(folder, f"{domain}_dir")
-        return self.required_dir(os.path.join(self.required_dir(self.data_dir), domain), f"{domain}_dir")
+    def _locate(self) -> tuple[str, str, tuple[str, ...]]:
+        """The folders of photos and of sketches, and the folders that may hold a split file."""
+        photo_dir = None if self.photo_dir is None else self.required_dir(self.photo_dir, "photo_dir")
+        sketch_dir = None if self.sketch_dir is None else self.required_dir(self.sketch_dir, "sketch_dir")
+        if photo_dir is not None and sketch_dir is not None:
+            return photo_dir, sketch_dir, () if self.data_dir is None else (self.required_dir(self.data_dir),)
+        packaging = Packaging(
+            name="a folder of photos and sketches",
+            photos=("photo",) if photo_dir is None else (),
+            sketches=("sketch",) if sketch_dir is None else (),
+        )
+        found = self.find_packaging([packaging], ())
+        return photo_dir or found.photos[0], sketch_dir or found.sketches[0], found.bases
 
-    def _split(self, folders: chain) -> BenchmarkSplit:
+    def _split(self, bases: Iterable[str], folders: Iterable[str]) -> BenchmarkSplit:
         if self.class_split is not None:
             return read_split(self.class_split)
-        if self.data_dir is not None:
-            for name in SPLIT_FILES:
-                path = os.path.join(self.required_dir(self.data_dir), name)
-                if os.path.isfile(path):
-                    return read_split(path)
+        for path in (os.path.join(base, name) for base in bases for name in SPLIT_FILES):
+            if os.path.isfile(path):
+                return read_split(path)
         names = list(folders)
         if not names:
             raise FileNotFoundError(f"no class folder was found. {self.help_text()}")

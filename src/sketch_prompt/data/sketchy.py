@@ -47,14 +47,17 @@ class SketchyConfig(PackagedConfig):
     layout = """\
   256x256/photo/tx_000000000000/<class>/<id>.jpg
   256x256/sketch/tx_000000000000/<class>/<id>-<k>.png
-  256x256/EXTEND_image_sketchy/<class>/*.jpg        (the extension; without it the gallery is too small)
-  data_dir is a folder around these, such as 256x256 or the one that holds it.
-  Also: SAKE's and ZSE-SBIR's folders (tx_000000000000_ready, EXTEND_image_sketchy_ready) with their list
-  files in
-  zeroshot0/ and zeroshot1/, and SEM-PCYC's Sketchy/{photo,sketch,extended_photo}."""
+  256x256/EXTEND_image_sketchy/<class>/*.jpg       (the extension: most of the gallery)
+or, packaged by SAKE and ZSE-SBIR, with list files in zeroshot0/ and zeroshot1/:
+  256x256/photo/tx_000000000000_ready/<class>/, 256x256/sketch/tx_000000000000_ready/<class>/
+  EXTEND_image_sketchy_ready/<class>/
+or, packaged by SEM-PCYC:
+  Sketchy/photo/, Sketchy/sketch/, Sketchy/extended_photo/
+data_dir is a folder around these, or one with the downloaded archives"""
     sources = """\
   Sketchy: https://sketchy.eye.gatech.edu (rendered images, 256x256)
-  extension: the download sections of github.com/buptLinfy/ZSE-SBIR and github.com/AnjanDutta/sem-pcyc"""
+  extension: see the download sections of
+    github.com/buptLinfy/ZSE-SBIR and github.com/AnjanDutta/sem-pcyc"""
 
     @staticmethod
     def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:

@@ -37,15 +37,16 @@ class TuBerlinConfig(PackagedConfig):
         "wristwatching": "wrist-watch",
     }
     layout = """\
-  png_ready/<class>/*.png and ImageResized_ready/<class>/*.JPEG, with list files in zeroshot/   (SAKE,
-  ZSE-SBIR) png/<class>/*.png and ImageResized/<class>/*.JPEG                                             (as
-  downloaded) sketches/<class>/* and images/<class>/*
-  (SEM-PCYC)
-  data_dir is the folder that holds these, or one around it."""
+  png/<class>/*.png, ImageResized/<class>/*.JPEG
+or, packaged by SAKE and ZSE-SBIR, with list files in zeroshot/:
+  png_ready/<class>/*.png, ImageResized_ready/<class>/*.JPEG
+or, packaged by SEM-PCYC:
+  sketches/<class>/*.png, images/<class>/*.jpg
+data_dir is a folder around these, or one with the downloaded archives"""
     sources = """\
   sketches: http://cybertron.cg.tu-berlin.de/eitz/projects/classifysketch/sketches_png.zip
-  photos (extension): the download sections of github.com/buptLinfy/ZSE-SBIR and
-    github.com/AnjanDutta/sem-pcyc"""
+  photos (the extension): see the download sections of
+    github.com/buptLinfy/ZSE-SBIR and github.com/AnjanDutta/sem-pcyc"""
 
     @staticmethod
     def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:

@@ -2,17 +2,30 @@
 
 from .embedding import EmbeddingTable, embed
 from .leakage import SeenClassError, check_classes
-from .protocol import check_benchmark, embed_benchmark, evaluate_model, report_embeddings
+from .protocol import (
+    Evaluation,
+    Task,
+    check_benchmark,
+    embed_benchmark,
+    evaluate_model,
+    evaluate_task,
+    report_embeddings,
+)
 from .report import Report
+from .search import Search
 
 __all__ = [
     "EmbeddingTable",
+    "Evaluation",
     "Report",
+    "Search",
     "SeenClassError",
+    "Task",
     "check_benchmark",
     "check_classes",
     "embed",
     "embed_benchmark",
     "evaluate_model",
+    "evaluate_task",
     "report_embeddings",
 ]

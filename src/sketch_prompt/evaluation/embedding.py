@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import datasets
@@ -45,6 +45,11 @@ class EmbeddingTable:
     rows: np.ndarray
     unreadable: list[UnreadableImage]
     seconds: float = 0.0
+
+    def take(self, indices: np.ndarray) -> "EmbeddingTable":
+        """The same table with some of its images, in this order."""
+        columns = ("features", "labels", "instance_ids", "rows")
+        return replace(self, **{name: getattr(self, name)[indices] for name in columns})
 
 
 def embed(

@@ -1,9 +1,12 @@
 """The leakage guard: zero-shot means that no class searched for was seen in training."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from sketch_prompt.data.class_names import class_key
+
+Setting = Literal["zs", "gzs", "seen"]
 
 
 class SeenClassError(ValueError):
@@ -27,18 +30,27 @@ class Claim:
     """What a report may say of its result.
 
     Attributes:
-        zero_shot: whether no test class was seen in training.
+        setting: "zs" (zero-shot), "gzs" (generalised: the gallery also holds photos of seen classes) or "seen"
+            (classes that are searched for were seen).
         text: the sentence that says so.
         seen: test classes that were seen, as the benchmark spells them.
     """
 
-    zero_shot: bool
+    setting: Setting
     text: str
     seen: tuple[str, ...] = ()
 
+    @property
+    def zero_shot(self) -> bool:
+        """Whether no class that is searched for was seen in training."""
+        return self.setting != "seen"
+
 
 def check_classes(
-    training_classes: Iterable[str], test_classes: Iterable[str], allow_seen: bool = False
+    training_classes: Iterable[str],
+    test_classes: Iterable[str],
+    allow_seen: bool = False,
+    distractors: Mapping[str, int] | None = None,
 ) -> Claim:
     """What may be claimed of an evaluation on `test_classes`. Spellings are compared normalised.
 
@@ -46,6 +58,7 @@ def check_classes(
         training_classes: classes the checkpoint was trained on; none for a model that was not trained.
         test_classes: classes of the queries.
         allow_seen: give the weaker claim instead of an error.
+        distractors: {seen class: number of its photos} in the gallery beside those of the test classes.
 
     Raises:
         SeenClassError: a test class was seen, and `allow_seen` is not set; it names all of them.
@@ -53,12 +66,15 @@ def check_classes(
     trained = {class_key(name) for name in training_classes}
     test_classes = sorted(test_classes)
     seen = tuple(name for name in test_classes if class_key(name) in trained)
-    if not seen:
-        return Claim(True, f"zero-shot: none of the {len(test_classes)} test classes was seen in training")
-    if not allow_seen:
+    if seen and not allow_seen:
         raise SeenClassError(seen, len(test_classes))
-    return Claim(
-        False,
-        f"not zero-shot: {len(seen)} of {len(test_classes)} test classes were seen in training",
-        seen,
-    )
+    if seen:
+        text = f"not zero-shot: {len(seen)} of {len(test_classes)} test classes were seen in training"
+    else:
+        text = f"none of the {len(test_classes)} test classes was seen in training"
+    if distractors:
+        held = f"gallery holds {sum(distractors.values()):,} photos of {len(distractors)} seen classes"
+        text = f"{text}; {held}" if seen else f"generalised zero-shot: {held}; {text}"
+    elif not seen:
+        text = f"zero-shot: {text}"
+    return Claim("seen" if seen else "gzs" if distractors else "zs", text, seen)

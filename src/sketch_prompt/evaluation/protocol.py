@@ -1,23 +1,71 @@
-"""Category-level evaluation of any model on any benchmark."""
+"""Evaluation of any model on any benchmark: embed, search, report."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import datasets
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from sketch_prompt.metrics import chance_level, retrieval_details
+from sketch_prompt.data.class_names import class_key
 from sketch_prompt.metrics.core import Convention
 
 from .embedding import EmbeddingTable, embed
 from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
+from .published_data import differences_from_published
 from .report import Report
+from .search import (
+    DEFAULT_KS,
+    TEST_SPLITS,
+    GalleryScope,
+    Level,
+    Search,
+    check_instances,
+    default_level,
+    search_categories,
+    search_instances,
+)
 
-TEST_SPLITS = {"sketch": "test_sketch", "photo": "test_photo"}
+
+@dataclass(frozen=True)
+class Task:
+    """What is evaluated, and how.
+
+    Attributes:
+        protocol: the benchmark's name.
+        level: "category" or "instance"; None for the benchmark's own.
+        scope: at instance level, the photos that a query searches: those of its "category" or "all".
+        convention: at category level "standard" or "interpolated", see `sketch_prompt.metrics.evaluate_retrieval`.
+        ks: cut-offs of the metrics; None for those of the level: 100 and 200, or 1, 5 and 10.
+        train_protocol: the benchmark trained on, where it is another one.
+        allow_seen: evaluate on classes seen in training, and say so in the report.
+    """
+
+    protocol: str
+    level: Level | None = None
+    scope: GalleryScope = "category"
+    convention: Convention = "standard"
+    ks: Sequence[int] | None = None
+    train_protocol: str | None = None
+    allow_seen: bool = False
+
+    def __post_init__(self):
+        if self.level is None:
+            object.__setattr__(self, "level", default_level(self.protocol))
+        if self.ks is None:
+            object.__setattr__(self, "ks", DEFAULT_KS[self.level])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A report, and the search that it reports."""
+
+    report: Report
+    search: Search
 
 
 def evaluate_model(
@@ -27,8 +75,10 @@ def evaluate_model(
     protocol: str,
     *,
     source: str = "",
+    level: Level | None = None,
+    gallery: GalleryScope = "category",
     convention: Convention = "standard",
-    ks: Sequence[int] = (100, 200),
+    ks: Sequence[int] | None = None,
     allow_seen: bool = False,
     batch_size: int = 64,
     num_workers: int = 0,
@@ -44,9 +94,11 @@ def evaluate_model(
         benchmark: from `load_benchmark`; its splits test_sketch and test_photo are used.
         protocol: the benchmark's name, for the report.
         source: where the model came from, for the report; its own record of that by default.
-        convention: "standard" or "interpolated", see `sketch_prompt.metrics.evaluate_retrieval`.
-        ks: cut-offs of mAP@k and P@k.
-        allow_seen: evaluate on classes seen in training, and say so in the report.
+        level: as in `Task`.
+        gallery: the `scope` of `Task`.
+        convention: as in `Task`.
+        ks: as in `Task`.
+        allow_seen: as in `Task`.
         batch_size: images a forward pass.
         num_workers: processes that read images.
         device: where to embed; the model's device by default.
@@ -55,41 +107,60 @@ def evaluate_model(
 
     Raises:
         SeenClassError: a test class was seen in training, and `allow_seen` is not set.
-        ValueError: a split is missing, or none of its images can be read.
+        ValueError: a split is missing, none of its images can be read, or, at instance level, a sketch's photo
+            is not in the gallery.
     """
-    claim = check_benchmark(model, benchmark, allow_seen)
-    tables = embed_benchmark(
+    evaluation = evaluate_task(
         model,
         processor,
         benchmark,
+        Task(protocol, level, gallery, convention, ks, allow_seen=allow_seen),
+        source=source,
         batch_size=batch_size,
         num_workers=num_workers,
         device=device,
         accelerator=accelerator,
         progress=progress,
     )
-    report = None
-    if accelerator is None or accelerator.is_main_process:
-        report = report_embeddings(
-            model,
-            benchmark,
-            *tables,
-            claim=claim,
-            protocol=protocol,
-            source=source,
-            convention=convention,
-            ks=ks,
-            progress=progress,
-        )
+    report = None if evaluation is None else evaluation.report
     return report if accelerator is None else broadcast_object_list([report])[0]
 
 
-def check_benchmark(model, benchmark: datasets.DatasetDict, allow_seen: bool = False) -> Claim:
-    """The leakage guard on a model and a benchmark, before any work is done.
+def evaluate_task(
+    model,
+    processor,
+    benchmark: datasets.DatasetDict,
+    task: Task,
+    *,
+    source: str = "",
+    progress: bool = True,
+    accelerator: Accelerator | None = None,
+    **options,
+) -> Evaluation | None:
+    """What `evaluate_model` reports, with the search itself; None on all processes but the first.
+
+    Args:
+        model: as in `evaluate_model`, like all that is not said here.
+        task: what is evaluated, and how.
+        options: further arguments of `embed`.
+    """
+    claim = check_benchmark(model, benchmark, task)
+    options |= {"progress": progress, "accelerator": accelerator}
+    sketches, photos = embed_benchmark(model, processor, benchmark, **options)
+    if accelerator is not None and not accelerator.is_main_process:
+        return None
+    return report_embeddings(
+        model, benchmark, sketches, photos, task, claim=claim, source=source, progress=progress
+    )
+
+
+def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim:
+    """What may be claimed of the evaluation, before any work is done. The guard looks at the queries' classes.
 
     Raises:
-        SeenClassError: a test class was seen in training, and `allow_seen` is not set.
-        ValueError: a test split is missing or empty.
+        SeenClassError: a test class was seen in training, and that is not allowed.
+        ValueError: a test split is missing or empty, or, at instance level, a sketch's photo is not in the
+            gallery.
     """
     for split in TEST_SPLITS.values():
         if split not in benchmark or not len(benchmark[split]):
@@ -97,10 +168,25 @@ def check_benchmark(model, benchmark: datasets.DatasetDict, allow_seen: bool = F
                 f"The benchmark has no {split} (its splits: {', '.join(benchmark) or 'none'}): "
                 "an evaluation needs test_sketch and test_photo."
             )
-    sketches = benchmark[TEST_SPLITS["sketch"]]
-    names = sketches.features["label"].names
-    test_classes = [names[label] for label in set(sketches.select_columns("label")[:]["label"])]
-    return check_classes(model.config.class_names or (), test_classes, allow_seen)
+    if task.level == "instance":
+        check_instances(benchmark)
+    trained = model.config.class_names or ()
+    queried, searched = (_classes(benchmark[split]) for split in TEST_SPLITS.values())
+    distractors = {}
+    if task.level == "category" or task.scope == "all":
+        seen = {class_key(name) for name in trained}
+        seen |= {
+            class_key(name)
+            for split in ("train_sketch", "train_photo")
+            if split in benchmark
+            for name in _classes(benchmark[split])
+        }
+        distractors = {
+            name: photos
+            for name, photos in searched.items()
+            if name not in queried and class_key(name) in seen
+        }
+    return check_classes(trained, queried, task.allow_seen, distractors)
 
 
 def embed_benchmark(
@@ -117,60 +203,73 @@ def report_embeddings(
     benchmark: datasets.DatasetDict,
     sketches: EmbeddingTable,
     photos: EmbeddingTable,
+    task: Task,
     *,
     claim: Claim,
-    protocol: str,
     source: str = "",
-    convention: Convention = "standard",
-    ks: Sequence[int] = (100, 200),
     progress: bool = True,
-) -> Report:
-    """Rank the photos for every sketch and report it.
+) -> Evaluation:
+    """Search the photos with every sketch and report it.
 
     Args:
         model: what made the features, for the facts.
-        benchmark: for the class names.
+        benchmark: the tables that the features came from.
         sketches: features of the queries.
         photos: features of the gallery.
+        task: what is evaluated, and how.
         claim: from `check_benchmark`.
-        protocol: the benchmark's name.
         source: where the model came from.
-        convention: as in `evaluate_model`.
-        ks: as in `evaluate_model`.
         progress: show a bar on stderr where ranking takes long.
     """
     start = time.perf_counter()
-    details = retrieval_details(
-        sketches.features,
-        photos.features,
-        sketches.labels,
-        photos.labels,
-        convention,
-        ks,
-        progress=None if progress else False,
-    )
+    if task.level == "instance":
+        search = search_instances(benchmark, sketches, photos, task.scope, task.ks)
+    else:
+        search = search_categories(sketches, photos, task.convention, task.ks, progress)
     names = benchmark[TEST_SPLITS["sketch"]].features["label"].names
+    counts = Counter(search.sketches.labels.tolist())
     weight = next(model.parameters())
+    intervals = search.details.intervals()
     unreadable = [
         {"domain": domain, "path": path, "reason": reason}
-        for domain, table in (("sketch", sketches), ("photo", photos))
-        for path, reason in table.unreadable
+        for domain, images in (
+            ("sketch", [*sketches.unreadable, *search.left_out]),
+            ("photo", photos.unreadable),
+        )
+        for path, reason in images
     ]
-    return Report(
+    report = Report(
         method=model.method,
         model=source or model.config.name_or_path or type(model).__name__,
-        protocol=protocol,
-        convention=convention,
+        base_model=getattr(model.config, "base_model", None),
+        protocol=task.protocol,
+        train_protocol=task.train_protocol,
+        level=search.level,
+        gallery_scope=search.scope,
+        setting=claim.setting,
+        convention=search.convention,
         zero_shot=claim.zero_shot,
         claim=claim.text,
-        metrics=details.mean(),
-        chance=chance_level(sketches.labels, photos.labels, convention, ks),
-        per_class={names[label]: scores for label, scores in details.per_class().items()},
-        queries=len(sketches.features),
-        gallery=len(photos.features),
-        classes=len(np.unique(sketches.labels)),
+        differences=differences_from_published(benchmark, task.protocol, task.train_protocol),
+        metrics=search.details.mean(),
+        intervals={name: list(interval) for name, interval in intervals.items()},
+        chance=search.chance,
+        per_class={names[label]: scores for label, scores in search.details.per_class().items()},
+        queries_per_class={names[label]: counts[label] for label in sorted(counts)},
+        curve=search.curve,
+        queries=len(search.sketches.rows),
+        gallery=len(search.photos.rows),
+        classes=len(counts),
         seconds=sketches.seconds + photos.seconds + time.perf_counter() - start,
         unreadable=unreadable,
         peak_memory_mb=peak_memory(weight.device),
         environment=describe_environment(weight.device, weight.dtype),
     )
+    return Evaluation(report, search)
+
+
+def _classes(table: datasets.Dataset) -> dict[str, int]:
+    """{class: number of its images} of a table."""
+    names = table.features["label"].names
+    counts = Counter(table.select_columns("label")[:]["label"])
+    return {names[label]: counts[label] for label in sorted(counts)}

@@ -1,8 +1,9 @@
-"""The report of an evaluation: for a terminal, for a program, for a document."""
+"""The report of an evaluation: for a program, for a document, for a terminal."""
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.console import Group
@@ -11,7 +12,16 @@ from rich.text import Text
 
 from sketch_prompt.atomic import atomic_write
 
+from .leakage import Setting
+from .search import GalleryScope, Level
+
 _LISTED_UNREADABLE = 10
+_LISTED_CLASSES = 3
+_DETAILS = ("per_class", "queries_per_class", "curve", "unreadable")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class Report:
         method: "clip-at", "frozen-clip", ...
         model: where the weights came from.
         protocol: the benchmark's name.
-        convention: "standard" or "interpolated".
+        convention: "standard" or "interpolated"; None at instance level, where there is but one.
         zero_shot: whether no test class was seen in training.
         claim: the sentence that says so.
         metrics: {name: 0..1}.
@@ -31,16 +41,26 @@ class Report:
         queries: number of sketches searched with.
         gallery: number of photos searched.
         classes: number of classes among the queries.
-        unreadable: {"domain", "path", "reason"} of each image left out.
         seconds: wall-clock time of embedding and ranking.
+        base_model: the frozen CLIP, where the model says which.
+        train_protocol: the benchmark trained on, where it is another one.
+        level: "category" or "instance".
+        gallery_scope: "all" photos were searched by every query, or those of its "category".
+        setting: "zs", "gzs" (the gallery also holds photos of seen classes) or "seen" (not zero-shot).
+        differences: how the test data differ from the published protocol's.
+        intervals: {name: [lower, upper]}, 95 % bootstrap over the queries.
+        queries_per_class: {class: number of queries}.
+        curve: {x: values, y: values, "chance": values}: precision over recall, or accuracy over k.
+        unreadable: {"domain", "path", "reason"} of each image left out.
         peak_memory_mb: of the process and, on a GPU, of the device.
         environment: versions, machine, device, dtype.
+        time: when it was made, UTC.
     """
 
     method: str
     model: str
     protocol: str
-    convention: str
+    convention: str | None
     zero_shot: bool
     claim: str
     metrics: dict[str, float]
@@ -50,43 +70,73 @@ class Report:
     gallery: int
     classes: int
     seconds: float
+    base_model: str | None = None
+    train_protocol: str | None = None
+    level: Level = "category"
+    gallery_scope: GalleryScope = "all"
+    setting: Setting = "zs"
+    differences: list[str] = field(default_factory=list)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    queries_per_class: dict[str, int] = field(default_factory=dict)
+    curve: dict[str, list[float]] = field(default_factory=dict)
     unreadable: list[dict[str, str]] = field(default_factory=list)
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
     environment: dict[str, str | int] = field(default_factory=dict)
+    time: str = field(default_factory=_now)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Report":
+        """Read a `report.json`.
+
+        Raises:
+            OSError: the file cannot be opened.
+            ValueError: it holds no report.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(**content)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} is no report of sketch-prompt evaluate: {error}") from error
 
     def to_json(self) -> str:
         """All fields, numbers in 0..1."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False)
 
+    def summary(self) -> dict:
+        """The fields that fit a line: all but what is said of single classes, points and images."""
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _DETAILS}
+        return kept | {"unreadable": len(self.unreadable)}
+
     def to_markdown(self) -> str:
-        """A heading, the metrics in percent beside chance, and the facts."""
-        lines = [f"# {self.method} on {self.protocol}", "", self._sentence(), ""]
-        lines += ["| metric | % | chance |", "| --- | ---: | ---: |"]
-        lines += [f"| {name} | {value} | {chance} |" for name, value, chance in self._percentages()]
+        """A heading, the metrics in percent, the facts, every class and every image left out."""
+        lines = [f"# {self.title}", "", self._sentence(), ""]
+        lines += ["| metric | % | 95 % interval | chance |", "| --- | ---: | ---: | ---: |"]
+        lines += [f"| {' | '.join(row)} |" for row in self._percentages()]
         lines += ["", *(f"- {name}: {value}" for name, value in self._facts())]
+        lines += ["", "## Classes", "", f"| class | sketches | {' | '.join(self.metrics)} |"]
+        lines += ["| --- |" + " ---: |" * (1 + len(self.metrics))]
+        lines += [f"| {' | '.join(row)} |" for row in self._class_rows()]
         if self.unreadable:
-            lines += ["", f"{len(self.unreadable)} images could not be read and were left out:", ""]
+            lines += ["", "## Left out", "", f"{self._left_out()}:", ""]
             lines += [
                 f"- `{entry['path']}` ({entry['domain']}): {entry['reason']}" for entry in self.unreadable
             ]
         return "\n".join(lines) + "\n"
 
     def to_table(self) -> Group:
-        """A rich renderable: the metrics in percent beside chance, then the facts."""
-        scores = Table(title=f"{self.method} on {self.protocol}", title_justify="left")
-        scores.add_column("metric")
-        scores.add_column("%", justify="right", style="bold")
-        scores.add_column("chance", justify="right", style="dim")
-        for row in self._percentages():
-            scores.add_row(*row)
+        """A rich renderable: the metrics in percent, the best and the worst classes, the facts."""
+        scores = _table(self.title, "metric", ("%", "95 % interval", "chance"))
+        for name, value, interval, chance in self._percentages():
+            scores.add_row(name, Text(value, style="bold"), interval, Text(chance, style="dim"))
         facts = Table.grid(padding=(0, 2))
         for name, value in self._facts():
             facts.add_row(Text(name, style="dim"), Text(value))
-        parts = [scores, Text(self._sentence(), style="" if self.zero_shot else "bold yellow"), facts]
+        parts = [scores, Text(self._sentence(), style="" if self.zero_shot else "bold yellow")]
+        if len(self.per_class) > 1:
+            parts.append(self._class_table())
+        parts.append(facts)
         if self.unreadable:
-            parts.append(
-                Text(f"{len(self.unreadable)} images could not be read and were left out:", style="yellow")
-            )
+            parts.append(Text(f"{self._left_out()}:", style="yellow"))
             listed = self.unreadable[:_LISTED_UNREADABLE]
             parts += [Text(f"  {entry['path']} ({entry['domain']}): {entry['reason']}") for entry in listed]
             if len(self.unreadable) > len(listed):
@@ -104,17 +154,58 @@ class Report:
                 temporary.write_text(text, encoding="utf-8")
         return paths
 
+    @property
+    def title(self) -> str:
+        """What was evaluated on what."""
+        trained = f", trained on {self.train_protocol}" if self.train_protocol else ""
+        return f"{self.method} on {self.protocol}{trained}"
+
     def _sentence(self) -> str:
+        photos = f"{self.gallery:,} photos"
+        if self.gallery_scope == "category":
+            photos = f"their class's photos ({self.gallery:,} in all)"
+        manner = f"{self.convention} convention" if self.convention else f"{self.level} level"
+        differences = "".join(
+            f"; not the published test data: {difference}" for difference in self.differences
+        )
         return (
-            f"{self.queries:,} sketches of {self.classes} classes against {self.gallery:,} photos, "
-            f"{self.convention} convention; {self.claim}."
+            f"{self.queries:,} sketches of {self.classes} class{'es' * (self.classes != 1)} against {photos}, "
+            f"{manner}; {self.claim}{differences}."
         )
 
-    def _percentages(self) -> list[tuple[str, str, str]]:
+    def _percentages(self) -> list[tuple[str, str, str, str]]:
         return [
-            (name, f"{100 * value:.2f}", f"{100 * self.chance[name]:.2f}")
+            (name, _percent(value), format_interval(self.intervals.get(name)), _percent(self.chance[name]))
             for name, value in self.metrics.items()
         ]
+
+    def _class_rows(self) -> list[list[str]]:
+        """Every class, the best by the first metric first."""
+        first = next(iter(self.metrics))
+        ordered = sorted(self.per_class, key=lambda name: (-self.per_class[name][first], name))
+        return [
+            [
+                name,
+                f"{self.queries_per_class[name]:,}" if name in self.queries_per_class else "",
+                *(_percent(self.per_class[name][metric]) for metric in self.metrics),
+            ]
+            for name in ordered
+        ]
+
+    def _class_table(self) -> Table:
+        rows = self._class_rows()
+        hidden = len(rows) - 2 * _LISTED_CLASSES
+        title = "Classes, best first"
+        if hidden > 0:
+            title = f"Best and worst of {len(rows)} classes (all in the JSON report)"
+        table = _table(title, "class", ("sketches", *self.metrics))
+        for index, row in enumerate(rows):
+            if hidden <= 0 or not _LISTED_CLASSES <= index < len(rows) - _LISTED_CLASSES:
+                table.add_row(*row, end_section=hidden > 0 and index == _LISTED_CLASSES - 1)
+        return table
+
+    def _left_out(self) -> str:
+        return f"{len(self.unreadable)} images could not be read or searched with, and were left out"
 
     def _facts(self) -> list[tuple[str, str]]:
         memory = ", ".join(f"{name} {value:,.0f} MB" for name, value in self.peak_memory_mb.items())
@@ -130,3 +221,20 @@ class Report:
             facts.append(("versions", ", ".join(f"{name} {machine[name]}" for name in packages)))
             facts.append(("platform", str(machine["platform"])))
         return facts
+
+
+def format_interval(interval: list[float] | None) -> str:
+    """An interval of 0..1 in percent, empty where there is none."""
+    return "" if interval is None else f"{_percent(interval[0])} - {_percent(interval[1])}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _table(title: str, first: str, others: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table

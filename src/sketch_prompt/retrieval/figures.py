@@ -34,6 +34,8 @@ class RankedQuery:
         scores: similarity of each photo, printed below it.
         titles: a line above each photo, such as its class.
         query_title: a line above the sketch.
+        query_caption: a line below it, such as its score.
+        ranks: the place of each photo, counted from 1; 1, 2, 3, ... where it is not given.
     """
 
     query_image: Image.Image
@@ -42,9 +44,11 @@ class RankedQuery:
     scores: Sequence[float] | None = None
     titles: Sequence[str] | None = None
     query_title: str = "query"
+    query_caption: str | None = None
+    ranks: Sequence[int] | None = None
 
     def __post_init__(self):
-        for name in ("correct", "scores", "titles"):
+        for name in ("correct", "scores", "titles", "ranks"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.gallery_images):
                 raise ValueError(
@@ -100,6 +104,8 @@ def draw_row(axes: Sequence[Axes], row: RankedQuery) -> None:
     """Draw the query into the first of the axes and its photos into the next ones; the rest stay empty."""
     show_image(axes[0], row.query_image, title=row.query_title)
     frame(axes[0], NEUTRAL, dashed=True)
+    if row.query_caption is not None:
+        caption(axes[0], row.query_caption)
     for index, (ax, image) in enumerate(zip(axes[1:], row.gallery_images)):
         show_image(ax, image, title=row.titles[index] if row.titles is not None else None)
         right = None if row.correct is None else bool(row.correct[index])
@@ -107,7 +113,8 @@ def draw_row(axes: Sequence[Axes], row: RankedQuery) -> None:
         if right is not None:
             badge(ax, right)
         if row.scores is not None:
-            ax.set_xlabel(f"{index + 1}.  {row.scores[index]:.3f}", fontsize=6.5, labelpad=2, color="#444444")
+            place = index + 1 if row.ranks is None else row.ranks[index]
+            caption(ax, f"{place}.  {row.scores[index]:.3f}")
     for ax in axes[1 + len(row.gallery_images) :]:
         ax.set_axis_off()
 
@@ -133,6 +140,11 @@ def frame(ax: Axes, colour: str, dashed: bool = False) -> None:
     """A coloured frame around the axes."""
     for spine in ax.spines.values():
         spine.set(color=colour, linewidth=1.0 if dashed else 2.2, linestyle="--" if dashed else "-")
+
+
+def caption(ax: Axes, text: str) -> None:
+    """A small line below the axes."""
+    ax.set_xlabel(text, fontsize=6.5, labelpad=2, color="#444444")
 
 
 def badge(ax: Axes, right: bool) -> None:

@@ -90,9 +90,11 @@ def train_tokenizer(class_names: Iterable[str]) -> CLIPTokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(False)]
     )
+    characters = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY_SIZE - 2,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        # Named beforehand, or they are numbered in the order of a hash table, which differs from run to run.
+        special_tokens=[*characters, *(character + "</w>" for character in characters)],
         end_of_word_suffix="</w>",
         show_progress=False,
     )
@@ -100,8 +102,6 @@ def train_tokenizer(class_names: Iterable[str]) -> CLIPTokenizer:
     tokenizer.train_from_iterator([*texts, *COLOURS, *SENTENCES, *class_names], trainer)
     merges = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
     vocabulary = dict(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))
-    for character in pre_tokenizers.ByteLevel.alphabet():
-        vocabulary.setdefault(character + "</w>", len(vocabulary))
     for special in ("<|startoftext|>", "<|endoftext|>"):
         vocabulary[special] = len(vocabulary)
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT_LENGTH)

@@ -34,7 +34,7 @@ def measure(
     prompts = tokenizer([f"a photo of a {name}" for name in ALL_CLASSES], padding=True, return_tensors="pt")
     texts = torch.nn.functional.normalize(model.get_text_features(**prompts).pooler_output, dim=-1)
     images = _embed(
-        model, (normalize(torch.from_numpy(held_out[i : i + 256])) for i in range(0, len(labels), 256))
+        model, (normalize(torch.tensor(held_out[i : i + 256])) for i in range(0, len(labels), 256))
     )
     predicted = (images @ texts.mT).argmax(dim=1).numpy()
     unseen = np.isin(labels, [ALL_CLASSES.index(name) for name in UNSEEN_CLASSES])
@@ -55,9 +55,7 @@ def measure(
         )
         retrieved = evaluate_retrieval(sketches.numpy(), photos.numpy(), sketch_labels, photo_labels)
         scores[f"sketch to photo mAP@all, {words} classes"] = retrieved["mAP@all"]
-        half = len(photo_labels) // 2
-        order = np.random.default_rng(0).permutation(len(photo_labels))
-        queries, gallery = order[:half], order[half:]
+        queries, gallery = slice(0, None, 2), slice(1, None, 2)
         retrieved = evaluate_retrieval(
             photos[queries].numpy(), photos[gallery].numpy(), photo_labels[queries], photo_labels[gallery]
         )

@@ -71,8 +71,9 @@ def _draw_all(pictures: PictureSet, path: Path, num_proc: int) -> None:
         for start in range(0, pictures.instances, chunk)
     ]
     with ProcessPoolExecutor(num_proc, mp_context=get_context("spawn")) as workers:
+        results = workers.map(_draw_some, jobs) if num_proc > 1 else map(_draw_some, jobs)
         done = 0
-        for drawn in tqdm(workers.map(_draw_some, jobs), total=len(jobs), desc=f"Drawing {path.stem}"):
+        for drawn in tqdm(results, total=len(jobs), desc=f"Drawing {path.stem}"):
             pool[done : done + len(drawn)] = drawn
             done += len(drawn)
     pool.flush()

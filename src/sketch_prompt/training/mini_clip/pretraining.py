@@ -73,7 +73,10 @@ def pretrain(job: PretrainingJob) -> dict[str, float]:
         load_pictures(pictures, job.pool, job.processes)
     # Large tensors come and go at every step; keeping their memory saves a tenth of the time.
     os.environ |= {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
-    mp.spawn(_train_vision_process, args=(job, _free_port()), nprocs=job.processes)
+    if job.processes > 1:
+        mp.spawn(_train_vision_process, args=(job, _free_port()), nprocs=job.processes)
+    else:
+        _train_vision(job)
     model, tokenizer = _start(job)
     class_vectors, log_scale = load_vision(model, job.checkpoint)
     model.logit_scale.data.fill_(log_scale)
@@ -82,8 +85,11 @@ def pretrain(job: PretrainingJob) -> dict[str, float]:
     image_processor = make_image_processor()
     held_out = load_pictures(job.held_out, job.pool)
     scores = measure(model, tokenizer, image_processor, held_out, job.held_out.labels)
-    for artefact in (model.half(), tokenizer, image_processor):
-        artefact.save_pretrained(job.output_dir)
+    # Half precision on disk, single precision once loaded: the configuration keeps the model's own type.
+    weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    model.save_pretrained(job.output_dir, state_dict=weights)
+    for companion in (tokenizer, image_processor):
+        companion.save_pretrained(job.output_dir)
     (job.output_dir / "README.md").write_text(
         model_card(model, tokenizer, job.photos, job.options, job.processes, job.command, scores),
         encoding="utf-8",
@@ -110,11 +116,15 @@ def _train_vision_process(rank: int, job: PretrainingJob, port: int) -> None:
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=job.processes)
+    _train_vision(job)
+    dist.destroy_process_group()
+
+
+def _train_vision(job: PretrainingJob) -> None:
     model, _ = _start(job)
     photos, sketches = (load_pictures(pictures, job.pool) for pictures in (job.photos, job.sketches))
     batches = Batches(photos, job.photos.labels, sketches, job.sketches.labels, job.options)
     train_vision(model, batches, job.options, job.checkpoint)
-    dist.destroy_process_group()
 
 
 def _free_port() -> int:

@@ -1,0 +1,335 @@
+"""What a folder holds of which benchmark, and what is wrong with it: the work behind `sketch-prompt data check`."""
+
+import hashlib
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from tqdm.auto import tqdm
+
+from sketch_prompt.data.archives import ArchiveError
+from sketch_prompt.data.benchmarks import FOLDER_BENCHMARKS, benchmark_config
+from sketch_prompt.data.builder import BenchmarkConfig
+from sketch_prompt.data.contents import Survey
+from sketch_prompt.data.listing import ImageFile
+from sketch_prompt.data.reading import UnreadableImageError, read_image
+from sketch_prompt.data.splits import SPLIT_NAMES, published_protocols, published_split, unknown_name
+
+_OWN_DATA = "sketch-folder"
+# A benchmark is recognised in folders that several share, such as `images`, by this share of its classes.
+_RECOGNISED_SHARE = 0.5
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Numbers of files of one class."""
+
+    name: str
+    seen: bool
+    photos: int
+    sketches: int
+
+
+@dataclass(frozen=True)
+class BenchmarkCheck:
+    """What a folder holds of one benchmark.
+
+    Attributes:
+        benchmark: its name.
+        packaging: the packaging that was recognised.
+        folders: the folders of images.
+        classes: numbers of files of every class.
+        found: `{split name: number of files}`.
+        published: the same as published; None where not known.
+        incomplete: `{what is lacking: classes}`.
+        skipped: `path: reason` of files left out.
+        ignored: class folders that belong to no class of the benchmark.
+        sources: where the data can be had.
+    """
+
+    benchmark: str
+    packaging: str
+    folders: tuple[str, ...]
+    classes: tuple[ClassCount, ...]
+    found: Mapping[str, int]
+    published: Mapping[str, int | None]
+    incomplete: Mapping[str, list[str]]
+    skipped: tuple[str, ...]
+    ignored: tuple[str, ...]
+    sources: str
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether `load_benchmark` takes it."""
+        return not self.incomplete
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is known to be missing."""
+        short = any(
+            number is not None and self.found[part] < number for part, number in self.published.items()
+        )
+        return self.is_usable and not short and not self.skipped
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """The result of `check_data`.
+
+    Attributes:
+        directory: the folder or archive checked.
+        benchmarks: what was recognised in it.
+        problems: why something in it could not be used.
+        images_read: number of images opened; 0 where none were to be.
+        unreadable: `path: reason` of those that cannot be read.
+        duplicates: groups of images with the same content.
+        help_text: layouts and sources of the data, where nothing was recognised.
+    """
+
+    directory: str
+    benchmarks: tuple[BenchmarkCheck, ...]
+    problems: tuple[str, ...]
+    images_read: int
+    unreadable: tuple[str, ...]
+    duplicates: tuple[tuple[str, ...], ...]
+    help_text: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether something was recognised, loads, and has no unreadable image."""
+        usable = any(check.is_usable for check in self.benchmarks)
+        return usable and not self.unreadable and not self.problems
+
+    def to_json(self) -> str:
+        """Everything, for other programs."""
+        return json.dumps({"is_usable": self.is_usable} | asdict(self), indent=2)
+
+    def to_table(self) -> Group:
+        """What a person wants to see, for `rich.console.Console.print`."""
+        names = ", ".join(check.benchmark for check in self.benchmarks)
+        parts: list = [f"{self.directory}: {names or 'nothing recognised'}"]
+        for check in self.benchmarks:
+            parts += ["", f"{check.benchmark}: {check.packaging}", _totals_table(check), *_remarks(check)]
+        shown = []
+        for check in self.benchmarks:
+            # The protocols of one data set differ in what is seen, which the first one's table may stand for.
+            counts = {(count.name, count.photos, count.sketches) for count in check.classes}
+            if counts not in shown:
+                parts += ["", f"Classes of {check.benchmark}", _class_table(check)]
+                shown.append(counts)
+        parts += [f"Problem: {problem}" for problem in self.problems]
+        if self.images_read:
+            parts.append(f"{self.images_read:,} images read, {len(self.unreadable):,} of them unreadable")
+            parts += _some(self.unreadable)
+            parts.append(f"{len(self.duplicates):,} images are there more than once")
+            parts += _some(" = ".join(group) for group in self.duplicates)
+        if self.help_text:
+            parts.append(self.help_text)
+        return Group(
+            *(Text(part, overflow="fold") if isinstance(part, str) else part for part in parts if part)
+        )
+
+
+def check_data(
+    directory: str | os.PathLike,
+    benchmark: str | None = None,
+    *,
+    read_images: bool = True,
+    num_workers: int = 4,
+    progress: bool = True,
+) -> DataReport:
+    """Look for benchmarks in a folder and for what is missing, unreadable or duplicated in it.
+
+    Args:
+        directory: the folder of the data, or of downloaded archives, or one archive.
+        benchmark: look for this one only; None for all.
+        read_images: decode every image.
+        num_workers: threads that decode.
+        progress: show a bar on stderr.
+
+    Raises:
+        ValueError: if the benchmark is unknown; the nearest known one is named.
+    """
+    if benchmark is not None and benchmark not in FOLDER_BENCHMARKS:
+        raise ValueError(unknown_name("benchmark", benchmark, FOLDER_BENCHMARKS))
+    directory = os.path.abspath(os.path.expanduser(directory))
+    published = [name for name in FOLDER_BENCHMARKS if name != _OWN_DATA]
+    surveys, problems = _survey(
+        directory, published if benchmark is None else [benchmark], benchmark is not None
+    )
+    if not surveys and benchmark is None:
+        surveys, more = _survey(directory, [_OWN_DATA], True)
+        problems += more
+    files = {file.path: file for _, survey in surveys for file in _files(survey) if not file.holds_strokes}
+    unreadable, duplicates = _read(list(files.values()), num_workers, progress) if read_images else ((), ())
+    wanted = FOLDER_BENCHMARKS if benchmark is None else [benchmark]
+    return DataReport(
+        directory=directory,
+        benchmarks=tuple(_check(config, survey) for config, survey in surveys),
+        problems=tuple(dict.fromkeys(problems)),
+        images_read=len(files) if read_images else 0,
+        unreadable=unreadable,
+        duplicates=duplicates,
+        help_text="" if surveys else _help_text(wanted),
+    )
+
+
+def _survey(
+    directory: str, names: Iterable[str], wanted: bool
+) -> tuple[list[tuple[BenchmarkConfig, Survey]], list[str]]:
+    """What is there of the benchmarks; those with few of their classes only if they are what is `wanted`."""
+    surveys, problems = [], []
+    for name in names:
+        config = benchmark_config(name, directory)
+        try:
+            survey = config.survey()
+        except FileNotFoundError:
+            continue
+        except (ArchiveError, ValueError) as error:
+            problems.append(str(error))
+            continue
+        present = sum(
+            bool(survey.files["photo"][n] or survey.files["sketch"][n]) for n in survey.split.class_names
+        )
+        if wanted or present >= _RECOGNISED_SHARE * len(survey.split.class_names):
+            surveys.append((config, survey))
+    return surveys, problems
+
+
+def _check(config: BenchmarkConfig, survey: Survey) -> BenchmarkCheck:
+    limit = getattr(config, "drawings_per_class", None)
+    seen = set(survey.split.seen)
+    known = published_split(config.name).counts if config.name in published_protocols() else {}
+    return BenchmarkCheck(
+        benchmark=config.name,
+        packaging=survey.packaging,
+        folders=survey.folders,
+        classes=tuple(
+            ClassCount(
+                name=name,
+                seen=name in seen,
+                photos=_count(survey.files["photo"][name], limit),
+                sketches=_count(survey.files["sketch"][name], limit),
+            )
+            for name in survey.split.class_names
+        ),
+        found=_split_sizes(config, survey, limit),
+        published={part: known.get(part) for part in SPLIT_NAMES},
+        incomplete=survey.incomplete_classes(),
+        skipped=survey.skipped,
+        ignored=survey.ignored,
+        sources=config.sources,
+    )
+
+
+def _split_sizes(config: BenchmarkConfig, survey: Survey, limit: int | None) -> dict[str, int]:
+    """Images of each split as `load_benchmark` would make it; of incomplete data, all that are there."""
+    if not survey.incomplete_classes():
+        items = config.find().items
+        files = {part: [item.file for its in items[part].values() for item in its] for part in SPLIT_NAMES}
+    else:
+        classes = {"train": survey.split.seen, "test": survey.split.unseen}
+        files = {
+            f"{part}_{domain}": [file for name in names for file in survey.files[domain][name]]
+            for part, names in classes.items()
+            for domain in survey.files
+        }
+    return {part: _count(files[part], limit) for part in SPLIT_NAMES}
+
+
+def _count(files: Iterable[ImageFile], limit: int | None) -> int:
+    """Images in files: one each, or as many drawings as a stroke file has lines, `limit` at most."""
+    number = 0
+    for file in files:
+        if file.holds_strokes:
+            with open(file.path, "rb") as lines:
+                number += sum(1 for _ in islice(lines, limit))
+        else:
+            number += 1
+    return number
+
+
+def _files(survey: Survey) -> Iterable[ImageFile]:
+    return (file for classes in survey.files.values() for files in classes.values() for file in files)
+
+
+def _read(
+    files: list[ImageFile], num_workers: int, progress: bool
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """`path: reason` of the unreadable files, and groups of files with the same content."""
+    sizes = Counter(file.size for file in files)
+
+    def examine(file: ImageFile) -> tuple[str | None, bytes | None]:
+        try:
+            read_image(file.path)
+        except UnreadableImageError as error:
+            return str(error), None
+        if sizes[file.size] == 1:
+            return None, None
+        with open(file.path, "rb") as content:
+            return None, hashlib.file_digest(content, "blake2b").digest()
+
+    unreadable, by_content = [], defaultdict(list)
+    with ThreadPoolExecutor(max(num_workers, 1)) as pool:
+        results = tqdm(pool.map(examine, files), "Reading", len(files), unit="image", disable=not progress)
+        for file, (reason, digest) in zip(files, results):
+            if reason is not None:
+                unreadable.append(reason)
+            elif digest is not None:
+                by_content[digest].append(file.path)
+    return tuple(unreadable), tuple(tuple(group) for group in by_content.values() if len(group) > 1)
+
+
+def _totals_table(check: BenchmarkCheck) -> Table:
+    table = Table("split", "found", "published")
+    for part in SPLIT_NAMES:
+        number = check.published[part]
+        table.add_row(part, f"{check.found[part]:,}", "not known" if number is None else f"{number:,}")
+    return table
+
+
+def _class_table(check: BenchmarkCheck) -> Table:
+    table = Table("class", "", "photos", "sketches")
+    for count in check.classes:
+        row = (count.name, "seen" if count.seen else "unseen", f"{count.photos:,}", f"{count.sketches:,}")
+        table.add_row(*row, style=None if count.photos and count.sketches else "bold red")
+    return table
+
+
+def _help_text(benchmarks: Iterable[str]) -> str:
+    """Layouts and sources, once for the protocols of one data set."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for name in benchmarks:
+        config = benchmark_config(name, None)
+        names.setdefault((config.layout, config.sources), []).append(name)
+    return "\n\n".join(
+        f"Expected for {', '.join(protocols)}:\n{layout}\nWhere to get it (links rot):\n{sources}"
+        for (layout, sources), protocols in names.items()
+    )
+
+
+def _remarks(check: BenchmarkCheck) -> list[str]:
+    lines = [f"{what}: {', '.join(names)}" for what, names in check.incomplete.items()]
+    if check.skipped:
+        lines += [f"{len(check.skipped):,} files skipped:", *_some(check.skipped)]
+    if check.ignored:
+        lines.append(
+            f"{len(check.ignored):,} folders of other classes: {', '.join(check.ignored[:_SHOWN])} ..."
+        )
+    if not check.is_complete:
+        lines.append(f"Less than was published. Where to get it (links rot):\n{check.sources}")
+    return lines
+
+
+def _some(entries: Iterable[str]) -> list[str]:
+    entries = list(entries)
+    more = [f"  ... and {len(entries) - _SHOWN:,} more"] if len(entries) > _SHOWN else []
+    return [f"  {entry}" for entry in entries[:_SHOWN]] + more

@@ -1,0 +1,258 @@
+"""Runs beside the papers' numbers: `results.jsonl` turned into one table a setup.
+
+A setup is what makes numbers comparable at all: the benchmark, the benchmark trained on, the setting, the level and
+the gallery. Metrics have a column each, every row names its convention, and what else sets a run apart from the
+published protocol is a note on its row.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from .report import format_interval
+
+_SETTINGS = {"zs": "zero-shot", "gzs": "generalised zero-shot", "seen": "not zero-shot"}
+_UNKNOWN = "not said"
+
+
+class Setup(NamedTuple):
+    """What makes numbers comparable."""
+
+    protocol: str
+    train_protocol: str | None
+    setting: str
+    level: str
+    gallery_scope: str
+
+    @property
+    def title(self) -> str:
+        """For a heading."""
+        parts = [self.protocol, _SETTINGS[self.setting]]
+        if self.train_protocol:
+            parts.append(f"trained on {self.train_protocol}")
+        if self.level == "instance":
+            searched = "the query's category" if self.gallery_scope == "category" else "all photos"
+            parts.append(f"instance level, gallery: {searched}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run, or what a paper prints.
+
+    Attributes:
+        source: "run" or "paper".
+        method: the method's name, with the paper's variant.
+        model: the checkpoint of a run; the citation of a paper.
+        backbone: where it is known.
+        convention: "standard", "interpolated", None where there is but one, or "not said".
+        metrics: {name: 0..1}.
+        intervals: {name: [lower, upper]} of a run.
+        notes: what sets a run apart from the published protocol and from the method's own paper.
+    """
+
+    source: str
+    method: str
+    model: str
+    backbone: str | None
+    convention: str | None
+    metrics: dict[str, float]
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Runs and papers, setup by setup.
+
+    Attributes:
+        setups: {setup: rows}, a paper's row before the runs of its method.
+    """
+
+    setups: dict[Setup, list[Row]]
+
+    def to_json(self) -> str:
+        """Every setup with its rows, numbers in 0..1."""
+        content = [
+            setup._asdict() | {"rows": [asdict(row) for row in rows]} for setup, rows in self.setups.items()
+        ]
+        return json.dumps(content, indent=2, ensure_ascii=False)
+
+    def to_markdown(self) -> str:
+        """A heading and a table a setup."""
+        lines = ["# Runs beside the papers' numbers", ""]
+        for setup, rows in self.setups.items():
+            header, cells, notes = _cells(rows, _metrics(rows))
+            lines += [f"## {setup.title}", "", f"| {' | '.join(header)} |"]
+            lines += ["|" + " --- |" * 4 + " ---: |" * (len(header) - 4)]
+            for row, texts in zip(rows, cells):
+                texts = [f"**{text}**" if row.source == "run" and text else text for text in texts]
+                lines.append(f"| {' | '.join(texts)} |")
+            lines += ["", *(f"- {note}" for note in notes), *([""] if notes else [])]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def to_table(self) -> Group:
+        """A rich renderable: a table a setup, runs in bold, their intervals below their numbers.
+
+        To fit a terminal it leaves out what no paper prints: JSON and markdown have every metric.
+        """
+        parts = []
+        for setup, rows in self.setups.items():
+            metrics = _compared_metrics(rows)
+            _, cells, notes = _cells(rows, metrics)
+            table = Table(padding=(0, 1))
+            table.add_column("method", max_width=26, overflow="fold")
+            for name in ("by", "convention"):
+                table.add_column(name, no_wrap=True)
+            for name in metrics:
+                table.add_column(name, justify="right")
+            for row, texts in zip(rows, cells):
+                is_run = row.source == "run"
+                method = f"{texts[0]}\n{row.model}" if is_run else texts[0]
+                values = [text.replace(" (", "\n").replace(" - ", "-").rstrip(")") for text in texts[4:]]
+                values = [method, row.source, texts[3], *values]
+                table.add_row(*map(Text, values), style="bold" if is_run else "")
+            parts += [
+                Text(setup.title, style="bold"),
+                table,
+                *(Text(note, style="dim") for note in notes),
+                Text(""),
+            ]
+        return Group(*parts[:-1])
+
+
+def reproduce(results: Iterable[dict]) -> Reproduction:
+    """Put runs beside what the papers print for the same setup.
+
+    Of runs that differ in nothing but when they were made, the last one counts.
+
+    Args:
+        results: from `read_results`.
+    """
+    runs: dict[tuple, tuple[Setup, dict]] = {}
+    for result in results:
+        setup = Setup(
+            result["protocol"],
+            result.get("train_protocol"),
+            result["setting"],
+            result["level"],
+            result.get("gallery_scope", "all"),
+        )
+        row = (result["method"], result["model"], result.get("convention"), *result.get("differences", ()))
+        runs.pop((setup, row), None)
+        runs[setup, row] = setup, result
+    setups: dict[Setup, list[Row]] = {}
+    for setup in dict.fromkeys(setup for setup, _ in runs.values()):
+        own = [result for its_setup, result in runs.values() if its_setup == setup]
+        setups[setup] = _rows(_published(setup), own)
+    return Reproduction(setups)
+
+
+@cache
+def published_results() -> list[dict]:
+    """What the papers print: the entries of `published_results.json`, each with what is said of its paper."""
+    text = resources.files(__package__).joinpath("published_results.json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    return [content["papers"][entry["paper"]] | entry for entry in content["results"]]
+
+
+def _published(setup: Setup) -> list[dict]:
+    """The papers' entries for a setup. They search a query's category at instance level."""
+    return [
+        entry
+        for entry in published_results()
+        if (entry["protocol"], entry.get("train_protocol"), entry.get("setting", "zs"))
+        == (setup.protocol, setup.train_protocol, setup.setting)
+        and _level(entry) == setup.level
+        and (setup.level == "category" or setup.gallery_scope == "category")
+    ]
+
+
+def _level(entry: dict) -> str:
+    return "instance" if all(name.startswith("Acc@") for name in entry["metrics"]) else "category"
+
+
+def _rows(published: list[dict], results: list[dict]) -> list[Row]:
+    """Papers in their order, each method's runs after its paper's last entry; other runs come first."""
+    methods = [entry["method"] for entry in published]
+    rows = [_run(result, None) for result in results if result["method"] not in methods]
+    for index, entry in enumerate(published):
+        rows.append(_paper(entry))
+        if entry["method"] is not None and entry["method"] not in methods[index + 1 :]:
+            rows += [_run(result, entry) for result in results if result["method"] == entry["method"]]
+    return rows
+
+
+def _paper(entry: dict) -> Row:
+    variant = f" ({entry['variant']})" if "variant" in entry else ""
+    convention = entry["convention"] or _UNKNOWN
+    return Row(
+        source="paper",
+        method=entry["paper"] + variant,
+        model=entry["citation"] + (f", {entry['url']}" if entry["url"] else ""),
+        backbone=entry["backbone"],
+        convention=None if _level(entry) == "instance" else convention,
+        metrics={name: round(value / 100, 6) for name, value in entry["metrics"].items()},
+    )
+
+
+def _run(result: dict, entry: dict | None) -> Row:
+    notes = [f"not the published test data: {difference}" for difference in result.get("differences", ())]
+    if result.get("unreadable"):
+        notes.append(f"{result['unreadable']} unreadable images left out")
+    convention = result.get("convention")
+    if entry is not None and convention is not None and entry["convention"] != convention:
+        theirs = entry["convention"] or f"{_UNKNOWN} which"
+        notes.append(f"{convention} convention; {entry['paper']}: {theirs}")
+    return Row(
+        source="run",
+        method=result["method"],
+        model=result["model"],
+        backbone=result.get("base_model"),
+        convention=convention,
+        metrics=result["metrics"],
+        intervals=result.get("intervals", {}),
+        notes=notes,
+    )
+
+
+def _cells(rows: list[Row], metrics: list[str]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Header, texts of every row, and the notes that the texts refer to by number."""
+    header = ["method", "source", "backbone", "convention", *metrics]
+    notes: dict[str, int] = {}
+    cells = []
+    for row in rows:
+        marks = "".join(f" [{notes.setdefault(note, len(notes) + 1)}]" for note in row.notes)
+        values = [_value(row, name) for name in metrics]
+        source = row.model if row.source == "run" else "paper"
+        cells.append([row.method + marks, source, row.backbone or "", row.convention or "", *values])
+    return header, cells, [f"[{number}] {note}" for note, number in notes.items()]
+
+
+def _metrics(rows: list[Row]) -> list[str]:
+    """Every metric that a row has, those that the papers print first."""
+    ordered = sorted(rows, key=lambda row: row.source != "paper")
+    return list(dict.fromkeys(name for row in ordered for name in row.metrics))
+
+
+def _compared_metrics(rows: list[Row]) -> list[str]:
+    """The metrics that papers print, and the first one of a run that has none of them; all without papers."""
+    printed = _metrics([row for row in rows if row.source == "paper"])
+    others = [next(iter(row.metrics)) for row in rows if not set(printed) & set(row.metrics)]
+    return list(dict.fromkeys([*printed, *others])) if printed else _metrics(rows)
+
+
+def _value(row: Row, name: str) -> str:
+    if name not in row.metrics:
+        return ""
+    if row.source == "paper":
+        return f"{100 * row.metrics[name]:.4g}"
+    interval = format_interval(row.intervals.get(name))
+    return f"{100 * row.metrics[name]:.2f}" + (f" ({interval})" if interval else "")

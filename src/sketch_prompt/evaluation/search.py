@@ -1,0 +1,220 @@
+"""Searching a gallery with every query, at category level or at instance level, from features to scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import datasets
+import numpy as np
+
+from sketch_prompt.metrics import (
+    QueryScores,
+    chance_level,
+    instance_chance_level,
+    instance_details,
+    instance_ranks,
+    retrieval_details,
+)
+from sketch_prompt.metrics.core import RECALL_LEVELS, Convention
+from sketch_prompt.metrics.instance import distinct_photos
+
+from .embedding import EmbeddingTable, UnreadableImage
+
+Level = Literal["category", "instance"]
+LEVELS: tuple[Level, ...] = ("category", "instance")
+GalleryScope = Literal["category", "all"]
+GALLERY_SCOPES: tuple[GalleryScope, ...] = ("category", "all")
+DEFAULT_KS = {"category": (100, 200), "instance": (1, 5, 10)}
+TEST_SPLITS = {"sketch": "test_sketch", "photo": "test_photo"}
+
+_INSTANCE_BENCHMARKS = ("sketchy-fg", "shoe-v2", "chair-v2")
+_LONGEST_CURVE = 100
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Search:
+    """A gallery searched with every query.
+
+    Attributes:
+        level: "category" (photos of the sketch's class are right) or "instance" (its own photo is).
+        scope: which photos a query searches: "all", or those of its "category".
+        convention: "standard" or "interpolated" at category level, else None.
+        sketches: the N queries.
+        photos: the gallery; at instance level each photo once.
+        details: the score of every query.
+        chance: what a random ranking scores, under the names of `details.mean()`.
+        curve: {x: values, y: values, "chance": values}: precision over recall, or accuracy over k.
+        quality: (N,) how well each query did, for choosing the best and the worst; NaN where it does not count.
+        captions: (N,) the same for the eye.
+        own_ranks: (N,) at instance level the rank (0 = first) of each query's own photo, else None.
+        left_out: queries that could not be asked, and why.
+    """
+
+    level: Level
+    scope: GalleryScope
+    convention: Convention | None
+    sketches: EmbeddingTable
+    photos: EmbeddingTable
+    details: QueryScores
+    chance: dict[str, float]
+    curve: dict[str, list[float]]
+    quality: np.ndarray
+    captions: list[str]
+    own_ranks: np.ndarray | None = None
+    left_out: tuple[UnreadableImage, ...] = ()
+
+    def gallery_of(self, query: int) -> np.ndarray:
+        """Rows of `photos` that a query searches."""
+        if self.scope == "all":
+            return np.arange(len(self.photos.rows))
+        return np.flatnonzero(self.photos.labels == self.sketches.labels[query])
+
+    def is_right(self, query: int, photos: np.ndarray) -> np.ndarray:
+        """Whether these rows of `photos` are what the query asks for."""
+        right = self.photos.labels[photos] == self.sketches.labels[query]
+        if self.level == "instance":
+            right &= self.photos.instance_ids[photos] == self.sketches.instance_ids[query]
+        return right
+
+
+def default_level(protocol: str) -> Level:
+    """The level at which a benchmark is reported unless asked otherwise."""
+    return "instance" if protocol in _INSTANCE_BENCHMARKS else "category"
+
+
+def search_categories(
+    sketches: EmbeddingTable,
+    photos: EmbeddingTable,
+    convention: Convention = "standard",
+    ks: Sequence[int] = DEFAULT_KS["category"],
+    progress: bool = True,
+) -> Search:
+    """Category level: rank all photos for every sketch. Errors are those of `evaluate_retrieval`."""
+    details = retrieval_details(
+        sketches.features,
+        photos.features,
+        sketches.labels,
+        photos.labels,
+        convention,
+        ks,
+        progress=None if progress else False,
+    )
+    quality = details.values["AP@all"]
+    prevalence = float(details.relevant.mean() / len(photos.features))
+    return Search(
+        level="category",
+        scope="all",
+        convention=convention,
+        sketches=sketches,
+        photos=photos,
+        details=details,
+        chance=chance_level(sketches.labels, photos.labels, convention, ks),
+        curve={
+            "recall": RECALL_LEVELS.tolist(),
+            "precision": details.precision.tolist(),
+            "chance": [prevalence] * len(RECALL_LEVELS),
+        },
+        quality=quality,
+        captions=[f"AP {100 * value:.1f} %" for value in quality],
+    )
+
+
+def search_instances(
+    benchmark: datasets.DatasetDict,
+    sketches: EmbeddingTable,
+    photos: EmbeddingTable,
+    scope: GalleryScope = "category",
+    ks: Sequence[int] = DEFAULT_KS["instance"],
+) -> Search:
+    """Instance level: the rank of every sketch's own photo. Sketches whose photo is unreadable are left out.
+
+    Args:
+        benchmark: the tables that the features came from.
+        sketches: features of the test sketches.
+        photos: features of the test photos.
+        scope: search the photos of the query's "category" or "all" of them.
+        ks: cut-offs of Acc@k.
+
+    Raises:
+        ValueError: a sketch's photo is not in the gallery, or no sketch has a readable one.
+    """
+    photos = photos.take(distinct_photos(_instance_keys(photos.labels, photos.instance_ids)))
+    query_keys = _instance_keys(sketches.labels, sketches.instance_ids)
+    photo_keys = _instance_keys(photos.labels, photos.instance_ids)
+    lost = np.setdiff1d(_table_keys(benchmark[TEST_SPLITS["photo"]]), photo_keys)
+    unasked = np.isin(query_keys, lost)
+    if unasked.all():
+        raise ValueError("No sketch has a readable photo in the gallery.")
+    left_out = _left_out(benchmark, sketches, np.flatnonzero(unasked))
+    sketches, query_keys = sketches.take(np.flatnonzero(~unasked)), query_keys[~unasked]
+
+    categories = (sketches.labels, photos.labels) if scope == "category" else ()
+    ranks = instance_ranks(sketches.features, photos.features, query_keys, photo_keys, *categories)
+    categories = categories or (np.zeros(len(sketches.rows), int), np.zeros(len(photos.rows), int))
+    sizes = np.unique(categories[1], return_counts=True)[1]
+    curve_ks = range(1, min(_LONGEST_CURVE, sizes.max()) + 1)
+    return Search(
+        level="instance",
+        scope=scope,
+        convention=None,
+        sketches=sketches,
+        photos=photos,
+        details=instance_details(ranks, sketches.labels, ks),
+        chance=instance_chance_level(*categories, ks),
+        curve={
+            "k": list(curve_ks),
+            "accuracy": [float(np.mean(ranks < k)) for k in curve_ks],
+            "chance": list(instance_chance_level(*categories, curve_ks).values()),
+        },
+        quality=1 / (1 + ranks),
+        captions=[f"its photo: rank {rank + 1}" for rank in ranks],
+        own_ranks=ranks,
+        left_out=left_out,
+    )
+
+
+def check_instances(benchmark: datasets.DatasetDict) -> None:
+    """Every test sketch must have its photo among the test photos.
+
+    Raises:
+        ValueError: some have not; the first of them are named.
+    """
+    sketches = benchmark[TEST_SPLITS["sketch"]]
+    keys = _table_keys(sketches)
+    missing = np.flatnonzero(~np.isin(keys, _table_keys(benchmark[TEST_SPLITS["photo"]])))
+    if not len(missing):
+        return
+    ids = sketches.select_columns("instance_id")[:]["instance_id"]
+    names = sketches.features["label"].names
+    labels = sketches.select_columns("label")[:]["label"]
+    examples = ", ".join(f"{names[labels[row]]}/{ids[row]}" for row in missing[:_NAMED])
+    raise ValueError(
+        f"{len(missing)} of {len(keys)} test sketches were drawn from photos that are not in the gallery "
+        f"({examples}{', ...' if len(missing) > _NAMED else ''}): add the photos or leave the sketches out, "
+        "or evaluate at category level (--level category)."
+    )
+
+
+def _instance_keys(labels: np.ndarray, instance_ids: np.ndarray) -> np.ndarray:
+    """Names of instances that are unique over all classes."""
+    return np.array([f"{label}/{instance}" for label, instance in zip(labels, instance_ids)], dtype=str)
+
+
+def _table_keys(table: datasets.Dataset) -> np.ndarray:
+    columns = table.select_columns(["label", "instance_id"])[:]
+    return _instance_keys(columns["label"], columns["instance_id"])
+
+
+def _left_out(
+    benchmark: datasets.DatasetDict, sketches: EmbeddingTable, queries: np.ndarray
+) -> tuple[UnreadableImage, ...]:
+    images = benchmark[TEST_SPLITS["sketch"]].select_columns("image")
+    images = images.cast_column("image", datasets.Image(decode=False))
+    return tuple(
+        UnreadableImage(
+            images[int(sketches.rows[query])]["image"]["path"] or "<bytes>",
+            f"its photo {sketches.instance_ids[query]} cannot be read",
+        )
+        for query in queries
+    )
