@@ -30,7 +30,7 @@ def main() -> int:
         console = Console()
         if result.test is not None:
             console.print(result.test.to_table())
-        console.print(f"checkpoint after epoch {result.best_epoch} of {result.epochs}: {result.output_dir}")
+        console.print(f"checkpoint after step {result.best_step} of {result.steps}: {result.output_dir}")
     return 0
 
 

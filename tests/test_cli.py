@@ -80,7 +80,7 @@ def test_results_are_appended_and_reproduced_beside_the_papers(tiny, tmp_path):
     assert "sketchy-21, zero-shot" in table.stdout and "CLIP-AT" in table.stdout
     (setup,) = json.loads(run("reproduce", "--report", results, "--format", "json").stdout)
     (row,) = [row for row in setup["rows"] if row["source"] == "run"]
-    assert "0 of the 21 test classes" in row["notes"][0]
+    assert "1 of the 21 test classes, 2 test classes that are not the protocol's" in row["notes"][0]
     missing = run("reproduce", "--report", tmp_path / "none.jsonl")
     assert missing.exit_code == 1 and "There is no" in missing.stderr
 
@@ -214,6 +214,9 @@ def test_frozen_clip_is_evaluated_on_a_folder_of_sketches_and_photos(tmp_path):
     assert (report["method"], report["queries"], report["gallery"]) == ("frozen-clip", 9, 17)
     assert [entry["path"] for entry in report["unreadable"]] == [str(tmp_path / "data/photo/door/1.png")]
     assert report["zero_shot"]
+    generalised = json.loads(run(*arguments, "--setting", "gzs", "--seen-share", "0.5").stdout)
+    assert (generalised["setting"], generalised["gallery"]) == ("gzs", 23)
+    assert "gallery holds 6 photos of 2 seen classes" in generalised["claim"]
     refused = run(*arguments[:-2], "--device", "cuda:77")
     assert refused.exit_code == 1
     assert "Device 'cuda:77' cannot be used" in refused.stderr
@@ -248,6 +251,8 @@ def test_convert_writes_a_checkpoint_that_loads(tmp_path):
 
 
 def test_train_names_what_is_wrong_with_a_recipe(tmp_path):
-    (tmp_path / "recipe.yaml").write_text("model: {method: clip-at, base_model: x, n_promts: 3}\ndata: {benchmark: mini}\n")
+    (tmp_path / "recipe.yaml").write_text(
+        "model: {method: clip-at, base_model: x, n_promts: 3}\ndata: {benchmark: mini}\n"
+    )
     result = run("train", tmp_path / "recipe.yaml")
     assert result.exit_code == 1 and "n_prompts" in result.stderr and result.stdout == ""

@@ -51,6 +51,15 @@ def test_after_training_on_another_benchmark_its_classes_are_not_expected():
     assert differences_from_published(crossed, "tu-berlin-30") == ["21 of the 30 test classes"]
 
 
-@pytest.mark.parametrize("protocol", ["mini", "shoe-v2"])
+@pytest.mark.parametrize(("protocol", "photos"), [("sketchy-fg", 2100), ("shoe-v2", 200), ("chair-v2", 100)])
+def test_instance_galleries_are_compared_too(protocol, photos):
+    full = tables("sketchy-21", counts={"test_sketch": 50, "test_photo": photos})
+    assert differences_from_published(full, protocol) == []
+    part = tables("sketchy-21", counts={"test_sketch": 50, "test_photo": 30})
+    (difference,) = differences_from_published(part, protocol)
+    assert difference == f"30 test photos where {photos:,} are published"
+
+
+@pytest.mark.parametrize("protocol", ["mini", "sketch-folder"])
 def test_nothing_is_said_where_nothing_was_published(protocol):
     assert differences_from_published(tables("sketchy-21"), protocol) == []

@@ -34,6 +34,14 @@ def test_extreme_queries_are_the_best_and_the_worst_two_of_a_class_at_most(tmp_p
     assert extreme_queries(search, 9, best=True).tolist() == [5, 3, 4, 6, 7, 2, 1, 0]
 
 
+def test_queries_that_did_equally_well_are_drawn_the_same_way_every_time(tmp_path):
+    _, search = searched(tmp_path)
+    search = replace(search, quality=np.ones(9))
+    chosen = [extreme_queries(search, 3, best=True, seed=seed).tolist() for seed in (0, 0, 1, 2)]
+    assert chosen[0] == chosen[1]
+    assert any(other != chosen[0] for other in chosen[2:])
+
+
 def test_own_photo_of_an_instance_query_is_always_shown_with_its_rank(tmp_path):
     benchmark, search = searched(tmp_path, instances=True)
     far = int(np.argmax(search.own_ranks))

@@ -18,6 +18,7 @@ def result(**changes):
         "level": "category",
         "gallery_scope": "all",
         "setting": "zs",
+        "claim": "zero-shot: none of the 21 test classes was seen in training",
         "convention": "standard",
         "differences": [],
         "metrics": {"mAP@all": 0.6, "mAP@200": 0.705},
@@ -80,6 +81,14 @@ def test_what_sets_a_run_apart_is_a_note_on_its_row_and_below_the_table():
     assert "- [1] not the published test data: 900 test photos where 12,553 are published" in text
     assert "- [2] interpolated convention; CLIP-AT: standard" in text
     assert "| **70.50 (70.00 - 71.00)** |" in text
+
+
+def test_share_of_seen_photos_is_a_note_and_tells_runs_apart():
+    claims = [
+        f"generalised zero-shot: gallery holds {count} photos of 104 seen classes" for count in (10, 20)
+    ]
+    found = rows(*(result(setting="gzs", claim=claim) for claim in claims))
+    assert [row["notes"] for row in found if row["source"] == "run"] == [[claims[0]], [claims[1]]]
 
 
 def test_a_convention_that_the_paper_does_not_say_is_noted():

@@ -106,7 +106,7 @@ def test_the_checkpoint_is_the_best_on_the_held_out_classes_not_the_last(recipe,
     monkeypatch.setattr(loop, "evaluate_model", scored)
     config = recipe()
     result = train(config)
-    assert (result.best_epoch, result.validation) == (2, 0.9)
+    assert (result.best_step, result.validation) == (6, 0.9)
     assert_same_adapter(config.output_dir, config.output_dir / "checkpoints/best")
     last = adapter(config.output_dir / "checkpoints/last")["adapter.sketch_prompts"]
     assert not torch.equal(adapter(config.output_dir)["adapter.sketch_prompts"], last)

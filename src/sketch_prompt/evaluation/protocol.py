@@ -58,6 +58,8 @@ class Task:
             object.__setattr__(self, "level", default_level(self.protocol))
         if self.ks is None:
             object.__setattr__(self, "ks", DEFAULT_KS[self.level])
+        if self.train_protocol == self.protocol:
+            object.__setattr__(self, "train_protocol", None)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """How the test data at hand differ from what a published protocol tests on: numbers then differ for that alone."""
 
+from collections.abc import Mapping
+
 import datasets
 import numpy as np
 
 from sketch_prompt.data.class_names import class_key
-from sketch_prompt.data.splits import BenchmarkSplit, published_protocols, published_split
+from sketch_prompt.data.splits import published_protocols, published_split
 
 from .search import TEST_SPLITS
 
-# sketchy-fg has the classes of sketchy-21, and no published numbers of files
 _CLASSES_OF = {"sketchy-fg": "sketchy-21"}
+# Sketchy has 100 photos a class; QMUL's divisions leave 200 shoes and 100 chairs for testing
+_INSTANCE_PHOTOS = {"sketchy-fg": 2100, "shoe-v2": 200, "chair-v2": 100}
+_PLURALS = {"sketch": "sketches", "photo": "photos"}
 
 
 def differences_from_published(
@@ -19,40 +23,46 @@ def differences_from_published(
 
     Args:
         benchmark: the tables at hand.
-        protocol: the name they were loaded by; empty list where no lists were published for it.
+        protocol: the name they were loaded by; where nothing was published for it, nothing differs.
         train_protocol: the benchmark trained on, whose seen classes then leave the test data.
     """
-    listed = _CLASSES_OF.get(protocol, protocol)
-    if listed not in published_protocols():
-        return []
-    split = published_split(listed)
-    expected = set(map(class_key, split.unseen))
     crossed = train_protocol not in (None, protocol)
-    if crossed and train_protocol in published_protocols():
-        expected -= set(map(class_key, published_split(train_protocol).seen))
-    table = benchmark[TEST_SPLITS["sketch"]]
-    names = table.features["label"].names
-    queried = {class_key(names[label]) for label in set(table.select_columns("label")[:]["label"])}
+    queried = _class_keys(benchmark[TEST_SPLITS["sketch"]])
+    expected, counts = queried, {"test_photo": _INSTANCE_PHOTOS.get(protocol)}
+    listed = _CLASSES_OF.get(protocol, protocol)
+    if listed in published_protocols():
+        split = published_split(listed)
+        expected = set(map(class_key, split.unseen))
+        if crossed and train_protocol in published_protocols():
+            expected -= set(map(class_key, published_split(train_protocol).seen))
+        if listed == protocol:
+            counts = split.counts
     differences = []
     if expected - queried:
         differences.append(f"{len(expected & queried)} of the {len(expected)} test classes")
     if queried - expected:
         differences.append(f"{len(queried - expected)} test classes that are not the protocol's")
-    if not differences and not crossed and listed == protocol:
-        differences += _differences_of_counts(benchmark, split, queried)
+    if not differences and not crossed:
+        differences += _differences_of_counts(benchmark, counts, queried)
     return differences
 
 
+def _class_keys(table: datasets.Dataset) -> set[str]:
+    names = table.features["label"].names
+    return {class_key(names[label]) for label in set(table.select_columns("label")[:]["label"])}
+
+
 def _differences_of_counts(
-    benchmark: datasets.DatasetDict, split: BenchmarkSplit, queried: set[str]
+    benchmark: datasets.DatasetDict, counts: Mapping[str, int | None], queried: set[str]
 ) -> list[str]:
+    """Numbers of images of the classes that are searched for, where others are published."""
     differences = []
     for domain, name in TEST_SPLITS.items():
         table = benchmark[name]
         names = table.features["label"].names
         asked = [label for label, label_name in enumerate(names) if class_key(label_name) in queried]
         found = np.count_nonzero(np.isin(table.select_columns("label")[:]["label"], asked))
-        published = split.counts.get(name)
+        published = counts.get(name)
         if published is not None and found != published:
-            differences.append(f"{found:,} test {domain}s where {published:,} are published")
+            differences.append(f"{found:,} test {_PLURALS[domain]} where {published:,} are published")
     return differences

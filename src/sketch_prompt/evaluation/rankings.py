@@ -22,13 +22,15 @@ def choose_queries(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return shuffled[np.argsort(turn, kind="stable")][:count]
 
 
-def extreme_queries(search: Search, count: int, best: bool) -> np.ndarray:
+def extreme_queries(search: Search, count: int, best: bool, seed: int = 0) -> np.ndarray:
     """Indices of the `count` queries that did best or worst, the most extreme one first.
 
-    Two of a class at most, unless the classes are too few: one hard class would fill the sheet otherwise.
+    Two of a class at most, unless the classes are too few: one hard class would fill the sheet otherwise. Queries
+    that did equally well are drawn from.
     """
     quality = -search.quality if best else search.quality
-    order = np.argsort(quality, kind="stable")  # NaN comes last
+    order = np.random.default_rng(seed).permutation(len(quality))
+    order = order[np.argsort(quality[order], kind="stable")]
     order = order[~np.isnan(quality[order])]
     later = _turns(search.sketches.labels, order) >= _OF_A_CLASS
     chosen = order[np.argsort(later, kind="stable")][:count]
@@ -57,10 +59,8 @@ def ranked_queries(
     rows = []
     for query in queries:
         ranking, scores, ranks = _first_photos(search, query, top_k)
-        title = names[sketches.labels[query]]
         titles = [names[photos.labels[photo]] for photo in ranking]
         if search.level == "instance":
-            title = f"{title} {sketches.instance_ids[query]}"
             titles = photos.instance_ids[ranking].tolist()
         rows.append(
             RankedQuery(
@@ -69,7 +69,7 @@ def ranked_queries(
                 correct=search.is_right(query, ranking).tolist(),
                 scores=scores.tolist(),
                 titles=titles,
-                query_title=title,
+                query_title=names[sketches.labels[query]],
                 query_caption=search.captions[query],
                 ranks=ranks.tolist(),
             )

@@ -165,9 +165,8 @@ class Report:
         if self.gallery_scope == "category":
             photos = f"their class's photos ({self.gallery:,} in all)"
         manner = f"{self.convention} convention" if self.convention else f"{self.level} level"
-        differences = "".join(
-            f"; not the published test data: {difference}" for difference in self.differences
-        )
+        listed = ", ".join(self.differences)
+        differences = f"; not the published test data ({listed})" if listed else ""
         return (
             f"{self.queries:,} sketches of {self.classes} class{'es' * (self.classes != 1)} against {photos}, "
             f"{manner}; {self.claim}{differences}."
@@ -197,7 +196,7 @@ class Report:
         hidden = len(rows) - 2 * _LISTED_CLASSES
         title = "Classes, best first"
         if hidden > 0:
-            title = f"Best and worst of {len(rows)} classes (all in the JSON report)"
+            title = f"Best and worst of {len(rows)} classes"
         table = _table(title, "class", ("sketches", *self.metrics))
         for index, row in enumerate(rows):
             if hidden <= 0 or not _LISTED_CLASSES <= index < len(rows) - _LISTED_CLASSES:

@@ -145,7 +145,8 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
             result["level"],
             result.get("gallery_scope", "all"),
         )
-        row = (result["method"], result["model"], result.get("convention"), *result.get("differences", ()))
+        told_apart = ("method", "model", "convention", "claim", "queries", "gallery")
+        row = (*map(result.get, told_apart), *result.get("differences", ()))
         runs.pop((setup, row), None)
         runs[setup, row] = setup, result
     setups: dict[Setup, list[Row]] = {}
@@ -204,7 +205,10 @@ def _paper(entry: dict) -> Row:
 
 
 def _run(result: dict, entry: dict | None) -> Row:
-    notes = [f"not the published test data: {difference}" for difference in result.get("differences", ())]
+    differences = ", ".join(result.get("differences", ()))
+    notes = [f"not the published test data: {differences}"] if differences else []
+    if result["setting"] != "zs":
+        notes.append(result["claim"])
     if result.get("unreadable"):
         notes.append(f"{result['unreadable']} unreadable images left out")
     convention = result.get("convention")

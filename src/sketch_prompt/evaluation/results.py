@@ -11,7 +11,7 @@ from sketch_prompt.atomic import append_line
 from .report import Report
 
 RESULTS_FILE = "results.jsonl"
-_NEEDED = ("method", "model", "protocol", "level", "setting", "metrics")
+_NEEDED = ("method", "model", "protocol", "level", "setting", "claim", "metrics")
 
 
 def append_result(path: str | os.PathLike, report: Report) -> None:

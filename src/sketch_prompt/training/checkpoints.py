@@ -28,7 +28,7 @@ class Progress:
         epoch_step: Optimiser steps done in the epoch after them.
         step: Optimiser steps done in all.
         best: The best validation score so far, None before the first.
-        best_epoch: Epochs completed when it was reached.
+        best_step: Optimiser steps done when it was reached.
         seconds: Wall-clock time spent in training, over all its sittings.
     """
 
@@ -36,7 +36,7 @@ class Progress:
     epoch_step: int = 0
     step: int = 0
     best: float | None = None
-    best_epoch: int = 0
+    best_step: int = 0
     seconds: float = 0.0
 
 

@@ -273,7 +273,7 @@ class Trainer:
         self.log.write("validation", progress.step, epoch=progress.epoch, metrics=report.metrics)
         score = report.metrics[self.config.evaluation.metric]
         if progress.best is None or score > progress.best:
-            progress.best, progress.best_epoch = score, progress.epoch
+            progress.best, progress.best_step = score, progress.step
             if self.accelerator.is_main_process:
                 with replacing_folder(self.best) as new:
                     self.model.save_pretrained(new, include_backbone=False, processor=self.processor)
@@ -292,10 +292,10 @@ class Trainer:
         if self.split.validation:
             load_adapter_tensors(self.model, load_file(recover_folder(self.best) / ADAPTER_WEIGHTS))
         else:
-            progress.best_epoch = progress.epoch
+            progress.best_step = progress.step
         test = self._evaluate(self.benchmark, config.data.benchmark) if config.evaluation.test else None
         if test is not None:
-            self.log.write("test", progress.step, epoch=progress.best_epoch, metrics=test.metrics)
+            self.log.write("test", progress.step, best_step=progress.best_step, metrics=test.metrics)
         result = TrainingResult(
             output_dir=self.folder,
             method=self.model.method,
@@ -303,7 +303,7 @@ class Trainer:
             classes=len(self.split.class_names),
             steps=progress.step,
             epochs=progress.epoch,
-            best_epoch=progress.best_epoch,
+            best_step=progress.best_step,
             metric=config.evaluation.metric,
             validation=progress.best,
             test=test,

@@ -18,7 +18,7 @@ class TrainingResult:
         benchmark: What it was trained on.
         classes: Number of training classes.
         steps, epochs: Done in all.
-        best_epoch: Epochs after which the checkpoint in `output_dir` was saved.
+        best_step: Optimiser steps after which the checkpoint in `output_dir` was saved.
         metric: What chose it.
         validation: Its score on the held-out seen classes; None where none are held out.
         test: Its report on the unseen classes; None where `evaluation.test` is off.
@@ -34,7 +34,7 @@ class TrainingResult:
     classes: int
     steps: int
     epochs: int
-    best_epoch: int
+    best_step: int
     metric: str
     validation: float | None
     test: Report | None

@@ -36,7 +36,8 @@ package; it knows 48 classes and is of no use on real photos.
   The instances are numbered from {first:,}; the data set's own start at 0.
 - {sketches}
 - Captions of all 48 classes ("a photo of a cup", "a red cup", ...), and the words a user may type.
-- Never a sketch of one of the 12 unseen classes ({unseen}).
+- Never a sketch of one of the 12 unseen classes
+  ({unseen}).
 
 ## How it was made
 

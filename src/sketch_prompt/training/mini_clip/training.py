@@ -41,7 +41,7 @@ class PretrainingOptions:
         seed: of initialisation, order and augmentation.
     """
 
-    steps: int = 1000
+    steps: int = 2000
     text_steps: int = 600
     batch_size: int = 64
     sketch_share: float = 0.0
