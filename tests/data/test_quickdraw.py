@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sketch_prompt.data.benchmarks import load_benchmark
+from sketch_prompt.data.check import check_data
 from sketch_prompt.data.loading import ImageTable
 from sketch_prompt.data.splits import published_split
 
@@ -54,6 +55,15 @@ def test_drawn_sketches_reach_the_loader_with_their_place(strokes, tmp_path):
     raw = table.cast_column("image", datasets.Image(decode=False))[1]["image"]
     assert raw["path"].endswith("full_simplified_banana.ndjson#2")
     assert Image.open(io.BytesIO(raw["bytes"])).mode == "L"
+
+
+def test_a_stroke_file_without_drawings_is_an_error_naming_it(strokes, tmp_path):
+    path = strokes / "ndjson" / "full_simplified_ant.ndjson"
+    path.write_text('{"recognized": false, "drawing": [[[0, 1], [0, 1]]]}\n')
+    with pytest.raises(ValueError, match=r"no drawing that was recognised in: .*_ant\.ndjson$"):
+        load_benchmark("quickdraw-30", strokes, cache_dir=tmp_path / "cache")
+    report = check_data(strokes, read_images=False)
+    assert "full_simplified_ant.ndjson" in report.benchmarks[0].problem and not report.is_usable
 
 
 def test_own_folders_may_hold_strokes(strokes, tmp_path):

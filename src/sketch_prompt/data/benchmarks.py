@@ -6,7 +6,8 @@ from dataclasses import fields, replace
 
 import datasets
 
-from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig
+from sketch_prompt.data.builder import BenchmarkBuilder
+from sketch_prompt.data.configs import BenchmarkConfig
 from sketch_prompt.data.qmul import ChairBuilder, ShoeBuilder
 from sketch_prompt.data.quickdraw import QuickDrawBuilder
 from sketch_prompt.data.settings import cross_dataset, generalized_zero_shot

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from sketch_prompt.data.archives import ArchiveError
 from sketch_prompt.data.benchmarks import FOLDER_BENCHMARKS, benchmark_config
-from sketch_prompt.data.builder import BenchmarkConfig
+from sketch_prompt.data.configs import BenchmarkConfig
 from sketch_prompt.data.contents import Survey
 from sketch_prompt.data.listing import ImageFile
 from sketch_prompt.data.reading import UnreadableImageError, read_image
@@ -53,6 +53,7 @@ class BenchmarkCheck:
         skipped: `path: reason` of files left out.
         ignored: class folders that belong to no class of the benchmark.
         sources: where the data can be had.
+        problem: why it does not load although no class is incomplete.
     """
 
     benchmark: str
@@ -65,11 +66,12 @@ class BenchmarkCheck:
     skipped: tuple[str, ...]
     ignored: tuple[str, ...]
     sources: str
+    problem: str = ""
 
     @property
     def is_usable(self) -> bool:
         """Whether `load_benchmark` takes it."""
-        return not self.incomplete
+        return not self.incomplete and not self.problem
 
     @property
     def is_complete(self) -> bool:
@@ -208,6 +210,7 @@ def _check(config: BenchmarkConfig, survey: Survey) -> BenchmarkCheck:
     limit = getattr(config, "drawings_per_class", None)
     seen = set(survey.split.seen)
     known = published_split(config.name).counts if config.name in published_protocols() else {}
+    files, problem = _files_by_split(config, survey)
     return BenchmarkCheck(
         benchmark=config.name,
         packaging=survey.packaging,
@@ -221,28 +224,32 @@ def _check(config: BenchmarkConfig, survey: Survey) -> BenchmarkCheck:
             )
             for name in survey.split.class_names
         ),
-        found=_split_sizes(config, survey, limit),
+        found={part: _count(files[part], limit) for part in SPLIT_NAMES},
         published={part: known.get(part) for part in SPLIT_NAMES},
         incomplete=survey.incomplete_classes(),
         skipped=survey.skipped,
         ignored=survey.ignored,
         sources=config.sources,
+        problem=problem,
     )
 
 
-def _split_sizes(config: BenchmarkConfig, survey: Survey, limit: int | None) -> dict[str, int]:
-    """Images of each split as `load_benchmark` would make it; of incomplete data, all that are there."""
+def _files_by_split(config: BenchmarkConfig, survey: Survey) -> tuple[dict[str, list[ImageFile]], str]:
+    """Files of each split as `load_benchmark` has them; where it refuses the data, all that are there, and why."""
+    problem = ""
     if not survey.incomplete_classes():
-        items = config.find().items
-        files = {part: [item.file for its in items[part].values() for item in its] for part in SPLIT_NAMES}
-    else:
-        classes = {"train": survey.split.seen, "test": survey.split.unseen}
-        files = {
-            f"{part}_{domain}": [file for name in names for file in survey.files[domain][name]]
-            for part, names in classes.items()
-            for domain in survey.files
-        }
-    return {part: _count(files[part], limit) for part in SPLIT_NAMES}
+        try:
+            items = config.find().items
+            return {part: [item.file for its in items[part].values() for item in its] for part in items}, ""
+        except ValueError as error:
+            problem = str(error)
+    classes = {"train": survey.split.seen, "test": survey.split.unseen}
+    files = {
+        f"{part}_{domain}": [file for name in names for file in survey.files[domain][name]]
+        for part, names in classes.items()
+        for domain in survey.files
+    }
+    return files, problem
 
 
 def _count(files: Iterable[ImageFile], limit: int | None) -> int:
@@ -318,6 +325,7 @@ def _help_text(benchmarks: Iterable[str]) -> str:
 
 def _remarks(check: BenchmarkCheck) -> list[str]:
     lines = [f"{what}: {', '.join(names)}" for what, names in check.incomplete.items()]
+    lines += [f"It does not load: {check.problem}"] if check.problem else []
     if check.skipped:
         lines += [f"{len(check.skipped):,} files skipped:", *_some(check.skipped)]
     if check.ignored:

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig
+from sketch_prompt.data.builder import BenchmarkBuilder
+from sketch_prompt.data.configs import BenchmarkConfig
 from sketch_prompt.data.contents import BenchmarkContents, Item, Survey, drawn_only
 from sketch_prompt.data.listing import ImageFile, list_images
 from sketch_prompt.data.packagings import Packaging

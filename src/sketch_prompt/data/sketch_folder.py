@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from sketch_prompt.data.builder import BenchmarkBuilder, BenchmarkConfig, StrokeOptions
+from sketch_prompt.data.builder import BenchmarkBuilder
+from sketch_prompt.data.configs import BenchmarkConfig, StrokeOptions
 from sketch_prompt.data.contents import BenchmarkContents, Survey, files_by_class, zero_shot_contents
 from sketch_prompt.data.listing import list_class_folders
 from sketch_prompt.data.packagings import Packaging

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sketch_prompt.data.builder import BenchmarkBuilder, PackagedConfig
+from sketch_prompt.data.builder import BenchmarkBuilder
+from sketch_prompt.data.configs import PackagedConfig
 from sketch_prompt.data.contents import BenchmarkContents, drawn_only
 from sketch_prompt.data.packagings import Packaging
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sketch_prompt.data.builder import BenchmarkBuilder, PackagedConfig
+from sketch_prompt.data.builder import BenchmarkBuilder
+from sketch_prompt.data.configs import PackagedConfig
 from sketch_prompt.data.packagings import Packaging
 
 

@@ -1,0 +1,246 @@
+"""Where a benchmark lies and how its files are found: the configurations of the `datasets` builders."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
+
+import datasets
+
+from sketch_prompt.data.archives import archives_in, is_archive, unpack
+from sketch_prompt.data.contents import (
+    BenchmarkContents,
+    Item,
+    Survey,
+    files_by_class,
+    zero_shot_contents,
+)
+from sketch_prompt.data.file_lists import find_file_lists, select_listed
+from sketch_prompt.data.listing import list_class_folders
+from sketch_prompt.data.packagings import FoundPackaging, Packaging, find_packaging, search_bases
+from sketch_prompt.data.splits import BenchmarkSplit, read_split
+from sketch_prompt.data.strokes import encode_png, rasterize, read_drawings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class BenchmarkConfig(datasets.BuilderConfig):
+    """Where a benchmark lies. Subclasses say how its files are found and what its classes are.
+
+    Attributes:
+        data_dir: folder of the data, or of the downloaded archives (zip, tar, 7z), or one such archive.
+        class_split: seen and unseen classes in place of the benchmark's own; see `read_split`.
+        unpack_dir: where archives are unpacked; a folder in the cache of `datasets` by default.
+    """
+
+    class_split: str | os.PathLike | Mapping | BenchmarkSplit | None = None
+    unpack_dir: str | os.PathLike | None = None
+
+    layout: ClassVar[str]
+    sources: ClassVar[str]
+
+    @cached_property
+    def contents(self) -> BenchmarkContents:
+        """The files found under `data_dir`, listed once.
+
+        Raises:
+            FileNotFoundError: if the folder is missing or holds no known packaging of the benchmark.
+            ValueError: if a class lacks photos or sketches.
+        """
+        contents = self.find()
+        if contents.skipped:
+            shown = shorten(contents.skipped, limit=10)
+            logger.warning("%s: %d files skipped: %s", self.name, len(contents.skipped), shown)
+        return contents
+
+    def survey(self) -> Survey:
+        """What is there, whether or not every class is.
+
+        Raises:
+            FileNotFoundError: if the folder is missing or holds no known packaging of the benchmark.
+        """
+        raise NotImplementedError
+
+    def find(self) -> BenchmarkContents:
+        """What is there as training and test data; see `contents`."""
+        raise NotImplementedError
+
+    def examples_of(self, item: Item) -> Iterator[tuple[str | dict, str]]:
+        """The images of a file, as `datasets.Image` takes them, and the instances they show."""
+        yield item.file.path, item.instance_id
+
+    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
+        """Name the cached table after the files it lists, so that a folder that changed is read anew."""
+        return f"{self.name}-{self.contents.fingerprint}"
+
+    def required_dir(self, folder: str | os.PathLike | None, option: str = "data_dir") -> str:
+        """The absolute path of a folder that must exist.
+
+        Raises:
+            FileNotFoundError: if it is None or no folder; the message shows layout and sources of the data.
+        """
+        if folder is None:
+            raise FileNotFoundError(f"{self.name} needs {option}, the folder of the data. {self.help_text()}")
+        path = os.path.abspath(os.path.expanduser(folder))
+        if not os.path.isdir(path):
+            raise FileNotFoundError(f"{option} {path!r} is not a folder. {self.help_text()}")
+        return path
+
+    def find_packaging(
+        self, packagings: Iterable[Packaging], containers: Iterable[str], *, extra_photos: bool = True
+    ) -> FoundPackaging:
+        """The packaging in `data_dir`; its archives are unpacked where the folders alone do not make one up.
+
+        Raises:
+            FileNotFoundError: if `data_dir` is missing or holds no known packaging.
+            ArchiveError: if an archive is unsafe or damaged.
+        """
+        containers = tuple(containers)
+        if self.data_dir is not None and is_archive(os.path.expanduser(self.data_dir)):
+            bases, archives = (), [os.path.expanduser(self.data_dir)]
+        else:
+            bases = search_bases([self.required_dir(self.data_dir)], containers)
+            archives = archives_in(bases)
+        found = find_packaging(bases, packagings, extra_photos=extra_photos)
+        if found is None and archives:
+            unpacked = [unpack(archive, self._unpack_dir()) for archive in archives]
+            around = [folder for path in unpacked for folder in _folders_of_archive(path)]
+            bases = (*bases, *search_bases(around, containers))
+            found = find_packaging(bases, packagings, extra_photos=extra_photos)
+        if found is None:
+            raise FileNotFoundError(
+                f"{self.data_dir!r} holds no known packaging of the data. {self.help_text()}"
+            )
+        return found
+
+    def _unpack_dir(self) -> str:
+        if self.unpack_dir is not None:
+            return os.path.abspath(os.path.expanduser(self.unpack_dir))
+        return os.path.join(datasets.config.HF_DATASETS_CACHE, "sketch_prompt_archives")
+
+    def help_text(self) -> str:
+        """The expected layout and where the data can be had."""
+        return f"Expected for {self.name}:\n{self.layout}\nWhere to get it (links rot):\n{self.sources}"
+
+
+@dataclass
+class PackagedConfig(BenchmarkConfig):
+    """A published benchmark of class folders, in any of its packagings."""
+
+    packagings: ClassVar[tuple[Packaging, ...]]
+    # Folders that may lie around a packaging.
+    containers: ClassVar[tuple[str, ...]]
+    # {split name: file name} of list files.
+    list_names: ClassVar[Mapping[str, str]] = {}
+    # {folder name: class} where the two differ in more than separators.
+    folder_aliases: ClassVar[Mapping[str, str]] = {}
+    uses_extra_photos: ClassVar[bool] = True
+
+    @staticmethod
+    def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
+        """The instance that an image shows; a photo's stem is among `photo_stems`."""
+        raise NotImplementedError
+
+    @property
+    def protocol(self) -> str:
+        """The published protocol whose classes count."""
+        return self.name
+
+    def split(self) -> BenchmarkSplit:
+        """The user's classes or else the protocol's, with the packagings' folder names as aliases."""
+        split = read_split(self.protocol if self.class_split is None else self.class_split)
+        aliases = {other: name for other, name in self.folder_aliases.items() if split.class_of(name)}
+        return replace(split, aliases=aliases | dict(split.aliases))
+
+    def survey(self) -> Survey:
+        """List the files of the packaging: those its list files name where it has any, else all."""
+        found = self.find_packaging(self.packagings, self.containers, extra_photos=self.uses_extra_photos)
+        split = self.split()
+        lists = {} if self.class_split is not None else find_file_lists(found.bases, self.list_names, split)
+        files, skipped, ignored = {}, [], []
+        for domain, roots in (("photo", found.photos), ("sketch", found.sketches)):
+            listing = list_class_folders(roots)
+            files[domain], others = files_by_class(listing, split)
+            skipped += listing.skipped
+            ignored += others
+            for part, names in (("train", split.seen), ("test", split.unseen)):
+                list_file = lists.get(f"{part}_{domain}")
+                if list_file is not None:
+                    listed = select_listed(listing, list_file)
+                    skipped += listed.skipped
+                    listed_files, _ = files_by_class(listed, split)
+                    files[domain] |= {name: listed_files[name] for name in names}
+        folders = (*found.photos, *found.sketches)
+        return Survey(found.name, folders, split, files, tuple(skipped), tuple(dict.fromkeys(ignored)))
+
+    def find(self) -> BenchmarkContents:
+        """Seen classes as training data, unseen ones as test data."""
+        return zero_shot_contents(self.survey(), self.instance_of)
+
+
+@dataclass
+class StrokeOptions:
+    """How drawings kept as strokes become images; mixed into the configs of benchmarks that may hold any.
+
+    Attributes:
+        drawings_per_class: how many drawings of a class to take, in the file's order; None for all.
+        sketch_size: side of the images in pixels.
+        stroke_width: width of the lines in pixels.
+    """
+
+    drawings_per_class: int | None = None
+    sketch_size: int = 256
+    stroke_width: float = 3.0
+
+    def find(self) -> BenchmarkContents:
+        """What is there as training and test data; see `BenchmarkConfig.contents`.
+
+        Raises:
+            ValueError: if a stroke file holds no drawing; all such files are named.
+        """
+        contents = super().find()
+        empty = [path for path in _stroke_files(contents) if next(read_drawings(path, 1), None) is None]
+        if empty:
+            raise ValueError(f"no drawing that was recognised in: {', '.join(empty)}")
+        return contents
+
+    def examples_of(self, item: Item) -> Iterator[tuple[str | dict, str]]:
+        """The path of an image, or every drawing of a stroke file as an encoded image."""
+        if not item.file.holds_strokes:
+            yield item.file.path, item.instance_id
+            return
+        for drawing in read_drawings(item.file.path, self.drawings_per_class):
+            image = rasterize(drawing.strokes, self.sketch_size, self.stroke_width)
+            name = f"{item.file.path}#{drawing.key_id}"
+            yield {"bytes": encode_png(image), "path": name}, f"{item.instance_id}/{drawing.key_id}"
+
+    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
+        """The table depends on the files and, where there are strokes, on how they are drawn."""
+        config_id = super().create_config_id(config_kwargs, custom_features)
+        options = (self.drawings_per_class, self.sketch_size, self.stroke_width)
+        if not _stroke_files(self.contents):
+            return config_id
+        return f"{config_id}-{hashlib.sha256(repr(options).encode()).hexdigest()[:8]}"
+
+
+def _stroke_files(contents: BenchmarkContents) -> list[str]:
+    files = (item.file for part in contents.items.values() for items in part.values() for item in items)
+    return [file.path for file in files if file.holds_strokes]
+
+
+def _folders_of_archive(unpacked: str) -> list[str]:
+    """Where a packaging may start: an archive holds its folders, or is one of them, or wraps them in another."""
+    folders = [unpacked, os.path.dirname(unpacked)]
+    inner = [entry.path for entry in os.scandir(unpacked)]
+    return [*folders, *inner] if len(inner) == 1 else folders
+
+
+def shorten(entries: Iterable[str], limit: int) -> str:
+    """The first entries, and how many more there are."""
+    entries = list(entries)
+    more = f" and {len(entries) - limit} more" if len(entries) > limit else ""
+    return "; ".join(entries[:limit]) + more
