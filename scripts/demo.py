@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder to write")
     parser.add_argument("--drawing", type=Path, help="search with this picture instead of a generated drawing")
     parser.add_argument("--seeds", type=int, default=3, help="training runs")
-    parser.add_argument("--steps", type=int, default=150, help="training steps of each run")
+    parser.add_argument("--steps", type=int, default=60, help="training steps of each run")
     arguments = parser.parse_args()
     start = time.perf_counter()
 
