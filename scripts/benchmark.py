@@ -37,7 +37,9 @@ def alternate(contenders: dict[str, Callable[[], object]], repeats: int) -> dict
 def report(title: str, medians: dict[str, float], limit: str) -> None:
     """Print the medians and the ratio of the second contender to the first."""
     (base_name, base), (name, ours) = medians.items()
-    print(f"{title}\n  {base_name}: {base:.3f} s\n  {name}: {ours:.3f} s\n  ratio {ours / base:.3f} ({limit})\n")
+    print(
+        f"{title}\n  {base_name}: {base:.3f} s\n  {name}: {ours:.3f} s\n  ratio {ours / base:.3f} ({limit})\n"
+    )
 
 
 def vit_b_32():
@@ -122,7 +124,9 @@ def benchmark_metrics(repeats: int) -> None:
         max(1, repeats // 3),
     )
     report("Scoring 15,229 x 17,101 x 512", medians, "limit 2")
-    alone = subprocess.run([sys.executable, __file__, "--metrics-memory"], capture_output=True, text=True, check=True)
+    alone = subprocess.run(
+        [sys.executable, __file__, "--metrics-memory"], capture_output=True, text=True, check=True
+    )
     print(alone.stdout)
 
 
@@ -172,7 +176,9 @@ def _write_pictures(folder: Path, n_classes: int, per_class: int) -> None:
             (folder / domain / f"class {number}").mkdir(parents=True)
             for k in range(per_class):
                 texture = Image.effect_noise((64, 64), 60).resize((256, 256), Image.Resampling.BICUBIC)
-                picture = texture.convert("RGB") if domain == "photo" else texture.point(lambda v: 255 * (v > 90))
+                picture = (
+                    texture.convert("RGB") if domain == "photo" else texture.point(lambda v: 255 * (v > 90))
+                )
                 picture.save(folder / domain / f"class {number}" / f"{k}.{extension}", quality=80)
 
 
@@ -208,7 +214,9 @@ def build_table(folder: str) -> None:
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     rows = sum(table.num_rows for table in data.values())
-    print(f"Building a table of {rows:,} paths\n  {seconds:.1f} s, {peak:.0f} MB (limits 60 s and 1,000 MB)\n")
+    print(
+        f"Building a table of {rows:,} paths\n  {seconds:.1f} s, {peak:.0f} MB (limits 60 s and 1,000 MB)\n"
+    )
 
 
 BENCHMARKS = {
@@ -222,7 +230,9 @@ BENCHMARKS = {
 
 def main() -> None:
     """Run the benchmarks named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which (default: all)")
     parser.add_argument("--repeats", type=int, default=9, help="turns of each contender")
     parser.add_argument("--metrics-memory", action="store_true", help=argparse.SUPPRESS)

@@ -38,7 +38,9 @@ def main() -> None:
     """Bundle the methods named on the command line."""
     from sketch_prompt.models.auto import MODELS
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(MODELS)} (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     arguments = parser.parse_args()

@@ -89,16 +89,22 @@ def print_table(results: dict[str, dict[str, float]], seeds: int) -> None:
         cells = []
         for metric in metrics:
             spread = values.get(f"{metric} std")
-            cells.append(f"{100 * values[metric]:.1f}" + (f" ± {100 * spread:.1f}" if spread is not None else ""))
+            cells.append(
+                f"{100 * values[metric]:.1f}" + (f" ± {100 * spread:.1f}" if spread is not None else "")
+            )
         table.add_row(method, *cells)
     Console().print(table)
 
 
 def main() -> None:
     """Run the demo."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder to write")
-    parser.add_argument("--drawing", type=Path, help="search with this picture instead of a generated drawing")
+    parser.add_argument(
+        "--drawing", type=Path, help="search with this picture instead of a generated drawing"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="training runs")
     parser.add_argument("--steps", type=int, default=60, help="training steps of each run")
     arguments = parser.parse_args()
@@ -135,7 +141,9 @@ def main() -> None:
     spread = results["clip-at"].get("mAP@all std")
     beside = f", {gain / spread:.1f} times the standard deviation over the seeds" if spread else ""
     print(f"CLIP-AT is {100 * gain:.1f} points of mAP@all above the frozen CLIP{beside}.")
-    print(f"{time.perf_counter() - start:.0f} s, peak memory {peak_memory(torch.device('cpu'))['process']:.0f} MB.")
+    print(
+        f"{time.perf_counter() - start:.0f} s, peak memory {peak_memory(torch.device('cpu'))['process']:.0f} MB."
+    )
     print(f"Wrote {arguments.output / 'results.json'} and {arguments.output / 'retrieval.png'}.")
 
 

@@ -138,7 +138,9 @@ def test_pushing_uploads_the_folder_and_nothing_else_is_taken_for_an_argument(sa
     from huggingface_hub import HfApi
 
     calls = {}
-    monkeypatch.setattr(HfApi, "create_repo", lambda self, repo_id, **_: SimpleNamespace(repo_id=f"me/{repo_id}"))
+    monkeypatch.setattr(
+        HfApi, "create_repo", lambda self, repo_id, **_: SimpleNamespace(repo_id=f"me/{repo_id}")
+    )
     monkeypatch.setattr(
         HfApi, "upload_folder", lambda self, **given: calls.update(given) or SimpleNamespace(commit_url="")
     )

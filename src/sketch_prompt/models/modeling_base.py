@@ -428,7 +428,9 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
         adapter = read_adapter(directory)
         stored = adapter.config_dict.get("model_type")
         if stored != cls.config_class.model_type:
-            raise ValueError(f"{pretrained_model_name_or_path} is a {stored!r} checkpoint, not one of {cls.__name__}")
+            raise ValueError(
+                f"{pretrained_model_name_or_path} is a {stored!r} checkpoint, not one of {cls.__name__}"
+            )
         if config is None:
             config = cls.config_class.from_dict(adapter.config_dict | kwargs)
         elif kwargs:
