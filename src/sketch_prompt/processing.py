@@ -5,7 +5,6 @@
 `preprocessor_config.json` plus the tokenizer's files.
 """
 
-import difflib
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from transformers.image_utils import (
 from transformers.processing_utils import ProcessorMixin
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.hints import suggestion
 from sketch_prompt.imaging import (
     RESIZE_MODES,
     ImageLike,
@@ -367,10 +367,8 @@ def _refuse_unknown(unknown: dict[str, Any]) -> None:
         if name not in ("unknown", "return")
     ]
     for key in unknown:
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"unknown key {key!r} in the image processor's configuration: did you mean {nearest!r}? "
-            f"(known: {', '.join(known)})"
+            f"unknown key {key!r} in the image processor's configuration; {suggestion(key, known)}"
         )
 
 

@@ -4,7 +4,6 @@
 files.
 """
 
-import difflib
 import json
 import math
 import os
@@ -17,6 +16,7 @@ import numpy as np
 import yaml
 
 from sketch_prompt.data.class_names import class_key, merge_spellings
+from sketch_prompt.hints import nearest
 
 SPLIT_NAMES = ("train_sketch", "train_photo", "test_sketch", "test_photo")
 
@@ -168,6 +168,6 @@ def random_split(class_names: Iterable[str], unseen_fraction: float = 0.2, seed:
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is not known, with the nearest known one."""
     known = list(known)
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, known)
+    hint = f"did you mean {near!r}? " if near else ""
     return f"unknown {kind} {name!r}: {hint}Known: {', '.join(known)}"

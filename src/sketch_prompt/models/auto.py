@@ -1,9 +1,8 @@
 """From a method's name or a checkpoint to its class, like transformers' Auto classes."""
 
-import difflib
-
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
+from ..hints import suggestion
 from ..processing import SketchPromptProcessor
 from ..sources import find_checkpoint
 from .checkpoints import read_adapter
@@ -30,9 +29,7 @@ def model_class(method: str) -> type[SketchPromptPreTrainedModel]:
         ValueError: for a name that is no method, naming the nearest.
     """
     if method not in MODELS:
-        near = difflib.get_close_matches(str(method), MODELS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "it must be one of " + ", ".join(MODELS)
-        raise ValueError(f"no method {method!r}; {hint}")
+        raise ValueError(f"no method {method!r}; {suggestion(method, MODELS)}")
     return MODELS[method]
 
 

@@ -6,7 +6,6 @@ adapter_model.safetensors  only what training can change
 model.safetensors          the frozen CLIP, in self-contained checkpoints only
 """
 
-import difflib
 import json
 import os
 import tempfile
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPModel
 
+from ..hints import nearest
 from ..hub.cards import model_card
 from . import backbone as clip_backbone
 
@@ -54,8 +54,8 @@ class AdapterFile:
             f"missing tensor {name} {tuple(expected[name].shape)}" for name in expected.keys() - stored.keys()
         ]
         for name in stored.keys() - expected.keys():
-            near = difflib.get_close_matches(name, expected, n=1)
-            problems.append(f"unexpected tensor {name}" + (f" (the model has {near[0]})" if near else ""))
+            near = nearest(name, expected)
+            problems.append(f"unexpected tensor {name}" + (f" (the model has {near})" if near else ""))
         for name in stored.keys() & expected.keys():
             if stored[name].shape != expected[name].shape:
                 shapes = f"{tuple(stored[name].shape)}, the model needs {tuple(expected[name].shape)}"

@@ -2,10 +2,11 @@
 
 import copy
 import dataclasses
-import difflib
 from typing import ClassVar
 
 from transformers import CLIPConfig, PreTrainedConfig
+
+from ..hints import suggestion
 
 # Keys that transformers itself writes into or passes along with a config.
 _TRANSFORMERS_KEYS = frozenset(
@@ -55,9 +56,9 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
         known = {field.name for field in dataclasses.fields(self)}
         for key in kwargs:
             if key not in _TRANSFORMERS_KEYS:
-                near = difflib.get_close_matches(key, sorted(known), n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(sorted(known))}"
-                raise ValueError(f"{type(self).__name__} has no key {key!r}{hint}")
+                raise ValueError(
+                    f"{type(self).__name__} has no key {key!r}; {suggestion(key, sorted(known))}"
+                )
         if isinstance(self.clip_config, PreTrainedConfig):
             # transformers resets the attention implementation of sub-configs, and this one may be a living model's.
             self.clip_config = copy.deepcopy(self.clip_config)

@@ -1,7 +1,6 @@
 """Reading a training recipe strictly: a YAML file, `section.key=value` overrides, errors that say where."""
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 import yaml
 from huggingface_hub.errors import StrictDataclassError
+
+from sketch_prompt.hints import suggestion
 
 
 class RecipeError(ValueError):
@@ -107,9 +108,9 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], section: str = ""
     known = list(known)
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise RecipeError(f"unknown key {f'{section}.{key}' if section else key}; {hint}")
+            raise RecipeError(
+                f"unknown key {f'{section}.{key}' if section else key}; {suggestion(key, known)}"
+            )
 
 
 def _is_required(field: dataclasses.Field) -> bool:
