@@ -4,10 +4,11 @@
     python scripts/bundle_mini.py clip-at    # one method
 
 Each adapter is trained by its recipe `hub_configs/<method>-mini`, as a user would train it, and copied to
-`src/sketch_prompt/assets/mini-<method>` without optimiser state and logs.
+`src/sketch_prompt/assets/mini-<method>` without optimiser state and logs; its card also to `model_cards/`.
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,21 +17,23 @@ ASSETS = ROOT / "src" / "sketch_prompt" / "assets"
 
 def bundle(method: str, seed: int) -> None:
     """Train `method` on MiniSketch, if there is anything to train, and save it among the assets."""
-    from sketch_prompt import SketchPromptModel, SketchPromptProcessor
+    from sketch_prompt import SketchPromptModel, SketchPromptProcessor, load_benchmark
+    from sketch_prompt.evaluation import evaluate_model
     from sketch_prompt.training.config import TrainingConfig
     from sketch_prompt.training.loop import train
 
-    results = None
     if method == "frozen-clip":
         # Images prepared as for the trained methods, so that a comparison shows what training does.
         recipe = TrainingConfig.load(ROOT / "hub_configs" / "clip-at-mini")
         model = SketchPromptModel.from_base_model(method, "mini-clip")
         model.processor = SketchPromptProcessor.from_base_model("mini-clip", **recipe.processor)
+        report = evaluate_model(model.eval(), model.processor, load_benchmark("mini"), "mini")
     else:
         recipe = TrainingConfig.load(ROOT / "hub_configs" / f"{method}-mini", [f"run.seed={seed}"])
         result = train(recipe)
-        model, results = SketchPromptModel.from_pretrained(result.output_dir), result.test.metrics
-    model.save_pretrained(ASSETS / f"mini-{method}", results=results)
+        model, report = SketchPromptModel.from_pretrained(result.output_dir), result.test
+    model.save_pretrained(ASSETS / f"mini-{method}", results={"mini": report.metrics})
+    shutil.copyfile(ASSETS / f"mini-{method}" / "README.md", ROOT / "model_cards" / f"mini-{method}.md")
     print(f"wrote {ASSETS / f'mini-{method}'}")
 
 

@@ -14,7 +14,7 @@ def model_card(config, method: str, results: dict | None = None) -> str:
     Args:
         config: the method's configuration.
         method: its public name.
-        results: {metric: value} as measured, or None if nothing was.
+        results: {benchmark: {metric: value}} as measured on unseen classes, or None if nothing was.
     """
     front = [
         "---",
@@ -35,9 +35,8 @@ def model_card(config, method: str, results: dict | None = None) -> str:
     seen = f"{len(classes)} classes: {', '.join(classes)}." if classes else "Not trained on any classes."
     scores = "Nothing was measured when this was saved."
     if results:
-        scores = "| metric | value |\n| --- | --- |\n" + "\n".join(
-            f"| {k} | {v:.4f} |" for k, v in results.items()
-        )
+        rows = [f"| {name} | {k} | {v:.4f} |" for name, metrics in results.items() for k, v in metrics.items()]
+        scores = "\n".join(["| benchmark, unseen classes | metric | value |", "| --- | --- | --- |", *rows])
     return "\n".join(
         [
             *front,

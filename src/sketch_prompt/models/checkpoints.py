@@ -161,6 +161,7 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
         (new / "README.md").write_text(model_card(model.config, model.method, results), encoding="utf-8")
         # The configuration comes last: a folder that has one is complete.
         for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG):
+            path.chmod(0o644)  # safetensors keeps what it writes to its owner
             os.replace(path, directory / path.name)
         if not include_backbone:
             (directory / BACKBONE_WEIGHTS).unlink(missing_ok=True)

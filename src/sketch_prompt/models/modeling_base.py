@@ -368,7 +368,7 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
             save_directory: where to write; made if absent.
             include_backbone: None writes the CLIP only if `config.base_model` does not say where to get it.
             processor: a `SketchPromptProcessor`; default the one that came with the checkpoint.
-            results: {metric: value} for the model card.
+            results: {benchmark: {metric: value}} for the model card.
             push_to_hub: also upload the folder, to `repo_id` (default: its name) with the further arguments of
                 `upload_checkpoint`.
             kwargs: with `push_to_hub` only; transformers' `max_shard_size` is accepted and means nothing here.

@@ -315,8 +315,8 @@ class Trainer:
             unreadable=sorted(set(gather_object(list(self.unreadable)))),
         )
         if self.accelerator.is_main_process:
-            metrics = test.metrics if test else None
-            self.model.save_pretrained(self.folder, processor=self.processor, results=metrics)
+            results = {config.data.benchmark: test.metrics} if test else None
+            self.model.save_pretrained(self.folder, processor=self.processor, results=results)
             result.save(self.folder / "results.json")
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
