@@ -35,7 +35,9 @@ def model_card(config, method: str, results: dict | None = None) -> str:
     seen = f"{len(classes)} classes: {', '.join(classes)}." if classes else "Not trained on any classes."
     scores = "Nothing was measured when this was saved."
     if results:
-        rows = [f"| {name} | {k} | {v:.4f} |" for name, metrics in results.items() for k, v in metrics.items()]
+        rows = [
+            f"| {name} | {k} | {v:.4f} |" for name, metrics in results.items() for k, v in metrics.items()
+        ]
         scores = "\n".join(["| benchmark, unseen classes | metric | value |", "| --- | --- | --- |", *rows])
     return "\n".join(
         [
