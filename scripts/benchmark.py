@@ -9,7 +9,6 @@ machine only ratios taken together mean anything. Models are ViT-B/32 with rando
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -132,10 +131,11 @@ def benchmark_metrics(repeats: int) -> None:
 
 def metrics_memory() -> None:
     """Peak memory of a process that does nothing but score sketchy-25's size."""
+    from sketch_prompt.evaluation.environment import peak_memory
     from sketch_prompt.metrics import evaluate_retrieval
 
     evaluate_retrieval(*_metrics_case(15_229, 17_101))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory(torch.device("cpu"))["process"]
     print(f"  peak memory of the process {peak:.0f} MB (limit 1,500)")
 
 
@@ -208,11 +208,12 @@ def _write_links(folder: Path, n_classes: int, photos_per_class: int, sketches_p
 def build_table(folder: str) -> None:
     """Time and peak memory of a process that does nothing but build a table."""
     from sketch_prompt import load_benchmark
+    from sketch_prompt.evaluation.environment import peak_memory
 
     start = time.perf_counter()
     data = load_benchmark("sketch-folder", folder, cache_dir=f"{folder}/cache")
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory(torch.device("cpu"))["process"]
     rows = sum(table.num_rows for table in data.values())
     print(
         f"Building a table of {rows:,} paths\n  {seconds:.1f} s, {peak:.0f} MB (limits 60 s and 1,000 MB)\n"

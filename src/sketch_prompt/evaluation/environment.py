@@ -2,7 +2,9 @@
 
 import os
 import platform
+import re
 import sys
+from pathlib import Path
 
 import torch
 import transformers
@@ -33,13 +35,23 @@ def describe_environment(device: torch.device, dtype: torch.dtype) -> dict[str, 
 def peak_memory(device: torch.device) -> dict[str, float]:
     """The most memory this process has held so far, in MB: "process", and "device" on a GPU."""
     peak = {}
-    try:
-        import resource
-    except ImportError:  # Windows keeps no such account
-        pass
-    else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak["process"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    process = _process_peak_bytes()
+    if process is not None:
+        peak["process"] = round(process / 1e6, 1)
     if device.type == "cuda":
         peak["device"] = round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
     return peak
+
+
+def _process_peak_bytes() -> int | None:
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Not getrusage: what that counts a process inherits from the one that started it.
+        field = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        if field:
+            return int(field[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows keeps no such account
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
