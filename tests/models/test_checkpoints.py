@@ -150,3 +150,11 @@ def test_pushing_uploads_the_folder_and_nothing_else_is_taken_for_an_argument(sa
     assert calls["commit_message"] == "first"
     with pytest.raises(TypeError, match="include_backbon"):
         model.save_pretrained(saved, include_backbon=True)
+
+
+def test_a_saved_config_holds_no_path_of_this_machine_but_the_base_model_it_was_given(saved, tmp_path):
+    model = SketchPromptModel.from_pretrained(saved)
+    model.config.base_model = "some/clip"
+    model.save_pretrained(tmp_path / "again")
+    for name in ("config.json", "adapter_config.json", "README.md"):
+        assert str(tmp_path) not in (tmp_path / "again" / name).read_text()

@@ -69,6 +69,14 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
             )
         self.check_values()
 
+    def to_dict(self) -> dict:
+        """As in transformers, but without the folder on this machine that the backbone was read from."""
+        fields = super().to_dict()
+        clip = fields.get("clip_config") or {}
+        for section in (clip, clip.get("text_config") or {}, clip.get("vision_config") or {}):
+            section.pop("_name_or_path", None)
+        return fields
+
     def check_values(self) -> None:
         """Check the values of the method's own fields; subclasses raise ValueError naming the field."""
 
