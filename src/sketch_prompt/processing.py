@@ -35,7 +35,7 @@ from sketch_prompt.imaging import (
     thicken_lines,
     to_rgb,
 )
-from sketch_prompt.sources import find_checkpoint
+from sketch_prompt.sources import HUB_ARGUMENTS, find_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ NORMALIZATIONS = {
     "imagenet": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
 }
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.json")
-HUB_KEYWORDS = ("cache_dir", "local_files_only", "token", "revision")
 
 
 class SketchPromptImageProcessor(BaseImageProcessor):
@@ -310,7 +309,7 @@ class SketchPromptProcessor(ProcessorMixin):
         """
         for service in ("trust_remote_code", "_from_auto"):
             kwargs.pop(service, None)
-        hub = {name: kwargs.pop(name) for name in HUB_KEYWORDS if name in kwargs}
+        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         directory = find_checkpoint(pretrained_model_name_or_path, **hub)
         image_processor = SketchPromptImageProcessor.from_pretrained(directory, **kwargs)
         return cls(image_processor, _load_tokenizer(directory) or _load_base_tokenizer(directory, hub))
@@ -326,7 +325,7 @@ class SketchPromptProcessor(ProcessorMixin):
         Raises:
             OSError: The base model's files are neither in the folder nor on the Hub.
         """
-        hub = {name: kwargs.pop(name) for name in HUB_KEYWORDS if name in kwargs}
+        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         directory = find_checkpoint(base_model, **hub)
         image_processor = SketchPromptImageProcessor.from_base_model(directory, **kwargs)
         return cls(image_processor, _load_tokenizer(directory))

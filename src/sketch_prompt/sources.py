@@ -12,6 +12,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only")
+"""Keywords that say how to ask the Hub; those of `find_checkpoint`."""
+
 _FILES = ["*.json", "*.safetensors", "*.txt", "README.md"]
 
 

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 
 import datasets
 import numpy as np
-import torch
 
-from sketch_prompt.data.samplers import Triplet, TripletIndex
+from sketch_prompt.data.samplers import EpochSampler, Triplet
 
 
-class TripletBatchSampler(torch.utils.data.Sampler[list[Triplet]]):
+class TripletBatchSampler(EpochSampler):
     """Batches of triplets for `DataLoader(batch_sampler=...)`: seeded, epoch-aware, shared among processes.
 
     Args:
@@ -25,27 +24,12 @@ class TripletBatchSampler(torch.utils.data.Sampler[list[Triplet]]):
         ValueError: as `TripletIndex`; if `rank` is not below `num_replicas`; if there is no batch for each process.
     """
 
-    def __init__(
-        self,
-        sketches: datasets.Dataset,
-        photos: datasets.Dataset,
-        *,
-        level: str = "category",
-        seed: int = 0,
-        num_replicas: int = 1,
-        rank: int = 0,
-    ):
-        if not 0 <= rank < num_replicas:
-            raise ValueError(f"rank must be from 0 to {num_replicas - 1}, not {rank}")
-        self.index = TripletIndex.from_datasets(sketches, photos, level)
+    def __init__(self, sketches: datasets.Dataset, photos: datasets.Dataset, **options):
+        super().__init__(sketches, photos, **options)
         self.anchors_by_class = self.index.anchors_by_class()
-        self.seed = seed
-        self.epoch = 0
-        self.num_replicas = num_replicas
-        self.rank = rank
         if len(self) == 0:
             raise ValueError(
-                f"an epoch has {self.number_of_batches()} batches for {num_replicas} processes: "
+                f"an epoch has {self.number_of_batches()} batches for {self.num_replicas} processes: "
                 "make the batches smaller"
             )
 
@@ -56,10 +40,6 @@ class TripletBatchSampler(torch.utils.data.Sampler[list[Triplet]]):
     @abstractmethod
     def anchor_batches(self, rng: np.random.Generator) -> list[np.ndarray]:
         """The sketches of every batch of an epoch."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches come next."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.number_of_batches() // self.num_replicas

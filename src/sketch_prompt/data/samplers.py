@@ -140,19 +140,15 @@ class TripletIndex:
         return [self.anchors[classes == number] for number in np.unique(classes)]
 
 
-class TripletSampler(torch.utils.data.Sampler[Triplet]):
-    """Triplets of an epoch: every sketch that can be an anchor is one, once, in random order.
-
-    The same triplets come out for the same seed and epoch; call `set_epoch` before each epoch for new ones.
-    With several processes either give each its `rank`, or leave the sharding to `accelerate`, not both.
+class EpochSampler(torch.utils.data.Sampler):
+    """What the samplers of triplets share: the index, the seed, the epoch, and a place among the processes.
 
     Args:
         sketches: training sketches, with columns label and (instance level) instance_id.
         photos: training photos, likewise.
         level: "category" or "instance"; see `TripletIndex`.
         seed: of all draws.
-        num_replicas: number of processes that share an epoch without overlap. All get equally many triplets:
-            up to `num_replicas - 1` anchors of an epoch, others each time, are left out.
+        num_replicas: number of processes that share an epoch without overlap.
         rank: number of this process.
 
     Raises:
@@ -180,6 +176,26 @@ class TripletSampler(torch.utils.data.Sampler[Triplet]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose triplets come next."""
         self.epoch = epoch
+
+
+class TripletSampler(EpochSampler):
+    """Triplets of an epoch: every sketch that can be an anchor is one, once, in random order.
+
+    The same triplets come out for the same seed and epoch; call `set_epoch` before each epoch for new ones.
+    With several processes either give each its `rank`, or leave the sharding to `accelerate`, not both.
+
+    Args:
+        sketches: training sketches, with columns label and (instance level) instance_id.
+        photos: training photos, likewise.
+        level: "category" or "instance"; see `TripletIndex`.
+        seed: of all draws.
+        num_replicas: number of processes that share an epoch without overlap. All get equally many triplets:
+            up to `num_replicas - 1` anchors of an epoch, others each time, are left out.
+        rank: number of this process.
+
+    Raises:
+        ValueError: as `TripletIndex`, or if `rank` is not below `num_replicas`.
+    """
 
     def __len__(self) -> int:
         return len(self.index.anchors) // self.num_replicas

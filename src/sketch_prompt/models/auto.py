@@ -4,7 +4,7 @@ from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from ..hints import suggestion
 from ..processing import SketchPromptProcessor
-from ..sources import find_checkpoint
+from ..sources import HUB_ARGUMENTS, find_checkpoint
 from .checkpoints import read_adapter
 from .clip_at import ClipAtModel
 from .configuration_base import SketchPromptPreTrainedConfig
@@ -43,9 +43,7 @@ class SketchPromptConfig:
     @classmethod
     def from_pretrained(cls, source, **kwargs) -> SketchPromptPreTrainedConfig:
         """Configuration of a checkpoint: Hub id, directory or bundled name."""
-        hub = {
-            k: kwargs.pop(k) for k in ("revision", "cache_dir", "token", "local_files_only") if k in kwargs
-        }
+        hub = {k: kwargs.pop(k) for k in HUB_ARGUMENTS if k in kwargs}
         return cls.from_dict(read_adapter(find_checkpoint(source, **hub)).config_dict | kwargs)
 
     @classmethod
@@ -66,7 +64,7 @@ class SketchPromptModel:
 
         Arguments and errors are those of `SketchPromptPreTrainedModel.from_pretrained`.
         """
-        hub = {k: kwargs[k] for k in ("revision", "cache_dir", "token", "local_files_only") if k in kwargs}
+        hub = {k: kwargs[k] for k in HUB_ARGUMENTS if k in kwargs}
         directory = find_checkpoint(source, **hub)
         method = read_adapter(directory).config_dict.get("model_type")
         if method not in MODELS:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPModel, PreTrainedModel
 
-from ..sources import find_checkpoint
+from ..sources import HUB_ARGUMENTS, find_checkpoint
 from . import backbone as clip_backbone
 from .checkpoints import AdapterFile, read_adapter, read_backbone, upload_checkpoint, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
@@ -17,7 +17,6 @@ from .outputs import SketchRetrievalOutput
 from .prompted_clip import encode_text
 
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only")
 # Passed on by the Auto classes; they have no meaning for a package that runs no code from the Hub.
 _AUTO_ARGUMENTS = ("trust_remote_code", "adapter_kwargs", "code_revision", "torch_dtype", "_from_auto")
 _serial = itertools.count()
@@ -423,7 +422,7 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
         for name in _AUTO_ARGUMENTS:
             value = kwargs.pop(name, None)
             dtype = value if name == "torch_dtype" and dtype is None else dtype
-        hub_kwargs = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
+        hub_kwargs = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         directory = find_checkpoint(pretrained_model_name_or_path, **hub_kwargs)
         adapter = read_adapter(directory)
         stored = adapter.config_dict.get("model_type")
