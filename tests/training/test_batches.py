@@ -13,7 +13,7 @@ def sampler(count=23, **options) -> TripletSampler:
 
 def test_the_triplets_of_a_step_do_not_depend_on_the_number_of_processes():
     alone = list(EpochBatches(sampler(), 8))
-    shared = [list(EpochBatches(sampler(num_replicas=2, rank=rank), 8, 2)) for rank in range(2)]
+    shared = [list(EpochBatches(sampler(), 8, 2, num_replicas=2, rank=rank)) for rank in range(2)]
     assert len(alone) == 2
     for step, batch in enumerate(alone):
         parts = [micro for process in shared for micro in process[2 * step : 2 * step + 2]]
