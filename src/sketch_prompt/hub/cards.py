@@ -5,6 +5,7 @@ import json
 _PAPERS = {
     "clip-at": "Sain et al., *CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*, "
     "CVPR 2023",
+    "dp-clip": "Gao et al., *Dual-Modal Prompting for Sketch-Based Image Retrieval*, 2024",
 }
 
 
@@ -29,7 +30,15 @@ def model_card(config, method: str, results: dict | None = None) -> str:
         name: value
         for name, value in config.to_diff_dict().items()
         if name
-        not in ("clip_config", "class_names", "architectures", "transformers_version", "model_type", "dtype")
+        not in (
+            "clip_config",
+            "class_names",
+            "categories",
+            "architectures",
+            "transformers_version",
+            "model_type",
+            "dtype",
+        )
     }
     classes = config.class_names or []
     seen = f"{len(classes)} classes: {', '.join(classes)}." if classes else "Not trained on any classes."

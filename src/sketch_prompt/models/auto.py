@@ -8,11 +8,12 @@ from ..sources import HUB_ARGUMENTS, find_checkpoint
 from .checkpoints import read_adapter
 from .clip_at import ClipAtModel
 from .configuration_base import SketchPromptPreTrainedConfig
+from .dp_clip import DpClipModel
 from .frozen_clip import FrozenClipModel
 from .modeling_base import SketchPromptPreTrainedModel
 
 MODELS: dict[str, type[SketchPromptPreTrainedModel]] = {
-    model.config_class.method: model for model in (FrozenClipModel, ClipAtModel)
+    model.config_class.method: model for model in (FrozenClipModel, ClipAtModel, DpClipModel)
 }
 """Every method by its public name."""
 
