@@ -20,6 +20,7 @@ from ... import losses
 from ...hints import suggestion
 from ...imaging import ImageLike
 from .. import backbone as clip_backbone
+from ..checkpoints import AdapterFile
 from ..low_rank import LowRankBranches
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import SketchRetrievalOutput
@@ -348,6 +349,18 @@ class DpClipModel(SketchPromptPreTrainedModel):
         images = self.clip.visual_projection(pooled)
         best = (images @ nn.functional.normalize(texts, dim=-1).T).argmax(-1)
         return [names[row] for row in best.tolist()]
+
+    def _fill_adapter(self, file: AdapterFile) -> None:
+        super()._fill_adapter(file)
+        made = (self.adapter.prompts, self.adapter.scalers, self)
+        for buffer, maker in zip(self.adapter.data_buffers[1:], made):
+            value = getattr(self.adapter, buffer)
+            count = 0 if value is None else len(value)
+            if count != (0 if maker is None else len(self.categories)):
+                raise ValueError(
+                    f"{file.directory} holds {buffer} of {count} categories, its configuration names "
+                    f"{len(self.categories)} categories: they are not of one checkpoint"
+                )
 
     # Embedding
 
