@@ -15,6 +15,8 @@ from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
 
+from .conditioning import Conditions
+
 Domain = Literal["sketch", "photo"]
 _DESCRIPTIONS = {"sketch": "Embedding sketches", "photo": "Embedding photos"}
 
@@ -63,6 +65,7 @@ def embed(
     device: str | torch.device | None = None,
     accelerator: Accelerator | None = None,
     progress: bool = True,
+    conditions: Conditions | None = None,
 ) -> EmbeddingTable:
     """Features of every readable image of a benchmark's table.
 
@@ -79,6 +82,7 @@ def embed(
         device: where to embed; the model's device by default. Not with `accelerator`, which brings its own.
         accelerator: shares the work among the processes that `accelerate` started.
         progress: show a bar on stderr (of the first process).
+        conditions: what more the model's encoder takes for a batch; see `conditioning`.
 
     Raises:
         ValueError: no image of the table can be read; the first reasons are given.
@@ -97,7 +101,9 @@ def embed(
         pin_memory=device.type == "cuda",
     )
     bar = tqdm(loader, desc=_DESCRIPTIONS[domain], unit="batch", disable=not (progress and main_process))
-    rows, features, unreadable = _embed_batches(model.to(device), bar, domain, device)
+    columns = dataset.select_columns(["label", "instance_id"])[:]
+    labels = np.asarray(columns["label"])
+    rows, features, unreadable = _embed_batches(model.to(device), bar, domain, device, labels, conditions)
     if accelerator is not None:
         rows, features, unreadable = _gather(rows, features, unreadable)
     order = np.argsort(rows, kind="stable")
@@ -107,10 +113,9 @@ def embed(
             f"None of the {len(dataset)} {domain} images can be read: {'; '.join(reasons) or 'there are none'}."
         )
     rows = rows[order]
-    columns = dataset.select_columns(["label", "instance_id"])[:]
     return EmbeddingTable(
         features=features[order],
-        labels=np.asarray(columns["label"])[rows],
+        labels=labels[rows],
         instance_ids=np.asarray(columns["instance_id"])[rows],
         rows=rows,
         unreadable=[image for _, image in sorted(unreadable.items())],
@@ -162,7 +167,7 @@ def _own_batches(size: int, batch_size: int, accelerator: Accelerator | None) ->
 
 @torch.inference_mode()
 def _embed_batches(
-    model, loader, domain: Domain, device: torch.device
+    model, loader, domain: Domain, device: torch.device, labels: np.ndarray, conditions: Conditions | None
 ) -> tuple[np.ndarray, np.ndarray, dict[int, UnreadableImage]]:
     encode = model.get_sketch_features if domain == "sketch" else model.get_photo_features
     dtype = next(model.parameters()).dtype
@@ -174,7 +179,8 @@ def _embed_batches(
             unreadable |= batch.unreadable
             if batch.pixel_values is not None:
                 pixel_values = batch.pixel_values.to(device, dtype, non_blocking=True)
-                features.append(encode(pixel_values).float().cpu().numpy())
+                options = {} if conditions is None else conditions(pixel_values, labels[batch.rows])
+                features.append(encode(pixel_values, **options).float().cpu().numpy())
                 rows += batch.rows
     finally:
         model.train(training)

@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.metrics.core import Convention
 
+from .conditioning import CATEGORIES, Category, conditioned
 from .embedding import EmbeddingTable, embed
 from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
@@ -44,6 +45,8 @@ class Task:
         ks: cut-offs of the metrics; None for those of the level: 100 and 200, or 1, 5 and 10.
         train_protocol: the benchmark trained on, where it is another one.
         allow_seen: evaluate on classes seen in training, and say so in the report.
+        category: for a model that embeds under a category, which one that is: "given", "predicted" or None, see
+            `conditioning`; "auto" is "given" where a sketch searches its category's photos, else "predicted".
     """
 
     protocol: str
@@ -53,12 +56,20 @@ class Task:
     ks: Sequence[int] | None = None
     train_protocol: str | None = None
     allow_seen: bool = False
+    category: Category = "auto"
 
     def __post_init__(self):
         if self.level is None:
             object.__setattr__(self, "level", default_level(self.protocol))
         if self.ks is None:
             object.__setattr__(self, "ks", DEFAULT_KS[self.level])
+        if self.category not in CATEGORIES:
+            raise ValueError(
+                f"Unknown category {self.category!r}: choose 'auto', 'given', 'predicted' or None."
+            )
+        if self.category == "auto":
+            given = self.level == "instance" and self.scope == "category"
+            object.__setattr__(self, "category", "given" if given else "predicted")
         if self.train_protocol == self.protocol:
             object.__setattr__(self, "train_protocol", None)
 
@@ -83,6 +94,7 @@ def evaluate_model(
     convention: Convention = "standard",
     ks: Sequence[int] | None = None,
     allow_seen: bool = False,
+    category: Category = "auto",
     batch_size: int = 64,
     num_workers: int = 0,
     device: str | torch.device | None = None,
@@ -102,6 +114,7 @@ def evaluate_model(
         convention: as in `Task`.
         ks: as in `Task`.
         allow_seen: as in `Task`.
+        category: as in `Task`.
         batch_size: images a forward pass.
         num_workers: processes that read images.
         device: where to embed; the model's device by default.
@@ -117,7 +130,7 @@ def evaluate_model(
         model,
         processor,
         benchmark,
-        Task(protocol, level, gallery, convention, ks, allow_seen=allow_seen),
+        Task(protocol, level, gallery, convention, ks, allow_seen=allow_seen, category=category),
         source=source,
         batch_size=batch_size,
         num_workers=num_workers,
@@ -149,7 +162,9 @@ def evaluate_task(
     """
     claim = check_benchmark(model, benchmark, task)
     options |= {"progress": progress, "accelerator": accelerator}
-    sketches, photos = embed_benchmark(model, processor, benchmark, **options)
+    unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
+    with conditioned(unwrapped, processor, benchmark, task.category, progress=progress) as conditions:
+        sketches, photos = embed_benchmark(model, processor, benchmark, conditions=conditions, **options)
     if accelerator is not None and not accelerator.is_main_process:
         return None
     return report_embeddings(
@@ -252,6 +267,7 @@ def report_embeddings(
         gallery_scope=search.scope,
         setting=claim.setting,
         convention=search.convention,
+        category=(task.category or "none") if getattr(model, "is_conditional", False) else None,
         zero_shot=claim.zero_shot,
         claim=claim.text,
         differences=differences_from_published(benchmark, task.protocol, task.train_protocol),

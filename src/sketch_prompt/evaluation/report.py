@@ -15,6 +15,12 @@ from sketch_prompt.atomic import atomic_write
 from .leakage import Setting
 from .search import GalleryScope, Level
 
+_CATEGORIES = {
+    None: "",
+    "given": ", every image embedded under its own category",
+    "predicted": ", every image embedded under its predicted category",
+    "none": ", embedded without a category",
+}
 _LISTED_UNREADABLE = 10
 _LISTED_CLASSES = 3
 _DETAILS = ("per_class", "queries_per_class", "curve", "unreadable")
@@ -48,6 +54,8 @@ class Report:
         gallery_scope: "all" photos were searched by every query, or those of its "category".
         setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (the benchmark parts
             instances, not classes) or "seen" (not zero-shot).
+        category: for a model that embeds under a category, whether that was "given", "predicted" or "none"; None for
+            other models.
         differences: how the test data differ from the published protocol's.
         intervals: {name: [lower, upper]}, 95 % bootstrap over the queries.
         queries_per_class: {class: number of queries}.
@@ -76,6 +84,7 @@ class Report:
     level: Level = "category"
     gallery_scope: GalleryScope = "all"
     setting: Setting = "zs"
+    category: str | None = None
     differences: list[str] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     queries_per_class: dict[str, int] = field(default_factory=dict)
@@ -168,6 +177,7 @@ class Report:
         manner = f"{self.convention} convention" if self.convention else f"{self.level} level"
         listed = ", ".join(self.differences)
         differences = f"; not the published test data ({listed})" if listed else ""
+        manner += _CATEGORIES[self.category]
         return (
             f"{self.queries:,} sketches of {self.classes} class{'es' * (self.classes != 1)} against {photos}, "
             f"{manner}; {self.claim}{differences}."
