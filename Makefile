@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test lint benchmark clean
 
 demo: $(INSTALLED)
-	$(BIN)/python scripts/demo.py --output demo
+	$(BIN)/python scripts/demo.py --output demo $(ARGS)
 
 test: lint
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TRANSFORMERS_VERBOSITY=error $(BIN)/python -m pytest --numprocesses 2
