@@ -8,13 +8,16 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from PIL import Image
 
 from sketch_prompt.data.reading import read_image
+from sketch_prompt.evaluation.loading import load_model
 
-from .embedding import embed_photos
-from .fingerprint import describe_model
-from .indexes import Neighbours, VectorIndex, make_index
+from .embedding import Read, embed_photos
+from .fingerprint import describe_model, differences
+from .indexes import Neighbours, make_index
 from .photo_sources import (
     DatasetSource,
     Entry,
@@ -26,6 +29,7 @@ from .photo_sources import (
 )
 from .photos import Filters, Photo, PhotoTable
 from .queries import Sketch, combine, embed_sketch, embed_text
+from .saving import FEATURES, DamagedGalleryError, SavedGallery, new_token
 from .scanning import scan, scan_file
 from .store import FeatureStore, StoredVectors
 from .updating import Changes, Record, update_table
@@ -66,14 +70,17 @@ class Gallery:
         model: a sketch-prompt model, or the Hub id, directory or bundled name of one.
         processor: its processor; by default the one that came with it.
         index: "auto" (exact search, or an approximate index where there are very many photos), "exact", "hnsw",
-            "ivf-sq8", "ivf-pq", or a `VectorIndex`.
+            "ivf-sq8", "ivf-pq".
         batch_size: photos a forward pass.
         num_workers: processes that read photos; by default up to eight for a GPU and none for a CPU.
+        base_model, device: where to get the CLIP in place of what the checkpoint says, and where to run it; for a
+            model that is given by name.
 
     Attributes:
         photos: the table of the photos.
         skipped: files that were left out, and why.
         root: the folder that the photos' names are relative to, if it was built from one.
+        changes: what `build` did.
 
     Raises:
         ValueError: the model has no processor.
@@ -84,43 +91,145 @@ class Gallery:
         model,
         processor=None,
         *,
-        index: str | VectorIndex = "auto",
+        index: str = "auto",
         batch_size: int = 64,
         num_workers: int | None = None,
+        base_model: str | None = None,
+        device: str | None = None,
     ):
-        self.model, self.processor = _model_and_processor(model, processor)
+        self._source = {"source": _lasting(model), "base_model": _lasting(base_model)}
+        if isinstance(model, str | os.PathLike):
+            model, own_processor = load_model(os.fspath(model), base_model, device)
+            processor = processor if processor is not None else own_processor
+        self.model = model.eval()
+        self.processor = processor if processor is not None else model.processor
+        if self.processor is None:
+            raise ValueError(
+                "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
+            )
         self.photos = PhotoTable()
         self.skipped: list[Skipped] = []
+        self.changes = Changes()
         self.root: Path | None = None
-        self.index = make_index(index) if isinstance(index, str) else index
+        self._index_name = index
+        self.index = make_index(index)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.store = FeatureStore(None, describe_model(self.model, self.processor))
         self._next_id = 0
         self._adapter = self.model.active_adapter
+        self._accelerator: Accelerator | None = None
         self._pictures: dict[str, Callable[[], bytes | Image.Image]] = {}
         self._sample: np.ndarray | None = None
 
     @classmethod
-    def build(cls, model, photos: Photos, *, progress: bool = True, **options) -> "Gallery":
+    def build(
+        cls,
+        model,
+        photos: Photos,
+        output: str | os.PathLike | None = None,
+        *,
+        progress: bool = True,
+        accelerator: Accelerator | None = None,
+        **options,
+    ) -> "Gallery":
         """Embed photos.
+
+        With `output` the gallery is also saved there. What lies there already is used: of a gallery, or of a run that
+        was killed, only content without features is embedded.
 
         Args:
             model: see the class.
             photos: a folder (with all its subfolders), a `datasets.Dataset` with a column `image`, or a list of
                 paths and PIL images.
+            output: folder of the gallery.
             progress: show a bar on stderr.
+            accelerator: shares the work among the processes that `accelerate` started; needs `output`. The first
+                process returns the whole gallery, the others an empty one.
             options: those of the class.
 
         Raises:
-            FileNotFoundError: there is no such folder or model.
+            FileNotFoundError: there is no such folder of photos or model.
+            ValueError: `output` holds a gallery of another model.
         """
         gallery = cls(model, **options)
+        gallery._accelerator = accelerator
+        if accelerator is not None and output is None:
+            raise ValueError("several processes build a gallery in a folder: give output=")
+        if output is not None:
+            gallery._resume(Path(os.path.abspath(output)))
         if isinstance(photos, str | os.PathLike) and not os.path.isfile(photos):
-            gallery.refresh(photos, progress=progress)
+            gallery.changes = gallery.refresh(photos, progress=progress)
         else:
-            gallery.add(photos, progress=progress)
+            gallery.changes = gallery.add(photos, progress=progress)
+        if output is not None and gallery._is_main_process:
+            gallery.save(output)
+        gallery._accelerator = None
         return gallery
+
+    @classmethod
+    def load(
+        cls,
+        directory: str | os.PathLike,
+        model=None,
+        *,
+        photos_dir: str | os.PathLike | None = None,
+        **options,
+    ) -> "Gallery":
+        """Open a saved gallery.
+
+        Args:
+            directory: its folder.
+            model: the model it was made with, or its name; by default what the gallery says.
+            photos_dir: where the folder of photos is now, if it was moved.
+            options: those of the class.
+
+        Raises:
+            FileNotFoundError: there is no gallery.
+            DamagedGalleryError: one of its files is damaged or missing.
+            ValueError: it was made with another model, or does not say with which.
+        """
+        directory = Path(os.path.abspath(directory))
+        saved = SavedGallery.read(directory)
+        if model is None:
+            model = saved.model["source"]
+            options.setdefault("base_model", saved.model["base_model"])
+        if model is None:
+            raise ValueError(
+                f"the gallery in {directory} was made with a {saved.model['fingerprint']['method']} model that was given "
+                "as an object: pass it, or the name of its checkpoint, as model"
+            )
+        gallery = cls(model, **{"index": saved.index["name"], **options})
+        gallery._take_up(directory, saved, repair=False)
+        if photos_dir is not None:
+            gallery.root = Path(os.path.abspath(photos_dir))
+        return gallery
+
+    def save(self, directory: str | os.PathLike) -> None:
+        """Write the gallery into a folder, which it stays with: features of photos added later go there at once.
+
+        A process that is killed meanwhile leaves the gallery that was there before. Pictures in memory are not saved,
+        only what it takes to find them.
+
+        Raises:
+            ValueError: the folder is the folder of photos.
+        """
+        directory = Path(os.path.abspath(directory))
+        if directory == self.root:
+            raise ValueError(f"{directory} holds the photos; save the gallery into a folder of its own")
+        directory.mkdir(parents=True, exist_ok=True)
+        token = new_token()
+        if self.store.directory != directory / FEATURES:
+            self.store.compact(self.photos.digests, directory / FEATURES)
+        self.store.flush()
+        index = {"name": self._index_name, **self.index.save(directory, f"index-{token}")}
+        model = {**self._source, "fingerprint": self.store.model}
+        SavedGallery(model, self.photos, self.skipped, self.root, self._next_id, index).write(
+            directory, token
+        )
+        if self.store.is_scattered(len(self)):
+            self.store.compact(self.photos.digests)
+        self.store.delete_others()
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -384,24 +493,31 @@ class Gallery:
     ) -> None:
         """Read photos of a source, embed what is new, and bring table and index up to date."""
         self._check_adapter()
-        records = []
-        for batch in embed_photos(
+        share = self._share(numbers)
+        batches = embed_photos(
             self.model,
             self.processor,
             source,
-            numbers,
+            share,
             self.store.digests,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
-            progress=progress,
-        ):
+            progress=progress and self._is_main_process,
+        )
+        reads: list[Read] = []
+        for batch in batches:
             self.store.append(batch.digests, batch.features)
             changes.embedded += len(batch.digests)
-            for read in batch.reads:
-                entry = source.entries[read.number]
-                records.append(Record(entry, read.digest, read.read_ns))
-                if read.reason is not None:
-                    changes.skipped.append(Skipped(self._full_path(entry.path), read.reason))
+            reads += batch.reads
+        reads = self._collect(reads, changes)
+        if not self._is_main_process:
+            return
+        for read in reads:
+            if read.reason is not None:
+                changes.skipped.append(
+                    Skipped(self._full_path(source.entries[read.number].path), read.reason)
+                )
+        records = (Record(source.entries[read.number], read.digest, read.read_ns) for read in reads)
         self._apply(records, gone, changes)
 
     def _apply(self, records: Iterable[Record], gone: Iterable[str], changes: Changes) -> None:
@@ -412,15 +528,72 @@ class Gallery:
         self.index.update(update.removed, update.added, self.photos.ids, self._vectors())
         self._pictures = {path: read for path, read in self._pictures.items() if path in self.photos}
 
+    # On disk, and among processes
 
-def _model_and_processor(model, processor):
-    if isinstance(model, str | os.PathLike):
-        from sketch_prompt.models.auto import SketchPromptModel
+    def _resume(self, directory: Path) -> None:
+        """Take up what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
+        if directory == self.root:
+            raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
+        try:
+            saved = SavedGallery.read(directory)
+        except (FileNotFoundError, DamagedGalleryError):
+            saved = None
+        self._take_up(directory, saved, repair=True)
 
-        model = SketchPromptModel.from_pretrained(model)
-    processor = processor if processor is not None else model.processor
-    if processor is None:
-        raise ValueError(
-            "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
+    def _take_up(self, directory: Path, saved: SavedGallery | None, repair: bool) -> None:
+        """Read features, table and index of a folder.
+
+        Args:
+            directory: the gallery's folder.
+            saved: the rest of what it holds; None if that is damaged or not there.
+            repair: forget photos without features, which will be embedded again; otherwise they are an error.
+        """
+        ours = self.store.model
+        self.store = FeatureStore(directory / FEATURES, ours)
+        self.store.read_blocks()
+        theirs = [saved.model["fingerprint"]] if saved is not None else self.store.other_models
+        problems = (
+            differences(theirs[0], ours) if theirs and (saved is not None or not self.store.digests) else []
         )
-    return model.eval(), processor
+        if problems:
+            source = saved.model["source"] if saved is not None else None
+            raise ValueError(
+                f"the gallery in {directory} was made with another model: {'; '.join(problems)}. Use the model it was "
+                f"made with{f' ({source})' if source else ''}, or index the photos into another folder."
+            )
+        if saved is None:
+            return
+        lacking = self.store.lacking(saved.photos.digests)
+        if lacking.any() and not repair:
+            reason = self.store.damaged[0] if self.store.damaged else "a file of features is gone"
+            raise DamagedGalleryError(directory, f"{lacking.sum():,} photos have no features ({reason})")
+        self.photos, self.skipped, self.root = saved.photos.take(~lacking), saved.skipped, saved.root
+        self._next_id = saved.next_id
+        self.index.load(directory, saved.index, self.photos.ids, self._vectors())
+
+    @property
+    def _is_main_process(self) -> bool:
+        return self._accelerator is None or self._accelerator.is_main_process
+
+    def _share(self, numbers: Sequence[int]) -> Sequence[int]:
+        """This process's part of the work."""
+        if self._accelerator is None:
+            return numbers
+        return numbers[self._accelerator.process_index :: self._accelerator.num_processes]
+
+    def _collect(self, reads: list[Read], changes: Changes) -> list[Read]:
+        """What all processes have read, in the order of the source; their features are in the store then."""
+        if self._accelerator is None:
+            return reads
+        self.store.flush()
+        parts = gather_object([(reads, changes.embedded)])
+        self.store.read_blocks()
+        changes.embedded = sum(embedded for _, embedded in parts)
+        return sorted((read for part, _ in parts for read in part), key=lambda read: read.number)
+
+
+def _lasting(name) -> str | None:
+    """A model's name as it will still be understood from another folder; None if it is an object."""
+    if not isinstance(name, str | os.PathLike):
+        return None
+    return os.path.abspath(name) if os.path.isdir(name) else os.fspath(name)

@@ -6,6 +6,7 @@ killed leaves the blocks it had finished, and the next one goes on from there.
 """
 
 import json
+import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,10 @@ from safetensors.numpy import save_file
 
 from sketch_prompt.atomic import atomic_write
 
+from .fingerprint import differences
+
 BLOCK_ROWS = 8192
+_FLUSH_SECONDS = 15  # at most this much work is lost when the process is killed
 _SUFFIX = ".safetensors"
 _DIGEST = "S32"
 
@@ -40,16 +44,15 @@ class FeatureStore:
         self.directory = directory
         self.model = model
         self.damaged: list[str] = []
+        self.other_models: list[dict[str, Any]] = []
         self._blocks: list[_Block] = []
+        self._pending_since = 0.0
         self._pending: list[tuple[list[str], np.ndarray]] = []
         self._sorted: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def read_blocks(self, is_same_model) -> None:
-        """Take up the blocks in the folder; those that are damaged or of another model are named in `damaged`.
-
-        Args:
-            is_same_model: whether a block with this description of its model can be used.
-        """
+    def read_blocks(self) -> None:
+        """Take up the blocks in the folder; damaged ones are named in `damaged`, other models in `other_models`."""
+        self._blocks, self._sorted, self.damaged, self.other_models = [], None, [], []
         for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
             try:
                 with safe_open(path, "np") as file:
@@ -58,11 +61,10 @@ class FeatureStore:
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 self.damaged.append(f"{path}: {error}")
                 continue
-            if is_same_model(model):
-                self._blocks.append(_Block(digests, None, path))
+            if differences(model, self.model):
+                self.other_models.append(model)
             else:
-                self.damaged.append(f"{path}: its features are another model's")
-        self._sorted = None
+                self._blocks.append(_Block(digests, None, path))
 
     @property
     def digests(self) -> set[str]:
@@ -72,14 +74,15 @@ class FeatureStore:
         return known.union(*(digests for digests, _ in self._pending))
 
     def append(self, digests: list[str], features: np.ndarray) -> None:
-        """Add features (n, D); they are on disk after `flush`."""
-        if digests:
-            self._pending.append((digests, features.astype(np.float32, copy=False)))
-
-    @property
-    def pending(self) -> int:
-        """How many features are not yet in a block."""
-        return sum(len(digests) for digests, _ in self._pending)
+        """Add features (n, D). On disk they are after `flush`, which happens by itself every now and then."""
+        if not digests:
+            return
+        if not self._pending:
+            self._pending_since = time.monotonic()
+        self._pending.append((digests, features.astype(np.float32, copy=False)))
+        rows = sum(len(digests) for digests, _ in self._pending)
+        if rows >= BLOCK_ROWS or time.monotonic() - self._pending_since > _FLUSH_SECONDS:
+            self.flush()
 
     def flush(self) -> None:
         """Make a block of what was appended."""
@@ -109,10 +112,11 @@ class FeatureStore:
             features[here] = part
         return np.empty((0, 0), np.float32) if features is None else features
 
-    def missing(self, digests: Iterable[str]) -> int:
-        """How many of these are not known."""
-        known = self.digests
-        return sum(digest not in known for digest in digests)
+    def lacking(self, digests: np.ndarray) -> np.ndarray:
+        """Which of these digests (n,) are not known."""
+        self.flush()
+        known = [block.digests for block in self._blocks]
+        return ~np.isin(digests.astype(_DIGEST), np.concatenate([np.empty(0, _DIGEST), *known]))
 
     def compact(self, digests: np.ndarray, directory: Path | None = None) -> None:
         """Keep only these digests (n,), in as few blocks as there can be, in `directory` from now on.
@@ -132,6 +136,13 @@ class FeatureStore:
             for block in old:
                 if block.path is not None:
                     block.path.unlink(missing_ok=True)
+
+    def delete_others(self) -> None:
+        """Delete all blocks in the folder that are not in use: damaged, superseded, or another model's."""
+        used = {block.path for block in self._blocks}
+        for path in self.directory.glob(f"*{_SUFFIX}"):
+            if path not in used:
+                path.unlink(missing_ok=True)
 
     def is_scattered(self, n_photos: int) -> bool:
         """Whether `compact` is worth its while: half of the features or more are of no use, or blocks are small."""
