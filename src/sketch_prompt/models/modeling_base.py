@@ -13,6 +13,7 @@ from ..sources import HUB_ARGUMENTS, find_checkpoint
 from . import backbone as clip_backbone
 from .checkpoints import AdapterFile, read_adapter, read_backbone, upload_checkpoint, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
+from .explanations import ExplanationMixin
 from .outputs import SketchRetrievalOutput
 from .prompted_clip import encode_text
 
@@ -36,7 +37,7 @@ class MethodAdapter(nn.Module):
         self.register_buffer("class_embeddings", None)
 
 
-class SketchPromptPreTrainedModel(PreTrainedModel):
+class SketchPromptPreTrainedModel(ExplanationMixin, PreTrainedModel):
     """Base of every method: a frozen CLIP that named adapters turn into a sketch-based retrieval model.
 
     A subclass says which CLIP modules its adapters tune (`tuned_modules`), what else they own (`build_adapter`) and
