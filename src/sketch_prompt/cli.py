@@ -50,6 +50,15 @@ class GalleryScope(str, Enum):
     all = "all"
 
 
+class Figure(str, Enum):
+    """What is drawn of an explanation."""
+
+    matches = "matches"
+    heatmap = "heatmap"
+    synthesis = "synthesis"
+    all = "all"
+
+
 class Format(str, Enum):
     """How a report is printed."""
 
@@ -261,6 +270,42 @@ def train(
     if result.test is not None:
         _print_report(result.test, Format.table)
     typer.echo(f"Wrote {result.output_dir}", err=True)
+
+
+@app.command()
+@one_message
+def explain(
+    sketch: Annotated[Path, typer.Argument(metavar="SKETCH", help="A drawing, dark on light.")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo it is compared with.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Directory, Hub id or bundled name of a checkpoint.")
+    ] = "mini-clip-at",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Picture to write: .png, .pdf, .svg, ...")
+    ] = None,
+    kind: Annotated[Figure, typer.Option(help="What to draw.")] = Figure.all,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the matches for other programs.")] = False,
+    base_model: Annotated[
+        str | None, typer.Option(help="Where to get the frozen CLIP, in place of what the checkpoint says.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ...; by default a GPU if there is one.")
+    ] = None,
+) -> None:
+    """Show which patches of a photo a model takes for which patches of a sketch."""
+    if output is None and not as_json:
+        raise ValueError("nothing to write: give -o FIGURE.png, --json or both")
+    from sketch_prompt.evaluation.loading import load_model
+    from sketch_prompt.explain.figures import plot_explanation
+    from sketch_prompt.retrieval.figures import save_figure
+
+    loaded, loaded.processor = load_model(model, base_model, device)
+    correspondence = loaded.explain(sketch, photo)
+    if output is not None:
+        save_figure(plot_explanation(correspondence, kind.value), output)
+        typer.echo(f"Wrote {output}", err=True)
+    if as_json:
+        typer.echo(correspondence.to_json())
 
 
 @app.command()

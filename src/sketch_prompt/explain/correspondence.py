@@ -27,6 +27,7 @@ class Correspondence:
         matches: (M, 2) sketch patch and photo patch, strongest first, each patch at most once.
         weights: (M,) strength of each match in (0, 1], descending.
         similarity: (P_s, P_p) of every pair, up to 1.
+        ink: (P_s,) bool, the sketch patches that hold ink; blank paper is not matched.
         sketch_map: (rows, columns), strength of the best partner of each patch in [0, 1]; 0 for blank paper.
         photo_map: likewise for the photo.
         sketch_image, photo_image: what the model was shown, enlarged; the grid covers it exactly.
@@ -41,6 +42,7 @@ class Correspondence:
     matches: np.ndarray
     weights: np.ndarray
     similarity: np.ndarray
+    ink: np.ndarray
     sketch_map: np.ndarray
     photo_map: np.ndarray
     sketch_image: Image.Image

@@ -31,16 +31,16 @@ def explain_pair(
     """What `model.explain` does; see there."""
     with torch.no_grad():
         s, p = _side(model, sketch, "sketch"), _side(model, photo, "photo")
-        candidates = ink_patches(s.colours, s.grid)
-        if not candidates.any():
+        ink = ink_patches(s.colours, s.grid)
+        if not ink.any():
             raise ValueError("the sketch is blank: there is no ink whose counterpart could be shown")
         similarity = model.relate_patches(s.pixel_values, p.pixel_values, **conditions).float().cpu()
         embeddings = (
             model.get_sketch_features(s.pixel_values, **conditions),
             model.get_photo_features(p.pixel_values, **conditions),
         )
-    matches, weights = match_one_to_one(similarity, candidates)
-    strength = similarity.clamp(0, 1) * candidates[:, None]
+    matches, weights = match_one_to_one(similarity, ink)
+    strength = similarity.clamp(0, 1) * ink[:, None]
     return Correspondence(
         method=model.method,
         score=float((embeddings[0].float() * embeddings[1].float()).sum()),
@@ -49,6 +49,7 @@ def explain_pair(
         matches=matches,
         weights=weights,
         similarity=similarity.numpy(),
+        ink=ink.numpy(),
         sketch_map=strength.amax(1).reshape(s.grid).numpy(),
         photo_map=strength.amax(0).reshape(p.grid).numpy(),
         sketch_image=s.shown,
@@ -69,7 +70,10 @@ def _side(model, image: ImageLike | Tensor, domain: Domain) -> _Side:
             "model.processor = SketchPromptProcessor.from_base_model(...), or give pixel values"
         )
     else:
-        picture = to_rgb(image)
+        try:
+            picture = to_rgb(image)
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(f"the {domain} cannot be used: {error}") from error
         pixel_values = processor.preprocess(picture, domain)[None]
     # Patches cover all but a rest at the right and bottom where the side is no multiple of theirs.
     height, width = pixel_values.shape[-2:]

@@ -29,9 +29,8 @@ class ExplanationMixin:
             `Correspondence`; `sketch_prompt.explain.figures` draws it.
 
         Raises:
-            ValueError: a picture without a processor, pixel values of more than one image or another size than
-                the model's, or a blank sketch.
-            OSError: a picture that cannot be read.
+            ValueError: a picture that cannot be read, or without a processor; pixel values of more than one image
+                or of another size than the model's; a blank sketch.
         """
         return explain_pair(self, sketch, photo, **conditions)
 
