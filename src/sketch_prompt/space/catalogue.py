@@ -106,6 +106,8 @@ class Catalogue:
 
 def bundled_methods() -> list[str]:
     """The bundled checkpoints that are models, trained ones first."""
-    configs = {name: json.loads((find_checkpoint(name) / "config.json").read_text()) for name in bundled_names()}
+    configs = {
+        name: json.loads((find_checkpoint(name) / "config.json").read_text()) for name in bundled_names()
+    }
     methods = [name for name, config in configs.items() if config.get("model_type") in MODELS]
     return sorted(methods, key=lambda name: (configs[name]["model_type"] == "frozen-clip", name))

@@ -25,7 +25,9 @@ def draw_photos(folder: Path, per_class: int = PHOTOS_PER_CLASS) -> None:
         if not (path := folder / name / f"{number:02d}.jpg").is_file()
     ]
     mini = MiniSketch(IMAGE_SIZE)
-    for path, name, number in tqdm(missing, desc="Drawing MiniSketch photos", unit="photo", disable=not missing):
+    for path, name, number in tqdm(
+        missing, desc="Drawing MiniSketch photos", unit="photo", disable=not missing
+    ):
         with atomic_write(path) as temporary:
             mini.photo(name, FIRST_INSTANCE + number).save(temporary, "JPEG", quality=88)
 

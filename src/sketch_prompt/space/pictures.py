@@ -47,7 +47,9 @@ def read_canvas(value: str | None) -> Image.Image | None:
     if not value:
         return None
     if len(value) > MAX_BYTES * 4 // 3:
-        raise ValueError(f"The drawing is larger than {MAX_BYTES // 2**20} MB. Make it smaller and try again.")
+        raise ValueError(
+            f"The drawing is larger than {MAX_BYTES // 2**20} MB. Make it smaller and try again."
+        )
     kind, mark, content = value.partition(_BASE64)
     try:
         if not kind.startswith("data:image/") or not mark:

@@ -61,9 +61,7 @@ def skipped_list(skipped: Sequence[Skipped]) -> str:
     """Files that were left out, each with its reason; nothing if there are none."""
     if not skipped:
         return ""
-    items = "".join(
-        f"<li><b>{escape(item.path)}</b>: {escape(item.reason)}</li>" for item in skipped
-    )
+    items = "".join(f"<li><b>{escape(item.path)}</b>: {escape(item.reason)}</li>" for item in skipped)
     return f'<div class="message problem">Left out:<ul class="skipped">{items}</ul></div>'
 
 
