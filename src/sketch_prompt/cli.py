@@ -327,6 +327,46 @@ def convert(
     typer.echo(f"Wrote {output}", err=True)
 
 
+@app.command()
+@one_message
+def demo(
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Port; the first free one from 7860 on by default.")
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of an indexed gallery; MiniSketch pictures by default."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Model to search with, may be repeated; every bundled one by default."
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Serve a web page to draw on: it searches a gallery while you draw and shows why a photo was found.
+
+    Works without a network. The first start takes half a minute longer: it makes a gallery of MiniSketch pictures.
+    """
+    try:
+        from sketch_prompt.space.page import launch_page
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise ValueError("the page needs gradio: pip install 'sketch-prompt[space]'") from error
+    from sketch_prompt.space.catalogue import Catalogue
+
+    catalogue = Catalogue(model, gallery)
+    catalogue.prepare()
+    address, page = launch_page(catalogue, host, port, open_browser=browser)
+    typer.echo(f"Draw on {address} (Ctrl-C ends it)", err=True)
+    page.block_thread()
+
+
 @data_app.command("check")
 @one_message
 def check_data(

@@ -1,6 +1,5 @@
 """The page: draw, look at what is found, ask why."""
 
-import logging
 import os
 from collections.abc import Callable
 from importlib import resources
@@ -19,10 +18,10 @@ from .own_photos import MAX_PHOTOS, OwnPhotos
 from .pictures import CANVAS_SIDE, MAX_BYTES, data_url, on_canvas, read_canvas, read_upload
 from .searching import Query, explain, search
 
-logger = logging.getLogger(__name__)
-
 SESSION_SECONDS = 3600  # after which the photos of a visitor who does nothing are forgotten
 CONCURRENCY = 4
+WEIGHT = 0.5
+MAX_TEXT = 200
 TITLE = "sketch-prompt: you draw, it finds the photo"
 HEADER = """<header><h1>sketch-prompt</h1>
 <p>You draw; it finds the photo. Draw something, then click a photo to see why it was found.</p></header>"""
@@ -46,16 +45,17 @@ def build_page(catalogue: Catalogue) -> gr.Blocks:
                     text = gr.Textbox(
                         label="Add words",
                         placeholder="such as: a red teapot",
-                        max_length=200,
+                        max_length=MAX_TEXT,
                         elem_id="text",
                     )
                     weight = gr.Slider(
                         0,
                         1,
-                        0.5,
+                        WEIGHT,
                         step=0.05,
                         label="Drawing or words?",
-                        info="0: the drawing alone, 1: the words alone",
+                        info="0: drawing alone, 1: words alone",
+                        elem_id="weight",
                     )
                     gallery = gr.Dropdown(
                         _gallery_choices(catalogue, 0),
@@ -85,7 +85,7 @@ def build_page(catalogue: Catalogue) -> gr.Blocks:
         private = {"show_progress": "hidden", "api_visibility": "private"}
         canvas.input(**answer, **quiet, api_name="search")
         page.load(**answer, **quiet, api_visibility="private")
-        for change in (text.input, weight.input):
+        for change in (text.change, weight.input):
             change(**answer, **quiet, api_visibility="private")
         for change in (gallery.input, method.input):
             change(**answer, **slow)
@@ -105,16 +105,17 @@ def launch_page(
     port: int | None = None,
     *,
     open_browser: bool = False,
-    block: bool = True,
 ) -> tuple[str, gr.Blocks]:
-    """Serve the page; returns its address and the page, whose `close` ends it.
+    """Start serving the page.
 
     Args:
         catalogue: what it offers.
         host: 127.0.0.1 by default, or what `GRADIO_SERVER_NAME` says; 0.0.0.0 lets other machines in.
         port: by default the first free one from 7860 on.
         open_browser: open the page in a browser.
-        block: return only when the server ends.
+
+    Returns:
+        Its address, and the page: `block_thread` waits for it, `close` ends it.
 
     Raises:
         OSError: the port is taken.
@@ -134,9 +135,6 @@ def launch_page(
         theme=_theme(),
         css=_asset("page.css"),
     )
-    if block:
-        logger.info("Serving on %s", address)
-        page.block_thread()
     return address, page
 
 
@@ -173,8 +171,8 @@ def _canvas() -> gr.HTML:
 def _own_photos() -> tuple[gr.UploadButton, gr.Button, gr.HTML]:
     with gr.Accordion("Your own photos", open=False, elem_id="own"):
         gr.HTML(
-            f"<p class='fine'>Up to {MAX_PHOTOS} photos. They stay in this computer's memory while the page is open and "
-            "are seen by you alone.</p>"
+            f"<p class='fine'>Up to {MAX_PHOTOS} photos. The server keeps them in memory while the page is open; "
+            "nobody else sees them.</p>"
         )
         upload = gr.UploadButton("Add photos", file_count="multiple", elem_id="upload-photos")
         status = gr.HTML(elem_id="own-status")
@@ -197,7 +195,7 @@ def _asset(name: str) -> str:
 def _searcher(catalogue: Catalogue) -> Callable:
     def answer(drawing: str, text: str, weight: float, method: str, gallery: str, own: OwnPhotos | None):
         try:
-            query = Query(read_canvas(drawing), text or "", weight, method, gallery)
+            query = _query(drawing, text, weight, method, gallery)
             found = search(catalogue, query, own or OwnPhotos())
         except (ValueError, OSError) as error:
             return views.message(str(error), "problem"), "", ""
@@ -218,7 +216,7 @@ def _explainer(catalogue: Catalogue) -> Callable:
         event: gr.EventData,
     ):
         try:
-            query = Query(read_canvas(drawing), text or "", weight, method, gallery)
+            query = _query(drawing, text, weight, method, gallery)
             name, photo, correspondence = explain(catalogue, query, own or OwnPhotos(), event.photo)
         except (ValueError, OSError) as error:
             return views.message(str(error), "problem")
@@ -228,6 +226,11 @@ def _explainer(catalogue: Catalogue) -> Callable:
         return views.explanation(correspondence, name)
 
     return answer
+
+
+def _query(drawing: str, text: str, weight: float | None, method: str, gallery: str) -> Query:
+    weight = WEIGHT if weight is None else weight  # its number field was emptied
+    return Query(read_canvas(drawing), (text or "")[:MAX_TEXT], weight, method, gallery)
 
 
 def _take_drawing(path: str):

@@ -46,6 +46,8 @@ def read_canvas(value: str | None) -> Image.Image | None:
     """
     if not value:
         return None
+    if not isinstance(value, str):
+        raise ValueError(f"A drawing is a data URL, not {type(value).__name__}.")
     if len(value) > MAX_BYTES * 4 // 3:
         raise ValueError(
             f"The drawing is larger than {MAX_BYTES // 2**20} MB. Make it smaller and try again."

@@ -77,7 +77,8 @@ def search(catalogue: Catalogue, query: Query, own: OwnPhotos, top_k: int = SHOW
         hits = _some(gallery, top_k) if query.is_empty else _hits(gallery, query, top_k)
         seconds = time.perf_counter() - start
     if query.is_empty:
-        status = f"Nothing is drawn yet. These are some of the {size:,} photos: draw one of them, or anything else."
+        which = f"some of the {size:,} photos" if size > top_k else f"all photos there are ({size})"
+        status = f"Nothing is drawn yet. Here you see {which}: draw one of them, or anything else."
     else:
         status = f"The best {len(hits)} of {size:,} photos, found in {1000 * seconds:.0f} ms."
     found = Found([], status)

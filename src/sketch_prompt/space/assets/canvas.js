@@ -111,6 +111,7 @@ for (const end of ["pointerup", "pointercancel"]) {
   canvas.addEventListener(end, (event) => {
     if (!stroke || !event.isPrimary) return;
     stroke = null;
+    repaint(); // the line in one piece, as undo will draw it
     changed(REST_MS);
   });
 }
