@@ -10,12 +10,14 @@ import datasets
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from matplotlib.figure import Figure
 from PIL import Image
 
-from sketch_prompt.data.reading import read_image
+from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.evaluation.loading import load_model
 
 from .embedding import Read, embed_photos
+from .figures import plot_hits
 from .fingerprint import describe_model, differences
 from .indexes import Neighbours, make_index
 from .photo_sources import (
@@ -28,7 +30,7 @@ from .photo_sources import (
     picture_names,
 )
 from .photos import Filters, Photo, PhotoTable
-from .queries import Sketch, combine, embed_sketch, embed_text
+from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
 from .saving import FEATURES, DamagedGalleryError, SavedGallery, new_token
 from .scanning import scan, scan_file
 from .store import FeatureStore, StoredVectors
@@ -70,7 +72,8 @@ class Gallery:
         model: a sketch-prompt model, or the Hub id, directory or bundled name of one.
         processor: its processor; by default the one that came with it.
         index: "auto" (exact search, or an approximate index where there are very many photos), "exact", "hnsw",
-            "ivf-sq8", "ivf-pq".
+            "ivf-sq8", "ivf-pq", or "milvus".
+        milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos a forward pass.
         num_workers: processes that read photos; by default up to eight for a GPU and none for a CPU.
         base_model, device: where to get the CLIP in place of what the checkpoint says, and where to run it; for a
@@ -92,6 +95,7 @@ class Gallery:
         processor=None,
         *,
         index: str = "auto",
+        milvus_uri: str | None = None,
         batch_size: int = 64,
         num_workers: int | None = None,
         base_model: str | None = None,
@@ -112,7 +116,7 @@ class Gallery:
         self.changes = Changes()
         self.root: Path | None = None
         self._index_name = index
-        self.index = make_index(index)
+        self.index = make_index(index, **({"uri": milvus_uri} if index == "milvus" else {}))
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.store = FeatureStore(None, describe_model(self.model, self.processor))
@@ -196,8 +200,8 @@ class Gallery:
             options.setdefault("base_model", saved.model["base_model"])
         if model is None:
             raise ValueError(
-                f"the gallery in {directory} was made with a {saved.model['fingerprint']['method']} model that was given "
-                "as an object: pass it, or the name of its checkpoint, as model"
+                f"the gallery in {directory} does not say where its {saved.model['fingerprint']['method']} model is: "
+                "pass the model, or the name of its checkpoint, as model"
             )
         gallery = cls(model, **{"index": saved.index["name"], **options})
         gallery._take_up(directory, saved, repair=False)
@@ -387,6 +391,22 @@ class Gallery:
         """(N, D) float32, in the order of `photos`."""
         return self._vectors()[:]
 
+    def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> Figure:
+        """Draw what a search found beside what was searched for.
+
+        Args:
+            hits: what `search` returned.
+            sketch, text: what it was asked.
+        """
+        images = []
+        for hit in hits:
+            try:
+                images.append(self.image(hit))
+            except UnreadableImageError:
+                images.append(None)
+        titles = [f"{hit.score:.3f}  {hit.category or ''}" for hit in hits]
+        return plot_hits(as_drawing(sketch) if sketch is not None else text or "", images, titles)
+
     def _hits(self, found: Neighbours) -> list[list[Hit]]:
         return [
             [
@@ -416,7 +436,7 @@ class Gallery:
     def _check_adapter(self) -> None:
         if self.model.active_adapter != self._adapter:
             raise ValueError(
-                f"the gallery was made with the adapter {self._adapter!r}, and {self.model.active_adapter!r} is active: "
+                f"the gallery's adapter is {self._adapter!r}, but {self.model.active_adapter!r} is active: "
                 "call model.set_adapter(...), or build a gallery for the other one"
             )
 
@@ -549,6 +569,7 @@ class Gallery:
             repair: forget photos without features, which will be embedded again; otherwise they are an error.
         """
         ours = self.store.model
+        self.index.open(directory)
         self.store = FeatureStore(directory / FEATURES, ours)
         self.store.read_blocks()
         theirs = [saved.model["fingerprint"]] if saved is not None else self.store.other_models

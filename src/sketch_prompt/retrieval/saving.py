@@ -111,6 +111,19 @@ class SavedGallery:
             raise DamagedGalleryError(directory, _describe(error)) from error
 
 
+def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
+    """ "model", "base_model" and "index" of the gallery in a folder; empty where there is none that can be read."""
+    try:
+        manifest = _read_manifest(Path(directory))
+        return {
+            "model": manifest["model"]["source"],
+            "base_model": manifest["model"]["base_model"],
+            "index": manifest["index"]["name"],
+        }
+    except (FileNotFoundError, DamagedGalleryError, KeyError, TypeError):
+        return {}
+
+
 def is_gallery(directory: str | os.PathLike) -> bool:
     """Whether a folder holds a gallery, complete or begun."""
     path = Path(directory)
