@@ -13,6 +13,7 @@ _PUBLIC = {
     "ClipAtModel": ".models.clip_at",
     "FrozenClipConfig": ".models.frozen_clip",
     "FrozenClipModel": ".models.frozen_clip",
+    "Gallery": ".retrieval.gallery",
     "SketchPromptConfig": ".models.auto",
     "SketchPromptModel": ".models.auto",
     "SketchPromptProcessor": ".processing",
