@@ -26,6 +26,7 @@ from .search import (
     Search,
     check_instances,
     default_level,
+    parts_instances,
     search_categories,
     search_instances,
 )
@@ -188,7 +189,8 @@ def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim
             for name, photos in searched.items()
             if name not in queried and class_key(name) in seen
         }
-    return check_classes(trained, queried, task.allow_seen, distractors)
+    new_instances = task.level == "instance" and parts_instances(benchmark)
+    return check_classes(trained, queried, task.allow_seen, distractors, new_instances)
 
 
 def embed_benchmark(

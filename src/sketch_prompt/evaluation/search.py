@@ -139,10 +139,10 @@ def search_instances(
     Raises:
         ValueError: a sketch's photo is not in the gallery, or no sketch has a readable one.
     """
-    photos = photos.take(distinct_photos(_instance_keys(photos.labels, photos.instance_ids)))
-    query_keys = _instance_keys(sketches.labels, sketches.instance_ids)
-    photo_keys = _instance_keys(photos.labels, photos.instance_ids)
-    lost = np.setdiff1d(_table_keys(benchmark[TEST_SPLITS["photo"]]), photo_keys)
+    photos = photos.take(distinct_photos(_name_instances(photos.labels, photos.instance_ids)))
+    query_keys = _name_instances(sketches.labels, sketches.instance_ids)
+    photo_keys = _name_instances(photos.labels, photos.instance_ids)
+    lost = np.setdiff1d(instance_keys(benchmark[TEST_SPLITS["photo"]]), photo_keys)
     unasked = np.isin(query_keys, lost)
     if unasked.all():
         raise ValueError("No sketch has a readable photo in the gallery.")
@@ -174,6 +174,24 @@ def search_instances(
     )
 
 
+def instance_keys(table: datasets.Dataset) -> np.ndarray:
+    """(rows,) names of a table's instances that are unique over all classes."""
+    columns = table.select_columns(["label", "instance_id"])[:]
+    return _name_instances(columns["label"], columns["instance_id"])
+
+
+def parts_instances(benchmark: datasets.DatasetDict) -> bool:
+    """Whether a benchmark tests on the classes that it trains on, with other instances of them (`shoe-v2`)."""
+    if not {"train_sketch", "train_photo", *TEST_SPLITS.values()} <= benchmark.keys():
+        return False
+    trained = np.unique(benchmark["train_sketch"]["label"][:])
+    tested = np.unique(benchmark[TEST_SPLITS["sketch"]]["label"][:])
+    if not len(tested) or not np.isin(tested, trained).all():
+        return False
+    known = np.concatenate([instance_keys(benchmark[f"train_{domain}"]) for domain in TEST_SPLITS])
+    return not np.isin(instance_keys(benchmark[TEST_SPLITS["photo"]]), known).any()
+
+
 def check_instances(benchmark: datasets.DatasetDict) -> None:
     """Every test sketch must have its photo among the test photos.
 
@@ -181,8 +199,8 @@ def check_instances(benchmark: datasets.DatasetDict) -> None:
         ValueError: some have not; the first of them are named.
     """
     sketches = benchmark[TEST_SPLITS["sketch"]]
-    keys = _table_keys(sketches)
-    missing = np.flatnonzero(~np.isin(keys, _table_keys(benchmark[TEST_SPLITS["photo"]])))
+    keys = instance_keys(sketches)
+    missing = np.flatnonzero(~np.isin(keys, instance_keys(benchmark[TEST_SPLITS["photo"]])))
     if not len(missing):
         return
     ids = sketches.select_columns("instance_id")[:]["instance_id"]
@@ -196,14 +214,9 @@ def check_instances(benchmark: datasets.DatasetDict) -> None:
     )
 
 
-def _instance_keys(labels: np.ndarray, instance_ids: np.ndarray) -> np.ndarray:
+def _name_instances(labels: np.ndarray, instance_ids: np.ndarray) -> np.ndarray:
     """Names of instances that are unique over all classes."""
     return np.array([f"{label}/{instance}" for label, instance in zip(labels, instance_ids)], dtype=str)
-
-
-def _table_keys(table: datasets.Dataset) -> np.ndarray:
-    columns = table.select_columns(["label", "instance_id"])[:]
-    return _instance_keys(columns["label"], columns["instance_id"])
 
 
 def _left_out(

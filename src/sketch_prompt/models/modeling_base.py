@@ -202,6 +202,14 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
         self.clip.eval()
         return self
 
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Called by a training loop before each epoch, for what a method changes in the course of training.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            epochs: How many there will be.
+        """
+
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """What training changes: the active adapter's tuned copies and own parameters, by checkpoint name."""
         self._activate()
