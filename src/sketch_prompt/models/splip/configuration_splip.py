@@ -25,11 +25,9 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         n_semantic_prompts (`int`):
             n = 2 tokens V^ms_l that B_vt makes of the text tower's layers; 0 leaves B_vt out.
         layer_norms (`str`): ours: whose LayerNorms train: those of `"both"` towers, of `"vision"`, or `"none"`.
-        text_prompt_placement (`str`):
-            Ours: the tokens of B_t `"precede"` the words, or `"replace"` the first m of them.
         patch_mean_momentum (`float`, *optional*):
             Ours: B_t sees the mean patches of the batch in training and their running mean afterwards, so that no
-            embedding depends on its batch. None averages over all images seen; a number is a moving average's.
+            embedding depends on its batch. None weighs all images seen alike; a number is the least weight of a batch.
         mapping_hidden_size (`int`): ours: width of the hidden layer of B_t and of every layer's B_vt.
         text_readout (`str`):
             Ours: what B_vt reads of a sentence in W_l: its `"end"`-of-text token, which has seen all the others, or
@@ -58,7 +56,6 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         "jigsaw_weight": "beta, likewise",
         "patch_mean_momentum": "B_t is fed the mean patches of a training batch and, afterwards, their running mean "
         "(null: over all training images), so that embeddings do not depend on the batch",
-        "text_prompt_placement": "where the tokens of B_t stand among the words",
         "mapping_hidden_size": "width inside B_t (three linear layers) and B_vt (two, for each layer its own)",
         "text_readout": "what B_vt reads of every class's sentence in a text layer",
         "class_aggregation": "how B_vt joins the classes",
@@ -78,7 +75,6 @@ class SplipConfig(SketchPromptPreTrainedConfig):
     text_guided_prompts: bool = True
     n_semantic_prompts: int = 2
     layer_norms: str = "both"
-    text_prompt_placement: str = "precede"
     patch_mean_momentum: float | int | None = None
     mapping_hidden_size: int = 64
     text_readout: str = "end"
@@ -116,6 +112,13 @@ class SplipConfig(SketchPromptPreTrainedConfig):
             require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
         size = self.n_permutations
         require(2 <= size <= MAX_PERMUTATIONS, "n_permutations", size, f"from 2 to {MAX_PERMUTATIONS}")
+        if self.margin_text == "prompted":
+            require(
+                self.uses_text_tower,
+                "margin_text",
+                "prompted",
+                "'frozen' where nothing prompts the text tower",
+            )
         momentum, temperature = self.patch_mean_momentum, self.temperature
         allowed = momentum is None or 0 < momentum <= 1
         require(allowed, "patch_mean_momentum", momentum, "above 0 and at most 1, or None")
@@ -124,7 +127,6 @@ class SplipConfig(SketchPromptPreTrainedConfig):
 
 _CHOICES = {
     "layer_norms": ("both", "vision", "none"),
-    "text_prompt_placement": ("precede", "replace"),
     "text_readout": ("end", "mean"),
     "class_aggregation": ("mean", "max"),
     "margin_text": ("frozen", "prompted"),

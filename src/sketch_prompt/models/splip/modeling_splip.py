@@ -37,7 +37,8 @@ _LAYER_NORMS = {
 class PatchesToText(nn.Module):
     """B_t: patches (2, P, d_v) -> text prompts (2, m, d_t), in three linear layers.
 
-    The first mixes the patches into m tokens, the others take every token from d_v to d_t.
+    The first mixes the patches into m tokens, the others take every token from d_v to d_t. They stand behind the
+    start token.
     """
 
     def __init__(self, config: SplipConfig):
@@ -151,7 +152,6 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     - alpha and beta (`classification_weight`, `jigsaw_weight`) are chosen on held-out seen classes;
     - B_t sees mean patches, of the batch in training and of all training images after it (`patch_mean_momentum`);
-    - its tokens stand between the start token and the words (`text_prompt_placement`);
     - B_t and B_vt have a GELU behind the layer that narrows to `mapping_hidden_size`; B_v is one linear layer;
     - B_vt reads the end-of-text token of every class (`text_readout`) and their mean (`class_aggregation`);
     - LayerNorms of both towers train (`layer_norms`);
@@ -166,6 +166,7 @@ class SplipModel(SketchPromptPreTrainedModel):
     """
 
     config_class = SplipConfig
+    _cache: tuple[list, SplipPrompts] | None = None
 
     def tuned_modules(self, config: SplipConfig) -> str | None:
         """The LayerNorms that `layer_norms` names and the losses reach."""
@@ -177,8 +178,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         return "|".join(_LAYER_NORMS[kind] for kind in kinds)
 
     def build_adapter(self, config: SplipConfig) -> SplipAdapter:
-        """New mappings and a new solver; whatever is in the cache is another adapter's."""
-        self._cache: tuple[list, SplipPrompts] | None = None
+        """New mappings and a new solver, as far as the configuration asks for them."""
         return SplipAdapter(config)
 
     @torch.no_grad()
@@ -247,6 +247,12 @@ class SplipModel(SketchPromptPreTrainedModel):
         self._cache = None
         return super()._apply(*args, **kwargs)
 
+    def train(self, mode: bool = True):
+        """Switch the adapters to training, which outdates the prompts; the frozen backbone stays in eval mode."""
+        if mode:
+            self._cache = None
+        return super().train(mode)
+
     def set_adapter(self, adapter_name: str) -> None:
         """Use the adapter `adapter_name` from now on, with prompts of its own."""
         self._cache = None
@@ -269,29 +275,29 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def _encode_classes(self, prompts: Tensor | None) -> tuple[list[Tensor], Tensor]:
         """The classes in every text layer, joined: L_t times (2, d_t); and each one's embedding: (2, C, D)."""
-        tower, ids = self.clip.text_model, self.adapter.class_ids
-        n_classes = ids.shape[1]
-        rows = None if prompts is None else prompts.repeat_interleave(n_classes, dim=0)
-        tower_output = self._encode_prompted(ids.flatten(0, 1), rows, output_hidden_states=True)
-        embeds = nn.functional.normalize(self.clip.text_projection(tower_output.pooled), dim=-1)
-        hidden = tower_output.hidden_states[1:]
-        ends = end_of_text_positions(tower, ids.flatten(0, 1)) + hidden[0].shape[1] - _length(tower, ids)
-        join = torch.mean if self.config.class_aggregation == "mean" else torch.amax
-        if self.config.text_readout == "end":
-            every = torch.arange(len(ends), device=ends.device)
-            read = [layer[every, ends] for layer in hidden]
-        else:
-            inside = torch.arange(hidden[0].shape[1], device=ends.device) <= ends[:, None]
-            share = (inside / inside.sum(1, keepdim=True)).to(hidden[0].dtype)
-            read = [torch.einsum("bt,btd->bd", share, layer) for layer in hidden]
-        joined = [join(classes.unflatten(0, (2, n_classes)), dim=1) for classes in read]
+        config, tower = self.config, self.clip.text_model
+        ids = self.adapter.class_ids.flatten(0, 1)
+        n_classes, n_prompts = len(ids) // 2, 0
+        if prompts is not None:
+            n_prompts = prompts.shape[1]
+            prompts = prompts.repeat_interleave(n_classes, dim=0)
+        output = self._encode_prompted(ids, prompts, output_hidden_states=True)
+        embeds = nn.functional.normalize(self.clip.text_projection(output.pooled), dim=-1)
+        ends = end_of_text_positions(tower, ids) + n_prompts
+        places = torch.arange(int(ends.max()) + 1, device=ends.device)
+        read = places == ends[:, None] if config.text_readout == "end" else places <= ends[:, None]
+        share = (read / read.sum(1, keepdim=True)).to(embeds.dtype)
+        joined = []
+        for layer in output.hidden_states[1:]:
+            classes = torch.einsum("bt,btd->bd", share, layer.to(share.dtype)).unflatten(0, (2, n_classes))
+            joined.append(classes.mean(1) if config.class_aggregation == "mean" else classes.amax(1))
         return joined, embeds.unflatten(0, (2, n_classes))
 
     def _encode_prompted(self, input_ids: Tensor, prompts: Tensor | None, **options):
-        """The text tower with the same tokens, (B, m, d_t), in front of every layer."""
+        """The text tower with the same tokens, (B, m, d_t), behind the start token of every layer."""
         tower = self.clip.text_model
         deep = None if prompts is None else [prompts] * len(tower.encoder.layers)
-        return encode_text(tower, input_ids, deep, placement=self.config.text_prompt_placement, **options)
+        return encode_text(tower, input_ids, deep, **options)
 
     # Embedding
 
@@ -453,8 +459,3 @@ class SplipModel(SketchPromptPreTrainedModel):
         config = self.config
         weights = dict.fromkeys(terms, config.classification_weight)
         return weights | {"triplet": config.triplet_weight, "jigsaw": config.jigsaw_weight}
-
-
-def _length(tower, ids: Tensor) -> int:
-    """Tokens of the longest sentence of `ids` (2, C, T), end included."""
-    return int(end_of_text_positions(tower, ids.flatten(0, 1)).max()) + 1
