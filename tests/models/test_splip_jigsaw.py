@@ -59,3 +59,8 @@ def test_the_solver_tells_its_two_inputs_apart():
     assert solver(clue, shuffled).shape == (3, 5)
     assert not torch.allclose(solver(clue, shuffled), solver(shuffled, clue))
     assert sum(type(m).__name__ == "TransformerEncoderLayer" for m in solver.modules()) == 2
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ValueError, match="solver_heads must be a divisor of 16"):
+        JigsawSolver(width=16, n_permutations=5, heads=3, feedforward=8)

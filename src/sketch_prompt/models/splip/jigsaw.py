@@ -5,6 +5,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from ..configuration_base import require
+
 GRID = 3  # tiles a side, as in the paper
 MAX_PERMUTATIONS = 72
 
@@ -66,10 +68,14 @@ class JigsawSolver(nn.Module):
         n_permutations: size of the bank.
         heads: attention heads.
         feedforward: width of the feed-forward networks.
+
+    Raises:
+        ValueError: if `heads` does not divide `width`.
     """
 
     def __init__(self, width: int, n_permutations: int, heads: int, feedforward: int):
         super().__init__()
+        require(width % heads == 0, "solver_heads", heads, f"a divisor of {width}, the width of a feature")
         layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout=0.0, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
         self.classifier = nn.Linear(2 * width, n_permutations)

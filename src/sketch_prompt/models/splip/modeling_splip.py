@@ -339,18 +339,17 @@ class SplipModel(SketchPromptPreTrainedModel):
     # Training
 
     @torch.no_grad()
-    def _mean_patches(self, sketches: Tensor, photos: Tensor) -> Tensor:
+    def _mean_patches(self, parts: dict[str, Tensor]) -> Tensor:
         """E_0 of the batch, (2, P, d_v), which also enters the running mean."""
         adapter, momentum = self.adapter, self.config.patch_mean_momentum
+        photos = torch.cat([parts[name] for name in ("photo", "negative") if name in parts])
         # The patch embedding is affine: the mean of the patches is the patches of the mean image.
-        images = torch.stack([sketches.mean(0), photos.mean(0)])
+        images = torch.stack([parts["sketch"].mean(0), photos.mean(0)])
         means = embed_patches(self.clip.vision_model, images)[:, 1:]
-        added = torch.tensor([len(sketches), len(photos)], device=means.device)
+        added = torch.tensor([len(parts["sketch"]), len(photos)], device=means.device)
         adapter.images_seen += added
-        share = added / adapter.images_seen
-        if momentum is not None:
-            share = share.clamp(min=momentum)
-        adapter.patch_means.lerp_(means.to(adapter.patch_means), share[:, None, None].to(adapter.patch_means))
+        share = (added / adapter.images_seen).clamp(min=momentum or 0)[:, None, None]
+        adapter.patch_means.lerp_(means.to(adapter.patch_means), share.to(adapter.patch_means))
         return means
 
     def forward(
@@ -372,37 +371,37 @@ class SplipModel(SketchPromptPreTrainedModel):
         """
         if return_loss:
             self._check_loss_inputs(negative_pixel_values, labels)
-        photos = (
-            [photo_pixel_values]
-            if negative_pixel_values is None
-            else [photo_pixel_values, negative_pixel_values]
-        )
-        sketches = [sketch_pixel_values]
-        permutation = None
+        parts = {"sketch": sketch_pixel_values, "photo": photo_pixel_values}
+        if negative_pixel_values is not None:
+            parts["negative"] = negative_pixel_values
+        prompts = self._make_prompts(self._mean_patches(parts)) if self.training else self.prompts()
+        permutations = None
         if return_loss and self.config.jigsaw_weight:
-            permutation = torch.randint(self.config.n_permutations, (len(sketch_pixel_values),))
-            bank = permutation_bank(self.config.n_permutations)
-            sketches.append(shuffle_tiles(sketch_pixel_values, bank[permutation]))
-        if self.training:
-            prompts = self._make_prompts(self._mean_patches(sketch_pixel_values, torch.cat(photos)))
-        else:
-            prompts = self.prompts()
-        sizes = [len(part) for part in sketches + photos]
-        domains = torch.tensor([SKETCH] * sum(sizes[: len(sketches)]) + [PHOTO] * sum(sizes[len(sketches) :]))
-        embeds = self._embed(torch.cat(sketches + photos), prompts, domains.to(self.device)).split(sizes)
-        sketch, photo = embeds[0], embeds[len(sketches)]
-        negative = None if negative_pixel_values is None else embeds[-1]
+            permutations = torch.randint(self.config.n_permutations, (len(sketch_pixel_values),))
+            orders = permutation_bank(self.config.n_permutations)[permutations]
+            parts["shuffled"] = shuffle_tiles(sketch_pixel_values, orders)
+        embeds = self._embed_parts(parts, prompts)
         loss = terms = None
         if return_loss:
-            terms = self._similarity_terms(prompts, sketch, photo, negative, labels, negative_labels)
-            if permutation is not None:
-                terms["jigsaw"] = self._jigsaw_term(
-                    embeds[1], sketch, photo, negative, permutation.to(sketch.device)
-                )
-            loss = losses.weighted_sum(terms, self._weights(terms))
+            terms = self._loss_terms(embeds, prompts, labels, negative_labels, permutations)
+            weights = dict.fromkeys(terms, self.config.classification_weight)
+            weights |= {"triplet": self.config.triplet_weight, "jigsaw": self.config.jigsaw_weight}
+            loss = losses.weighted_sum(terms, weights)
         return SketchRetrievalOutput(
-            loss=loss, loss_terms=terms, sketch_embeds=sketch, photo_embeds=photo, negative_embeds=negative
+            loss=loss,
+            loss_terms=terms,
+            sketch_embeds=embeds["sketch"],
+            photo_embeds=embeds["photo"],
+            negative_embeds=embeds.get("negative"),
         )
+
+    def _embed_parts(self, parts: dict[str, Tensor], prompts: SplipPrompts) -> dict[str, Tensor]:
+        """All parts of a batch in one pass of the tower, each row with the prompts of its modality."""
+        sizes = [len(part) for part in parts.values()]
+        domains = [PHOTO if name in ("photo", "negative") else SKETCH for name in parts]
+        rows = torch.tensor(domains).repeat_interleave(torch.tensor(sizes)).to(self.device)
+        embeds = self._embed(torch.cat(list(parts.values())), prompts, rows)
+        return dict(zip(parts, embeds.split(sizes)))
 
     def _check_loss_inputs(self, negatives: Tensor | None, labels: Tensor | None) -> None:
         config = self.config
@@ -424,24 +423,37 @@ class SplipModel(SketchPromptPreTrainedModel):
                 "SpLIP's prompts and losses need class texts: call model.set_classes(class_names, processor)"
             )
 
-    def _similarity_terms(
-        self, prompts, sketch, photo, negative, labels, negative_labels
+    def _loss_terms(
+        self,
+        embeds: dict[str, Tensor],
+        prompts: SplipPrompts,
+        labels: Tensor | None,
+        negative_labels: Tensor | None,
+        permutations: Tensor | None,
     ) -> dict[str, Tensor]:
-        """The triplet loss (eq. 7) and the classification losses."""
+        """Every loss that has a weight, by name."""
         config, terms = self.config, {}
         if config.triplet_weight:
             margins = self._margins(prompts, labels, negative_labels)
-            terms["triplet"] = losses.squared_triplet_loss(sketch, photo, negative, margins)
+            terms["triplet"] = losses.squared_triplet_loss(
+                embeds["sketch"], embeds["photo"], embeds["negative"], margins
+            )
         if config.classification_weight:
             temperature = config.temperature or torch.exp(-self.clip.logit_scale)
-            for name, embeds, classes in zip(("sketch", "photo"), (sketch, photo), prompts.class_embeddings):
-                loss = losses.classification_loss(embeds, classes, labels, temperature)
-                terms[f"classification_{name}"] = loss
+            for name, classes in zip(("sketch", "photo"), prompts.class_embeddings):
+                terms[f"classification_{name}"] = losses.classification_loss(
+                    embeds[name], classes, labels, temperature
+                )
+        if config.jigsaw_weight:
+            clues = (embeds[name] for name in ("sketch", "photo", "negative"))
+            logits = [self.adapter.solver(clue, embeds["shuffled"]) for clue in clues]
+            terms["jigsaw"] = losses.conditional_jigsaw_loss(*logits, permutations.to(logits[0].device))
         return terms
 
     def _margins(
         self, prompts: SplipPrompts, labels: Tensor | None, negative_labels: Tensor | None
     ) -> Tensor | float:
+        """mu of every triplet: the cosine of the two classes' texts where there are two classes to compare."""
         config = self.config
         if not config.adaptive_margin or labels is None or negative_labels is None:
             return config.fixed_margin
@@ -449,13 +461,3 @@ class SplipModel(SketchPromptPreTrainedModel):
         if config.margin_text == "prompted":
             classes = prompts.class_embeddings[PHOTO].detach()
         return losses.class_margins(classes, labels, negative_labels, config.fixed_margin)
-
-    def _jigsaw_term(self, shuffled, sketch, photo, negative, permutation) -> Tensor:
-        solve = self.adapter.solver
-        logits = (solve(clue, shuffled) for clue in (sketch, photo, negative))
-        return losses.conditional_jigsaw_loss(*logits, permutation)
-
-    def _weights(self, terms: dict[str, Tensor]) -> dict[str, float]:
-        config = self.config
-        weights = dict.fromkeys(terms, config.classification_weight)
-        return weights | {"triplet": config.triplet_weight, "jigsaw": config.jigsaw_weight}
