@@ -43,7 +43,9 @@ def loss(model, seed=0):
         "photo_pixel_values": images(3, seed + 10),
         "negative_pixel_values": images(3, seed + 20),
         "labels": torch.arange(3),
+        "negative_labels": (torch.arange(3) + 1) % 3,
     }
+    torch.manual_seed(seed)  # a method may draw numbers (dropout, permutations)
     return model.train()(**batch).loss
 
 
