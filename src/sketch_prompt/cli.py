@@ -293,7 +293,7 @@ def explain(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo it is compared with.")],
     model: Annotated[
         str, typer.Option("--model", "-m", help="Directory, Hub id or bundled name of a checkpoint.")
-    ] = "mini-clip-at",
+    ] = _DEFAULT_MODEL,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Picture to write: .png, .pdf, .svg, ...")
     ] = None,

@@ -17,10 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from ... import losses
+from ...processing import Domain
 from .. import backbone as clip_backbone
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import SketchRetrievalOutput
-from ..prompted_clip import embed_patches, encode_text, encode_vision, end_of_text_positions
+from ..prompted_clip import (
+    TowerOutput,
+    embed_patches,
+    encode_text,
+    encode_vision,
+    end_of_text_positions,
+    patch_keys,
+)
 from .configuration_splip import SplipConfig
 from .jigsaw import JigsawSolver, permutation_bank, shuffle_tiles
 
@@ -329,11 +337,22 @@ class SplipModel(SketchPromptPreTrainedModel):
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
         return self._embed(pixel_values, self.prompts(), PHOTO)
 
-    def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
+    def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
+        """Keys of the last layer under the prompts of the domain, (B, P, d)."""
+        place = SKETCH if domain == "sketch" else PHOTO
+        tower = self._encode(pixel_values, self.prompts(), place, output_hidden_states=True)
+        return patch_keys(self.clip.vision_model, tower)
+
+    def _encode(
+        self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor, **options
+    ) -> TowerOutput:
         self._activate()
         vision = self.clip.vision_model
         visual = prompts.visual(domains, len(vision.encoder.layers))
-        pooled = encode_vision(vision, pixel_values, visual).pooled
+        return encode_vision(vision, pixel_values, visual, **options)
+
+    def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
+        pooled = self._encode(pixel_values, prompts, domains).pooled
         return nn.functional.normalize(self.clip.visual_projection(pooled), dim=-1)
 
     # Training
