@@ -32,8 +32,8 @@ from ..prompted_clip import (
 from .configuration_splip import SplipConfig
 from .jigsaw import JigsawSolver, permutation_bank, shuffle_tiles
 
-SKETCH, PHOTO = DOMAINS = (0, 1)
-"""Places of the two modalities in every tensor that holds both."""
+SKETCH, PHOTO = 0, 1  # places of the two modalities in every tensor that holds both
+_DOMAINS: dict[Domain, int] = {"sketch": SKETCH, "photo": PHOTO}
 
 _LAYER_NORMS = {
     "vision": r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])",
@@ -310,7 +310,7 @@ class SplipModel(SketchPromptPreTrainedModel):
     # Embedding
 
     def get_text_features(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: str = "photo"
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: Domain = "photo"
     ) -> Tensor:
         """Embed texts with the text prompts that B_t makes of photos, or of sketches.
 
@@ -324,7 +324,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         """
         prompts = self.prompts().text
         if prompts is not None:
-            prompts = prompts[{"sketch": SKETCH, "photo": PHOTO}[domain]].expand(len(input_ids), -1, -1)
+            prompts = prompts[_DOMAINS[domain]].expand(len(input_ids), -1, -1)
         self._activate()
         pooled = self._encode_prompted(input_ids, prompts).pooled
         return nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
@@ -339,8 +339,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
-        place = SKETCH if domain == "sketch" else PHOTO
-        tower = self._encode(pixel_values, self.prompts(), place, output_hidden_states=True)
+        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain], output_hidden_states=True)
         return patch_keys(self.clip.vision_model, tower)
 
     def _encode(
@@ -348,12 +347,13 @@ class SplipModel(SketchPromptPreTrainedModel):
     ) -> TowerOutput:
         self._activate()
         vision = self.clip.vision_model
-        visual = prompts.visual(domains, len(vision.encoder.layers))
-        return encode_vision(vision, pixel_values, visual, **options)
+        return encode_vision(
+            vision, pixel_values, prompts.visual(domains, len(vision.encoder.layers)), **options
+        )
 
     def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
-        pooled = self._encode(pixel_values, prompts, domains).pooled
-        return nn.functional.normalize(self.clip.visual_projection(pooled), dim=-1)
+        tower = self._encode(pixel_values, prompts, domains)
+        return nn.functional.normalize(self.clip.visual_projection(tower.pooled), dim=-1)
 
     # Training
 
