@@ -60,6 +60,9 @@ class Hit:
     id: int
 
 
+PhotoName = str | os.PathLike | int | np.integer | Hit | Photo
+
+
 class PhotoCollection:
     """Photos with features, searched by features. `Gallery` adds the model.
 
@@ -94,39 +97,38 @@ class PhotoCollection:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def remove(self, photos: str | os.PathLike | int | Iterable[str | os.PathLike | int]) -> Changes:
-        """Forget photos.
+    def remove(self, photos: PhotoName | Iterable[PhotoName]) -> Changes:
+        """Forget photos. One whose file is still in the gallery's folder comes back with the next refresh.
 
         Args:
-            photos: paths, names or ids, or one of them.
+            photos: paths, names, ids or hits, or one of them.
 
         Raises:
             ValueError: one is not in the gallery; nothing is removed then.
         """
-        single = isinstance(photos, str | os.PathLike | int)
+        single = isinstance(photos, PhotoName)
         paths = [self._path_in_table(photo) for photo in ([photos] if single else photos)]
         changes = Changes()
         self._apply((), set(paths), changes)
         return changes
 
-    def image(self, photo: Hit | Photo | str) -> Image.Image:
-        """The picture of a photo or hit.
+    def image(self, photo: PhotoName) -> Image.Image:
+        """The picture of a photo.
+
+        Args:
+            photo: its path, name or id, or a hit.
 
         Raises:
             UnreadableImageError: its file is gone or damaged, or the picture was in memory when the gallery was saved.
+            ValueError: it is not in the gallery.
         """
         content = self.content(photo)
-        return read_image(
-            content if isinstance(content, Image.Image) else {"path": str(photo), "bytes": content}
-        )
+        encoded = not isinstance(content, Image.Image)
+        return read_image({"path": self._path_in_table(photo), "bytes": content} if encoded else content)
 
-    def content(self, photo: Hit | Photo | str) -> bytes | Image.Image:
-        """The encoded file of a photo or hit, or the picture where there is no file.
-
-        Raises:
-            UnreadableImageError: as `image`.
-        """
-        path = photo if isinstance(photo, str) else photo.path
+    def content(self, photo: PhotoName) -> bytes | Image.Image:
+        """The encoded file of a photo, or the picture where there is no file; see `image`."""
+        path = self._path_in_table(photo)
         return self._pictures[path]() if path in self._pictures else read_file(self._full_path(path))
 
     def search_features(self, queries: np.ndarray, top_k: int, filters: Filters | None = None) -> Neighbours:
@@ -187,10 +189,10 @@ class PhotoCollection:
             raise ValueError(f"{directory} holds the photos; save the gallery into a folder of its own")
         directory.mkdir(parents=True, exist_ok=True)
         token = new_token()
+        index = {"name": self._index_name, **self.index.save(directory, f"index-{token}")}
         if self.store.directory != directory / FEATURES:
             self.store.compact(self.photos.digests, directory / FEATURES)
         self.store.flush()
-        index = {"name": self._index_name, **self.index.save(directory, f"index-{token}")}
         model = {**self._source, "fingerprint": self.store.model}
         SavedGallery(model, self.photos, self.skipped, self.root, self._next_id, index).write(
             directory, token
@@ -281,8 +283,10 @@ class PhotoCollection:
         inside = self.root is not None and Path(full).is_relative_to(self.root)
         return Path(full).relative_to(self.root).as_posix() if inside else full
 
-    def _path_in_table(self, photo: str | os.PathLike | int) -> str:
-        if isinstance(photo, int):
+    def _path_in_table(self, photo: PhotoName) -> str:
+        if isinstance(photo, Hit | Photo):
+            photo = photo.id
+        if isinstance(photo, int | np.integer):
             row = int(np.searchsorted(self.photos.ids, photo))
             if row < len(self) and self.photos.ids[row] == photo:
                 return self.photos.paths[row]
