@@ -145,6 +145,10 @@ class FaissIndex(VectorIndex):
         lists = max(1, int(2 * n**0.5))
         codec = "SQ8" if self.kind == "ivf-sq8" else f"PQ{_subquantizers(width)}"
         index = faiss.index_factory(width, f"IVF{lists},{codec}", faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = 1  # no warning: a small gallery has no more
+        if self.kind == "ivf-pq":
+            index.do_polysemous_training = False  # minutes, for a kind of search that is not used
+            index.pq.cp.min_points_per_centroid = 1
         size = min(n, max(lists * _TRAINING_VECTORS_PER_LIST, 10_000))
         rows = np.random.default_rng(1).choice(n, size, replace=False)
         index.train(np.ascontiguousarray(vectors[np.sort(rows)], np.float32))

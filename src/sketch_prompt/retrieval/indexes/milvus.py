@@ -61,6 +61,12 @@ class MilvusIndex(VectorIndex):
             f"recall@{RECALL_AT}": self.recall,
         }
 
+    def close(self) -> None:
+        """Let go of the database, which one process at a time can have open."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
         """Make the collection anew."""
         with self._changing():
