@@ -17,6 +17,8 @@ _PUBLIC = {
     "SketchPromptConfig": ".models.auto",
     "SketchPromptModel": ".models.auto",
     "SketchPromptProcessor": ".processing",
+    "SplipConfig": ".models.splip",
+    "SplipModel": ".models.splip",
     "load_benchmark": ".data.benchmarks",
 }
 

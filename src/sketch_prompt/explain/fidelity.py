@@ -140,4 +140,6 @@ def untrained(model, seed: int = 0, backbone: bool = False):
         torch.manual_seed(seed)
         fresh = type(model)(config, backbone=None if backbone else model.clip)
     fresh.processor = model.processor
+    if config.class_names and fresh.processor is not None and fresh.processor.tokenizer is not None:
+        fresh.set_classes(config.class_names, fresh.processor)
     return fresh.to(model.device).eval()

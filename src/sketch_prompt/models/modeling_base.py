@@ -30,6 +30,9 @@ class MethodAdapter(nn.Module):
     features of the training classes, computed once by `set_classes` and stored with the adapter.
     """
 
+    data_buffers: ClassVar[tuple[str, ...]] = ("class_embeddings",)
+    """Buffers whose shape the training classes decide: None before `set_classes`, taken as they are on loading."""
+
     class_embeddings: Tensor | None
 
     def __init__(self):
@@ -335,12 +338,14 @@ class SketchPromptPreTrainedModel(ExplanationMixin, PreTrainedModel):
     @torch.no_grad()
     def _fill_adapter(self, file: AdapterFile) -> None:
         stored = dict(file.tensors)
-        embeddings = stored.pop("adapter.class_embeddings", None)
         weight = clip_backbone.base_parameter(self.clip, "visual_projection.weight")
-        self.adapter.class_embeddings = None if embeddings is None else embeddings.to(weight)
-        expected = {
-            name: v for name, v in self.adapter_tensors().items() if name != "adapter.class_embeddings"
-        }
+        for name in self.adapter.data_buffers:
+            buffer = stored.pop(f"adapter.{name}", None)
+            if buffer is not None:
+                buffer = buffer.to(weight) if buffer.is_floating_point() else buffer.to(weight.device)
+            setattr(self.adapter, name, buffer)
+        data = {f"adapter.{name}" for name in self.adapter.data_buffers}
+        expected = {name: v for name, v in self.adapter_tensors().items() if name not in data}
         file.check_tensors(stored, expected)
         for name, value in expected.items():
             value.copy_(stored[name])

@@ -1,8 +1,8 @@
 """How the table of photos changes when files appear, vanish, change or get another name."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,25 @@ class Changes:
     unchanged: int = 0
     embedded: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {**asdict(self), "skipped": [skipped._asdict() for skipped in self.skipped]}
+
+    def describe(self, total: int) -> str:
+        """A line of counts for people, and one for each file that was skipped.
+
+        Args:
+            total: photos there are now.
+        """
+        counts = [("added", self.added), ("changed", self.changed), ("renamed", self.renamed)]
+        counts += [("removed", self.removed), ("unchanged", self.unchanged)]
+        done = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "nothing to do"
+        lines = [f"{total:,} photos: {done}; {self.embedded:,} embedded"]
+        if self.skipped:
+            lines.append(f"Skipped {len(self.skipped):,}:")
+            lines += [f"  {path}: {reason}" for path, reason in self.skipped]
+        return "\n".join(lines)
 
 
 class Record(NamedTuple):

@@ -3,20 +3,30 @@
 from sketch_prompt.hints import suggestion
 
 from .base import Neighbours, VectorIndex, Vectors
-from .exact import ExactIndex
 
-__all__ = ["INDEXES", "ExactIndex", "Neighbours", "VectorIndex", "Vectors", "make_index"]
+__all__ = ["KINDS", "Neighbours", "VectorIndex", "Vectors", "make_index"]
 
-INDEXES = {"auto": ExactIndex, "exact": ExactIndex}
+KINDS = ("auto", "exact", "hnsw", "ivf-sq8", "ivf-pq", "milvus")
 """Every index by name."""
 
 
-def make_index(name: str) -> VectorIndex:
+def make_index(kind: str, **options) -> VectorIndex:
     """An empty index.
 
+    Args:
+        kind: "auto" chooses among the next four, which are in memory, by the number of vectors; "milvus" is a
+            database.
+        options: of the database; see `MilvusIndex`.
+
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is no such index.
     """
-    if name not in INDEXES:
-        raise ValueError(f"there is no index {name!r}; {suggestion(name, INDEXES)}")
-    return INDEXES[name]()
+    if kind not in KINDS:
+        raise ValueError(f"there is no index {kind!r}; {suggestion(kind, KINDS)}")
+    if kind == "milvus":
+        from .milvus import MilvusIndex
+
+        return MilvusIndex(**options)
+    from .automatic import AutomaticIndex
+
+    return AutomaticIndex(kind)

@@ -36,10 +36,16 @@ class VectorIndex(ABC):
     """
 
     backend: ClassVar[str]
+    directory: Path | None = None
+    """The gallery's folder, where it has one."""
 
     @abstractmethod
     def __len__(self) -> int:
         """How many vectors can be found."""
+
+    def open(self, directory: Path) -> None:
+        """Learn the gallery's folder, before anything else."""
+        self.directory = directory
 
     @abstractmethod
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
