@@ -135,7 +135,6 @@ def untrained(model, seed: int = 0, backbone: bool = False):
         backbone: whether the CLIP is new too.
     """
     config = model.config.from_dict(model.config.to_dict())
-    config.clip_config = model.clip.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = type(model)(config, backbone=None if backbone else model.clip)
