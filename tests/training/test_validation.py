@@ -60,3 +60,26 @@ def test_a_share_or_a_number_of_classes_is_held_out(benchmark, amount, held_out)
 def test_too_few_classes_on_either_side_is_an_error(benchmark, amount):
     with pytest.raises(RecipeError, match=r"data.validation_classes=.* parts 6 seen classes into"):
         hold_out(benchmark, amount)
+
+
+def instances(rows) -> datasets.Dataset:
+    """A table of one class."""
+    return table([0] * len(rows)).add_column("instance_id", list(rows))
+
+
+def test_where_the_test_classes_are_trained_on_instances_are_held_out_with_all_their_sketches():
+    shoes = datasets.DatasetDict(
+        train_sketch=instances("aabbccddee"),
+        train_photo=instances("abcdef"),
+        test_sketch=instances("xxyy"),
+        test_photo=instances("xy"),
+    )
+    split = hold_out(shoes, 0.4, level="instance")
+    held_out = set(split.validation["test_sketch"]["instance_id"])
+    trained = set(split.training["train_sketch"]["instance_id"])
+    assert split.held_out == "instances" and len(held_out) == 2
+    assert not held_out & trained and held_out | trained == set("abcde")
+    assert set(split.validation["test_photo"]["instance_id"]) == held_out
+    assert split.class_names == ["class 0"]
+    with pytest.raises(RecipeError, match="parts 1 seen classes"):
+        hold_out(shoes, 0.4, level="category")

@@ -44,7 +44,7 @@ class Claim:
     @property
     def zero_shot(self) -> bool:
         """Whether no class that is searched for was seen in training."""
-        return self.setting in ("zs", "gzs")
+        return not self.seen
 
 
 def check_classes(
@@ -70,10 +70,10 @@ def check_classes(
     trained = {class_key(name) for name in training_classes}
     test_classes = sorted(test_classes)
     seen = tuple(name for name in test_classes if class_key(name) in trained)
-    if seen and new_instances:
+    if new_instances:
+        were = f"{len(seen) or 'none'} of the {len(test_classes)} test classes {'were' if len(seen) > 1 else 'was'}"
         text = (
-            f"instances: none of the photos searched for is in the benchmark's training data; {len(seen)} of the "
-            f"{len(test_classes)} test classes {'was' if len(seen) == 1 else 'were'} seen in training"
+            f"instances: no photo searched for is in the benchmark's training data; {were} seen in training"
         )
         return Claim("instances", text, seen)
     if seen and not allow_seen:

@@ -46,7 +46,8 @@ class Report:
         train_protocol: the benchmark trained on, where it is another one.
         level: "category" or "instance".
         gallery_scope: "all" photos were searched by every query, or those of its "category".
-        setting: "zs", "gzs" (the gallery also holds photos of seen classes) or "seen" (not zero-shot).
+        setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (the benchmark parts
+            instances, not classes) or "seen" (not zero-shot).
         differences: how the test data differ from the published protocol's.
         intervals: {name: [lower, upper]}, 95 % bootstrap over the queries.
         queries_per_class: {class: number of queries}.
