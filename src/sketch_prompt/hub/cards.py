@@ -31,7 +31,15 @@ def model_card(config, method: str, results: dict | None = None) -> str:
         name: value
         for name, value in config.to_diff_dict().items()
         if name
-        not in ("clip_config", "vision_config", "class_names", "architectures", "transformers_version", "model_type", "dtype")
+        not in (
+            "clip_config",
+            "vision_config",
+            "class_names",
+            "architectures",
+            "transformers_version",
+            "model_type",
+            "dtype",
+        )
     }
     classes = config.class_names or []
     seen = f"{len(classes)} classes: {', '.join(classes)}." if classes else "Not trained on any classes."

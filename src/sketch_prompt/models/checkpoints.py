@@ -41,7 +41,9 @@ class AdapterFile:
 
     def check_backbone(self, clip: CLIPModel | None) -> None:
         """Raise ValueError unless `clip` is the CLIP the adapter was trained on, or there is none."""
-        if None not in (clip, self.fingerprint) and not clip_backbone.matches_fingerprint(clip, self.fingerprint):
+        if None not in (clip, self.fingerprint) and not clip_backbone.matches_fingerprint(
+            clip, self.fingerprint
+        ):
             raise ValueError(
                 f"the adapter in {self.directory} was trained on the base model {self.base_model!r}; "
                 f"the CLIP it is to run on ({clip.config.name_or_path or 'given as backbone'}) has other weights. "

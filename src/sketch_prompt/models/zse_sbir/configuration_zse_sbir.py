@@ -37,7 +37,7 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
         relation_layout (`str`):
             `"grid"`: its convolution sees the tokens where their patches are. `"reference"`: the reference code reads
             the (P, d) token matrix as (d, g, g), which scrambles space and channels; converted checkpoints need it.
-        dropout (`float`): in the cross attention and the relation network, while training.
+        dropout (`float`): in the cross attention and the relation network, while training; 0.1 in the reference code.
         triplet_margin (`float`), triplet_weight (`float`): of the triplet loss on class tokens; paper: 1 and 2.
         relation_weight (`float`): of the relation scores' mean squared error; paper: 4.
     """
@@ -59,7 +59,7 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
     cross_ffn: int = 1024
     relation_channels: int = 512
     relation_layout: str = "grid"
-    dropout: float | int = 0.1
+    dropout: float | int = 0.0
     triplet_margin: float | int = 1.0
     triplet_weight: float | int = 2.0
     relation_weight: float | int = 4.0
@@ -69,7 +69,9 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
             self.tokenizer_channels = [64, 128, 256, 512]
         if self.backbone == "vit":
             fields = self.vision_config or {"patch_size": 16, "hidden_act": "gelu"}
-            self.vision_config = fields if isinstance(fields, CLIPVisionConfig) else CLIPVisionConfig(**fields)
+            self.vision_config = (
+                fields if isinstance(fields, CLIPVisionConfig) else CLIPVisionConfig(**fields)
+            )
         super().__post_init__(**kwargs)
 
     @property

@@ -19,8 +19,8 @@ _CPU_BYTES, _DEVICE_BYTES = 2**24, 2**30
 _NORM_EPS = 1e-6
 
 Prepared = dict[str, Tensor]
-"""One image's share of scoring: `residual` (B, T, d); `queries`, `keys`, `values` (B, heads, T', d / heads); with token
-selection also `places` (B, K), the numbers of the patches that the tokens belong to."""
+"""One image's share of scoring: `residual` (B, T, d); `queries`, `keys`, `values` (B, heads, T', d / heads); with
+token selection also `places` (B, K), the numbers of the patches that the tokens belong to."""
 
 
 class PairFeatures(NamedTuple):
@@ -41,8 +41,11 @@ class UnbiasedLayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) -> (..., d)"""
-        std, mean = torch.std_mean(x.float(), -1, keepdim=True)
-        return torch.addcmul(self.bias, (x - mean) / (std + _NORM_EPS), self.weight).to(x.dtype)
+        # torch.std_mean, which runs through every row one number at a time, takes three times as long on a CPU.
+        wide = x.float()
+        centred = wide - wide.mean(-1, keepdim=True)
+        std = torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / (x.shape[-1] - 1) ** 0.5
+        return torch.addcmul(self.bias, centred / (std + _NORM_EPS), self.weight).to(x.dtype)
 
 
 class CrossAttention(nn.Module):
@@ -169,7 +172,9 @@ class PairMatcher(nn.Module):
         """Tokens of `own` images (B, or one) after the cross attention with B others."""
         return self.sides[domain](own["residual"], own["queries"], own["values"], others["keys"])
 
-    def cosines(self, sketch_patches: Tensor, photo_patches: Tensor, sketch: Prepared, photo: Prepared) -> Tensor:
+    def cosines(
+        self, sketch_patches: Tensor, photo_patches: Tensor, sketch: Prepared, photo: Prepared
+    ) -> Tensor:
         """Cosines (B, A, A) between the anchors of aligned pairs of patch tokens (B, K, d)."""
         ours = self.anchor(sketch_patches, sketch.get("places"))
         theirs = self.anchor(photo_patches, photo.get("places"))
@@ -241,7 +246,9 @@ class PairMatcher(nn.Module):
 
 def _rows(prepared: Prepared, start: int, stop: int, dtype: torch.dtype | None = None) -> Prepared:
     return {
-        name: value[start:stop].to(dtype) if dtype is not None and value.is_floating_point() else value[start:stop]
+        name: value[start:stop].to(dtype)
+        if dtype is not None and value.is_floating_point()
+        else value[start:stop]
         for name, value in prepared.items()
     }
 
@@ -255,7 +262,9 @@ def _kept_places(tokens: Tensor) -> Tensor:
     kept = (tokens[:, 1:] != 0).any(-1)
     counts = kept.sum(1)
     if len(counts) and int(counts.min()) != int(counts.max()):
-        raise ValueError("the images kept different numbers of tokens: they come from models of different keep_rates")
+        raise ValueError(
+            "the images kept different numbers of tokens: they come from models of different keep_rates"
+        )
     return kept.nonzero()[:, 1].view(len(tokens), -1)
 
 

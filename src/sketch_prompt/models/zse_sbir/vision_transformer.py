@@ -30,7 +30,7 @@ _SHARED_FIELDS = (
 
 
 class VisionTransformer(CLIPVisionModel):
-    """ViT (Dosovitskiy et al., ICLR 2021): a CLIP vision tower whose patches have a bias and no norm before the layers.
+    """ViT (Dosovitskiy et al., ICLR 2021): a CLIP vision tower, but patches have a bias and no norm before layer 1.
 
     `encode_vision` runs it as it runs a CLIP's.
     """
