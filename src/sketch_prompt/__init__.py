@@ -13,9 +13,14 @@ _PUBLIC = {
     "ClipAtModel": ".models.clip_at",
     "FrozenClipConfig": ".models.frozen_clip",
     "FrozenClipModel": ".models.frozen_clip",
+    "Gallery": ".retrieval.gallery",
     "SketchPromptConfig": ".models.auto",
     "SketchPromptModel": ".models.auto",
     "SketchPromptProcessor": ".processing",
+    "SplipConfig": ".models.splip",
+    "SplipModel": ".models.splip",
+    "ZseSbirConfig": ".models.zse_sbir",
+    "ZseSbirModel": ".models.zse_sbir",
     "load_benchmark": ".data.benchmarks",
 }
 

@@ -82,6 +82,53 @@ def classification_loss(
     return F.cross_entropy(embeds @ class_embeddings.T / temperature, labels)
 
 
+def squared_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: Tensor | float) -> Tensor:
+    """mean_i max(0, ||s_i - p_i||^2 - ||s_i - n_i||^2 + mu_i), SpLIP's triplet loss.
+
+    Args:
+        sketch, photo, negative: (B, D), L2-normalised, aligned rows.
+        margin: mu, (B,) or one for all.
+
+    Returns:
+        ()
+    """
+    nearer = (sketch - photo).square().sum(-1) - (sketch - negative).square().sum(-1)
+    return F.relu(nearer + margin).mean()
+
+
+def class_margins(
+    class_embeddings: Tensor, labels: Tensor, negative_labels: Tensor, same_class: float
+) -> Tensor:
+    """mu(c+, c-) = cos of the two classes' texts, SpLIP's adaptive margin: the more alike, the farther apart.
+
+    Args:
+        class_embeddings: (C, D), L2-normalised.
+        labels, negative_labels: (B,) classes of the photos and of the negatives, in [0, C).
+        same_class: the margin where both are one class, whose cosine says nothing.
+
+    Returns:
+        (B,)
+    """
+    cosines = (class_embeddings[labels] * class_embeddings[negative_labels]).sum(-1)
+    return torch.where(labels == negative_labels, same_class, cosines)
+
+
+def conditional_jigsaw_loss(own: Tensor, positive: Tensor, negative: Tensor, permutation: Tensor) -> Tensor:
+    """CE(own, y) + mean_i [CE(positive_i, y_i) - CE(negative_i, y_i)]_+, SpLIP's conditional cross-modal jigsaw.
+
+    Args:
+        own, positive, negative: (B, K) logits of the solver, which saw the shuffled sketch beside the sketch
+            itself, its photo, and a photo that is not its own.
+        permutation: (B,) y, the permutation that shuffled the sketch, in [0, K).
+
+    Returns:
+        ()
+    """
+    helped = F.cross_entropy(positive, permutation, reduction="none")
+    misled = F.cross_entropy(negative, permutation, reduction="none")
+    return F.cross_entropy(own, permutation) + F.relu(helped - misled).mean()
+
+
 def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
     """Total loss: the sum of every term times its weight (1 where none is given)."""
     return torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()

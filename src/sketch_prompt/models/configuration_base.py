@@ -45,6 +45,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
     method: ClassVar[str] = ""
     """The method's public name; empty for the abstract base."""
+    choices: ClassVar[dict[str, str]] = {}
+    """Where the paper is silent: config field -> what it decides, in words. The model card lists them."""
 
     base_model: str | None = "openai/clip-vit-base-patch32"
     base_model_revision: str | None = None

@@ -13,6 +13,7 @@ from ..sources import HUB_ARGUMENTS, find_checkpoint
 from . import backbone as clip_backbone
 from .checkpoints import AdapterFile, read_adapter, read_backbone, upload_checkpoint, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
+from .explanations import ExplanationMixin
 from .outputs import SketchRetrievalOutput
 from .prompted_clip import encode_text
 
@@ -29,6 +30,9 @@ class MethodAdapter(nn.Module):
     features of the training classes, computed once by `set_classes` and stored with the adapter.
     """
 
+    data_buffers: ClassVar[tuple[str, ...]] = ("class_embeddings",)
+    """Buffers whose shape the training classes decide: None before `set_classes`, taken as they are on loading."""
+
     class_embeddings: Tensor | None
 
     def __init__(self):
@@ -36,7 +40,7 @@ class MethodAdapter(nn.Module):
         self.register_buffer("class_embeddings", None)
 
 
-class SketchPromptPreTrainedModel(PreTrainedModel):
+class SketchPromptPreTrainedModel(ExplanationMixin, PreTrainedModel):
     """Base of every method: a frozen CLIP that named adapters turn into a sketch-based retrieval model.
 
     A subclass says which CLIP modules its adapters tune (`tuned_modules`), what else they own (`build_adapter`) and
@@ -382,13 +386,14 @@ class SketchPromptPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _fill_adapter(self, file: AdapterFile) -> None:
         stored = dict(file.tensors)
-        embeddings = stored.pop("adapter.class_embeddings", None)
-        self.adapter.class_embeddings = None
-        if embeddings is not None:
-            self.adapter.class_embeddings = embeddings.to(next(self.parameters()))
-        expected = {
-            name: v for name, v in self.adapter_tensors().items() if name != "adapter.class_embeddings"
-        }
+        weight = next(self.parameters())
+        for name in self.adapter.data_buffers:
+            buffer = stored.pop(f"adapter.{name}", None)
+            if buffer is not None:
+                buffer = buffer.to(weight) if buffer.is_floating_point() else buffer.to(weight.device)
+            setattr(self.adapter, name, buffer)
+        data = {f"adapter.{name}" for name in self.adapter.data_buffers}
+        expected = {name: v for name, v in self.adapter_tensors().items() if name not in data}
         file.check_tensors(stored, expected)
         for name, value in expected.items():
             value.copy_(stored[name])

@@ -291,6 +291,23 @@ def encode_vision(
     )
 
 
+def patch_keys(vision: CLIPVisionModel, tower: TowerOutput) -> Tensor:
+    """What the last layer's attention knows the patches by: its keys, (B, P, d).
+
+    Of a tower's local features these match best across images: they say what a patch shows, while the tokens that
+    leave the last layer hold what the read-out never asks for (Amir et al. 2021, *Deep ViT Features as Dense Visual
+    Descriptors*).
+
+    Args:
+        vision: the vision tower.
+        tower: what `encode_vision` gave, with hidden states.
+    """
+    layer = vision.encoder.layers[-1]
+    n_patches = vision.embeddings.num_patches
+    tokens = tower.hidden_states[-2][:, 1 : 1 + n_patches]
+    return layer.self_attn.k_proj(layer.layer_norm1(tokens))
+
+
 def end_of_text_positions(text: CLIPTextModel, input_ids: Tensor) -> Tensor:
     """Position of each row's end-of-text token, (B,), found as `CLIPTextModel` finds it.
 
