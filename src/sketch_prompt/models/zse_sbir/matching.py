@@ -190,6 +190,14 @@ class PairMatcher(nn.Module):
         anchors = self.anchors(patches.reshape(len(patches), -1, self.grid, self.grid))
         return F.normalize(anchors.flatten(2).mT, dim=-1)
 
+    def anchor_of_patches(self) -> Tensor:
+        """Number of the anchor that each patch belongs to, (P,); -1 for patches of an odd grid's last row or column."""
+        half = self.grid // 2
+        along = torch.arange(self.grid, device=self.anchors.weight.device) // 2
+        numbers = along[:, None] * half + along
+        outside = along >= half
+        return numbers.masked_fill(outside[:, None] | outside, -1).flatten()
+
     def attention_map(self, own: Prepared, other: Prepared) -> Tensor:
         """How much each patch of one image looks at each patch of another: (P, P), the mean over the heads.
 

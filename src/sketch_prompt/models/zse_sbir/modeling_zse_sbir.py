@@ -30,7 +30,7 @@ _VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.laye
 class LearnedTokenizer(nn.Module):
     """A pyramid of convolutions from the image to the patch grid: 7 x 7, then 3 x 3, each halving, ReLU between.
 
-    A patch size that is no power of two leaves a factor, by which the last convolution strides as well.
+    A patch size that is no power of two leaves an odd factor, by which a last convolution strides.
 
     Args:
         patch_size: of the tower.
@@ -48,8 +48,8 @@ class LearnedTokenizer(nn.Module):
         while patch_size % 2 == 0:
             strides.append(2)
             patch_size //= 2
-        strides = strides or [1]
-        strides[-1] *= patch_size
+        if patch_size > 1:
+            strides.append(patch_size)
         if len(channels) < len(strides) - 1:
             raise ValueError(f"tokenizer_channels must have {len(strides) - 1} numbers, got {channels}")
         widths = [3, *channels[: len(strides) - 1], width]
@@ -290,6 +290,32 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
         }
         weights = {"triplet": config.triplet_weight, "relation": config.relation_weight}
         return losses.weighted_sum(terms, weights), terms
+
+    @property
+    def patch_size(self) -> int:
+        """Side in pixels of the patches that explanations connect."""
+        return self.config.tower_config.patch_size
+
+    def relate_patches(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> Tensor:
+        """How strongly the cross attention and the relation network connect the patches of a sketch and a photo.
+
+        The geometric mean of how much two patches look at each other, times what the similarity of the anchors they
+        belong to adds to the relation score; relative to the strongest connection.
+
+        Args:
+            sketch_pixel_values, photo_pixel_values: (1, 3, H, W)
+
+        Returns:
+            (P, P) in 0 to 1.
+        """
+        evidence = self.pair_evidence(sketch_pixel_values, photo_pixel_values)
+        looks = (evidence.sketch_attention * evidence.photo_attention.T).sqrt()
+        anchors = self.adapter.matcher.anchor_of_patches()
+        counts = evidence.relation_weights.relu()
+        # a last row and column of patches that no anchor covers take no part
+        counts = F.pad(counts, (0, 1, 0, 1))[anchors][:, anchors]
+        strength = looks * counts
+        return strength / strength.max().clamp_min(torch.finfo(strength.dtype).tiny)
 
     def pair_evidence(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> PairEvidence:
         """Why a sketch and a photo get the score they get.
