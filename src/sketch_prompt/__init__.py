@@ -19,6 +19,8 @@ _PUBLIC = {
     "SketchPromptProcessor": ".processing",
     "SplipConfig": ".models.splip",
     "SplipModel": ".models.splip",
+    "ZseSbirConfig": ".models.zse_sbir",
+    "ZseSbirModel": ".models.zse_sbir",
     "load_benchmark": ".data.benchmarks",
 }
 

@@ -53,6 +53,21 @@ class GalleryScope(str, Enum):
     all = "all"
 
 
+class RankingChoice(str, Enum):
+    """How photos are ranked."""
+
+    embedding = "embedding"
+    rerank = "rerank"
+    exhaustive = "exhaustive"
+
+
+class PairDtype(str, Enum):
+    """Type of the encoded images that pairs are scored from."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class Figure(str, Enum):
     """What is drawn of an explanation."""
 
@@ -176,6 +191,21 @@ def evaluate(
         bool,
         typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
     ] = False,
+    ranking: Annotated[
+        RankingChoice | None,
+        typer.Option(
+            help="By embedding, rerank (the first photos by embedding again, pair by pair) or exhaustive (every "
+            "pair). By default rerank where the method can."
+        ),
+    ] = None,
+    shortlist: Annotated[int, typer.Option(min=1, help="Photos a query that rerank scores again.")] = 100,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what pairs need, in which a ranking that was cut off goes on."),
+    ] = None,
+    pair_dtype: Annotated[
+        PairDtype | None, typer.Option(help="Type of what pairs need; bfloat16 takes half the room.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the report, its curve and sheets of queries.")
     ] = None,
@@ -200,6 +230,8 @@ def evaluate(
     The classes must not have been seen in training: that is refused, and with --allow-seen said in the report. Under
     accelerate launch or torchrun the embedding is shared among the processes.
     """
+    import torch
+
     from sketch_prompt.data.benchmarks import load_benchmark
     from sketch_prompt.evaluation import Report, Task, evaluate_task
     from sketch_prompt.evaluation.curves import check_comparable
@@ -217,6 +249,8 @@ def evaluate(
         k or None,
         options.get("train_protocol"),
         allow_seen,
+        ranking and ranking.value,
+        shortlist,
     )
     others = [Report.load(path) for path in compare or ()]
     check_comparable(others, task.level)
@@ -228,6 +262,8 @@ def evaluate(
         tables,
         task,
         source=model if base_model is None else f"{model} on {base_model}",
+        work_dir=work_dir,
+        pair_dtype=pair_dtype and getattr(torch, pair_dtype.value),
         batch_size=batch_size,
         num_workers=num_workers,
         accelerator=_accelerator(),

@@ -1,4 +1,4 @@
-"""The methods' losses, as functions of embeddings. All features are L2-normalised, all losses are means."""
+"""The methods' losses, as functions of embeddings. Features are L2-normalised unless said, all losses are means."""
 
 import torch
 from torch import Tensor
@@ -28,6 +28,36 @@ def triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: float)
         ()
     """
     return F.relu(margin + cosine_distance(sketch, photo) - cosine_distance(sketch, negative)).mean()
+
+
+def euclidean_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """mean_i max(0, margin + ||s_i - p_i|| - ||s_i - n_i||) of vectors that are not normalised: ZSE-SBIR's.
+
+    Args:
+        sketch, photo, negative: (B, d), aligned rows.
+        margin: how much nearer the sketch's photo must be than the negative.
+
+    Returns:
+        ()
+    """
+    return F.triplet_margin_loss(sketch, photo, negative, margin=margin)
+
+
+def relation_loss(
+    matching: Tensor, mismatched: Tensor, targets: tuple[float, float] = (0.99, 0.01)
+) -> Tensor:
+    """Mean squared error of ZSE-SBIR's relation scores against what they should be.
+
+    Args:
+        matching: (B,) scores of sketches with photos of their class.
+        mismatched: (B',) scores of sketches with photos of other classes.
+        targets: what they should be; a sigmoid reaches neither 1 nor 0.
+
+    Returns:
+        (), over all B + B' pairs alike.
+    """
+    errors = torch.cat([matching.flatten() - targets[0], mismatched.flatten() - targets[1]])
+    return errors.square().mean()
 
 
 def classification_loss(

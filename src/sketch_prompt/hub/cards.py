@@ -7,6 +7,8 @@ _PAPERS = {
     "CVPR 2023",
     "splip": "Singha et al., *Elevating All Zero-Shot Sketch-Based Image Retrieval Through Multimodal Prompt "
     "Learning*, ECCV 2024",
+    "zse-sbir": "Lin et al., *Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style*, "
+    "CVPR 2023",
 }
 
 
@@ -31,7 +33,15 @@ def model_card(config, method: str, results: dict | None = None) -> str:
         name: value
         for name, value in config.to_diff_dict().items()
         if name
-        not in ("clip_config", "class_names", "architectures", "transformers_version", "model_type", "dtype")
+        not in (
+            "clip_config",
+            "vision_config",
+            "class_names",
+            "architectures",
+            "transformers_version",
+            "model_type",
+            "dtype",
+        )
     }
     classes = config.class_names or []
     seen = f"{len(classes)} classes: {', '.join(classes)}." if classes else "Not trained on any classes."
@@ -44,7 +54,7 @@ def model_card(config, method: str, results: dict | None = None) -> str:
     return "\n".join(
         [
             *front,
-            f"\n# {method} on {config.base_model or 'its own CLIP'}\n",
+            f"\n# {method} on {config.base_model or 'its own backbone'}\n",
             about,
             "\n## Use\n",
             "```python",

@@ -71,6 +71,11 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
             )
         self.check_values()
 
+    @property
+    def uses_clip(self) -> bool:
+        """Whether there is a CLIP under the adapter; a method may bring a vision tower of its own instead."""
+        return True
+
     def to_dict(self) -> dict:
         """As in transformers, but without the folder on this machine that the backbone was read from."""
         fields = super().to_dict()

@@ -151,6 +151,8 @@ class EvaluationConfig:
         convention: `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`. Of category level.
         gallery: At instance level, what a sketch searches: the photos of its `"category"` or `"all"`.
         ks: Cut-offs of mAP@k and P@k, or of Acc@k; None for 100 and 200, or 1, 5 and 10.
+        ranking: `"embedding"`, `"rerank"` or `"exhaustive"`; None for `"rerank"` where the method can.
+        shortlist: Photos a query that `"rerank"` scores again.
         batch_size: Images a forward pass, for each process.
         test: Evaluate the final model on the unseen classes.
     """
@@ -160,11 +162,13 @@ class EvaluationConfig:
     convention: Literal["standard", "interpolated"] = "standard"
     gallery: GalleryScope = "category"
     ks: list[int] | None = None
+    ranking: Literal["embedding", "rerank", "exhaustive"] | None = None
+    shortlist: int = 100
     batch_size: int = 64
     test: bool = True
 
     def __post_init__(self):
-        for name in ("every_epochs", "batch_size"):
+        for name in ("every_epochs", "shortlist", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
     def for_level(self, level: Level) -> "EvaluationConfig":

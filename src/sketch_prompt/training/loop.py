@@ -260,6 +260,8 @@ class Trainer:
             gallery=evaluation.gallery,
             convention=evaluation.convention,
             ks=evaluation.ks,
+            ranking=evaluation.ranking,
+            shortlist=evaluation.shortlist,
             batch_size=evaluation.batch_size,
             num_workers=self.config.data.num_workers,
             accelerator=self.accelerator,
