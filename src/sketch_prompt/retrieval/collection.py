@@ -210,7 +210,7 @@ class PhotoCollection:
             repair: forget photos without features, which will be embedded again; otherwise they are an error.
         """
         self.index.open(directory)
-        self.store = FeatureStore(directory / FEATURES, self.store.model)
+        self.store = FeatureStore(directory / FEATURES, self.store.model, self.store.flush_seconds)
         self.store.read_blocks()
         if saved is not None:
             self._check_model(saved.model, directory)

@@ -21,6 +21,7 @@ from .photos import Filters
 from .queries import Sketch, combine, embed_sketch, embed_text
 from .saving import DamagedGalleryError, SavedGallery
 from .scanning import scan
+from .store import FLUSH_SECONDS
 from .updating import Changes, Record
 
 __all__ = ["Gallery", "Hit"]
@@ -40,6 +41,7 @@ class Gallery(PhotoCollection):
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos a forward pass.
         num_workers: processes that read photos; by default up to eight for a GPU and none for a CPU.
+        flush_seconds: how much embedding may be lost when a process that builds a gallery in a folder is killed.
         base_model, device: where to get the CLIP in place of what the checkpoint says, and where to run it; for a
             model that is given by name.
 
@@ -63,6 +65,7 @@ class Gallery(PhotoCollection):
         milvus_uri: str | None = None,
         batch_size: int = 64,
         num_workers: int | None = None,
+        flush_seconds: float = FLUSH_SECONDS,
         base_model: str | None = None,
         device: str | None = None,
     ):
@@ -77,6 +80,7 @@ class Gallery(PhotoCollection):
                 "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
             )
         super().__init__(describe_model(self.model, self.processor), source, index, milvus_uri)
+        self.store.flush_seconds = flush_seconds
         self.changes = Changes()
         self.batch_size = batch_size
         self.num_workers = num_workers

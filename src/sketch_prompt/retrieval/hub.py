@@ -78,9 +78,7 @@ def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset
         ) from error
     files = sorted((directory / "data").glob("photos-*.parquet"))
     if not (directory / DESCRIPTION).is_file() or not files:
-        raise ValueError(
-            f"{repo_id} is a data set, but no gallery: it has no {DESCRIPTION} or no data/photos-*.parquet"
-        )
+        raise ValueError(f"{repo_id} is no gallery: it has no {DESCRIPTION} or no data/photos-*.parquet")
     description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
     if description.get("format") != FORMAT:
         raise ValueError(f"{repo_id} has format {description.get('format')}, this version reads {FORMAT}")
@@ -105,7 +103,9 @@ def _public_names(paths: Sequence[str]) -> list[str]:
 
 def _to_dataset(gallery, rows: np.ndarray, names: Sequence[str], include_photos: bool) -> datasets.Dataset:
     photos = [gallery.photos[row] for row in rows]
-    columns = {name: [getattr(photo, name) for photo in photos] for name in ("id", "category", "digest")}
+    columns = {
+        name: [getattr(photo, name) for photo in photos] for name in ("id", "path", "category", "digest")
+    }
     vectors = gallery.features_of(rows)
     columns |= {"path": [names[row] for row in rows], "features": list(vectors)}
     features = datasets.Features(

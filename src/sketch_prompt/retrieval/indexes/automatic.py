@@ -47,14 +47,6 @@ class AutomaticIndex(VectorIndex):
         else:
             self._index.update(removed, added, ids, vectors)
 
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Add vectors (n, D) to the index in use."""
-        self._index.add(ids, vectors)
-
-    def remove(self, ids: np.ndarray) -> None:
-        """Forget these ids."""
-        self._index.remove(ids)
-
     def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
         """The `top_k` best of all (or of the allowed) vectors."""
         return self._index.search(queries, top_k, allowed)
