@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from .fingerprint import describe_model
 from .photo_sources import FileSource, PhotoSource, Skipped
 from .photos import Filters
 from .queries import Sketch, combine, embed_sketch, embed_text
-from .saving import DamagedGalleryError, SavedGallery
+from .saving import DamagedGalleryError, SavedGallery, writing
 from .scanning import scan
 from .store import FLUSH_SECONDS
 from .updating import Changes, Record
@@ -115,22 +116,27 @@ class Gallery(PhotoCollection):
 
         Raises:
             FileNotFoundError: there is no such folder of photos or model.
-            ValueError: `output` holds a gallery of another model.
+            ValueError: `output` holds a gallery of another model, or another process is writing into it.
         """
-        gallery = cls(model, **options)
-        gallery._accelerator = accelerator
         if accelerator is not None and output is None:
             raise ValueError("several processes build a gallery in a folder: give output=")
-        if output is not None:
-            gallery._resume(Path(os.path.abspath(output)))
-        if isinstance(photos, str | os.PathLike) and not os.path.isfile(photos):
-            gallery.changes = gallery.refresh(photos, progress=progress)
-        else:
-            gallery.changes = gallery.add(photos, progress=progress)
-        if output is not None and gallery._is_main_process:
-            gallery.save(output)
+        gallery = cls(model, **options)
+        gallery._accelerator = accelerator
+        if output is None:
+            gallery.changes = gallery._fill(photos, progress)
+            return gallery
+        directory = Path(os.path.abspath(output))
+        with writing(directory) if gallery._is_main_process else nullcontext():
+            gallery._resume(directory, photos)
+            gallery.changes = gallery._fill(photos, progress)
+            if gallery._is_main_process:
+                gallery._write(directory)
         gallery._accelerator = None
         return gallery
+
+    def _fill(self, photos: Photos, progress: bool) -> Changes:
+        is_folder = isinstance(photos, str | os.PathLike) and not os.path.isfile(photos)
+        return self.refresh(photos, progress=progress) if is_folder else self.add(photos, progress=progress)
 
     @classmethod
     def load(
@@ -378,9 +384,9 @@ class Gallery(PhotoCollection):
             )
         return cls(model, **options)
 
-    def _resume(self, directory: Path) -> None:
+    def _resume(self, directory: Path, photos: Photos) -> None:
         """Take up what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
-        if directory == self.root:
+        if isinstance(photos, str | os.PathLike) and directory == Path(os.path.abspath(photos)):
             raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
         try:
             saved = SavedGallery.read(directory)
