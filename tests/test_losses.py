@@ -52,3 +52,36 @@ def test_a_label_that_is_no_class_is_an_error():
 def test_weighted_sum_counts_unnamed_terms_once():
     terms = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
     assert losses.weighted_sum(terms, {"a": 0.5}).item() == 4.0
+
+
+def test_the_squared_triplet_loss_is_its_formula_row_by_row():
+    s, p, n = (unit(7, 5, seed) for seed in (4, 5, 6))
+    margins = torch.linspace(-0.5, 1.5, 7, dtype=torch.float64)
+    rows = [
+        max(0.0, float(((a - b) ** 2).sum() - ((a - c) ** 2).sum() + mu))
+        for a, b, c, mu in zip(s, p, n, margins)
+    ]
+    assert 0.0 in rows and max(rows) > 0
+    assert losses.squared_triplet_loss(s, p, n, margins).item() == pytest.approx(sum(rows) / 7, abs=1e-6)
+
+
+def test_class_margins_are_cosines_except_within_a_class():
+    classes = unit(4, 5, 1)
+    labels, negatives = torch.tensor([0, 1, 3, 2]), torch.tensor([1, 0, 3, 0])
+    expected = [float(classes[a] @ classes[b]) if a != b else 0.2 for a, b in zip(labels, negatives)]
+    assert losses.class_margins(classes, labels, negatives, 0.2).tolist() == pytest.approx(expected)
+
+
+def test_the_conditional_jigsaw_asks_the_photo_to_help_more_than_the_negative():
+    own, positive, negative = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(2)).unbind()
+    y = torch.tensor([0, 5, 2, 2, 1])
+
+    def entropy(logits, row):
+        return math.log(sum(math.exp(v) for v in logits[row].tolist())) - logits[row, y[row]].item()
+
+    expected = (
+        sum(entropy(own, i) + max(0.0, entropy(positive, i) - entropy(negative, i)) for i in range(5)) / 5
+    )
+    assert losses.conditional_jigsaw_loss(own, positive, negative, y).item() == pytest.approx(
+        expected, abs=1e-6
+    )

@@ -17,6 +17,10 @@ _PUBLIC = {
     "SketchPromptConfig": ".models.auto",
     "SketchPromptModel": ".models.auto",
     "SketchPromptProcessor": ".processing",
+    "SplipConfig": ".models.splip",
+    "SplipModel": ".models.splip",
+    "ZseSbirConfig": ".models.zse_sbir",
+    "ZseSbirModel": ".models.zse_sbir",
     "load_benchmark": ".data.benchmarks",
 }
 

@@ -53,6 +53,30 @@ class GalleryScope(str, Enum):
     all = "all"
 
 
+class RankingChoice(str, Enum):
+    """How photos are ranked."""
+
+    embedding = "embedding"
+    rerank = "rerank"
+    exhaustive = "exhaustive"
+
+
+class PairDtype(str, Enum):
+    """Type of the encoded images that pairs are scored from."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Figure(str, Enum):
+    """What is drawn of an explanation."""
+
+    matches = "matches"
+    heatmap = "heatmap"
+    synthesis = "synthesis"
+    all = "all"
+
+
 class Format(str, Enum):
     """How a report is printed."""
 
@@ -167,6 +191,21 @@ def evaluate(
         bool,
         typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
     ] = False,
+    ranking: Annotated[
+        RankingChoice | None,
+        typer.Option(
+            help="By embedding, rerank (the first photos by embedding again, pair by pair) or exhaustive (every "
+            "pair). By default rerank where the method can."
+        ),
+    ] = None,
+    shortlist: Annotated[int, typer.Option(min=1, help="Photos a query that rerank scores again.")] = 100,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what pairs need, in which a ranking that was cut off goes on."),
+    ] = None,
+    pair_dtype: Annotated[
+        PairDtype | None, typer.Option(help="Type of what pairs need; bfloat16 takes half the room.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the report, its curve and sheets of queries.")
     ] = None,
@@ -191,6 +230,8 @@ def evaluate(
     The classes must not have been seen in training: that is refused, and with --allow-seen said in the report. Under
     accelerate launch or torchrun the embedding is shared among the processes.
     """
+    import torch
+
     from sketch_prompt.data.benchmarks import load_benchmark
     from sketch_prompt.evaluation import Report, Task, evaluate_task
     from sketch_prompt.evaluation.curves import check_comparable
@@ -208,6 +249,8 @@ def evaluate(
         k or None,
         options.get("train_protocol"),
         allow_seen,
+        ranking and ranking.value,
+        shortlist,
     )
     others = [Report.load(path) for path in compare or ()]
     check_comparable(others, task.level)
@@ -219,6 +262,8 @@ def evaluate(
         tables,
         task,
         source=model if base_model is None else f"{model} on {base_model}",
+        work_dir=work_dir,
+        pair_dtype=pair_dtype and getattr(torch, pair_dtype.value),
         batch_size=batch_size,
         num_workers=num_workers,
         accelerator=_accelerator(),
@@ -275,6 +320,42 @@ def train(
     if result.test is not None:
         _print_report(result.test, Format.table)
     typer.echo(f"Wrote {result.output_dir}", err=True)
+
+
+@app.command()
+@one_message
+def explain(
+    sketch: Annotated[Path, typer.Argument(metavar="SKETCH", help="A drawing, dark on light.")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo it is compared with.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Directory, Hub id or bundled name of a checkpoint.")
+    ] = _DEFAULT_MODEL,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Picture to write: .png, .pdf, .svg, ...")
+    ] = None,
+    kind: Annotated[Figure, typer.Option(help="What to draw.")] = Figure.all,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the matches for other programs.")] = False,
+    base_model: Annotated[
+        str | None, typer.Option(help="Where to get the frozen CLIP, in place of what the checkpoint says.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ...; by default a GPU if there is one.")
+    ] = None,
+) -> None:
+    """Show which patches of a photo a model takes for which patches of a sketch."""
+    if output is None and not as_json:
+        raise ValueError("nothing to write: give -o FIGURE.png, --json or both")
+    from sketch_prompt.evaluation.loading import load_model
+    from sketch_prompt.explain.figures import plot_explanation
+    from sketch_prompt.retrieval.figures import save_figure
+
+    loaded, loaded.processor = load_model(model, base_model, device)
+    correspondence = loaded.explain(sketch, photo)
+    if output is not None:
+        save_figure(plot_explanation(correspondence, kind.value), output)
+        typer.echo(f"Wrote {output}", err=True)
+    if as_json:
+        typer.echo(correspondence.to_json())
 
 
 @app.command()
@@ -430,6 +511,46 @@ def search(
         for hit in hits:
             path_on_one_line = hit.path.translate({9: "\\t", 10: "\\n", 13: "\\r"})
             typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{path_on_one_line}")
+
+
+@app.command()
+@one_message
+def demo(
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Port; the first free one from 7860 on by default.")
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of an indexed gallery; MiniSketch pictures by default."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Model to search with, may be repeated; every bundled one by default."
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Serve a web page to draw on: it searches a gallery while you draw and shows why a photo was found.
+
+    Works without a network. The first start takes half a minute longer: it makes a gallery of MiniSketch pictures.
+    """
+    try:
+        from sketch_prompt.space.page import launch_page
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise ValueError("the page needs gradio: pip install 'sketch-prompt[space]'") from error
+    from sketch_prompt.space.catalogue import Catalogue
+
+    catalogue = Catalogue(model, gallery)
+    catalogue.prepare()
+    address, page = launch_page(catalogue, host, port, open_browser=browser)
+    typer.echo(f"Draw on {address} (Ctrl-C ends it)", err=True)
+    page.block_thread()
 
 
 @data_app.command("check")

@@ -42,3 +42,18 @@ def test_seen_queries_are_never_generalised_zero_shot():
     claim = check_classes(["bee"], ["bee"], allow_seen=True, distractors={"car": 1})
     assert claim.setting == "seen" and not claim.zero_shot
     assert claim.text.startswith("not zero-shot: 1 of 1") and "gallery holds 1 photos of 1 seen" in claim.text
+
+
+def test_new_instances_of_seen_classes_are_allowed_where_the_protocol_parts_instances():
+    claim = check_classes(["shoe"], ["shoe"], new_instances=True)
+    assert claim.setting == "instances" and not claim.zero_shot
+    assert claim.text == (
+        "instances: no photo searched for is in the benchmark's training data; "
+        "1 of the 1 test classes was seen in training"
+    )
+
+
+def test_a_model_that_saw_nothing_is_zero_shot_there_and_stands_in_the_same_table():
+    claim = check_classes([], ["shoe"], new_instances=True)
+    assert claim.setting == "instances" and claim.zero_shot
+    assert claim.text.endswith("none of the 1 test classes was seen in training")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark
-from sketch_prompt.evaluation import embed_benchmark, evaluate_model
+from sketch_prompt.evaluation import SeenClassError, embed_benchmark, evaluate_model
 from sketch_prompt.metrics import evaluate_instance_retrieval, instance_chance_level
 
 
@@ -113,3 +113,30 @@ def test_photos_that_no_query_of_its_category_searches_are_not_claimed(benchmark
 def test_chance_of_unequal_categories_is_a_mean_over_the_queries():
     chance = instance_chance_level(np.array([0, 0, 1]), np.array([0, 0, 1, 1, 1, 1]), (1,))
     assert chance["Acc@1"] == pytest.approx((2 / 2 + 1 / 4) / 3)
+
+
+def parted(benchmark, share_photos=False) -> datasets.DatasetDict:
+    """The test classes trained on, too: in the training data is all but the first photo of each and its sketch."""
+    tables = {}
+    for domain in ("sketch", "photo"):
+        table = benchmark[f"test_{domain}"]
+        first = [i for i, name in enumerate(table["instance_id"]) if name.endswith("-0")]
+        rest = [i for i in range(len(table)) if i not in first]
+        tables |= {f"test_{domain}": table.select(first), f"train_{domain}": table.select(rest)}
+    if share_photos:
+        tables["train_photo"] = benchmark["test_photo"]
+    return datasets.DatasetDict(tables)
+
+
+def test_other_instances_of_trained_classes_need_no_permission_at_instance_level(benchmark):
+    model = TinyModel(class_names=UNSEEN)
+    report = evaluate_model(model, TinyProcessor(), parted(benchmark), "shoe-v2", progress=False)
+    assert report.setting == "instances" and not report.zero_shot
+    with pytest.raises(SeenClassError):
+        evaluate_model(model, TinyProcessor(), parted(benchmark), "shoe-v2", level="category", progress=False)
+
+
+def test_photos_trained_on_are_refused_at_instance_level(benchmark):
+    model = TinyModel(class_names=UNSEEN)
+    with pytest.raises(SeenClassError):
+        evaluate_model(model, TinyProcessor(), parted(benchmark, True), "shoe-v2", progress=False)

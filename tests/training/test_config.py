@@ -90,6 +90,9 @@ def test_overrides_are_yaml_and_reach_into_sections(path):
         ("optimisation.epochs.x=3", None),
         ("optimisation.epochs=[1", "is not valid YAML"),
         ("evaluation.metric=mAP@7", "evaluation.metric must be one of mAP@all, mAP@100, P@100"),
+        ("evaluation.metric=Acc@1", "evaluation.metric must be one of .* at category level"),
+        ("data.level=photo", "data.level: "),
+        ("data.batches=pairs", r"data.batches: expected one of \('triplets', 'one-category', 'pk'\)"),
         ("run.resume=maybe", r"run.resume: expected one of \('auto', 'never', 'must'\)"),
         ("data.validation_classes=1.5", "data.validation_classes must be a share below 1 or a whole number"),
         ("processor=", "an override reads section.key=value"),
@@ -118,6 +121,21 @@ def test_a_broken_recipe_is_an_error_that_names_its_place(path, text, message):
     path.write_text(text)
     with pytest.raises(RecipeError, match=message):
         TrainingConfig.load(path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "level", "metric", "ks"),
+    [
+        ([], "category", "mAP@all", [100, 200]),
+        (["data.level=instance"], "instance", "Acc@1", [1, 5, 10]),
+        (["data.benchmark=sketchy-fg"], "instance", "Acc@1", [1, 5, 10]),
+        (["data.benchmark=shoe-v2", "data.level=category", "evaluation.ks=[9]"], "category", "mAP@all", [9]),
+        (["data.level=instance", "evaluation.ks=[3]"], "instance", "Acc@3", [3]),
+    ],
+)
+def test_level_and_metric_are_the_benchmarks_unless_asked_otherwise(path, overrides, level, metric, ks):
+    config = TrainingConfig.load(path, overrides)
+    assert (config.data.level, config.evaluation.metric, config.evaluation.ks) == (level, metric, ks)
 
 
 def test_a_missing_recipe_is_named(tmp_path):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from sketch_prompt.data.benchmarks import load_benchmark
 from sketch_prompt.evaluation import evaluate_model
 from sketch_prompt.models.auto import SketchPromptModel
+from sketch_prompt.models.clip_at import ClipAtModel
 from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training import loop
 from sketch_prompt.training.log import LossMeter, TrainingLog
@@ -69,6 +70,20 @@ def test_a_run_leaves_a_checkpoint_a_log_and_results(recipe):
     benchmark = load_benchmark(data.benchmark, data.data_dir, **data.options)
     report = evaluate_model(model, processor, benchmark, "again", ks=[5], batch_size=16, progress=False)
     assert report.metrics == result.test.metrics
+
+
+@pytest.mark.parametrize("batches", ["triplets", "one-category"])
+def test_instance_level_trains_and_is_measured_by_accuracy(recipe, batches):
+    result = train(recipe(data={"level": "instance", "batches": batches}, evaluation={"ks": [1, 3]}))
+    assert result.metric == "Acc@1" and 0 <= result.validation <= 1
+    assert result.test.level == "instance" and list(result.test.metrics) == ["Acc@1", "Acc@3"]
+
+
+def test_the_model_is_told_of_every_epoch(recipe, monkeypatch):
+    told = []
+    monkeypatch.setattr(ClipAtModel, "begin_epoch", lambda self, *epoch: told.append(epoch))
+    train(recipe(optimisation={"max_steps": 7}))
+    assert told == [(0, 3), (1, 3), (2, 3)]
 
 
 def test_the_same_seed_trains_the_same_and_another_seed_does_not(recipe, tmp_path):

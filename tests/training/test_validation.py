@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sketch_prompt.training.recipe import RecipeError
-from sketch_prompt.training.validation import hold_out_classes
+from sketch_prompt.training.validation import hold_out
 
 NAMES = [f"class {i}" for i in range(8)]
 
@@ -25,7 +25,7 @@ def benchmark() -> datasets.DatasetDict:
 
 
 def test_training_and_validation_part_the_seen_classes_and_leave_the_unseen_out(benchmark):
-    split = hold_out_classes(benchmark, 2, seed=3)
+    split = hold_out(benchmark, 2, seed=3)
     trained, held_out = (
         {label for table in part.values() for label in table["label"]}
         for part in (split.training, split.validation)
@@ -37,21 +37,21 @@ def test_training_and_validation_part_the_seen_classes_and_leave_the_unseen_out(
 
 
 def test_training_labels_index_the_class_names(benchmark):
-    split = hold_out_classes(benchmark, 2)
+    split = hold_out(benchmark, 2)
     labels = np.unique(split.training["train_photo"]["label"][:])
     assert [split.class_names[i] for i in split.class_index[labels]] == [NAMES[label] for label in labels]
     assert (split.class_index[np.unique(split.validation["test_photo"]["label"][:])] == -1).all()
 
 
 def test_the_draw_is_the_seeds(benchmark):
-    first, again = (hold_out_classes(benchmark, 0.4, seed=1).class_names for _ in range(2))
+    first, again = (hold_out(benchmark, 0.4, seed=1).class_names for _ in range(2))
     assert first == again
-    assert len({tuple(hold_out_classes(benchmark, 0.4, seed=s).class_names) for s in range(10)}) > 1
+    assert len({tuple(hold_out(benchmark, 0.4, seed=s).class_names) for s in range(10)}) > 1
 
 
 @pytest.mark.parametrize(("amount", "held_out"), [(0, 0), (0.01, 2), (0.5, 3), (4, 4)])
 def test_a_share_or_a_number_of_classes_is_held_out(benchmark, amount, held_out):
-    split = hold_out_classes(benchmark, amount)
+    split = hold_out(benchmark, amount)
     assert len(split.class_names) == 6 - held_out
     assert (split.validation is None) == (held_out == 0)
 
@@ -59,4 +59,27 @@ def test_a_share_or_a_number_of_classes_is_held_out(benchmark, amount, held_out)
 @pytest.mark.parametrize("amount", [1, 5, 6, 0.9, 40])
 def test_too_few_classes_on_either_side_is_an_error(benchmark, amount):
     with pytest.raises(RecipeError, match=r"data.validation_classes=.* parts 6 seen classes into"):
-        hold_out_classes(benchmark, amount)
+        hold_out(benchmark, amount)
+
+
+def instances(rows) -> datasets.Dataset:
+    """A table of one class."""
+    return table([0] * len(rows)).add_column("instance_id", list(rows))
+
+
+def test_where_the_test_classes_are_trained_on_instances_are_held_out_with_all_their_sketches():
+    shoes = datasets.DatasetDict(
+        train_sketch=instances("aabbccddee"),
+        train_photo=instances("abcdef"),
+        test_sketch=instances("xxyy"),
+        test_photo=instances("xy"),
+    )
+    split = hold_out(shoes, 0.4, level="instance")
+    held_out = set(split.validation["test_sketch"]["instance_id"])
+    trained = set(split.training["train_sketch"]["instance_id"])
+    assert split.held_out == "instances" and len(held_out) == 2
+    assert not held_out & trained and held_out | trained == set("abcde")
+    assert set(split.validation["test_photo"]["instance_id"]) == held_out
+    assert split.class_names == ["class 0"]
+    with pytest.raises(RecipeError, match="parts 1 seen classes"):
+        hold_out(shoes, 0.4, level="category")

@@ -64,7 +64,8 @@ class OneCategoryBatchSampler(TripletBatchSampler):
 
     Args:
         batch_size: sketches of a batch.
-        drop_last: leave out what does not fill a last batch of a class, other sketches every epoch.
+        drop_last: all batches full: what does not fill a last batch of a class is left out, other sketches every
+            epoch, and a class smaller than a batch repeats some of its sketches in its only one.
         **options: those of `TripletBatchSampler`.
     """
 
@@ -86,14 +87,17 @@ class OneCategoryBatchSampler(TripletBatchSampler):
     def number_of_batches(self) -> int:
         """Batches of an epoch, over all processes."""
         spare = 0 if self.drop_last else self.batch_size - 1
-        return sum((len(anchors) + spare) // self.batch_size for anchors in self.anchors_by_class)
+        return sum(max((len(anchors) + spare) // self.batch_size, 1) for anchors in self.anchors_by_class)
 
     def anchor_batches(self, rng: np.random.Generator) -> list[np.ndarray]:
         """The sketches of every batch of an epoch, classes in random order."""
         batches = []
         for anchors in self.anchors_by_class:
-            parts = np.split(rng.permutation(anchors), range(self.batch_size, len(anchors), self.batch_size))
-            batches += [part for part in parts if len(part) == self.batch_size or not self.drop_last]
+            shuffled = rng.permutation(anchors)
+            if self.drop_last:
+                size = max(len(anchors) // self.batch_size, 1) * self.batch_size
+                shuffled = np.resize(shuffled, size)
+            batches += np.split(shuffled, range(self.batch_size, len(shuffled), self.batch_size))
         return [batches[i] for i in rng.permutation(len(batches))]
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from sketch_prompt.data.class_names import class_key
 
-Setting = Literal["zs", "gzs", "seen"]
+Setting = Literal["zs", "gzs", "instances", "seen"]
 
 
 class SeenClassError(ValueError):
@@ -30,7 +30,8 @@ class Claim:
     """What a report may say of its result.
 
     Attributes:
-        setting: "zs" (zero-shot), "gzs" (generalised: the gallery also holds photos of seen classes) or "seen"
+        setting: "zs" (zero-shot), "gzs" (generalised: the gallery also holds photos of seen classes),
+            "instances" (the benchmark trains on other instances of the classes that it tests on) or "seen"
             (classes that are searched for were seen).
         text: the sentence that says so.
         seen: test classes that were seen, as the benchmark spells them.
@@ -43,7 +44,7 @@ class Claim:
     @property
     def zero_shot(self) -> bool:
         """Whether no class that is searched for was seen in training."""
-        return self.setting != "seen"
+        return not self.seen
 
 
 def check_classes(
@@ -51,6 +52,7 @@ def check_classes(
     test_classes: Iterable[str],
     allow_seen: bool = False,
     distractors: Mapping[str, int] | None = None,
+    new_instances: bool = False,
 ) -> Claim:
     """What may be claimed of an evaluation on `test_classes`. Spellings are compared normalised.
 
@@ -59,6 +61,8 @@ def check_classes(
         test_classes: classes of the queries.
         allow_seen: give the weaker claim instead of an error.
         distractors: {seen class: number of its photos} in the gallery beside those of the test classes.
+        new_instances: the benchmark parts the instances of these classes into training and test data, which is
+            all that its protocol asks for.
 
     Raises:
         SeenClassError: a test class was seen, and `allow_seen` is not set; it names all of them.
@@ -66,6 +70,12 @@ def check_classes(
     trained = {class_key(name) for name in training_classes}
     test_classes = sorted(test_classes)
     seen = tuple(name for name in test_classes if class_key(name) in trained)
+    if new_instances:
+        were = f"{len(seen) or 'none'} of the {len(test_classes)} test classes {'were' if len(seen) > 1 else 'was'}"
+        text = (
+            f"instances: no photo searched for is in the benchmark's training data; {were} seen in training"
+        )
+        return Claim("instances", text, seen)
     if seen and not allow_seen:
         raise SeenClassError(seen, len(test_classes))
     if seen:

@@ -18,7 +18,12 @@ from rich.text import Text
 
 from .report import format_interval
 
-_SETTINGS = {"zs": "zero-shot", "gzs": "generalised zero-shot", "seen": "not zero-shot"}
+_SETTINGS = {
+    "zs": "zero-shot",
+    "gzs": "generalised zero-shot",
+    "instances": "new instances of one class",
+    "seen": "not zero-shot",
+}
 _UNKNOWN = "not said"
 
 

@@ -10,9 +10,11 @@ from .clip_at import ClipAtModel
 from .configuration_base import SketchPromptPreTrainedConfig
 from .frozen_clip import FrozenClipModel
 from .modeling_base import SketchPromptPreTrainedModel
+from .splip import SplipModel
+from .zse_sbir import ZseSbirModel
 
 MODELS: dict[str, type[SketchPromptPreTrainedModel]] = {
-    model.config_class.method: model for model in (FrozenClipModel, ClipAtModel)
+    model.config_class.method: model for model in (FrozenClipModel, ClipAtModel, SplipModel, ZseSbirModel)
 }
 """Every method by its public name."""
 

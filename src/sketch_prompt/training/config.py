@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub.dataclasses import strict
 
 from sketch_prompt.data.transforms import PairAugmentation
+from sketch_prompt.evaluation.search import DEFAULT_KS, GalleryScope, Level, default_level
 from sketch_prompt.models.auto import model_class
 from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, require
 from sketch_prompt.processing import SketchPromptImageProcessor
@@ -47,9 +48,15 @@ class DataConfig:
     Attributes:
         benchmark: Name for `load_benchmark`.
         data_dir: Folder of the data; None for what needs none.
-        options: Further arguments of `load_benchmark` (`split`, `seed`, ...).
+        options: Further arguments of `load_benchmark` (`split`, `setting`, `seed`, ...).
+        level: `"category"` (a sketch's positives are the photos of its class) or `"instance"` (its own photo is,
+            and negatives are other photos of its class); None for what the benchmark is for.
+        batches: What meets in a batch: `"triplets"` (any sketches), `"one-category"` (sketches of one class), or
+            `"pk"` (several classes with `sketches_per_class` sketches each).
+        sketches_per_class: K of `"pk"`.
         validation_classes: How many of the seen classes are held out for choosing the best checkpoint: a
-            share below 1, or a number of classes; 0 trains on all and keeps the last checkpoint.
+            share below 1, or a number of classes; 0 trains on all and keeps the last checkpoint. Of instances
+            instead, where a benchmark trains and tests on the same classes (`shoe-v2`).
         num_workers: Processes that read and decode images, for each training process.
         min_image_size: JPEGs may be decoded at a reduced scale, sides at least this long; None decodes fully.
         augmentation: Fields of `data.transforms.PairAugmentation`; empty for none.
@@ -58,12 +65,17 @@ class DataConfig:
     benchmark: str
     data_dir: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    level: Level | None = None
+    batches: Literal["triplets", "one-category", "pk"] = "triplets"
+    sketches_per_class: int = 4
     validation_classes: Number = 0.1
     num_workers: int = 2
     min_image_size: int | None = None
     augmentation: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
+        self.level = self.level or default_level(self.benchmark)
+        require(self.sketches_per_class >= 1, "sketches_per_class", self.sketches_per_class, "at least 1")
         held_out = self.validation_classes
         share_or_count = 0 <= held_out < 1 or held_out == int(held_out) >= 1
         require(share_or_count, "validation_classes", held_out, "a share below 1 or a whole number")
@@ -134,25 +146,45 @@ class EvaluationConfig:
 
     Attributes:
         every_epochs: Epochs between evaluations on the validation classes.
-        metric: The one that chooses the best checkpoint, e.g. `"mAP@all"` or `"P@100"`.
-        convention: `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`.
-        ks: Cut-offs of mAP@k and P@k.
+        metric: The one that chooses the best checkpoint: `"mAP@all"`, `"P@100"`, ... or, at instance level,
+            `"Acc@1"`, ...; None for the first of these at the level.
+        convention: `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`. Of category level.
+        gallery: At instance level, what a sketch searches: the photos of its `"category"` or `"all"`.
+        ks: Cut-offs of mAP@k and P@k, or of Acc@k; None for 100 and 200, or 1, 5 and 10.
+        ranking: `"embedding"`, `"rerank"` or `"exhaustive"`; None for `"rerank"` where the method can.
+        shortlist: Photos a query that `"rerank"` scores again.
         batch_size: Images a forward pass, for each process.
         test: Evaluate the final model on the unseen classes.
     """
 
     every_epochs: int = 1
-    metric: str = "mAP@all"
+    metric: str | None = None
     convention: Literal["standard", "interpolated"] = "standard"
-    ks: list[int] = field(default_factory=lambda: [100, 200])
+    gallery: GalleryScope = "category"
+    ks: list[int] | None = None
+    ranking: Literal["embedding", "rerank", "exhaustive"] | None = None
+    shortlist: int = 100
     batch_size: int = 64
     test: bool = True
 
     def __post_init__(self):
-        for name in ("every_epochs", "batch_size"):
+        for name in ("every_epochs", "shortlist", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        names = ["mAP@all", *(f"{name}@{k}" for k in self.ks for name in ("mAP", "P"))]
-        require(self.metric in names, "metric", self.metric, f"one of {', '.join(names)} (see ks)")
+
+    def for_level(self, level: Level) -> "EvaluationConfig":
+        """The same with what is left open filled in for a level.
+
+        Raises:
+            ValueError: `metric` is none that is measured there.
+        """
+        ks = self.ks or list(DEFAULT_KS[level])
+        if level == "instance":
+            names = [f"Acc@{k}" for k in ks]
+        else:
+            names = ["mAP@all", *(f"{name}@{k}" for k in ks for name in ("mAP", "P"))]
+        metric = self.metric or names[0]
+        require(metric in names, "metric", metric, f"one of {', '.join(names)} at {level} level (see ks)")
+        return dataclasses.replace(self, metric=metric, ks=ks)
 
 
 @strict
@@ -224,12 +256,17 @@ class TrainingConfig:
         refuse_unknown(recipe, [section.name for section in dataclasses.fields(cls)])
         data = build(DataConfig, "data", recipe.get("data"))
         build(PairAugmentation, "data.augmentation", data.augmentation)
+        evaluation = build(EvaluationConfig, "evaluation", recipe.get("evaluation"))
+        try:
+            evaluation = evaluation.for_level(data.level)
+        except ValueError as error:
+            raise RecipeError(f"evaluation.{error}") from error
         return cls(
             model=_build_model(recipe.get("model")),
             data=data,
             processor=_checked_processor(recipe.get("processor")),
             optimisation=build(OptimisationConfig, "optimisation", recipe.get("optimisation")),
-            evaluation=build(EvaluationConfig, "evaluation", recipe.get("evaluation")),
+            evaluation=evaluation,
             run=build(RunConfig, "run", recipe.get("run")),
         )
 

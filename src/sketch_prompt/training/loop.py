@@ -16,14 +16,13 @@ from sketch_prompt.atomic import atomic_write
 from sketch_prompt.data.benchmarks import load_benchmark
 from sketch_prompt.data.collator import TripletCollator
 from sketch_prompt.data.loading import TripletDataset
-from sketch_prompt.data.samplers import TripletSampler
 from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.evaluation import Report, evaluate_model
 from sketch_prompt.evaluation.environment import peak_memory
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
 from sketch_prompt.processing import SketchPromptProcessor
-from sketch_prompt.training.batches import EpochBatches
+from sketch_prompt.training.batches import EpochBatches, build_sampler
 from sketch_prompt.training.checkpoints import (
     Progress,
     load_adapter_tensors,
@@ -40,7 +39,7 @@ from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.recipe import RecipeError
 from sketch_prompt.training.results import TrainingResult
 from sketch_prompt.training.resuming import find_resumable, forget
-from sketch_prompt.training.validation import hold_out_classes
+from sketch_prompt.training.validation import hold_out
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ class Trainer:
         with self.accelerator.main_process_first():
             self._resumable = find_resumable(config) is not None
             self.benchmark = load_benchmark(data.benchmark, data.data_dir, **data.options)
-        self.split = hold_out_classes(self.benchmark, data.validation_classes, config.run.seed)
+        self.split = hold_out(self.benchmark, data.validation_classes, config.run.seed, data.level)
         self.class_index = torch.from_numpy(self.split.class_index)
         self._build_model()
         self._build_loader()
@@ -113,14 +112,13 @@ class Trainer:
     def _build_loader(self) -> None:
         data, optimisation, accelerator = self.config.data, self.config.optimisation, self.accelerator
         tables = self.split.training["train_sketch"], self.split.training["train_photo"]
-        sampler = TripletSampler(
-            *tables,
-            seed=self.config.run.seed,
+        sampler = build_sampler(data, *tables, optimisation.batch_size, self.config.run.seed)
+        self.batches = EpochBatches(
+            sampler,
+            optimisation.batch_size,
+            optimisation.gradient_accumulation_steps,
             num_replicas=accelerator.num_processes,
             rank=accelerator.process_index,
-        )
-        self.batches = EpochBatches(
-            sampler, optimisation.batch_size, optimisation.gradient_accumulation_steps
         )
         augment = PairAugmentation(**data.augmentation) if data.augmentation else None
         self.loader = DataLoader(
@@ -173,6 +171,7 @@ class Trainer:
     def _train_epoch(self, bar: tqdm, interruption: Interruption) -> None:
         progress, run = self.progress, self.config.run
         self.batches.set_epoch(progress.epoch, progress.epoch_step)
+        self.model.begin_epoch(progress.epoch, math.ceil(self.total_steps / self.batches.steps))
         self.meter.lap()
         for batch in self.loader:
             if not self._train_batch(batch):
@@ -257,8 +256,12 @@ class Trainer:
             benchmark,
             protocol,
             source=str(self.folder),
+            level=self.config.data.level,
+            gallery=evaluation.gallery,
             convention=evaluation.convention,
             ks=evaluation.ks,
+            ranking=evaluation.ranking,
+            shortlist=evaluation.shortlist,
             batch_size=evaluation.batch_size,
             num_workers=self.config.data.num_workers,
             accelerator=self.accelerator,
@@ -267,9 +270,8 @@ class Trainer:
 
     def _validate(self) -> None:
         progress = self.progress
-        report = self._evaluate(
-            self.split.validation, f"{self.config.data.benchmark} (held-out seen classes)"
-        )
+        held_out = self.split.held_out
+        report = self._evaluate(self.split.validation, f"{self.config.data.benchmark} (held-out {held_out})")
         self.log.write("validation", progress.step, epoch=progress.epoch, metrics=report.metrics)
         score = report.metrics[self.config.evaluation.metric]
         if progress.best is None or score > progress.best:

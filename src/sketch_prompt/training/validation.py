@@ -1,72 +1,101 @@
-"""Choosing a checkpoint without looking at the unseen classes: some seen classes are held out for it."""
+"""Choosing a checkpoint without looking at the test data: some seen classes, or instances, are held out for it."""
 
 from typing import NamedTuple
 
 import datasets
 import numpy as np
 
+from sketch_prompt.evaluation.search import Level, instance_keys, parts_instances
 from sketch_prompt.training.recipe import RecipeError
 
 LEAST_CLASSES = 2  # a triplet's negative is of another class, and among photos of one every ranking is right
 
 
-class ClassSplit(NamedTuple):
-    """The seen classes of a benchmark, parted.
+class Split(NamedTuple):
+    """The training data of a benchmark, parted.
 
     Attributes:
         class_names: The C training classes, sorted as in the benchmark; training labels index this list.
         class_index: (labels of the benchmark,) what a benchmark label is in `class_names`, -1 where in none.
-        training: `train_sketch` and `train_photo` of the training classes.
-        validation: `test_sketch` and `test_photo` of the held-out classes, ready for `evaluate_model`; None
-            where no class is held out.
+        training: `train_sketch` and `train_photo` to train on.
+        validation: The held-out part as `test_sketch` and `test_photo`, ready for `evaluate_model`; None where
+            nothing is held out.
+        held_out: What it is made of, in words.
     """
 
     class_names: list[str]
     class_index: np.ndarray
     training: datasets.DatasetDict
     validation: datasets.DatasetDict | None
+    held_out: str
 
 
-def hold_out_classes(benchmark: datasets.DatasetDict, amount: float, seed: int = 0) -> ClassSplit:
-    """Part the seen classes of a benchmark for training and validation; the unseen ones are not touched.
+def hold_out(
+    benchmark: datasets.DatasetDict, amount: float, seed: int = 0, level: Level = "category"
+) -> Split:
+    """Part the training data of a benchmark for training and validation; the test data are not touched.
+
+    Seen classes are held out. Only where a benchmark of instances tests on the classes that it trains on
+    (`shoe-v2`: other shoes), instances are, with all sketches of a photo on one side.
 
     Args:
         benchmark: From `load_benchmark`; its splits `train_sketch` and `train_photo` are used.
-        amount: A share of the seen classes (below 1; at least two classes) or a number of them; 0 for none.
+        amount: A share of the seen classes or instances (below 1; at least two) or a number of them; 0 for none.
         seed: Of the draw, which is the same on every machine.
+        level: Of training.
 
     Raises:
-        RecipeError: A single class would be held out, or fewer than two would be left to train on.
+        RecipeError: A single class would be held out, or too few would be left to train on.
     """
     sketches, photos = benchmark["train_sketch"], benchmark["train_photo"]
     labels = {"sketch": np.asarray(sketches["label"][:]), "photo": np.asarray(photos["label"][:])}
-    seen = np.unique(labels["sketch"])
-    count = _count(amount, len(seen))
-    if count == 1 or len(seen) - count < LEAST_CLASSES:
+    classes = np.unique(labels["sketch"])
+    if level == "instance" and parts_instances(benchmark):
+        held_out = "instances"
+        keys = {domain: instance_keys(benchmark[f"train_{domain}"]) for domain in labels}
+        pool = np.unique(keys["sketch"])
+    else:
+        held_out, keys, pool = "seen classes", labels, classes
+    count = _count(amount, len(pool))
+    least = LEAST_CLASSES if level == "category" or held_out == "instances" else 1
+    if count == 1 or len(pool) - count < least:
         raise RecipeError(
-            f"data.validation_classes={amount} parts {len(seen)} seen classes into {len(seen) - count} for "
+            f"data.validation_classes={amount} parts {len(pool)} {held_out} into {len(pool) - count} for "
             f"training and {count} for validation; both need at least {LEAST_CLASSES} (0 holds none out)"
         )
-    held_out = np.random.default_rng(seed).permutation(seen)[:count]
-    training = np.setdiff1d(seen, held_out)
+    chosen = np.random.default_rng(seed).permutation(pool)[:count]
+    training = classes if held_out == "instances" else np.setdiff1d(classes, chosen)
     names = sketches.features["label"].names
     class_index = np.full(len(names), -1)
     class_index[training] = np.arange(len(training))
 
-    def part(prefix: str, classes: np.ndarray) -> datasets.DatasetDict:
-        rows = {domain: np.flatnonzero(np.isin(labels[domain], classes)) for domain in labels}
-        tables = {"sketch": sketches, "photo": photos}
-        return datasets.DatasetDict({f"{prefix}_{name}": tables[name].select(rows[name]) for name in tables})
+    def part(prefix: str, inside: bool) -> dict[str, datasets.Dataset]:
+        rows = {domain: np.flatnonzero(np.isin(keys[domain], chosen) == inside) for domain in keys}
+        return {f"{prefix}_{name}": benchmark[f"train_{name}"].select(rows[name]) for name in rows}
 
-    return ClassSplit(
+    kept = part("train", False)
+    if held_out == "seen classes":
+        # Photos of a class without a sketch are no class to train on.
+        kept = {name: _of_classes(table, training) for name, table in kept.items()}
+    validation = part("test", True)
+    if held_out == "instances":
+        validation |= kept  # what shows that the instances are others than those trained on
+    return Split(
         class_names=[names[label] for label in training],
         class_index=class_index,
-        training=part("train", training),
-        validation=part("test", held_out) if count else None,
+        training=datasets.DatasetDict(kept),
+        validation=datasets.DatasetDict(validation) if count else None,
+        held_out=held_out,
     )
 
 
-def _count(amount: float, seen: int) -> int:
+def _of_classes(table: datasets.Dataset, classes: np.ndarray) -> datasets.Dataset:
+    labels = np.asarray(table["label"][:])
+    kept = np.isin(labels, classes)
+    return table if kept.all() else table.select(np.flatnonzero(kept))
+
+
+def _count(amount: float, pool: int) -> int:
     if amount >= 1:
         return int(amount)
-    return max(LEAST_CLASSES, round(amount * seen)) if amount > 0 else 0
+    return max(LEAST_CLASSES, round(amount * pool)) if amount > 0 else 0
