@@ -4,12 +4,14 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from PIL import Image
 
 from sketch_prompt.evaluation.loading import load_model
 
@@ -19,7 +21,8 @@ from .embedding import Read, embed_photos
 from .fingerprint import describe_model
 from .photo_sources import FileSource, PhotoSource, Skipped
 from .photos import Filters
-from .queries import Sketch, combine, embed_sketch, embed_text
+from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
+from .reranking import PairReranker
 from .saving import DamagedGalleryError, SavedGallery, writing
 from .scanning import scan
 from .store import FLUSH_SECONDS
@@ -87,6 +90,7 @@ class Gallery(PhotoCollection):
         self.num_workers = num_workers
         self._adapter = self.model.active_adapter
         self._accelerator: Accelerator | None = None
+        self._reranker: PairReranker | None = None
 
     @classmethod
     def build(
@@ -290,6 +294,7 @@ class Gallery(PhotoCollection):
         *,
         text: str | None = None,
         weight: float = 0.5,
+        rerank: int | None = None,
     ) -> list[Hit]:
         """The photos that a sketch shows, a text describes, or both.
 
@@ -300,15 +305,34 @@ class Gallery(PhotoCollection):
                 given as a list), or a function of a `Photo`.
             text: such as "a red chair".
             weight: of the text beside the sketch, from 0 to 1.
+            rerank: score so many of the first photos again, each with the sketch, by a model that has a re-ranker
+                (`model.has_reranker`). It opens these photos, and is slower by that.
 
         Returns:
             At most `top_k` hits, best first; equal ones in the order in which they came into the gallery.
 
         Raises:
-            ValueError: neither sketch nor text is given, one of them is unusable, or an argument is out of range.
+            ValueError: neither sketch nor text is given, one of them is unusable, an argument is out of range, or the
+                model has no re-ranker.
         """
-        return self._hits(self.search_features(self.embed_query(sketch, text, weight)[None], top_k, filters))[
-            0
+        query = self.embed_query(sketch, text, weight)[None]
+        if rerank is None:
+            return self._hits(self.search_features(query, top_k, filters))[0]
+        if sketch is None or rerank < 1:
+            raise ValueError("rerank is the number of photos, at least 1, to compare with a sketch")
+        hits = self._hits(self.search_features(query, max(rerank, top_k), filters))[0]
+        return self._reranked(as_drawing(sketch), hits)[:top_k]
+
+    def _reranked(self, drawing: Image.Image, hits: list[Hit]) -> list[Hit]:
+        """The hits by their scores as pairs; those that cannot be read any more stand last."""
+        if self._reranker is None:
+            self._reranker = PairReranker(self.model, self.processor)
+        digests = [self.photos.digests[self.photos.rows[self._path_in_table(hit)]] for hit in hits]
+        scores = self._reranker.scores(drawing, digests, lambda place: self.image(hits[place]))
+        scores = np.where(np.isnan(scores), np.nanmin(scores, initial=0.0), scores)
+        order = np.argsort(-scores, kind="stable")
+        return [
+            replace(hits[place], rank=rank, score=float(scores[place])) for rank, place in enumerate(order, 1)
         ]
 
     def embed_query(
