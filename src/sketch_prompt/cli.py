@@ -478,6 +478,12 @@ def search(
         float, typer.Option(min=0, max=1, help="Of the text beside the sketch, from 0 to 1.")
     ] = 0.5,
     top_k: Annotated[int, typer.Option(min=1, help="How many photos.")] = 12,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Score so many of the first photos again, pair by pair; for methods that can."
+        ),
+    ] = None,
     category: Annotated[
         list[str] | None, typer.Option(help="Search photos of this category (folder) only; may be repeated.")
     ] = None,
@@ -516,7 +522,7 @@ def search(
     given = {"base_model": base_model} if base_model is not None else {}
     opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
     filters = {name: values for name, values in (("category", category), ("path", path)) if values}
-    hits = opened.search(sketch, top_k, filters, text=text, weight=weight)
+    hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank)
     if figure is not None:
         save_figure(opened.plot(hits, sketch, text), figure)
         typer.echo(f"Wrote {figure}", err=True)

@@ -3,12 +3,15 @@
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from PIL import Image
 
 from sketch_prompt.evaluation.loading import load_model
 
@@ -18,8 +21,9 @@ from .embedding import Read, embed_photos
 from .fingerprint import describe_model
 from .photo_sources import FileSource, PhotoSource, Skipped
 from .photos import Filters
-from .queries import Sketch, combine, embed_sketch, embed_text
-from .saving import DamagedGalleryError, SavedGallery
+from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
+from .reranking import PairReranker
+from .saving import DamagedGalleryError, SavedGallery, writing
 from .scanning import scan
 from .store import FLUSH_SECONDS
 from .updating import Changes, Record
@@ -86,6 +90,7 @@ class Gallery(PhotoCollection):
         self.num_workers = num_workers
         self._adapter = self.model.active_adapter
         self._accelerator: Accelerator | None = None
+        self._reranker: PairReranker | None = None
 
     @classmethod
     def build(
@@ -115,22 +120,27 @@ class Gallery(PhotoCollection):
 
         Raises:
             FileNotFoundError: there is no such folder of photos or model.
-            ValueError: `output` holds a gallery of another model.
+            ValueError: `output` holds a gallery of another model, or another process is writing into it.
         """
-        gallery = cls(model, **options)
-        gallery._accelerator = accelerator
         if accelerator is not None and output is None:
             raise ValueError("several processes build a gallery in a folder: give output=")
-        if output is not None:
-            gallery._resume(Path(os.path.abspath(output)))
-        if isinstance(photos, str | os.PathLike) and not os.path.isfile(photos):
-            gallery.changes = gallery.refresh(photos, progress=progress)
-        else:
-            gallery.changes = gallery.add(photos, progress=progress)
-        if output is not None and gallery._is_main_process:
-            gallery.save(output)
+        gallery = cls(model, **options)
+        gallery._accelerator = accelerator
+        if output is None:
+            gallery.changes = gallery._fill(photos, progress)
+            return gallery
+        directory = Path(os.path.abspath(output))
+        with writing(directory) if gallery._is_main_process else nullcontext():
+            gallery._resume(directory, photos)
+            gallery.changes = gallery._fill(photos, progress)
+            if gallery._is_main_process:
+                gallery._write(directory)
         gallery._accelerator = None
         return gallery
+
+    def _fill(self, photos: Photos, progress: bool) -> Changes:
+        is_folder = isinstance(photos, str | os.PathLike) and not os.path.isfile(photos)
+        return self.refresh(photos, progress=progress) if is_folder else self.add(photos, progress=progress)
 
     @classmethod
     def load(
@@ -284,6 +294,7 @@ class Gallery(PhotoCollection):
         *,
         text: str | None = None,
         weight: float = 0.5,
+        rerank: int | None = None,
     ) -> list[Hit]:
         """The photos that a sketch shows, a text describes, or both.
 
@@ -294,15 +305,34 @@ class Gallery(PhotoCollection):
                 given as a list), or a function of a `Photo`.
             text: such as "a red chair".
             weight: of the text beside the sketch, from 0 to 1.
+            rerank: score so many of the first photos again, each with the sketch, by a model that has a re-ranker
+                (`model.has_reranker`). It opens these photos, and is slower by that.
 
         Returns:
             At most `top_k` hits, best first; equal ones in the order in which they came into the gallery.
 
         Raises:
-            ValueError: neither sketch nor text is given, one of them is unusable, or an argument is out of range.
+            ValueError: neither sketch nor text is given, one of them is unusable, an argument is out of range, or the
+                model has no re-ranker.
         """
-        return self._hits(self.search_features(self.embed_query(sketch, text, weight)[None], top_k, filters))[
-            0
+        query = self.embed_query(sketch, text, weight)[None]
+        if rerank is None:
+            return self._hits(self.search_features(query, top_k, filters))[0]
+        if sketch is None or rerank < 1:
+            raise ValueError("rerank is the number of photos, at least 1, to compare with a sketch")
+        hits = self._hits(self.search_features(query, max(rerank, top_k), filters))[0]
+        return self._reranked(as_drawing(sketch), hits)[:top_k]
+
+    def _reranked(self, drawing: Image.Image, hits: list[Hit]) -> list[Hit]:
+        """The hits by their scores as pairs; those that cannot be read any more stand last."""
+        if self._reranker is None:
+            self._reranker = PairReranker(self.model, self.processor)
+        digests = [self.photos.digests[self.photos.rows[self._path_in_table(hit)]] for hit in hits]
+        scores = self._reranker.scores(drawing, digests, lambda place: self.image(hits[place]))
+        scores = np.where(np.isnan(scores), np.nanmin(scores, initial=0.0), scores)
+        order = np.argsort(-scores, kind="stable")
+        return [
+            replace(hits[place], rank=rank, score=float(scores[place])) for rank, place in enumerate(order, 1)
         ]
 
     def embed_query(
@@ -378,9 +408,9 @@ class Gallery(PhotoCollection):
             )
         return cls(model, **options)
 
-    def _resume(self, directory: Path) -> None:
+    def _resume(self, directory: Path, photos: Photos) -> None:
         """Take up what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
-        if directory == self.root:
+        if isinstance(photos, str | os.PathLike) and directory == Path(os.path.abspath(photos)):
             raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
         try:
             saved = SavedGallery.read(directory)
