@@ -85,3 +85,23 @@ def test_the_conditional_jigsaw_asks_the_photo_to_help_more_than_the_negative():
     assert losses.conditional_jigsaw_loss(own, positive, negative, y).item() == pytest.approx(
         expected, abs=1e-6
     )
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 6), d=st.integers(2, 9), margin=st.floats(0, 2), seed=st.integers(0, 1000))
+def test_euclidean_triplet_loss_is_its_definition(n, d, margin, seed):
+    s, p, q = (3 * unit(n, d, seed + i) for i in range(3))
+    expected = sum(max(0.0, margin + math.dist(a, b) - math.dist(a, c)) for a, b, c in zip(s, p, q)) / n
+    assert losses.euclidean_triplet_loss(s, p, q, margin).item() == pytest.approx(expected, abs=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 5), m=st.integers(1, 5), seed=st.integers(0, 1000))
+def test_relation_loss_is_its_definition(n, m, seed):
+    scores = torch.rand(n + m, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    expected = sum((x - 0.99) ** 2 for x in scores[:n].tolist()) + sum(
+        (x - 0.01) ** 2 for x in scores[n:].tolist()
+    )
+    assert losses.relation_loss(scores[:n], scores[n:, None]).item() == pytest.approx(
+        expected / (n + m), abs=1e-9
+    )
