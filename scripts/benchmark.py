@@ -275,12 +275,138 @@ def build_table(folder: str) -> None:
     )
 
 
+def benchmark_index(repeats: int) -> None:
+    """Indexing 256 x 256 JPEGs from a folder, against the model on tensors that are decoded already."""
+    from sketch_prompt import Gallery, SketchPromptProcessor
+    from sketch_prompt.processing import SketchPromptImageProcessor
+
+    _, model = vit_b_32()
+    model.processor = SketchPromptProcessor(SketchPromptImageProcessor(size=224))
+    with tempfile.TemporaryDirectory() as folder:
+        _write_pictures(Path(folder), n_classes=2, per_class=96)
+        photos = Path(folder) / "photo"
+        pixels = [model.processor.preprocess(path, "photo") for path in sorted(photos.rglob("*.jpg"))]
+        batches = torch.stack(pixels).split(64)
+
+        @torch.inference_mode()
+        def embed():
+            for batch in batches:
+                model.get_photo_features(batch)
+
+        contenders = {
+            "get_photo_features": embed,
+            "Gallery.build": lambda: Gallery.build(model, photos, progress=False),
+        }
+        medians = alternate(contenders, max(1, repeats // 2))
+    report(f"Indexing {len(pixels)} JPEGs", medians, "limit 1.15")
+
+
+def _clustered_vectors(n: int, seed: int) -> np.ndarray:
+    """(n, 512) unit vectors: one of 10,000 random directions, the same for every seed, and noise of 3/4 its length."""
+    centres = _unit_vectors(10_000, 0)
+    generator = np.random.default_rng(seed)
+    vectors = centres[generator.integers(0, len(centres), n)] + 0.75 * _unit_vectors(n, seed + 1)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+_QUERIES_SEED = 1_000_003  # of no gallery vector
+
+
+def benchmark_search(repeats: int) -> None:
+    """Exact search of 100,000 photos, and approximate search of a million whose features are on disk."""
+    from sketch_prompt.retrieval.indexes import make_index
+
+    vectors, queries = _clustered_vectors(100_000, 10), _clustered_vectors(50, _QUERIES_SEED)
+    index = make_index("auto")
+    index.build(np.arange(len(vectors)), vectors)
+    seconds = _median_seconds(index, queries)
+    print(f"Search of 100,000 x 512, {index.describe()}\n  {1000 * seconds:.1f} ms a query (limit 30)\n")
+    del index, vectors
+    with tempfile.TemporaryDirectory() as folder:
+        for step in ("--build-large", "--search-large"):
+            alone = subprocess.run(
+                [sys.executable, __file__, step, folder], stdout=subprocess.PIPE, text=True, check=True
+            )
+            print(alone.stdout, end="")
+
+
+def _median_seconds(index, queries: np.ndarray) -> float:
+    seconds = []
+    for query in queries:
+        start = time.perf_counter()
+        index.search(query[None], 10)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+_LARGE, _PART = 1_000_000, 25_000
+_MODEL = {"method": "none", "base_model": None, "dtype": "float32", "weights": [], "photos": {}}
+
+
+def _large_vectors(folder: str):
+    from sketch_prompt.retrieval.store import FeatureStore, StoredVectors
+
+    store = FeatureStore(Path(folder) / "features", _MODEL)
+    store.read_blocks()
+    digests = np.array([f"{number:032x}" for number in range(_LARGE)], object)
+    return store, StoredVectors(store, digests)
+
+
+def build_large(folder: str) -> None:
+    """Write a million features into a store, and build and save their index."""
+    import json
+
+    from sketch_prompt.evaluation.environment import peak_memory
+    from sketch_prompt.retrieval.indexes import make_index
+    from sketch_prompt.retrieval.indexes.recall import RunningTruth
+
+    store, vectors = _large_vectors(folder)
+    truth = RunningTruth(_clustered_vectors(200, _QUERIES_SEED))
+    for start in range(0, _LARGE, _PART):
+        part = _clustered_vectors(_PART, 1000 + start)
+        store.append(list(vectors.digests[start : start + _PART]), part)
+        truth.add(np.arange(start, start + _PART), part)
+    store.flush()
+    np.savez(Path(folder) / "truth.npz", queries=truth.queries, ids=truth.ids)
+    start, index = time.perf_counter(), make_index("auto")
+    index.build(np.arange(_LARGE), vectors)
+    seconds = time.perf_counter() - start
+    (Path(folder) / "index.json").write_text(json.dumps(index.save(Path(folder), "index")))
+    peak = peak_memory(torch.device("cpu"))["process"]
+    print(f"Search of {_LARGE:,} x 512, 10,000 clusters, {index.describe()}")
+    print(f"  built in {seconds:.0f} s, peak memory {peak:.0f} MB")
+
+
+def search_large(folder: str) -> None:
+    """Load that index and search it, in a process that does nothing else."""
+    import json
+
+    from sketch_prompt.evaluation.environment import peak_memory
+    from sketch_prompt.retrieval.indexes import make_index
+    from sketch_prompt.retrieval.indexes.recall import recall
+
+    _, vectors = _large_vectors(folder)
+    index = make_index("auto")
+    index.load(
+        Path(folder), json.loads((Path(folder) / "index.json").read_text()), np.arange(_LARGE), vectors
+    )
+    with np.load(Path(folder) / "truth.npz") as truth:
+        queries, ids = truth["queries"], truth["ids"]
+    seconds = _median_seconds(index, queries)
+    found = recall(index.search(queries, 10).ids, ids)
+    peak = peak_memory(torch.device("cpu"))["process"]
+    print(f"  {1000 * seconds:.1f} ms a query (limit 15), recall@10 {found:.3f} (at least 0.95 wanted)")
+    print(f"  peak memory of the process {peak:.0f} MB (limit 1,500)\n")
+
+
 BENCHMARKS = {
     "embed": benchmark_embed,
     "train": benchmark_train,
     "metrics": benchmark_metrics,
     "loader": benchmark_loader,
     "table": benchmark_table,
+    "index": benchmark_index,
+    "search": benchmark_search,
 }
 
 
@@ -294,7 +420,15 @@ def main() -> None:
     parser.add_argument("--metrics-memory", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--table", help=argparse.SUPPRESS)
     parser.add_argument("--training-memory", help=argparse.SUPPRESS)
+    parser.add_argument("--build-large", help=argparse.SUPPRESS)
+    parser.add_argument("--search-large", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.build_large:
+        build_large(arguments.build_large)
+        return
+    if arguments.search_large:
+        search_large(arguments.search_large)
+        return
     if arguments.table:
         build_table(arguments.table)
         return

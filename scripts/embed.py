@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from sketch_prompt.retrieval.gallery import Gallery
 from sketch_prompt.retrieval.indexes import KINDS
+from sketch_prompt.retrieval.store import FLUSH_SECONDS
 
 
 def main() -> int:
@@ -29,6 +30,9 @@ def main() -> int:
     parser.add_argument(
         "--num-workers", type=int, help="processes that read photos, for each of the processes"
     )
+    parser.add_argument(
+        "--flush-seconds", type=float, default=FLUSH_SECONDS, help="work that a kill may cost"
+    )
     arguments = parser.parse_args()
     accelerator = Accelerator()
     try:
@@ -42,6 +46,7 @@ def main() -> int:
             base_model=arguments.base_model,
             batch_size=arguments.batch_size,
             num_workers=arguments.num_workers,
+            flush_seconds=arguments.flush_seconds,
             device=str(accelerator.device),
         )
     except (ValueError, OSError) as error:

@@ -2,6 +2,7 @@
 
     python scripts/explain_fidelity.py                              # every bundled method, unseen classes
     python scripts/explain_fidelity.py runs/my-adapter --instances 40 --json fidelity.json
+    python scripts/explain_fidelity.py mini-clip-at --figures explained          # and a figure of each class
 
 For each checkpoint: the share of the ten strongest matches that connect the same part, beside that of the same method
 with an untrained adapter and with an untrained CLIP, and beside chance.
@@ -11,6 +12,18 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+
+
+def draw_figures(model, classes: list[str], folder: Path, image_size: int, seed: int) -> None:
+    """Explain the first sketch of each class by its own photo and draw all kinds of figures of that."""
+    from sketch_prompt.data.minisketch import MiniSketch
+    from sketch_prompt.explain.figures import plot_explanation
+    from sketch_prompt.retrieval.figures import save_figure
+
+    mini = MiniSketch(image_size, seed)
+    for name in classes:
+        correspondence = model.explain(mini.sketch(name, 0), mini.photo(name, 0))
+        save_figure(plot_explanation(correspondence), folder / f"{model.method}-{name.replace(' ', '_')}.png")
 
 
 def main() -> None:
@@ -32,10 +45,15 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=20, help="of each class")
     parser.add_argument("--top-k", type=int, default=10, help="strongest matches that count")
     parser.add_argument("--seed", type=int, default=0, help="of MiniSketch and of the untrained models")
+    parser.add_argument("--image-size", type=int, default=128, help="pixels a side of the pictures")
+    parser.add_argument(
+        "--figures", type=Path, metavar="FOLDER", help="also draw one explanation a class here"
+    )
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     arguments = parser.parse_args()
     classes = SEEN_CLASSES if arguments.seen else UNSEEN_CLASSES
-    options = {"instances": arguments.instances, "top_k": arguments.top_k, "seed": arguments.seed}
+    pictures = {"image_size": arguments.image_size, "seed": arguments.seed}
+    options = pictures | {"instances": arguments.instances, "top_k": arguments.top_k}
 
     table = Table(title=f"Matches that connect the same part, {len(classes)} classes, %")
     for column in ("model", "trained", "untrained adapter", "untrained CLIP", "chance", "on the object"):
@@ -60,6 +78,8 @@ def main() -> None:
             f"{100 * trained.chance:.1f}",
             f"{100 * trained.chance_on_object:.1f}",
         )
+        if arguments.figures is not None:
+            draw_figures(model, classes, arguments.figures, **pictures)
     Console().print(table)
     if arguments.json is not None:
         with atomic_write(arguments.json) as temporary:

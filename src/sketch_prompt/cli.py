@@ -329,7 +329,7 @@ def explain(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo it is compared with.")],
     model: Annotated[
         str, typer.Option("--model", "-m", help="Directory, Hub id or bundled name of a checkpoint.")
-    ] = "mini-clip-at",
+    ] = _DEFAULT_MODEL,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Picture to write: .png, .pdf, .svg, ...")
     ] = None,
@@ -511,6 +511,46 @@ def search(
         for hit in hits:
             path_on_one_line = hit.path.translate({9: "\\t", 10: "\\n", 13: "\\r"})
             typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{path_on_one_line}")
+
+
+@app.command()
+@one_message
+def demo(
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Port; the first free one from 7860 on by default.")
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of an indexed gallery; MiniSketch pictures by default."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Model to search with, may be repeated; every bundled one by default."
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Serve a web page to draw on: it searches a gallery while you draw and shows why a photo was found.
+
+    Works without a network. The first start takes half a minute longer: it makes a gallery of MiniSketch pictures.
+    """
+    try:
+        from sketch_prompt.space.page import launch_page
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise ValueError("the page needs gradio: pip install 'sketch-prompt[space]'") from error
+    from sketch_prompt.space.catalogue import Catalogue
+
+    catalogue = Catalogue(model, gallery)
+    catalogue.prepare()
+    address, page = launch_page(catalogue, host, port, open_browser=browser)
+    typer.echo(f"Draw on {address} (Ctrl-C ends it)", err=True)
+    page.block_thread()
 
 
 @data_app.command("check")

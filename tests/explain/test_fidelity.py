@@ -70,5 +70,7 @@ def test_untrained_models_are_the_architecture_without_what_it_learned(model):
     for fresh in (adapter, everything):
         assert not torch.equal(fresh.adapter.sketch_prompts, model.adapter.sketch_prompts)
         assert not fresh.training
+        assert fresh.config.class_names == model.config.class_names
+    assert torch.allclose(adapter.adapter.class_embeddings, model.adapter.class_embeddings, atol=1e-5)
     again = untrained(model, seed=1)
     assert torch.equal(again.adapter.sketch_prompts, adapter.adapter.sketch_prompts)

@@ -83,7 +83,7 @@ def test_heatmaps_lie_over_the_whole_images_on_one_scale(sketch_grid, photo_grid
 def test_heat_is_measured_against_the_strongest_given():
     ax = plot_heatmap(correspondence()).axes[0]
     draw_heat(ax, correspondence().sketch_image, np.full((4, 4), 0.2), 0.4)
-    assert np.allclose(ax.images[-1].get_array()[..., 3], 0.15 + 0.6 * 0.5)
+    assert np.allclose(ax.images[-1].get_array()[..., 3], 0.75 * 0.5**0.5)
 
 
 @pytest.mark.parametrize(("sketch_grid", "photo_grid"), GRIDS)

@@ -134,7 +134,8 @@ def test_every_method_explains_itself(method, tmp_path):
     assert known.similarity.shape == (grid[0] ** 2,) * 2 and known.similarity.max() <= 1 + 1e-6
     assert known.sketch_map.shape == known.photo_map.shape == grid
     assert len(known.matches) and (np.diff(known.weights) <= 0).all() and known.weights.min() > 0
-    features = model.get_sketch_features(images(1)), model.get_photo_features(images(1, seed=1))
+    with torch.no_grad():
+        features = model.get_sketch_features(images(1)), model.get_photo_features(images(1, seed=1))
     assert known.score == pytest.approx(float((features[0] * features[1]).sum()), abs=1e-5)
     assert not np.array_equal(model.explain(images(1), images(1, seed=2)).similarity, known.similarity)
     assert np.array_equal(model.explain(images(1), images(1, seed=1)).similarity, known.similarity)

@@ -289,6 +289,14 @@ def test_the_patch_means_run_over_all_images_seen(momentum):
     assert torch.equal(m.adapter.patch_means, before)
 
 
+def test_patch_features_are_those_under_the_prompts_of_the_domain():
+    m = trained()
+    with torch.no_grad():
+        sketch, photo = (m.get_patch_features(images(2), domain) for domain in ("sketch", "photo"))
+    assert sketch.shape == photo.shape == (2, PATCHES, WIDTH)
+    assert not torch.allclose(sketch, photo, atol=1e-4)
+
+
 # Losses
 
 

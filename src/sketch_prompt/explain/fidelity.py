@@ -135,9 +135,10 @@ def untrained(model, seed: int = 0, backbone: bool = False):
         backbone: whether the CLIP is new too.
     """
     config = model.config.from_dict(model.config.to_dict())
-    config.clip_config = model.clip.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = type(model)(config, backbone=None if backbone else model.clip)
     fresh.processor = model.processor
+    if config.class_names and fresh.processor is not None and fresh.processor.tokenizer is not None:
+        fresh.set_classes(config.class_names, fresh.processor)
     return fresh.to(model.device).eval()

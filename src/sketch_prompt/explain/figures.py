@@ -102,8 +102,7 @@ def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, strongest: float) 
     ax.imshow(np.asarray(image.convert("L")), cmap="gray", vmin=0, vmax=255, extent=extent)
     share = np.clip(heat / strongest, 0, 1)
     layer = HEAT(share)
-    layer[..., 3] = 0.15 + 0.6 * share
-    layer[share <= 0, 3] = 0
+    layer[..., 3] = 0.75 * np.sqrt(share)
     ax.imshow(layer, extent=extent, interpolation="nearest")
     _bare(ax)
 

@@ -30,7 +30,7 @@ def describe_model(model, processor) -> dict[str, Any]:
         model: a sketch-prompt model; its active adapter counts.
         processor: a `SketchPromptProcessor`.
     """
-    weights = backbone_fingerprint(model.clip)
+    weights = [] if model.clip is None else backbone_fingerprint(model.clip)
     for _, tensor in sorted(model.adapter_tensors().items()):
         flat = tensor.detach().flatten()
         at = torch.linspace(0, flat.numel() - 1, _PROBES_PER_TENSOR, dtype=torch.float64).round().long()

@@ -1,68 +1,33 @@
 """A gallery: photos that were embedded once, kept up to date, and searched by drawing, by words, or by both."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-import datasets
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from matplotlib.figure import Figure
-from PIL import Image
 
-from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.evaluation.loading import load_model
 
+from . import hub
+from .collection import Hit, PhotoCollection, Photos
 from .embedding import Read, embed_photos
-from .figures import plot_hits
-from .fingerprint import describe_model, differences
-from .indexes import Neighbours, make_index
-from .photo_sources import (
-    DatasetSource,
-    Entry,
-    FileSource,
-    PhotoSource,
-    PictureSource,
-    Skipped,
-    picture_names,
-)
-from .photos import Filters, Photo, PhotoTable
-from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
-from .saving import FEATURES, DamagedGalleryError, SavedGallery, new_token
-from .scanning import scan, scan_file
-from .store import FeatureStore, StoredVectors
-from .updating import Changes, Record, update_table
+from .fingerprint import describe_model
+from .photo_sources import FileSource, PhotoSource, Skipped
+from .photos import Filters
+from .queries import Sketch, combine, embed_sketch, embed_text
+from .saving import DamagedGalleryError, SavedGallery
+from .scanning import scan
+from .store import FLUSH_SECONDS
+from .updating import Changes, Record
 
-Photos = str | os.PathLike | Image.Image | datasets.Dataset | Sequence[str | os.PathLike | Image.Image]
-
-_CALIBRATION = 1024  # photos by which the parts of a query are balanced
-# A file that was changed this shortly before it was read may change again within the clock's grain.
-_CLOCK_GRAIN_NS = 2_000_000_000
+__all__ = ["Gallery", "Hit"]
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A photo that was found.
-
-    Attributes:
-        rank: its place, from 1.
-        score: the inner product of its features and the query's, a cosine.
-        path: the file's full path, or the name of a photo that is no file.
-        category: the photo's class, if that is known.
-        id: the photo's number in the gallery.
-    """
-
-    rank: int
-    score: float
-    path: str
-    category: str | None
-    id: int
-
-
-class Gallery:
+class Gallery(PhotoCollection):
     """Photos that a sketch searches.
 
         gallery = Gallery.build("mini-clip-at", "photos/")
@@ -76,6 +41,7 @@ class Gallery:
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos a forward pass.
         num_workers: processes that read photos; by default up to eight for a GPU and none for a CPU.
+        flush_seconds: how much embedding may be lost when a process that builds a gallery in a folder is killed.
         base_model, device: where to get the CLIP in place of what the checkpoint says, and where to run it; for a
             model that is given by name.
 
@@ -84,6 +50,7 @@ class Gallery:
         skipped: files that were left out, and why.
         root: the folder that the photos' names are relative to, if it was built from one.
         changes: what `build` did.
+        features: (N, D) float32, in the order of `photos`.
 
     Raises:
         ValueError: the model has no processor.
@@ -98,10 +65,11 @@ class Gallery:
         milvus_uri: str | None = None,
         batch_size: int = 64,
         num_workers: int | None = None,
+        flush_seconds: float = FLUSH_SECONDS,
         base_model: str | None = None,
         device: str | None = None,
     ):
-        self._source = {"source": _lasting(model), "base_model": _lasting(base_model)}
+        source = {"source": _lasting(model), "base_model": _lasting(base_model)}
         if isinstance(model, str | os.PathLike):
             model, own_processor = load_model(os.fspath(model), base_model, device)
             processor = processor if processor is not None else own_processor
@@ -111,20 +79,13 @@ class Gallery:
             raise ValueError(
                 "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
             )
-        self.photos = PhotoTable()
-        self.skipped: list[Skipped] = []
+        super().__init__(describe_model(self.model, self.processor), source, index, milvus_uri)
+        self.store.flush_seconds = flush_seconds
         self.changes = Changes()
-        self.root: Path | None = None
-        self._index_name = index
-        self.index = make_index(index, **({"uri": milvus_uri} if index == "milvus" else {}))
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.store = FeatureStore(None, describe_model(self.model, self.processor))
-        self._next_id = 0
         self._adapter = self.model.active_adapter
         self._accelerator: Accelerator | None = None
-        self._pictures: dict[str, Callable[[], bytes | Image.Image]] = {}
-        self._sample: np.ndarray | None = None
 
     @classmethod
     def build(
@@ -195,53 +156,68 @@ class Gallery:
         """
         directory = Path(os.path.abspath(directory))
         saved = SavedGallery.read(directory)
-        if model is None:
-            model = saved.model["source"]
-            options.setdefault("base_model", saved.model["base_model"])
-        if model is None:
-            raise ValueError(
-                f"the gallery in {directory} does not say where its {saved.model['fingerprint']['method']} model is: "
-                "pass the model, or the name of its checkpoint, as model"
-            )
-        gallery = cls(model, **{"index": saved.index["name"], **options})
+        gallery = cls._for_model(saved.model, model, directory, {"index": saved.index["name"], **options})
         gallery._take_up(directory, saved, repair=False)
         if photos_dir is not None:
             gallery.root = Path(os.path.abspath(photos_dir))
         return gallery
 
-    def save(self, directory: str | os.PathLike) -> None:
-        """Write the gallery into a folder, which it stays with: features of photos added later go there at once.
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        include_photos: bool = False,
+        private: bool | None = None,
+        token: str | bool | None = None,
+    ) -> str:
+        """Upload the gallery as a data set; returns the commit's address.
 
-        A process that is killed meanwhile leaves the gallery that was there before. Pictures in memory are not saved,
-        only what it takes to find them.
+        Args:
+            repo_id: its name on the Hub; made if it is new.
+            include_photos: also the photos, without which a hit is only a name.
+            private: of a new repository.
+            token: of the Hub.
 
         Raises:
-            ValueError: the folder is the folder of photos.
+            ValueError: the gallery is empty.
+            UnreadableImageError: a photo is to be included and is gone.
         """
-        directory = Path(os.path.abspath(directory))
-        if directory == self.root:
-            raise ValueError(f"{directory} holds the photos; save the gallery into a folder of its own")
-        directory.mkdir(parents=True, exist_ok=True)
-        token = new_token()
-        if self.store.directory != directory / FEATURES:
-            self.store.compact(self.photos.digests, directory / FEATURES)
-        self.store.flush()
-        index = {"name": self._index_name, **self.index.save(directory, f"index-{token}")}
-        model = {**self._source, "fingerprint": self.store.model}
-        SavedGallery(model, self.photos, self.skipped, self.root, self._next_id, index).write(
-            directory, token
-        )
-        if self.store.is_scattered(len(self)):
-            self.store.compact(self.photos.digests)
-        self.store.delete_others()
+        with tempfile.TemporaryDirectory() as folder:
+            hub.write_data_set(self, Path(folder), include_photos)
+            return hub.upload(Path(folder), repo_id, private, token)
 
-    def __len__(self) -> int:
-        return len(self.photos)
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        model=None,
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        token: str | bool | None = None,
+        **options,
+    ) -> "Gallery":
+        """Download a gallery.
+
+        Args:
+            repo_id: its name on the Hub.
+            model: the model it was made with, or its name; by default what the gallery says.
+            revision, cache_dir, token: as in `huggingface_hub`.
+            options: those of the class.
+
+        Raises:
+            FileNotFoundError: there is no such data set, or no network to ask.
+            ValueError: it is no gallery, or one of another model.
+        """
+        description, rows = hub.download(repo_id, revision=revision, cache_dir=cache_dir, token=token)
+        options = {"index": description["index"], **options}
+        gallery = cls._for_model(description["model"], model, repo_id, options)
+        gallery._check_model(description["model"], repo_id)
+        gallery._take_rows(rows)
+        return gallery
 
     def __repr__(self) -> str:
         return f"Gallery({len(self):,} photos, {self.model.method}, {self.index.describe()})"
-
-    # Photos
 
     def add(self, photos: Photos, names: Sequence[str] | None = None, *, progress: bool = True) -> Changes:
         """Add photos; one that is there under its name already is brought up to date.
@@ -258,27 +234,8 @@ class Gallery:
         changes = Changes()
         for source in self._sources(photos, names, changes):
             self._update(source, range(len(source)), (), changes, progress)
-            self._pictures |= {
-                entry.path: partial(source.content, number)
-                for number, entry in enumerate(source.entries)
-                if entry.size < 0 and entry.path in self.photos
-            }
+            self._remember(source)
         self.skipped += changes.skipped
-        return changes
-
-    def remove(self, photos: str | os.PathLike | int | Iterable[str | os.PathLike | int]) -> Changes:
-        """Forget photos.
-
-        Args:
-            photos: paths, names or ids, or one of them.
-
-        Raises:
-            ValueError: one is not in the gallery; nothing is removed then.
-        """
-        single = isinstance(photos, str | os.PathLike | int)
-        paths = [self._path_in_table(photo) for photo in ([photos] if single else photos)]
-        changes = Changes()
-        self._apply((), set(paths), changes)
         return changes
 
     def refresh(self, photos_dir: str | os.PathLike | None = None, *, progress: bool = True) -> Changes:
@@ -318,19 +275,6 @@ class Gallery:
         self._update(source, new, gone, changes, progress)
         self.skipped = changes.skipped
         return changes
-
-    def image(self, photo: Hit | Photo | str) -> Image.Image:
-        """The picture of a photo or hit.
-
-        Raises:
-            UnreadableImageError: its file is gone or damaged, or the picture was in memory when the gallery was saved.
-        """
-        path = photo if isinstance(photo, str) else photo.path
-        if path in self._pictures:
-            return read_image(self._pictures[path]())
-        return read_image(self._full_path(path))
-
-    # Search
 
     def search(
         self,
@@ -375,133 +319,12 @@ class Gallery:
         written = embed_text(self.model, self.processor, text, width)
         return written if drawn is None else combine(drawn, written, weight, self._calibration())
 
-    def search_features(self, queries: np.ndarray, top_k: int, filters: Filters | None = None) -> Neighbours:
-        """The ids of the nearest photos of queries (Q, D), L2-normalised; see `search` for the rest."""
-        if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {top_k}")
-        allowed = self.photos.select(filters)
-        return self.index.search(
-            np.ascontiguousarray(queries, np.float32),
-            min(top_k, max(len(self), 1)),
-            None if allowed is None else self.photos.ids[allowed],
-        )
-
-    @property
-    def features(self) -> np.ndarray:
-        """(N, D) float32, in the order of `photos`."""
-        return self._vectors()[:]
-
-    def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> Figure:
-        """Draw what a search found beside what was searched for.
-
-        Args:
-            hits: what `search` returned.
-            sketch, text: what it was asked.
-        """
-        images = []
-        for hit in hits:
-            try:
-                images.append(self.image(hit))
-            except UnreadableImageError:
-                images.append(None)
-        titles = [f"{hit.score:.3f}  {hit.category or ''}" for hit in hits]
-        return plot_hits(as_drawing(sketch) if sketch is not None else text or "", images, titles)
-
-    def _hits(self, found: Neighbours) -> list[list[Hit]]:
-        return [
-            [
-                self._hit(rank, float(score), int(id))
-                for rank, (score, id) in enumerate(zip(scores, ids), 1)
-                if id >= 0
-            ]
-            for scores, ids in zip(*found)
-        ]
-
-    def _hit(self, rank: int, score: float, id: int) -> Hit:
-        photo = self.photos[int(np.searchsorted(self.photos.ids, id))]
-        path = self._full_path(photo.path) if photo.size >= 0 else photo.path
-        return Hit(rank, score, path, photo.category, id)
-
-    def _vectors(self, ids: np.ndarray | None = None) -> StoredVectors:
-        rows = slice(None) if ids is None else np.searchsorted(self.photos.ids, ids)
-        return StoredVectors(self.store, self.photos.digests[rows])
-
-    def _calibration(self) -> np.ndarray:
-        """(n, D) photos evenly spread over the gallery."""
-        if self._sample is None:
-            rows = np.linspace(0, max(len(self) - 1, 0), min(len(self), _CALIBRATION)).astype(np.int64)
-            self._sample = self._vectors()[rows]
-        return self._sample
-
     def _check_adapter(self) -> None:
         if self.model.active_adapter != self._adapter:
             raise ValueError(
                 f"the gallery's adapter is {self._adapter!r}, but {self.model.active_adapter!r} is active: "
                 "call model.set_adapter(...), or build a gallery for the other one"
             )
-
-    # Names: relative to the root inside it, full paths elsewhere
-
-    def _full_path(self, path: str) -> str:
-        return os.path.join(self.root or "", path)
-
-    def _name(self, path: str | os.PathLike) -> str:
-        full = os.path.abspath(path)
-        inside = self.root is not None and Path(full).is_relative_to(self.root)
-        return Path(full).relative_to(self.root).as_posix() if inside else full
-
-    def _path_in_table(self, photo: str | os.PathLike | int) -> str:
-        if isinstance(photo, int):
-            row = int(np.searchsorted(self.photos.ids, photo))
-            if row < len(self) and self.photos.ids[row] == photo:
-                return self.photos.paths[row]
-            raise ValueError(f"there is no photo with the id {photo} in the gallery")
-        for name in (os.fspath(photo), self._name(photo)):
-            if name in self.photos:
-                return name
-        raise ValueError(f"there is no photo {os.fspath(photo)!r} in the gallery")
-
-    def _sources(self, photos: Photos, names: Sequence[str] | None, changes: Changes) -> list[PhotoSource]:
-        """What `add` was given, by the way it is read; what cannot be a photo goes to `changes.skipped`."""
-        if isinstance(photos, datasets.Dataset):
-            return [DatasetSource(photos, names)]
-        if isinstance(photos, str | os.PathLike | Image.Image):
-            photos = [photos]
-        pictures = [photo for photo in photos if isinstance(photo, Image.Image)]
-        if names is not None and len(names) != len(pictures):
-            raise ValueError(f"{len(names)} names were given for {len(pictures)} pictures")
-        entries = []
-        for path in (photo for photo in photos if not isinstance(photo, Image.Image)):
-            found = scan(path) if os.path.isdir(path) else scan_file(path)
-            entries += [
-                entry._replace(path=self._name(os.path.join(path, entry.path))) for entry in found.entries
-            ]
-            changes.skipped += found.skipped
-        sources: list[PhotoSource] = []
-        if entries:
-            sources.append(FileSource(entries, self.root or ""))
-        if pictures:
-            sources.append(PictureSource(pictures, names or picture_names(pictures, self.photos.rows)))
-        return sources
-
-    # Changes
-
-    def _is_unchanged(self, entry: Entry) -> bool:
-        row = self.photos.rows.get(entry.path)
-        if row is None:
-            return False
-        photo = self.photos[row]
-        settled = photo.read_ns - photo.mtime_ns > _CLOCK_GRAIN_NS
-        return settled and (photo.size, photo.mtime_ns) == (entry.size, entry.mtime_ns)
-
-    def _elsewhere(self) -> list[Entry]:
-        """Files of the gallery that lie outside its folder, as they are now."""
-        paths = (
-            path
-            for path, size in zip(self.photos.paths, self.photos.sizes)
-            if size >= 0 and os.path.isabs(path)
-        )
-        return [entry._replace(path=path) for path in paths for entry in scan_file(path).entries]
 
     def _update(
         self,
@@ -540,15 +363,20 @@ class Gallery:
         records = (Record(source.entries[read.number], read.digest, read.read_ns) for read in reads)
         self._apply(records, gone, changes)
 
-    def _apply(self, records: Iterable[Record], gone: Iterable[str], changes: Changes) -> None:
-        update = update_table(self.photos, records, gone, self._next_id, changes)
-        self.photos, self._sample = update.table, None
-        if len(update.added):
-            self._next_id = int(update.added[-1]) + 1
-        self.index.update(update.removed, update.added, self.photos.ids, self._vectors())
-        self._pictures = {path: read for path, read in self._pictures.items() if path in self.photos}
-
-    # On disk, and among processes
+    @classmethod
+    def _for_model(
+        cls, saved: dict[str, Any], model, place: str | Path, options: dict[str, Any]
+    ) -> "Gallery":
+        """An empty gallery of the model that is given, or of the one that a saved gallery names."""
+        if model is None:
+            model = saved["source"]
+            options = {"base_model": saved["base_model"], **options}
+        if model is None:
+            raise ValueError(
+                f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "
+                "model, or the name of its checkpoint, as model"
+            )
+        return cls(model, **options)
 
     def _resume(self, directory: Path) -> None:
         """Take up what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
@@ -559,38 +387,6 @@ class Gallery:
         except (FileNotFoundError, DamagedGalleryError):
             saved = None
         self._take_up(directory, saved, repair=True)
-
-    def _take_up(self, directory: Path, saved: SavedGallery | None, repair: bool) -> None:
-        """Read features, table and index of a folder.
-
-        Args:
-            directory: the gallery's folder.
-            saved: the rest of what it holds; None if that is damaged or not there.
-            repair: forget photos without features, which will be embedded again; otherwise they are an error.
-        """
-        ours = self.store.model
-        self.index.open(directory)
-        self.store = FeatureStore(directory / FEATURES, ours)
-        self.store.read_blocks()
-        theirs = [saved.model["fingerprint"]] if saved is not None else self.store.other_models
-        problems = (
-            differences(theirs[0], ours) if theirs and (saved is not None or not self.store.digests) else []
-        )
-        if problems:
-            source = saved.model["source"] if saved is not None else None
-            raise ValueError(
-                f"the gallery in {directory} was made with another model: {'; '.join(problems)}. Use the model it was "
-                f"made with{f' ({source})' if source else ''}, or index the photos into another folder."
-            )
-        if saved is None:
-            return
-        lacking = self.store.lacking(saved.photos.digests)
-        if lacking.any() and not repair:
-            reason = self.store.damaged[0] if self.store.damaged else "a file of features is gone"
-            raise DamagedGalleryError(directory, f"{lacking.sum():,} photos have no features ({reason})")
-        self.photos, self.skipped, self.root = saved.photos.take(~lacking), saved.skipped, saved.root
-        self._next_id = saved.next_id
-        self.index.load(directory, saved.index, self.photos.ids, self._vectors())
 
     @property
     def _is_main_process(self) -> bool:

@@ -70,6 +70,7 @@ class SavedGallery:
             "format": FORMAT,
             "sketch_prompt": sketch_prompt.__version__,
             "count": len(self.photos),
+            "skipped": len(self.skipped),
             "next_id": self.next_id,
             "root": None if self.root is None else str(self.root),
             "model": self.model,
@@ -99,6 +100,8 @@ class SavedGallery:
             if len(photos) != manifest["count"]:
                 raise ValueError(f"{len(photos)} of {manifest['count']} photos are there")
             lines = (directory / manifest["files"]["skipped"]).read_text(encoding="utf-8").splitlines()
+            if len(lines) != manifest["skipped"]:
+                raise ValueError(f"{manifest['files']['skipped']} is incomplete")
             return cls(
                 model=manifest["model"],
                 photos=photos,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .photo_sources import Entry, Skipped
+from .saving import FEATURES, MANIFEST
 
 
 @dataclass
@@ -76,6 +77,9 @@ def _list_folder(
             entries = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         found.skipped.append(Skipped(_readable(full), _reason(error)))
+        return
+    if {entry.name for entry in entries} >= {MANIFEST, FEATURES}:
+        found.skipped.append(Skipped(_readable(full), "a gallery"))
         return
     for entry in entries:
         name = f"{folder}/{entry.name}" if folder else entry.name

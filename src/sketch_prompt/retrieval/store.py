@@ -21,7 +21,8 @@ from sketch_prompt.atomic import atomic_write
 from .fingerprint import differences
 
 BLOCK_ROWS = 8192
-_FLUSH_SECONDS = 15  # at most this much work is lost when the process is killed
+FLUSH_SECONDS = 15.0
+_FEW = 8  # one row in so many, or fewer, are read one by one
 _SUFFIX = ".safetensors"
 _DIGEST = "S32"
 
@@ -38,11 +39,13 @@ class FeatureStore:
     Args:
         directory: where blocks are kept; None keeps them in memory.
         model: what `describe_model` says of the model, written into every block.
+        flush_seconds: how much work may be lost when the process is killed.
     """
 
-    def __init__(self, directory: Path | None, model: dict[str, Any]):
+    def __init__(self, directory: Path | None, model: dict[str, Any], flush_seconds: float = FLUSH_SECONDS):
         self.directory = directory
         self.model = model
+        self.flush_seconds = flush_seconds
         self.damaged: list[str] = []
         self.other_models: list[dict[str, Any]] = []
         self._blocks: list[_Block] = []
@@ -81,7 +84,7 @@ class FeatureStore:
             self._pending_since = time.monotonic()
         self._pending.append((digests, features.astype(np.float32, copy=False)))
         rows = sum(len(digests) for digests, _ in self._pending)
-        if rows >= BLOCK_ROWS or time.monotonic() - self._pending_since > _FLUSH_SECONDS:
+        if rows >= BLOCK_ROWS or time.monotonic() - self._pending_since > self.flush_seconds:
             self.flush()
 
     def flush(self) -> None:
@@ -106,7 +109,7 @@ class FeatureStore:
         features: np.ndarray | None = None
         for number in np.unique(blocks):
             here = blocks == number
-            part = self._read(self._blocks[number])[rows[here]]
+            part = self._read(self._blocks[number], rows[here])
             if features is None:
                 features = np.empty((len(wanted), part.shape[1]), np.float32)
             features[here] = part
@@ -159,11 +162,14 @@ class FeatureStore:
             temporary.chmod(0o644)  # safetensors keeps what it writes to its owner
         return _Block(digests, None, path)
 
-    def _read(self, block: _Block) -> np.ndarray:
+    def _read(self, block: _Block, rows: np.ndarray) -> np.ndarray:
+        """Features (n, D) of some rows of a block."""
         if block.features is not None:
-            return block.features
+            return block.features[rows]
+        if len(rows) * _FEW < len(block.digests):
+            return _read_rows(block.path, rows)
         with safe_open(block.path, "np") as file:
-            return file.get_tensor("features")
+            return file.get_tensor("features")[rows]
 
     def _locate(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Number of the block and row in it of every digest (n,)."""
@@ -179,6 +185,22 @@ class FeatureStore:
         if len(wanted) and (not len(digests) or (digests[place] != wanted).any()):
             raise KeyError("features are missing")
         return blocks[place], rows[place]
+
+
+def _read_rows(path: Path, rows: np.ndarray) -> np.ndarray:
+    """Features (n, D) of a few rows, without reading or mapping the rest of the file.
+
+    A mapped file would grow the process's memory by all the pages around each row.
+    """
+    with open(path, "rb", buffering=0) as file:
+        header_size = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(header_size))["features"]
+        start, width = 8 + header_size + entry["data_offsets"][0], entry["shape"][1]
+        features = np.empty((len(rows), width), np.float32)
+        for feature, row in zip(features, rows):
+            file.seek(start + 4 * width * int(row))
+            file.readinto(feature)
+    return features
 
 
 class StoredVectors:

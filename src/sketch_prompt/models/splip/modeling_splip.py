@@ -17,15 +17,23 @@ import torch
 from torch import Tensor, nn
 
 from ... import losses
+from ...processing import Domain
 from .. import backbone as clip_backbone
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import SketchRetrievalOutput
-from ..prompted_clip import embed_patches, encode_text, encode_vision, end_of_text_positions
+from ..prompted_clip import (
+    TowerOutput,
+    embed_patches,
+    encode_text,
+    encode_vision,
+    end_of_text_positions,
+    patch_keys,
+)
 from .configuration_splip import SplipConfig
 from .jigsaw import JigsawSolver, permutation_bank, shuffle_tiles
 
-SKETCH, PHOTO = DOMAINS = (0, 1)
-"""Places of the two modalities in every tensor that holds both."""
+SKETCH, PHOTO = 0, 1  # places of the two modalities in every tensor that holds both
+_DOMAINS: dict[Domain, int] = {"sketch": SKETCH, "photo": PHOTO}
 
 _LAYER_NORMS = {
     "vision": r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])",
@@ -302,7 +310,7 @@ class SplipModel(SketchPromptPreTrainedModel):
     # Embedding
 
     def get_text_features(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: str = "photo"
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: Domain = "photo"
     ) -> Tensor:
         """Embed texts with the text prompts that B_t makes of photos, or of sketches.
 
@@ -316,7 +324,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         """
         prompts = self.prompts().text
         if prompts is not None:
-            prompts = prompts[{"sketch": SKETCH, "photo": PHOTO}[domain]].expand(len(input_ids), -1, -1)
+            prompts = prompts[_DOMAINS[domain]].expand(len(input_ids), -1, -1)
         self._activate()
         pooled = self._encode_prompted(input_ids, prompts).pooled
         return nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
@@ -329,12 +337,23 @@ class SplipModel(SketchPromptPreTrainedModel):
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
         return self._embed(pixel_values, self.prompts(), PHOTO)
 
-    def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
+    def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
+        """Keys of the last layer under the prompts of the domain, (B, P, d)."""
+        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain], output_hidden_states=True)
+        return patch_keys(self.clip.vision_model, tower)
+
+    def _encode(
+        self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor, **options
+    ) -> TowerOutput:
         self._activate()
         vision = self.clip.vision_model
-        visual = prompts.visual(domains, len(vision.encoder.layers))
-        pooled = encode_vision(vision, pixel_values, visual).pooled
-        return nn.functional.normalize(self.clip.visual_projection(pooled), dim=-1)
+        return encode_vision(
+            vision, pixel_values, prompts.visual(domains, len(vision.encoder.layers)), **options
+        )
+
+    def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
+        tower = self._encode(pixel_values, prompts, domains)
+        return nn.functional.normalize(self.clip.visual_projection(tower.pooled), dim=-1)
 
     # Training
 

@@ -27,6 +27,6 @@ def make_index(kind: str, **options) -> VectorIndex:
         from .milvus import MilvusIndex
 
         return MilvusIndex(**options)
-    from .automatic import AutomaticIndex, faiss_index
+    from .automatic import AutomaticIndex
 
-    return AutomaticIndex() if kind == "auto" else faiss_index(kind)
+    return AutomaticIndex(kind)

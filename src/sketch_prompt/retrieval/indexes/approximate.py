@@ -10,8 +10,8 @@ import numpy as np
 
 from sketch_prompt.atomic import atomic_write
 
-from .base import Neighbours, VectorIndex, Vectors
-from .recall import RECALL_AT, RecallSample, chunks
+from .base import Neighbours, VectorIndex, Vectors, best, exact_scores
+from .recall import RECALL_AT, RunningTruth, chunks, sample_queries
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +20,8 @@ _TRAINING_VECTORS_PER_LIST = 40
 _HNSW_NEIGHBOURS = 32
 _LIST_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _EFFORTS = {"hnsw": (16, 32, 64, 128, 256, 512, 1024), "ivf-sq8": _LIST_EFFORTS, "ivf-pq": _LIST_EFFORTS}
+# How many times as many vectors as are asked for an index proposes: more, the coarser it has compressed them.
+_PROPOSALS = {"hnsw": 1, "ivf-sq8": 3, "ivf-pq": 20}
 _GAIN = 0.002  # twice the effort for less than that is not worth it
 _REBUILD_SHARE = 0.3  # of vectors that were added or removed since the index was trained
 
@@ -30,7 +32,7 @@ class FaissIndex(VectorIndex):
     Args:
         kind: "hnsw", a graph over the vectors in half precision: fast, and large (1.3 kB a vector of 512); "ivf-sq8",
             inverted lists of vectors in 8 bits a number (0.5 kB); "ivf-pq", of vectors in one bit a number (64
-            bytes), for corpora that fit in memory in no other way, at a lower recall.
+            bytes), for corpora that fit in memory in no other way. What they propose is compared in full precision.
 
     Attributes:
         recall: recall@10 against exact search on a sample, measured when the index was built; None before.
@@ -65,9 +67,9 @@ class FaissIndex(VectorIndex):
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
         """Train, fill and tune the index, reading the vectors in chunks; log the recall."""
         n = len(ids)
-        self._index = self._new_index(n, vectors)
+        self._index, self._ids, self._vectors = self._new_index(n, vectors), ids, vectors
         self._removed, self._trained_size, self._changed = np.empty(0, np.int64), n, 0
-        sample = RecallSample(vectors)
+        sample = RunningTruth(sample_queries(vectors))
         for part, chunk in chunks(ids, vectors, "Building the index"):
             self._index.add_with_ids(chunk, part)
             sample.add(part, chunk)
@@ -78,35 +80,35 @@ class FaissIndex(VectorIndex):
         self._changed += len(removed) + len(added)
         if self._index is None or self._changed > _REBUILD_SHARE * self._trained_size:
             self.build(ids, vectors)
-        else:
-            super().update(removed, added, ids, vectors)
-
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Add vectors (n, D)."""
-        self._index.add_with_ids(
-            np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(ids, np.int64)
-        )
-
-    def remove(self, ids: np.ndarray) -> None:
-        """Forget these ids."""
+            return
+        self._ids, self._vectors = ids, vectors
         if self.kind == "hnsw":
-            self._removed = np.union1d(self._removed, ids)
-        else:
-            self._index.remove_ids(np.ascontiguousarray(ids, np.int64))
+            self._removed = np.union1d(self._removed, removed)
+        elif len(removed):
+            self._index.remove_ids(np.ascontiguousarray(removed, np.int64))
+        if len(added):
+            new = np.ascontiguousarray(vectors[np.searchsorted(ids, added)], np.float32)
+            self._index.add_with_ids(new, np.ascontiguousarray(added, np.int64))
 
     def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
         """The `top_k` best of all (or of the allowed) vectors, as far as they are found.
 
-        Among allowed ids more effort is made, in the measure in which they are rarer.
+        The index proposes several times as many, which are then compared as exact search would. Among allowed ids more
+        effort is made, in the measure in which they are rarer.
         """
         effort = self.effort
         if allowed is not None:
             allowed = np.setdiff1d(allowed, self._removed) if len(self._removed) else allowed
             effort *= -(-len(self) // max(len(allowed), 1))
-        scores, ids = self._index.search(
-            np.ascontiguousarray(queries, np.float32), top_k, params=self._parameters(effort, top_k, allowed)
-        )
-        return Neighbours(np.where(ids < 0, -np.inf, scores).astype(np.float32), ids)
+        queries = np.ascontiguousarray(queries, np.float32)
+        proposed = min(top_k * _PROPOSALS[self.kind], self._index.ntotal)
+        _, ids = self._index.search(queries, proposed, params=self._parameters(effort, proposed, allowed))
+        ranked = [self._compare(query, found[found >= 0], top_k) for query, found in zip(queries, ids)]
+        return Neighbours(*map(np.stack, zip(*ranked)))
+
+    def _compare(self, query: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+        vectors = self._vectors[np.searchsorted(self._ids, ids)]
+        return best(exact_scores(query, vectors), ids, top_k)
 
     def save(self, directory: Path, name: str) -> dict[str, Any]:
         """Write the index as faiss does."""
@@ -124,6 +126,7 @@ class FaissIndex(VectorIndex):
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
         """Read the index; where that fails or it holds other vectors, it is built anew."""
+        self._ids, self._vectors = ids, vectors
         try:
             self._index = faiss.read_index(os.fspath(directory / saved["file"]))
             self.effort, self.recall = saved["effort"], saved[f"recall@{RECALL_AT}"]
@@ -145,6 +148,10 @@ class FaissIndex(VectorIndex):
         lists = max(1, int(2 * n**0.5))
         codec = "SQ8" if self.kind == "ivf-sq8" else f"PQ{_subquantizers(width)}"
         index = faiss.index_factory(width, f"IVF{lists},{codec}", faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = 1  # no warning: a small gallery has no more
+        if self.kind == "ivf-pq":
+            index.do_polysemous_training = False  # minutes, for a kind of search that is not used
+            index.pq.cp.min_points_per_centroid = 1
         size = min(n, max(lists * _TRAINING_VECTORS_PER_LIST, 10_000))
         rows = np.random.default_rng(1).choice(n, size, replace=False)
         index.train(np.ascontiguousarray(vectors[np.sort(rows)], np.float32))
@@ -161,7 +168,7 @@ class FaissIndex(VectorIndex):
             return faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
         return faiss.SearchParametersIVF(nprobe=min(effort, self._index.nlist), sel=selector)
 
-    def _tune(self, sample: RecallSample) -> None:
+    def _tune(self, sample: RunningTruth) -> None:
         """Choose the least effort that finds enough, and remember how much that is."""
         self.recall = 0.0
         for effort in _EFFORTS[self.kind]:

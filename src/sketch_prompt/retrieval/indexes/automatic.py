@@ -9,17 +9,23 @@ from .approximate import FaissIndex
 from .base import Neighbours, VectorIndex, Vectors
 from .exact import ExactIndex
 
+FEW = 256  # so few are searched exactly whatever is asked for: they do not suffice to train anything
 EXACT_UP_TO = 100_000  # still under 30 ms a query on two cores
 HNSW_UP_TO = 300_000  # a graph takes more memory than lists, and ever longer to build
 SQ8_UP_TO = 10_000_000
 
 
 class AutomaticIndex(VectorIndex):
-    """Exact search as long as it is fast, then a graph, then compressed lists."""
+    """Exact search as long as it is fast, then a graph, then compressed lists.
+
+    Args:
+        kind: "auto", or the kind to use for any but a few vectors.
+    """
 
     backend = "faiss"
 
-    def __init__(self):
+    def __init__(self, kind: str = "auto"):
+        self.kind = kind
         self._index: VectorIndex = ExactIndex()
 
     def __len__(self) -> int:
@@ -31,23 +37,15 @@ class AutomaticIndex(VectorIndex):
 
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
         """Choose an index by the number of vectors and build it."""
-        self._index = faiss_index(kind_for(len(ids)))
+        self._index = faiss_index(kind_for(len(ids), self.kind))
         self._index.build(ids, vectors)
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
         """Follow a change; where the number of vectors asks for another index, build that."""
-        if kind_for(len(ids)) != self.describe()["kind"]:
+        if kind_for(len(ids), self.kind) != self.describe()["kind"]:
             self.build(ids, vectors)
         else:
             self._index.update(removed, added, ids, vectors)
-
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Add vectors (n, D) to the index in use."""
-        self._index.add(ids, vectors)
-
-    def remove(self, ids: np.ndarray) -> None:
-        """Forget these ids."""
-        self._index.remove(ids)
 
     def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
         """The `top_k` best of all (or of the allowed) vectors."""
@@ -63,8 +61,12 @@ class AutomaticIndex(VectorIndex):
         self._index.load(directory, saved, ids, vectors)
 
 
-def kind_for(size: int) -> str:
+def kind_for(size: int, wanted: str = "auto") -> str:
     """The kind of index for so many vectors."""
+    if size <= FEW:
+        return "exact"
+    if wanted != "auto":
+        return wanted
     for kind, limit in (("exact", EXACT_UP_TO), ("hnsw", HNSW_UP_TO), ("ivf-sq8", SQ8_UP_TO)):
         if size <= limit:
             return kind

@@ -57,25 +57,14 @@ class VectorIndex(ABC):
         """
 
     @abstractmethod
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Add vectors (n, D) under ids (n,) greater than all there have been."""
-
-    @abstractmethod
-    def remove(self, ids: np.ndarray) -> None:
-        """Forget the vectors of these ids (n,), all of which are there."""
-
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
         """Follow a change of the gallery.
 
         Args:
-            removed, added: (n,) ids that went and came.
+            removed, added: (n,) ids that went and came; those that came are greater than all there have been.
             ids: (N,) all that are there now, ascending.
             vectors: their N rows.
         """
-        if len(removed):
-            self.remove(removed)
-        if len(added):
-            self.add(added, vectors[np.searchsorted(ids, added)])
 
     @abstractmethod
     def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
@@ -109,6 +98,11 @@ class VectorIndex(ABC):
     def describe(self) -> dict[str, Any]:
         """The kind of index and how good it is, as plain values for people and the manifest."""
         return {"backend": self.backend}
+
+
+def exact_scores(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Inner products (n,) of a query (D,) with vectors (n, D), row by row in float64: equal vectors score equal."""
+    return np.einsum("nd,d->n", vectors.astype(np.float64), query.astype(np.float64)).astype(np.float32)
 
 
 def best(scores: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:

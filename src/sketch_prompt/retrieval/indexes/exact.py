@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Neighbours, VectorIndex, Vectors, best
+from .base import Neighbours, VectorIndex, Vectors, best, exact_scores
 
 _BLOCK_BYTES = 2**26
 # Twice what float32 may lose in an inner product of unit vectors of a few thousand dimensions: photos this close to
@@ -38,16 +38,13 @@ class ExactIndex(VectorIndex):
         self._ids = np.asarray(ids, np.int64)
         self._vectors = np.ascontiguousarray(vectors[:], np.float32)
 
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Add vectors (n, D)."""
-        known = self._vectors if len(self) else np.empty((0, vectors.shape[1]), np.float32)
-        self._vectors = np.concatenate([known, vectors.astype(np.float32, copy=False)])
-        self._ids = np.concatenate([self._ids, ids])
-
-    def remove(self, ids: np.ndarray) -> None:
-        """Forget these ids."""
-        kept = ~np.isin(self._ids, ids)
-        self._ids, self._vectors = self._ids[kept], self._vectors[kept]
+    def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
+        """Forget and add."""
+        kept = self._vectors[~np.isin(self._ids, removed)] if len(removed) else self._vectors
+        if len(added):
+            new = np.ascontiguousarray(vectors[np.searchsorted(ids, added)], np.float32)
+            kept = np.concatenate([kept, new]) if len(kept) else new
+        self._ids, self._vectors = np.asarray(ids, np.int64), kept
 
     def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
         """The `top_k` best of all (or of the allowed) vectors."""
@@ -81,5 +78,4 @@ def _first(query: np.ndarray, values: np.ndarray, ids: np.ndarray, vectors: np.n
         near = np.flatnonzero(values >= last - _ROUNDING)
     else:
         near = np.arange(len(values))
-    scores = np.einsum("nd,d->n", vectors[near].astype(np.float64), query.astype(np.float64))
-    return best(scores.astype(np.float32), ids[near], top_k)
+    return best(exact_scores(query, vectors[near]), ids[near], top_k)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .base import Neighbours, VectorIndex, Vectors, best
-from .recall import RECALL_AT, RecallSample, chunks
+from .recall import RECALL_AT, RunningTruth, chunks, sample_queries
 
 try:
     from pymilvus import DataType, MilvusClient, MilvusException
@@ -61,37 +61,33 @@ class MilvusIndex(VectorIndex):
             f"recall@{RECALL_AT}": self.recall,
         }
 
+    def close(self) -> None:
+        """Let go of the database, which one process at a time can have open."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
         """Make the collection anew."""
         with self._changing():
             if self._client.has_collection(self.collection):
                 self._client.drop_collection(self.collection)
             self._create(vectors[:1].shape[1])
-            sample = RecallSample(vectors)
+            sample = RunningTruth(sample_queries(vectors))
             for part, chunk in chunks(ids, vectors, "Filling the collection"):
                 self._insert(part, chunk)
                 sample.add(part, chunk)
             self.recall = sample.recall_of(self)
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
-        """Remove and add; the first time, make the collection."""
-        if not len(ids) and not len(self):
-            return
+        """Delete and insert; the first time, make the collection."""
         if not len(self):
-            self.build(ids, vectors)
-        else:
-            super().update(removed, added, ids, vectors)
-
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Add vectors (n, D)."""
+            if len(ids):
+                self.build(ids, vectors)
+            return
         with self._changing():
-            self._insert(ids, vectors)
-
-    def remove(self, ids: np.ndarray) -> None:
-        """Forget these ids."""
-        with self._changing():
-            for start in range(0, len(ids), _ROWS_A_CALL):
-                self._client.delete(self.collection, ids=ids[start : start + _ROWS_A_CALL].tolist())
+            self._delete(removed)
+            self._insert(added, vectors[np.searchsorted(ids, added)])
 
     def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
         """The `top_k` best of all (or of the allowed) vectors, as far as Milvus finds them."""
@@ -144,11 +140,12 @@ class MilvusIndex(VectorIndex):
             self.build(ids, vectors)
             return
         there = self._all_ids()
-        self.remove(np.setdiff1d(there, ids))
-        lacking = np.flatnonzero(~np.isin(ids, there))
-        for start in range(0, len(lacking), _ROWS_A_CALL):
-            rows = lacking[start : start + _ROWS_A_CALL]
-            self.add(ids[rows], vectors[rows])
+        with self._changing():
+            self._delete(np.setdiff1d(there, ids))
+            lacking = np.flatnonzero(~np.isin(ids, there))
+            for start in range(0, len(lacking), _ROWS_A_CALL):
+                rows = lacking[start : start + _ROWS_A_CALL]
+                self._insert(ids[rows], vectors[rows])
 
     def _all_ids(self) -> np.ndarray:
         found: list[int] = []
@@ -170,6 +167,10 @@ class MilvusIndex(VectorIndex):
         self._client.create_collection(
             self.collection, schema=schema, index_params=index, consistency_level="Strong"
         )
+
+    def _delete(self, ids: np.ndarray) -> None:
+        for start in range(0, len(ids), _ROWS_A_CALL):
+            self._client.delete(self.collection, ids=ids[start : start + _ROWS_A_CALL].tolist())
 
     def _insert(self, ids: np.ndarray, vectors: np.ndarray) -> None:
         for start in range(0, len(ids), _ROWS_A_CALL):

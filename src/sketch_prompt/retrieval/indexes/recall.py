@@ -13,24 +13,20 @@ _QUERIES = 128
 _CHUNK = 32_768
 
 
-class RecallSample:
-    """A few queries and what exact search finds for them, gathered while all vectors pass by.
-
-    A query is a vector of the gallery turned by 45 degrees in a random direction: a sketch is never as near to its
-    photo as the photo itself.
+class RunningTruth:
+    """What exact search finds for a few queries, gathered while the vectors pass by.
 
     Args:
-        vectors: those of the gallery.
+        queries: (Q, D) float32.
+
+    Attributes:
+        ids: (Q, k) of the nearest so far, k being `RECALL_AT` as soon as there are so many.
     """
 
-    def __init__(self, vectors: Vectors):
-        rows = np.random.default_rng(0).choice(len(vectors), min(_QUERIES, len(vectors)), replace=False)
-        chosen = vectors[np.sort(rows)]
-        noise = np.random.default_rng(1).standard_normal(chosen.shape, np.float32)
-        queries = chosen + noise / np.linalg.norm(noise, axis=1, keepdims=True)
-        self.queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    def __init__(self, queries: np.ndarray):
+        self.queries = queries
+        self.ids = np.empty((len(queries), 0), np.int64)
         self._scores = np.empty((len(queries), 0), np.float32)
-        self._ids = np.empty((len(queries), 0), np.int64)
 
     def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
         """Take note of vectors (n, D) under ids (n,)."""
@@ -40,12 +36,23 @@ class RecallSample:
         scores = np.concatenate([self._scores, found.scores], axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :RECALL_AT]
         self._scores = np.take_along_axis(scores, order, axis=1)
-        self._ids = np.take_along_axis(np.concatenate([self._ids, found.ids], axis=1), order, axis=1)
+        self.ids = np.take_along_axis(np.concatenate([self.ids, found.ids], axis=1), order, axis=1)
 
     def recall_of(self, index: VectorIndex) -> float:
         """The share of the true neighbours that the index finds, to four decimals."""
-        found = index.search(self.queries, self._ids.shape[1]).ids
-        return round(recall(found, self._ids), 4)
+        return round(recall(index.search(self.queries, self.ids.shape[1]).ids, self.ids), 4)
+
+
+def sample_queries(vectors: Vectors) -> np.ndarray:
+    """(Q, D) queries: vectors of the gallery, each turned by 45 degrees in a random direction.
+
+    A sketch is never as near to its photo as the photo itself.
+    """
+    rows = np.random.default_rng(0).choice(len(vectors), min(_QUERIES, len(vectors)), replace=False)
+    chosen = vectors[np.sort(rows)]
+    noise = np.random.default_rng(1).standard_normal(chosen.shape, np.float32)
+    queries = chosen + noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    return queries / np.linalg.norm(queries, axis=1, keepdims=True)
 
 
 def recall(found: np.ndarray, truth: np.ndarray) -> float:
