@@ -87,6 +87,51 @@ def test_the_conditional_jigsaw_asks_the_photo_to_help_more_than_the_negative():
     )
 
 
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 7), d=st.integers(2, 9), margin=st.floats(0, 2), seed=st.integers(0, 1000))
+def test_hardest_triplet_loss_is_its_definition(n, d, margin, seed):
+    s, p = unit(n, d, seed), unit(n, d, seed + 1)
+    instances = torch.randint(0, 3, (n,), generator=torch.Generator().manual_seed(seed))
+    excesses = []
+    for i in range(n):
+        distance = [(1 - sum(float(a * b) for a, b in zip(s[i], p[j]))) / 2 for j in range(n)]
+        others = [distance[j] for j in range(n) if instances[j] != instances[i]]
+        if others:
+            excesses.append(max(0.0, margin + distance[i] - min(others)))
+    expected = sum(excesses) / max(1, len(excesses))
+    s.requires_grad_()
+    loss = losses.hardest_triplet_loss(s, p, instances, margin)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected, abs=1e-9) and torch.isfinite(s.grad).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 4), min_size=1, max_size=4), d=st.integers(2, 9), seed=st.integers(0, 1000)
+)
+def test_f_divergence_loss_is_its_definition(counts, d, seed):
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    labels = torch.tensor(labels)[order]
+    s, p, q = (unit(len(labels), d, seed + i) for i in range(3))
+    n, distributions = min(counts), []
+    for c in range(len(counts)):
+        rows = [i for i in range(len(labels)) if labels[i] == c][:n]
+        delta = [float((s[i] * q[i]).sum() - (s[i] * p[i]).sum()) for i in rows]
+        total = sum(math.exp(v) for v in delta)
+        distributions.append([math.exp(v) / total for v in delta])
+    pairs = [(a, b) for a in distributions for b in distributions if a is not b]
+    divergences = [sum(x * math.log(x / y) for x, y in zip(a, b)) for a, b in pairs]
+    expected = sum(divergences) / max(1, len(pairs))
+    assert losses.f_divergence_loss(s, p, q, labels).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_patch_shuffling_loss_wants_the_photo_that_was_shuffled_alike_nearer_by_the_margin():
+    sketch, photo, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]]), torch.tensor([[0.8, 0.6]])
+    assert losses.patch_shuffling_loss(sketch, photo, other, 0.3).item() == pytest.approx(0.3 + 0.4 - 0.2)
+    assert losses.patch_shuffling_loss(sketch, sketch, other, 0.1).item() == 0
+
+
 @settings(max_examples=20, deadline=None)
 @given(n=st.integers(1, 6), d=st.integers(2, 9), margin=st.floats(0, 2), seed=st.integers(0, 1000))
 def test_euclidean_triplet_loss_is_its_definition(n, d, margin, seed):

@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ClipAtConfig": ".models.clip_at",
     "ClipAtModel": ".models.clip_at",
+    "DpClipConfig": ".models.dp_clip",
+    "DpClipModel": ".models.dp_clip",
     "FrozenClipConfig": ".models.frozen_clip",
     "FrozenClipModel": ".models.frozen_clip",
     "Gallery": ".retrieval.gallery",

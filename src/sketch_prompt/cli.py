@@ -77,6 +77,15 @@ class Figure(str, Enum):
     all = "all"
 
 
+class Category(str, Enum):
+    """Which category a method embeds under that needs one."""
+
+    auto = "auto"
+    given = "given"
+    predicted = "predicted"
+    none = "none"
+
+
 class Format(str, Enum):
     """How a report is printed."""
 
@@ -164,6 +173,13 @@ def evaluate(
             help="Of category level: standard (SEM-PCYC, scikit-learn) or interpolated (ZSE-SBIR, SAKE)."
         ),
     ] = Convention.standard,
+    category: Annotated[
+        Category,
+        typer.Option(
+            help="For a method that embeds under a category (dp-clip): that of the image, the one it is taken for, "
+            "or none. auto: given where a sketch searches its category's photos, else predicted."
+        ),
+    ] = Category.auto,
     k: Annotated[
         list[int] | None,
         typer.Option(
@@ -251,6 +267,7 @@ def evaluate(
         allow_seen,
         ranking and ranking.value,
         shortlist,
+        category=None if category is Category.none else category.value,
     )
     others = [Report.load(path) for path in compare or ()]
     check_comparable(others, task.level)

@@ -60,6 +60,64 @@ def relation_loss(
     return errors.square().mean()
 
 
+def hardest_triplet_loss(sketch: Tensor, photo: Tensor, instance_ids: Tensor, margin: float) -> Tensor:
+    """mean_i max(0, margin + d(s_i, p_i) / 2 - min_j d(s_i, p_j) / 2), j over photos of other instances, DP-CLIP.
+
+    The halves are the reference code's. A sketch without another instance's photo in the batch does not count.
+
+    Args:
+        sketch, photo: (B, D), L2-normalised; row i of `photo` is the photo that sketch i was drawn from.
+        instance_ids: (B,) identity of the photos.
+        margin: how much nearer (in half distances) a sketch's photo must be than the nearest other.
+
+    Returns:
+        ()
+    """
+    distances = (1 - sketch @ photo.T) / 2
+    others = instance_ids[:, None] != instance_ids
+    nearest = distances.masked_fill(~others, torch.inf).amin(1)
+    counted = others.any(1)
+    excess = F.relu(margin + distances.diagonal() - nearest)
+    return torch.where(counted, excess, 0).sum() / counted.sum().clamp(min=1)
+
+
+def f_divergence_loss(sketch: Tensor, photo: Tensor, negative: Tensor, labels: Tensor) -> Tensor:
+    """Mean over ordered pairs of classes of KL(D_c || D_c'), CLIP-AT eq. 8: classes are to be ranked alike.
+
+    D_c = softmax of delta_i = d(s_i, p_i) - d(s_i, n_i) over the triplets i of class c. Distributions are compared
+    entry by entry, so every class counts with as many triplets, its first, as the class with the fewest has.
+
+    Args:
+        sketch, photo, negative: (B, D), L2-normalised, aligned rows.
+        labels: (B,) classes.
+
+    Returns:
+        (), 0 where there is but one class or one triplet of some class.
+    """
+    delta = cosine_distance(sketch, photo) - cosine_distance(sketch, negative)
+    classes, counts = labels.unique(return_counts=True)
+    n = int(counts.min())
+    log_d = torch.stack([delta[labels == c][:n] for c in classes]).log_softmax(1)
+    # KL(D_c || D_c') = sum_i D_c (log D_c - log D_c'); the diagonal adds nothing.
+    d = log_d.exp()
+    divergence = (d * log_d).sum(1, keepdim=True) - d @ log_d.T
+    return divergence.sum() / max(1, len(classes) * (len(classes) - 1))
+
+
+def patch_shuffling_loss(sketch: Tensor, photo: Tensor, other_photo: Tensor, margin: float) -> Tensor:
+    """mean_i max(0, margin + d(s_i^g1, p_i^g1) - d(s_i^g1, p_i^g2)), CLIP-AT eq. 9.
+
+    Args:
+        sketch, photo: (B, D) of images whose tiles one permutation shuffled, L2-normalised.
+        other_photo: (B, D) of the same photos, shuffled by another permutation.
+        margin: how much nearer the photo must be that was shuffled alike.
+
+    Returns:
+        ()
+    """
+    return triplet_loss(sketch, photo, other_photo, margin)
+
+
 def classification_loss(
     embeds: Tensor, class_embeddings: Tensor, labels: Tensor, temperature: float | Tensor
 ) -> Tensor:

@@ -116,3 +116,60 @@ def test_values_that_no_clip_at_can_have_are_refused(fields):
 def test_a_value_of_the_wrong_type_is_refused():
     with pytest.raises(Exception, match="n_prompts"):
         ClipAtConfig(n_prompts="three")
+
+
+def test_common_prompts_are_one_set_that_is_saved_once(tmp_path):
+    from sketch_prompt import SketchPromptModel
+
+    m = model(common_prompts=True).eval()
+    assert m.adapter.photo_prompts is m.adapter.sketch_prompts
+    assert {name for name in m.adapter_tensors() if "prompts" in name} == {"adapter.sketch_prompts"}
+    with torch.no_grad():
+        assert torch.equal(m.get_sketch_features(images(2)), m.get_photo_features(images(2)))
+        m.adapter.sketch_prompts.mul_(2)
+        m.save_pretrained(tmp_path, include_backbone=True)
+        again = SketchPromptModel.from_pretrained(tmp_path)
+        assert torch.equal(again.get_photo_features(images(2)), m.get_photo_features(images(2)))
+    assert again.adapter.photo_prompts is again.adapter.sketch_prompts
+
+
+def test_the_fine_grained_loss_is_the_weighted_sum_of_its_terms():
+    weights = {"triplet_weight": 1.0, "f_divergence_weight": 0.1, "patch_shuffling_weight": 0.7}
+    m = model(common_prompts=True, **weights)
+    m.set_classes(CLASSES, WordProcessor())
+    out = m(**batch())
+    terms = out.loss_terms
+    embeds = out.sketch_embeds, out.photo_embeds, out.negative_embeds
+    assert_close(terms["f_divergence"], losses.f_divergence_loss(*embeds, batch()["labels"]))
+    classified = terms["classification_sketch"] + terms["classification_photo"]
+    expected = terms["triplet"] + 0.1 * terms["f_divergence"] + 0.7 * terms["patch_shuffling"]
+    assert_close(out.loss, expected + 0.5 * classified)
+
+
+def test_patch_shuffling_shuffles_sketch_and_photo_alike_and_the_photo_also_otherwise(monkeypatch):
+    m = model(patch_shuffling_weight=1.0, patch_shuffling_tiles=2, patch_shuffling_margin=0.4)
+    seen = []
+
+    def embed(*parts):
+        seen.extend(parts)
+        return [torch.nn.functional.normalize(part.flatten(1), dim=-1) for part in parts]
+
+    monkeypatch.setattr(m, "embed_triplets", embed)
+    # A picture that is its own index tells which permutation it went through.
+    picture = torch.arange(32.0).expand(64, 3, 32, 32) // 16 + 2 * (torch.arange(32.0)[:, None] // 16)
+    loss = m._patch_shuffling(picture, picture)
+    sketch, photo, other = seen
+    assert torch.equal(sketch, photo)
+    different = (photo != other).flatten(1).any(1)
+    assert different.all() and torch.isfinite(loss)
+    assert len({tuple(image[0, ::16, ::16].flatten().tolist()) for image in photo}) > 10
+
+
+def test_every_fine_grained_loss_says_what_it_lacks():
+    m = model(triplet_weight=0.0, classification_weight=0.0, f_divergence_weight=0.1)
+    with pytest.raises(ValueError, match="f_divergence loss needs negative_pixel_values"):
+        m(**{**batch(), "negative_pixel_values": None})
+    with pytest.raises(ValueError, match="f_divergence loss needs labels"):
+        m(**{**batch(), "labels": None})
+    with pytest.raises(ValueError, match="patch_shuffling_tiles"):
+        ClipAtConfig(patch_shuffling_tiles=1)

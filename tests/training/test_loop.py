@@ -301,3 +301,17 @@ def test_tensorboard_gets_the_numbers(recipe):
     config = recipe(run={"trackers": ["tensorboard"]}, optimisation={"epochs": 1})
     train(config)
     assert list(config.output_dir.rglob("events.out.tfevents.*"))
+
+
+def test_a_method_that_embeds_under_categories_trains_evaluates_and_keeps_its_classes(recipe, tmp_path):
+    model = {"method": "dp-clip", "rank": 2, "scale_hidden": 8, "text_templates": "class_prompt"}
+    config = recipe(
+        model=model,
+        data={"level": "instance", "batches": "one-category"},
+        optimisation={"epochs": 2, "learning_rates": {}},
+        evaluation={"ks": [1]},
+    )
+    result = train(config)
+    assert result.metric == "Acc@1" and result.test.category == "given"
+    again = SketchPromptModel.from_pretrained(result.output_dir)
+    assert again.categories == again.config.class_names and len(again.categories) == 2

@@ -16,6 +16,8 @@ from tqdm.auto import tqdm
 from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.retrieval.pair_store import EncodedBatch, PairStore
 
+from .conditioning import Conditions
+
 Domain = Literal["sketch", "photo"]
 _DESCRIPTIONS = {"sketch": "Embedding sketches", "photo": "Embedding photos"}
 
@@ -65,6 +67,7 @@ def embed(
     accelerator: Accelerator | None = None,
     progress: bool = True,
     store: PairStore | None = None,
+    conditions: Conditions | None = None,
 ) -> EmbeddingTable:
     """Features of every readable image of a benchmark's table.
 
@@ -83,6 +86,7 @@ def embed(
         progress: show a bar on stderr (of the first process).
         store: of a model with a re-ranker: keeps what pairwise scoring needs of every image, from the same forward
             pass. Images that it holds already are not encoded again.
+        conditions: what more the model's encoder takes for a batch; see `conditioning`.
 
     Raises:
         ValueError: no image of the table can be read; the first reasons are given.
@@ -110,8 +114,10 @@ def embed(
         total=len(batches),
         disable=not (progress and main_process),
     )
+    columns = dataset.select_columns(["label", "instance_id"])[:]
+    labels = np.asarray(columns["label"])
     encoded = [store.read(start) for start in stored]
-    encoded += _encode_batches(model.to(device), bar, domain, device, store)
+    encoded += _encode_batches(model.to(device), bar, domain, device, store, labels, conditions)
     rows, features, unreadable = _joined(encoded)
     if accelerator is not None:
         rows, features, unreadable = _gather(rows, features, unreadable)
@@ -122,10 +128,9 @@ def embed(
             f"None of the {len(dataset)} {domain} images can be read: {'; '.join(reasons) or 'there are none'}."
         )
     rows = rows[order]
-    columns = dataset.select_columns(["label", "instance_id"])[:]
     return EmbeddingTable(
         features=features[order],
-        labels=np.asarray(columns["label"])[rows],
+        labels=labels[rows],
         instance_ids=np.asarray(columns["instance_id"])[rows],
         rows=rows,
         unreadable=[image for _, image in sorted(unreadable.items())],
@@ -177,7 +182,13 @@ def _own_batches(size: int, batch_size: int, accelerator: Accelerator | None) ->
 
 @torch.inference_mode()
 def _encode_batches(
-    model, loader, domain: Domain, device: torch.device, store: PairStore | None
+    model,
+    loader,
+    domain: Domain,
+    device: torch.device,
+    store: PairStore | None,
+    labels: np.ndarray,
+    conditions: Conditions | None,
 ) -> list[EncodedBatch]:
     """The batches of a loader, their `prepared` handed to the store."""
     dtype = next(model.parameters()).dtype
@@ -189,7 +200,8 @@ def _encode_batches(
             features, prepared = np.empty((0, 0), np.float32), {}
             if batch.pixel_values is not None:
                 pixel_values = batch.pixel_values.to(device, dtype, non_blocking=True)
-                features, prepared = _encode(model, pixel_values, domain, store is not None)
+                options = {} if conditions is None else conditions(pixel_values, labels[batch.rows])
+                features, prepared = _encode(model, pixel_values, domain, store is not None, options)
             result = EncodedBatch(batch.rows, features, prepared, batch.unreadable)
             if store is not None:
                 store.add(min(batch.rows + list(batch.unreadable)), result)
@@ -200,13 +212,13 @@ def _encode_batches(
 
 
 def _encode(
-    model, pixel_values: torch.Tensor, domain: Domain, for_pairs: bool
+    model, pixel_values: torch.Tensor, domain: Domain, for_pairs: bool, options: dict
 ) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
     """Features (B, D), and what scoring pairs needs of the images if asked for."""
     if not for_pairs:
         encode = model.get_sketch_features if domain == "sketch" else model.get_photo_features
-        return encode(pixel_values).float().cpu().numpy(), {}
-    tokens = model.encode_tokens(pixel_values, domain)
+        return encode(pixel_values, **options).float().cpu().numpy(), {}
+    tokens = model.encode_tokens(pixel_values, domain, **options)
     prepared = {name: value.cpu() for name, value in model.prepare_pairs(tokens, domain).items()}
     return model.pool_tokens(tokens, domain).float().cpu().numpy(), prepared
 

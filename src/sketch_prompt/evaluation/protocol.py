@@ -29,6 +29,7 @@ from sketch_prompt.retrieval.rankers import (
     Reranker,
 )
 
+from .conditioning import CATEGORIES, Category, conditioned
 from .embedding import EmbeddingTable, embed
 from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
@@ -63,6 +64,8 @@ class Task:
         ranking: by "embedding", "rerank" (the first photos by embedding again, pair by pair) or "exhaustive" (every
             pair); None for "rerank" where the model can, else "embedding".
         shortlist: how many photos a query "rerank" scores again.
+        category: for a model that embeds under a category, which one that is: "given", "predicted" or None, see
+            `conditioning`; "auto" is "given" where a sketch searches its category's photos, else "predicted".
     """
 
     protocol: str
@@ -74,12 +77,20 @@ class Task:
     allow_seen: bool = False
     ranking: Ranking | None = None
     shortlist: int = DEFAULT_SHORTLIST
+    category: Category = "auto"
 
     def __post_init__(self):
         if self.level is None:
             object.__setattr__(self, "level", default_level(self.protocol))
         if self.ks is None:
             object.__setattr__(self, "ks", DEFAULT_KS[self.level])
+        if self.category not in CATEGORIES:
+            raise ValueError(
+                f"Unknown category {self.category!r}: choose 'auto', 'given', 'predicted' or None."
+            )
+        if self.category == "auto":
+            given = self.level == "instance" and self.scope == "category"
+            object.__setattr__(self, "category", "given" if given else "predicted")
         if self.train_protocol == self.protocol:
             object.__setattr__(self, "train_protocol", None)
         if self.ranking not in (None, *RANKINGS):
@@ -125,6 +136,7 @@ def evaluate_model(
     shortlist: int = DEFAULT_SHORTLIST,
     work_dir: str | os.PathLike | None = None,
     pair_dtype: torch.dtype | None = None,
+    category: Category = "auto",
     batch_size: int = 64,
     num_workers: int = 0,
     device: str | torch.device | None = None,
@@ -150,6 +162,7 @@ def evaluate_model(
             was cut off, whatever killed it. None keeps them in memory.
         pair_dtype: with a pairwise ranking, the type of the encoded images; bfloat16 halves their room and is
             computed with where the device does so in hardware. None for the model's own.
+        category: as in `Task`.
         batch_size: images a forward pass.
         num_workers: processes that read images.
         device: where to embed; the model's device by default.
@@ -174,6 +187,7 @@ def evaluate_model(
             allow_seen=allow_seen,
             ranking=ranking,
             shortlist=shortlist,
+            category=category,
         ),
         source=source,
         work_dir=work_dir,
@@ -212,14 +226,18 @@ def evaluate_task(
     ranking = task.ranking_of(model)
     shared = {"progress": progress, "accelerator": accelerator}
     alone = accelerator is None or accelerator.is_main_process
+    unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
+    stores = None
+    if ranking != "embedding":
+        stores = open_stores(model, processor, benchmark, work_dir, pair_dtype, accelerator, **options)
+    with conditioned(unwrapped, processor, benchmark, task.category, progress=progress) as conditions:
+        sketches, photos = embed_benchmark(
+            model, processor, benchmark, stores=stores, conditions=conditions, **shared, **options
+        )
     if ranking == "embedding":
-        sketches, photos = embed_benchmark(model, processor, benchmark, **shared, **options)
         ranker = EmbeddingRanker()
     else:
-        stores = open_stores(model, processor, benchmark, work_dir, pair_dtype, accelerator, **options)
-        sketches, photos = embed_benchmark(model, processor, benchmark, stores=stores, **shared, **options)
         shared["folder"] = None if work_dir is None else Path(work_dir)
-        unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
         if ranking == "rerank":
             ranker = Reranker(unwrapped, *stores.values(), shortlist=task.shortlist, **shared)
         else:
@@ -390,6 +408,7 @@ def report_embeddings(
         gallery_scope=search.scope,
         setting=claim.setting,
         convention=search.convention,
+        category=(task.category or "none") if getattr(model, "is_conditional", False) else None,
         zero_shot=claim.zero_shot,
         claim=claim.text,
         differences=differences_from_published(benchmark, task.protocol, task.train_protocol),

@@ -16,6 +16,12 @@ from sketch_prompt.retrieval.rankers import Ranking
 from .leakage import Setting
 from .search import GalleryScope, Level
 
+_CATEGORIES = {
+    None: "",
+    "given": ", every image embedded under its own category",
+    "predicted": ", every image embedded under its predicted category",
+    "none": ", embedded without a category",
+}
 _LISTED_UNREADABLE = 10
 _LISTED_CLASSES = 3
 _DETAILS = ("per_class", "queries_per_class", "curve", "unreadable")
@@ -52,6 +58,8 @@ class Report:
         pairs: pairs that were scored by more than their embeddings.
         setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (the benchmark parts
             instances, not classes) or "seen" (not zero-shot).
+        category: for a model that embeds under a category, whether that was "given", "predicted" or "none"; None for
+            other models.
         differences: how the test data differ from the published protocol's.
         intervals: {name: [lower, upper]}, 95 % bootstrap over the queries.
         queries_per_class: {class: number of queries}.
@@ -83,6 +91,7 @@ class Report:
     shortlist: int | None = None
     pairs: int = 0
     setting: Setting = "zs"
+    category: str | None = None
     differences: list[str] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     queries_per_class: dict[str, int] = field(default_factory=dict)
@@ -179,6 +188,7 @@ class Report:
             manner += ", ranked by every pair"
         listed = ", ".join(self.differences)
         differences = f"; not the published test data ({listed})" if listed else ""
+        manner += _CATEGORIES[self.category]
         return (
             f"{self.queries:,} sketches of {self.classes} class{'es' * (self.classes != 1)} against {photos}, "
             f"{manner}; {self.claim}{differences}."

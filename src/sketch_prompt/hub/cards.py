@@ -9,6 +9,7 @@ _PAPERS = {
     "Learning*, ECCV 2024",
     "zse-sbir": "Lin et al., *Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style*, "
     "CVPR 2023",
+    "dp-clip": "Gao et al., *Dual-Modal Prompting for Sketch-Based Image Retrieval*, 2024",
 }
 
 
@@ -37,6 +38,7 @@ def model_card(config, method: str, results: dict | None = None) -> str:
             "clip_config",
             "vision_config",
             "class_names",
+            "categories",
             "architectures",
             "transformers_version",
             "model_type",

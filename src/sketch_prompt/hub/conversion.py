@@ -1,5 +1,6 @@
 """Models from the checkpoints that the papers' own code writes."""
 
+import itertools
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -267,9 +268,110 @@ def _zse_sbir(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel,
     return model, set(names)
 
 
+def dp_clip_names(config) -> dict[str, tuple[str, ...]]:
+    """DP-CLIP's name of every tensor that its reference code adds to CLIP -> ours; packed q/k/v go to three."""
+    names: dict[str, tuple[str, ...]] = {}
+    branches = {
+        "attn.lora_A": "attention_in",
+        "attn.lora_B": "attention_out",
+        "mlp_lora.lora_A": "mlp_in",
+        "mlp_lora.lora_B": "mlp_out",
+    }
+    layers = {
+        f"clip.visual.transformer.resblocks.{i}": f"adapter.branches.{i}" for i in range(_n_layers(config))
+    }
+    if config.local_parts:
+        layers["local_trans_layer"] = "adapter.matcher.branches"
+        names |= _block_names("local_trans_layer", "adapter.matcher")
+        names["local_proj"] = ("adapter.matcher.projections",)
+        for i, kind in itertools.product(range(config.local_parts), ("weight", "bias")):
+            names[f"local_layer_norm.{i}.{kind}"] = (f"adapter.matcher.norms.{i}.{kind}",)
+    if config.rank:
+        for (theirs, ours), (their, our) in itertools.product(layers.items(), branches.items()):
+            names[f"{theirs}.{their}"] = (f"{ours}.{our}",)
+    if config.text_scaling:
+        for i, j, kind in itertools.product(range(_n_layers(config)), (0, 2), ("weight", "bias")):
+            names[f"clip.visual.attn_lora_SS.{i}.{j}.{kind}"] = (f"adapter.scalers.{i}.{j}.{kind}",)
+    if config.visual_prompts == "support":
+        names["CS_visual_prompt_fn.prompt_embeddings"] = ("adapter.prompts.embeddings",)
+        for kind in ("weight", "bias"):
+            names[f"CS_visual_prompt_fn.prompt_proj.{kind}"] = (f"adapter.prompts.projection.{kind}",)
+        names |= _block_names("CS_visual_prompt_fn.prompt_predictor.0", "adapter.prompts.block")
+    return names
+
+
+def _n_layers(config) -> int:
+    return config.clip_config.vision_config.num_hidden_layers
+
+
+def _block_names(theirs: str, ours: str) -> dict[str, tuple[str, ...]]:
+    """A transformer block under OpenAI's names -> under transformers'."""
+    names = {their: (our,) for their, our in _layer_names(theirs, ours).items()}
+    for kind in ("weight", "bias"):
+        names[f"{theirs}.attn.in_proj_{kind}"] = tuple(f"{ours}.self_attn.{p}_proj.{kind}" for p in "qkv")
+    return names
+
+
+def _dp_clip(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel, set[str]]:
+    """DP-CLIP's Lightning checkpoint: a CLIP with branches under `clip.`, prompts, and the windows' block."""
+    clip, used = openai_clip(state, "clip.")
+
+    def holds(prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in state)
+
+    branches, scales = "clip.visual.transformer.resblocks.0.attn.lora_A", "clip.visual.attn_lora_SS."
+    local, prompts = holds("local_"), holds("CS_visual_prompt_fn.")
+    cls = model_class("dp-clip")
+    config = cls.config_class(
+        base_model=None,
+        clip_config=clip.config,
+        visual_prompts="support" if prompts else "none",
+        n_prompts=_shape(state, "CS_visual_prompt_fn.prompt_embeddings")[1] if prompts else 3,
+        rank=_shape(state, branches)[0] if branches in state else 0,
+        text_scaling=holds(scales),
+        scale_hidden=_shape(state, f"{scales}0.0.weight")[0] if holds(scales) else None,
+        text_dim=_shape(state, f"{scales}0.0.weight")[1] if holds(scales) else None,
+        local_parts=4 if local else 0,
+        own_local_block=local,
+        trainable="reference",
+    )
+    model = cls(config, backbone=clip)
+    names = dp_clip_names(config)
+    _fill(model, state, names)
+    size = clip.config.vision_config.image_size
+    model.processor = SketchPromptProcessor(
+        SketchPromptImageProcessor(
+            size=size, normalization="imagenet", photo_resize="pad", sketch_resize="pad"
+        )
+    )
+    return model, used | set(names)
+
+
+@torch.no_grad()
+def _fill(
+    model: SketchPromptPreTrainedModel, state: Mapping[str, Tensor], names: dict[str, tuple[str, ...]]
+) -> None:
+    """Copy tensors of a reference into the model's adapter, packed ones in equal parts.
+
+    Raises:
+        ValueError: naming the tensor that is missing or has the wrong shape.
+    """
+    tensors = model.adapter_tensors()
+    for theirs, ours in names.items():
+        expected = (len(ours) * len(tensors[ours[0]]), *tensors[ours[0]].shape[1:])
+        if _shape(state, theirs) != expected:
+            raise ValueError(
+                f"size mismatch for {theirs}: {tuple(state[theirs].shape)} in the checkpoint, where its other "
+                f"tensors ask for {expected}"
+            )
+        for name, value in zip(ours, state[theirs].chunk(len(ours))):
+            tensors[name].copy_(value)
+
+
 _CONVERTERS: dict[str, Callable[[Mapping[str, Tensor]], tuple[SketchPromptPreTrainedModel, set[str]]]] = {
     "clip-at": _clip_at,
     "zse-sbir": _zse_sbir,
+    "dp-clip": _dp_clip,
 }
 
 
@@ -280,7 +382,7 @@ def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromp
     computes, quirks included, and carries the processor of the reference's preprocessing.
 
     Args:
-        method: `"clip-at"` or `"zse-sbir"`.
+        method: `"clip-at"`, `"dp-clip"` or `"zse-sbir"`.
         state_dict: the reference's `state_dict()` (tensors or arrays), or a checkpoint that holds it
             (`{"state_dict": ...}` or `{"model": ...}`).
 
@@ -322,24 +424,25 @@ def load_reference_checkpoint(path) -> dict[str, Tensor]:
 
 
 def reference_parameters(model: SketchPromptPreTrainedModel) -> dict[str, Tensor | tuple[Tensor, ...]]:
-    """What a converted CLIP-AT trains, under the reference's own names; packed q/k/v as three tensors.
+    """What a converted CLIP-AT or DP-CLIP trains, under the reference's own names; packed q/k/v as three tensors.
 
     For comparing trainable sets and gradients with the reference implementation.
     """
-    ours = model.trainable_parameters()
-    own = {
-        "sk_prompt": "adapter.sketch_prompts",
-        "img_prompt": "adapter.photo_prompts",
-        "clip.visual.class_embedding": "adapter.class_embedding",
-        "clip.logit_scale": "adapter.logit_scale",
+    names: dict[str, tuple[str, ...]] = {
+        "clip.visual.class_embedding": ("adapter.class_embedding",),
+        "clip.logit_scale": ("adapter.logit_scale",),
     }
-    result = {theirs: ours[name] for theirs, name in own.items() if name in ours}
-    for theirs, names in openai_clip_names(model.clip.config).items():
-        parts = tuple(
-            ours[f"clip.{n}"]
-            for n in (names if isinstance(names, tuple) else (names,))
-            if f"clip.{n}" in ours
-        )
+    if model.method == "clip-at":
+        names |= {"sk_prompt": ("adapter.sketch_prompts",), "img_prompt": ("adapter.photo_prompts",)}
+    else:
+        names |= dp_clip_names(model.config)
+    for theirs, ours in openai_clip_names(model.clip.config).items():
+        ours = ours if isinstance(ours, tuple) else (ours,)
+        names.setdefault(f"clip.{theirs}", tuple(f"clip.{name}" for name in ours))
+    trained = model.trainable_parameters()
+    result = {}
+    for theirs, ours in names.items():
+        parts = tuple(trained[name] for name in ours if name in trained)
         if parts:
-            result[f"clip.{theirs}"] = parts if isinstance(names, tuple) else parts[0]
+            result[theirs] = parts if len(ours) > 1 else parts[0]
     return result

@@ -8,13 +8,15 @@ from ..sources import HUB_ARGUMENTS, find_checkpoint
 from .checkpoints import read_adapter
 from .clip_at import ClipAtModel
 from .configuration_base import SketchPromptPreTrainedConfig
+from .dp_clip import DpClipModel
 from .frozen_clip import FrozenClipModel
 from .modeling_base import SketchPromptPreTrainedModel
 from .splip import SplipModel
 from .zse_sbir import ZseSbirModel
 
 MODELS: dict[str, type[SketchPromptPreTrainedModel]] = {
-    model.config_class.method: model for model in (FrozenClipModel, ClipAtModel, SplipModel, ZseSbirModel)
+    model.config_class.method: model
+    for model in (FrozenClipModel, ClipAtModel, SplipModel, DpClipModel, ZseSbirModel)
 }
 """Every method by its public name."""
 

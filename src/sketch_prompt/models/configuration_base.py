@@ -40,6 +40,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
         clip_config (`CLIPConfig`, *optional*): architecture of the backbone.
         class_names (`list[str]`, *optional*): classes the adapter was trained on; labels index this list.
         class_prompt (`str`): sentence that turns a class name into text.
+        categories (`list[str]`, *optional*):
+            Categories that the adapter was shown a support set of; kept by methods that embed under a category.
     """
 
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
@@ -53,6 +55,7 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     clip_config: dict | CLIPConfig | None = None
     class_names: list[str] | None = None
     class_prompt: str = "a photo of a {}"
+    categories: list[str] | None = None
 
     def __post_init__(self, **kwargs):
         known = {field.name for field in dataclasses.fields(self)}

@@ -11,6 +11,7 @@ from transformers import CLIPModel, PreTrainedModel
 
 from ..sources import HUB_ARGUMENTS, find_checkpoint
 from . import backbone as clip_backbone
+from .categories import CategoryMixin
 from .checkpoints import AdapterFile, read_adapter, read_backbone, upload_checkpoint, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
 from .explanations import ExplanationMixin
@@ -40,7 +41,7 @@ class MethodAdapter(nn.Module):
         self.register_buffer("class_embeddings", None)
 
 
-class SketchPromptPreTrainedModel(ExplanationMixin, PreTrainedModel):
+class SketchPromptPreTrainedModel(ExplanationMixin, CategoryMixin, PreTrainedModel):
     """Base of every method: a frozen CLIP that named adapters turn into a sketch-based retrieval model.
 
     A subclass says which CLIP modules its adapters tune (`tuned_modules`), what else they own (`build_adapter`) and

@@ -6,6 +6,7 @@ need and `CLIPVisionModel.forward` does not offer:
 - prompt tokens after the patches (vision) or after the start token (text), once (*shallow*) or anew in front of
   every layer (*deep*);
 - one batch whose rows carry different prompts, so that sketches, photos and negatives share one pass;
+- low-rank branches beside the frozen layers, whose middle can be scaled row by row;
 - only the work that the read-out needs: the last layer computes the class token alone (keys and values still
   come from every token), and text is cut behind the last end-of-text token, which the causal mask makes exact;
 - an MLP for frozen weights that keeps one activation instead of three for the backward pass.
@@ -21,11 +22,15 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.clip.modeling_clip import (
+    CLIPMLP,
+    CLIPAttention,
     CLIPEncoderLayer,
     CLIPTextModel,
     CLIPVisionModel,
     eager_attention_forward,
 )
+
+from .low_rank import LowRankBranches
 
 Prompts = Tensor | Sequence[Tensor]
 """Shallow prompts, a tensor (n, d) or (B, n, d), or deep ones: a sequence of such tensors, one for every layer."""
@@ -42,6 +47,7 @@ class TowerOutput:
     `hidden_states`: the input of every layer and the output of the last, if asked for.
     `attentions`: (B, heads, T, T) for every layer, if asked for.
     `kept`: (B, K) ascending numbers of the patches that token selection left, or None if there was none.
+    `last_input`: (B, 1 + P, d), class token and patches as they enter the last layer of the vision tower.
     """
 
     pooled: Tensor
@@ -49,6 +55,11 @@ class TowerOutput:
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     kept: Tensor | None = None
+    last_input: Tensor | None = None
+
+
+Branches = Sequence[tuple[LowRankBranches, Tensor | None]]
+"""For every layer the paths beside it and their scales, (2, r) or (B, 2, r)."""
 
 
 class _FrozenQuickGeluMlp(torch.autograd.Function):
@@ -94,8 +105,8 @@ def _is_frozen_linear(module: nn.Module) -> bool:
     )
 
 
-def _mlp(layer: CLIPEncoderLayer, hidden: Tensor) -> Tensor:
-    mlp = layer.mlp
+def run_mlp(mlp: CLIPMLP, hidden: Tensor) -> Tensor:
+    """A layer's MLP, (..., d) -> (..., d), by the short way where its weights are frozen."""
     if (
         mlp.config.hidden_act == "quick_gelu"
         and hidden.dtype == mlp.fc1.weight.dtype
@@ -107,37 +118,64 @@ def _mlp(layer: CLIPEncoderLayer, hidden: Tensor) -> Tensor:
     return mlp(hidden)
 
 
-def _attention(
-    layer: CLIPEncoderLayer, hidden: Tensor, read_out: slice, causal: bool, need_weights: bool
+def attend(
+    attn: CLIPAttention,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    need_weights: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """Self attention in which only the tokens in `read_out` ask; every token is there to be attended to."""
-    attn = layer.self_attn
-    heads = (hidden.shape[0], -1, attn.num_heads, attn.head_dim)
-    queries = attn.q_proj(hidden[:, read_out]).view(heads).transpose(1, 2)
-    keys = attn.k_proj(hidden).view(heads).transpose(1, 2)
-    values = attn.v_proj(hidden).view(heads).transpose(1, 2)
+    """Attention of projected tokens through transformers' interface, and the output projection.
+
+    Args:
+        attn: a layer's attention module.
+        queries: (B, Q, d)
+        keys, values: (B, T, d)
+        mask: (Q, T), added to the scores.
+        causal: for an implementation that is told so instead of given a mask.
+        need_weights: also return the attention weights, which only eager attention can.
+
+    Returns:
+        (B, Q, d), and (B, heads, Q, T) or None.
+    """
+    heads = (len(queries), -1, attn.num_heads, attn.head_dim)
+    queries, keys, values = (part.view(heads).transpose(1, 2) for part in (queries, keys, values))
     implementation = "eager" if need_weights else attn.config._attn_implementation or "eager"
-    attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
-    mask = None
+    attention = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
     if causal and implementation == "eager":
-        n = hidden.shape[1]
-        mask = torch.full((n, n), float("-inf"), dtype=hidden.dtype, device=hidden.device).triu(1)[read_out]
-    out, weights = attend(
+        n = keys.shape[2]
+        mask = torch.full((n, n), float("-inf"), dtype=keys.dtype, device=keys.device).triu(1)
+    out, weights = attention(
         attn, queries, keys, values, mask, scaling=attn.scale, dropout=0.0, is_causal=causal
     )
     return attn.out_proj(out.reshape(*out.shape[:2], -1)), weights
 
 
 def _block(
-    layer: CLIPEncoderLayer, hidden: Tensor, read_out: slice, causal: bool, need_weights: bool
+    layer: CLIPEncoderLayer,
+    hidden: Tensor,
+    read_out: slice,
+    causal: bool,
+    need_weights: bool,
+    branches: LowRankBranches | None = None,
+    scale: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """One pre-norm transformer layer, (B, T, d) -> (B, len(read_out), d)."""
-    attended, weights = _attention(layer, layer.layer_norm1(hidden), read_out, causal, need_weights)
+    """One pre-norm transformer layer, (B, T, d) -> (B, len(read_out), d): only those tokens ask."""
+    attn, normed = layer.self_attn, layer.layer_norm1(hidden)
+    parts = [attn.q_proj(normed[:, read_out]), attn.k_proj(normed), attn.v_proj(normed)]
+    if branches is not None:
+        queries, keys, values = branches.attention(normed, scale)
+        parts = [part + added for part, added in zip(parts, (queries[:, read_out], keys, values))]
+    attended, weights = attend(attn, *parts, causal=causal, need_weights=need_weights)
     hidden = hidden[:, read_out] + attended
-    return hidden + _mlp(layer, layer.layer_norm2(hidden)), weights
+    output = hidden + run_mlp(layer.mlp, layer.layer_norm2(hidden))
+    return output if branches is None else output + branches.mlp(hidden, scale), weights
 
 
-def _run_block(layer: CLIPEncoderLayer, hidden: Tensor, *args) -> tuple[Tensor, Tensor | None]:
+def run_block(layer: CLIPEncoderLayer, hidden: Tensor, *args) -> tuple[Tensor, Tensor | None]:
+    """A layer on (B, T, d): the tokens `read_out` after it and its attention weights; arguments as in `_block`."""
     # The towers stay in eval mode, so transformers' own switch (`training`) never fires.
     if layer.gradient_checkpointing and torch.is_grad_enabled():
         return layer._gradient_checkpointing_func(_block, layer, hidden, *args)
@@ -233,6 +271,7 @@ def encode_vision(
     class_embedding: Tensor | None = None,
     tokenizer: Tokenizer | None = None,
     keep_rates: Sequence[float] | None = None,
+    branches: Branches | None = None,
     output_tokens: bool = False,
     output_hidden_states: bool = False,
     output_attentions: bool = False,
@@ -246,6 +285,7 @@ def encode_vision(
         class_embedding: (d,), in place of the tower's own.
         tokenizer: changes the patch embeddings before they get their positions.
         keep_rates: share of the patches that stay after each layer; those the class token attends to least go.
+        branches: low-rank paths beside every layer.
         output_tokens: also return every token of the last layer; otherwise the last layer computes the class
             token alone, which saves most of that layer.
         output_hidden_states, output_attentions: also return these, for every token and layer.
@@ -268,14 +308,16 @@ def encode_vision(
     all_tokens = output_tokens or output_hidden_states or output_attentions
     hidden_states, attentions = [], []
     for depth, layer in enumerate(layers):
+        last_input = hidden[:, :n_image]
         if deep is not None and depth > 0:
             hidden = torch.cat([hidden[:, :n_image], _expand(deep[depth], hidden)], dim=1)
         if output_hidden_states:
             hidden_states.append(hidden)
         last = depth == len(layers) - 1
         read_out = CLASS_TOKEN if last and not all_tokens else ALL_TOKENS
+        beside = () if branches is None else branches[depth]
         selects = rates[depth] < 1 and read_out is ALL_TOKENS
-        hidden, weights = _run_block(layer, hidden, read_out, False, output_attentions or selects)
+        hidden, weights = run_block(layer, hidden, read_out, False, output_attentions or selects, *beside)
         attentions.append(weights)
         if selects:
             hidden, kept = _select_patches(hidden, weights, kept, rates[depth])
@@ -288,6 +330,7 @@ def encode_vision(
         hidden_states=tuple(hidden_states) if output_hidden_states else None,
         attentions=tuple(attentions) if output_attentions else None,
         kept=None if keep_rates is None else kept,
+        last_input=last_input,
     )
 
 
@@ -370,7 +413,7 @@ def encode_text(
             )
         if output_hidden_states:
             hidden_states.append(hidden)
-        hidden, weights = _run_block(layer, hidden, ALL_TOKENS, True, output_attentions)
+        hidden, weights = run_block(layer, hidden, ALL_TOKENS, True, output_attentions)
         attentions.append(weights)
     if output_hidden_states:
         hidden_states.append(hidden)

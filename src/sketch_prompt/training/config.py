@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub.dataclasses import strict
 
 from sketch_prompt.data.transforms import PairAugmentation
+from sketch_prompt.evaluation.conditioning import Category
 from sketch_prompt.evaluation.search import DEFAULT_KS, GalleryScope, Level, default_level
 from sketch_prompt.models.auto import model_class
 from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, require
@@ -150,6 +151,8 @@ class EvaluationConfig:
             `"Acc@1"`, ...; None for the first of these at the level.
         convention: `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`. Of category level.
         gallery: At instance level, what a sketch searches: the photos of its `"category"` or `"all"`.
+        category: For a method that embeds under a category, which: `"given"`, `"predicted"` or none; `"auto"` is
+            what the level and gallery allow, see `sketch_prompt.evaluation.Task`.
         ks: Cut-offs of mAP@k and P@k, or of Acc@k; None for 100 and 200, or 1, 5 and 10.
         ranking: `"embedding"`, `"rerank"` or `"exhaustive"`; None for `"rerank"` where the method can.
         shortlist: Photos a query that `"rerank"` scores again.
@@ -161,6 +164,7 @@ class EvaluationConfig:
     metric: str | None = None
     convention: Literal["standard", "interpolated"] = "standard"
     gallery: GalleryScope = "category"
+    category: Category = "auto"
     ks: list[int] | None = None
     ranking: Literal["embedding", "rerank", "exhaustive"] | None = None
     shortlist: int = 100

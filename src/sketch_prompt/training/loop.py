@@ -18,6 +18,7 @@ from sketch_prompt.data.collator import TripletCollator
 from sketch_prompt.data.loading import TripletDataset
 from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.evaluation import Report, evaluate_model
+from sketch_prompt.evaluation.conditioning import show_categories
 from sketch_prompt.evaluation.environment import peak_memory
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
@@ -259,6 +260,7 @@ class Trainer:
             level=self.config.data.level,
             gallery=evaluation.gallery,
             convention=evaluation.convention,
+            category=evaluation.category,
             ks=evaluation.ks,
             ranking=evaluation.ranking,
             shortlist=evaluation.shortlist,
@@ -295,6 +297,11 @@ class Trainer:
             load_adapter_tensors(self.model, load_file(recover_folder(self.best) / ADAPTER_WEIGHTS))
         else:
             progress.best_step = progress.step
+        self.model.eval()
+        if self.model.is_conditional:
+            # The training classes are part of what the model has learnt; they are saved with it.
+            tables = self.split.training["train_sketch"], self.split.training["train_photo"]
+            show_categories(self.model, self.processor, *tables, progress=config.run.progress)
         test = self._evaluate(self.benchmark, config.data.benchmark) if config.evaluation.test else None
         if test is not None:
             self.log.write("test", progress.step, best_step=progress.best_step, metrics=test.metrics)

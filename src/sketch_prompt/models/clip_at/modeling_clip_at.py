@@ -3,7 +3,10 @@
 Three prompt tokens teach a frozen CLIP what a sketch is, three more what a photo is (section 4.1). They are
 appended to the image's patches once, at the input; besides them only LayerNorms train. A sketch is pulled to a
 photo of its class and pushed from one of another (triplet loss), and both are held to the text of their class
-(classification loss). Where paper and reference code differ, `ClipAtConfig` offers both by name.
+(classification loss). At instance level (section 4.2) sketches and photos share one set of prompts, and a sketch
+is pulled to its own photo and pushed from another of its class; classes are to be ranked alike (f-divergence), and
+a sketch whose tiles are shuffled is to find its photo shuffled alike (patch shuffling). Where paper and reference
+code differ, `ClipAtConfig` offers both by name.
 """
 
 import torch
@@ -12,7 +15,9 @@ from torch import Tensor, nn
 from ... import losses
 from ...processing import Domain
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
+from ..outputs import SketchRetrievalOutput
 from ..prompted_clip import TowerOutput, encode_vision, patch_keys
+from ..tiles import shuffle_tiles
 from .configuration_clip_at import ClipAtConfig
 
 _VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])"
@@ -24,20 +29,22 @@ _LEFT_TRAINABLE_BY_REFERENCE = (
 
 
 class ClipAtAdapter(MethodAdapter):
-    """Prompts for either modality, (n, d_v) each, drawn from N(0, `prompt_init_std`^2)."""
+    """Prompts for either modality, (n, d_v) each, drawn from N(0, `prompt_init_std`^2); or common ones."""
 
     def __init__(self, config: ClipAtConfig):
         super().__init__()
         width = config.clip_config.vision_config.hidden_size
         self.sketch_prompts = nn.Parameter(torch.randn(config.n_prompts, width) * config.prompt_init_std)
-        self.photo_prompts = nn.Parameter(torch.randn(config.n_prompts, width) * config.prompt_init_std)
+        self.photo_prompts = self.sketch_prompts
+        if not config.common_prompts:
+            self.photo_prompts = nn.Parameter(torch.randn(config.n_prompts, width) * config.prompt_init_std)
         # Bare parameters of the CLIP, which peft cannot copy as it copies modules.
         self.class_embedding: nn.Parameter | None = None
         self.logit_scale: nn.Parameter | None = None
 
 
 class ClipAtModel(SketchPromptPreTrainedModel):
-    """CLIP-AT at category level; see the module's docstring, `ClipAtConfig` and the contract in the base class."""
+    """CLIP-AT; see the module's docstring, `ClipAtConfig` and the contract in the base class."""
 
     config_class = ClipAtConfig
 
@@ -98,44 +105,93 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         )
         return embeds if negatives is not None else [*embeds, None]
 
-    def compute_loss_terms(
+    def forward(
         self,
-        sketch_embeds: Tensor,
-        photo_embeds: Tensor,
-        negative_embeds: Tensor | None,
-        labels: Tensor | None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Triplet + classification_weight * (classification of sketch + classification of photo), eq. 5.
+        sketch_pixel_values: Tensor,
+        photo_pixel_values: Tensor,
+        negative_pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        instance_ids: Tensor | None = None,
+        negative_labels: Tensor | None = None,
+        return_loss: bool = True,
+    ) -> SketchRetrievalOutput:
+        """Embed aligned triplets and compute the loss, eq. 5 or eq. 10; see the base class for the arguments.
 
         Raises:
             ValueError: if the weights ask for a loss whose inputs (negatives, labels, classes) are not there.
         """
+        images = sketch_pixel_values, photo_pixel_values, negative_pixel_values
+        embeds = self.embed_triplets(*images)
+        loss = terms = None
+        if return_loss:
+            terms = self._triplet_terms(*embeds, labels) | self._classification_terms(*embeds[:2], labels)
+            if self.config.patch_shuffling_weight:
+                terms["patch_shuffling"] = self._patch_shuffling(*images[:2])
+            if not terms:
+                raise ValueError("the weights of all losses are 0: there is no loss")
+            loss = losses.weighted_sum(terms, self._weights)
+        return SketchRetrievalOutput(loss, terms, *embeds)
+
+    @property
+    def _weights(self) -> dict[str, float]:
+        config = self.config
+        return {
+            "triplet": config.triplet_weight,
+            "f_divergence": config.f_divergence_weight,
+            "classification_sketch": config.classification_weight,
+            "classification_photo": config.classification_weight,
+            "patch_shuffling": config.patch_shuffling_weight,
+        }
+
+    def _triplet_terms(self, sketch, photo, negative, labels) -> dict[str, Tensor]:
         config, terms = self.config, {}
+        for name in ("triplet", "f_divergence"):
+            if negative is None and getattr(config, f"{name}_weight"):
+                raise ValueError(
+                    f"the {name} loss needs negative_pixel_values; set {name}_weight=0 to train without"
+                )
+        if labels is None and config.f_divergence_weight:
+            raise ValueError("the f_divergence loss needs labels; set f_divergence_weight=0 to go without")
         if config.triplet_weight:
-            if negative_embeds is None:
-                raise ValueError(
-                    "the triplet loss needs negative_pixel_values; set triplet_weight=0 to train without"
-                )
-            terms["triplet"] = losses.triplet_loss(
-                sketch_embeds, photo_embeds, negative_embeds, config.triplet_margin
+            terms["triplet"] = losses.triplet_loss(sketch, photo, negative, config.triplet_margin)
+        if config.f_divergence_weight:
+            terms["f_divergence"] = losses.f_divergence_loss(sketch, photo, negative, labels)
+        return terms
+
+    def _classification_terms(self, sketch, photo, labels) -> dict[str, Tensor]:
+        if not self.config.classification_weight:
+            return {}
+        classes = self.adapter.class_embeddings
+        if labels is None or classes is None:
+            missing = (
+                "labels" if labels is None else "class texts: call model.set_classes(class_names, processor)"
             )
-        if config.classification_weight:
-            classes = self.adapter.class_embeddings
-            if labels is None or classes is None:
-                missing = (
-                    "labels"
-                    if labels is None
-                    else "class texts: call model.set_classes(class_names, processor)"
-                )
-                raise ValueError(
-                    f"the classification loss needs {missing}; set classification_weight=0 to go without"
-                )
-            temperature = config.temperature or torch.exp(-self.clip.logit_scale)
-            for name, embeds in (("sketch", sketch_embeds), ("photo", photo_embeds)):
-                terms[f"classification_{name}"] = losses.classification_loss(
-                    embeds, classes, labels, temperature
-                )
-        if not terms:
-            raise ValueError("triplet_weight and classification_weight are both 0: there is no loss")
-        weights = dict.fromkeys(terms, config.classification_weight) | {"triplet": config.triplet_weight}
-        return losses.weighted_sum(terms, weights), terms
+            raise ValueError(
+                f"the classification loss needs {missing}; set classification_weight=0 to go without"
+            )
+        temperature = self.config.temperature or torch.exp(-self.clip.logit_scale)
+        return {
+            f"classification_{name}": losses.classification_loss(embeds, classes, labels, temperature)
+            for name, embeds in (("sketch", sketch), ("photo", photo))
+        }
+
+    def _patch_shuffling(self, sketches: Tensor, photos: Tensor) -> Tensor:
+        """The loss of fresh permutations, for every row two different ones (eq. 9)."""
+        tiles = self.config.patch_shuffling_tiles**2
+        first = torch.rand(len(sketches), tiles).argsort(1)
+        # Places exchanged by anything but the identity give another permutation, each as likely.
+        second = first.gather(1, _other_orders(len(sketches), tiles))
+        images = (sketches, first), (photos, first), (photos, second)
+        shuffled = [shuffle_tiles(part, permutations) for part, permutations in images]
+        return losses.patch_shuffling_loss(
+            *self.embed_triplets(*shuffled), self.config.patch_shuffling_margin
+        )
+
+
+def _other_orders(rows: int, places: int) -> Tensor:
+    """Permutations (rows, places), each drawn from all but the identity."""
+    orders = torch.rand(rows, places).argsort(1)
+    identity = torch.arange(places)
+    while (same := (orders == identity).all(1)).any():
+        orders[same] = torch.rand(int(same.sum()), places).argsort(1)
+    return orders

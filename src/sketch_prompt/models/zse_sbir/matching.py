@@ -191,7 +191,7 @@ class PairMatcher(nn.Module):
         return F.normalize(anchors.flatten(2).mT, dim=-1)
 
     def anchor_of_patches(self) -> Tensor:
-        """Number of the anchor that each patch belongs to, (P,); -1 in the last row and column of an odd grid."""
+        """(P,), number of the anchor that each patch belongs to; -1 in an odd grid's last row or column."""
         half = self.grid // 2
         along = torch.arange(self.grid, device=self.anchors.weight.device) // 2
         numbers = along[:, None] * half + along

@@ -1,0 +1,104 @@
+"""Configuration of DP-CLIP."""
+
+from huggingface_hub.dataclasses import strict
+
+from ..configuration_base import SketchPromptPreTrainedConfig, require
+from .category_text import TEXT_TEMPLATES
+
+
+@strict
+class DpClipConfig(SketchPromptPreTrainedConfig):
+    r"""Configuration of `DpClipModel`: Dual-Modal Prompting for Sketch-Based Image Retrieval (Gao et al., 2024).
+
+    Args:
+        visual_prompts (`str`):
+            `"support"`: prompts made of a category's support set. `"common"`: the learned embeddings behind them,
+            the same for every category. `"none"`.
+        n_prompts (`int`): visual prompts a layer; 3 in the reference code.
+        prompt_dropout (`float`): in training, of the learned embeddings; 0.1 in the reference code.
+        support_sketches, support_photos (`int`): size of a support set; 1 and 2 in paper and reference code.
+        rank (`int`): r of the low-rank branches beside every vision layer; 16 in the paper's main results, 0 for none.
+        text_scaling (`bool`): scale the branches' channels by the category's text.
+        scale_hidden (`int`, *optional*):
+            Hidden width of the MLPs from text to scales; None for the width of the text features (512 in the
+            reference code).
+        text_dim (`int`, *optional*): width of a category's text features; None for the CLIP's.
+        text_templates (`str`):
+            Sentences about a category whose features are averaged: `"ensemble"` (the reference code's 63) or
+            `"class_prompt"` (that one alone).
+        local_parts (`int`): windows that are matched beside the whole image: 4, or 0 for none.
+        local_distance_weight (`float`): weight of each window in the distance; 0.2 in the reference code.
+        trainable (`str`):
+            `"paper"`: the method's own parameters and the vision tower's LayerNorms. `"reference"`: also what the
+            published code's freezing leaves trainable: the class and position embeddings, the projections, the
+            packed query, key and value projections of the text tower and of the windows' block, the text tower's
+            LayerNorms and `logit_scale`.
+        own_local_block (`bool`):
+            Whether the windows' block has weights of its own, as in a converted checkpoint; otherwise what does
+            not train in it is shared with the last block of the vision tower, which it is a copy of.
+        margin (`float`): of both triplet losses; 0.15 in the reference code.
+        local_loss_weight (`float`): weight of each window in the losses; 0.1 in the reference code.
+        hard_weight_step, hard_weight_every (`float`, `int`):
+            Every so many epochs the loss moves by this share from random to hard negatives; 0.25 and 10 in the
+            reference code. A step of 0 keeps to random negatives.
+    """
+
+    model_type = "dp-clip"
+    method = "dp-clip"
+
+    visual_prompts: str = "support"
+    n_prompts: int = 3
+    prompt_dropout: float | int = 0.1
+    support_sketches: int = 1
+    support_photos: int = 2
+    rank: int = 16
+    text_scaling: bool = True
+    scale_hidden: int | None = None
+    text_dim: int | None = None
+    text_templates: str = "ensemble"
+    local_parts: int = 4
+    local_distance_weight: float | int = 0.2
+    trainable: str = "paper"
+    own_local_block: bool = False
+    margin: float | int = 0.15
+    local_loss_weight: float | int = 0.1
+    hard_weight_step: float | int = 0.25
+    hard_weight_every: int = 10
+
+    def check_values(self) -> None:
+        """Raise ValueError for a value no DP-CLIP can have."""
+        for field, names in (
+            ("visual_prompts", ("support", "common", "none")),
+            ("text_templates", TEXT_TEMPLATES),
+            ("trainable", ("paper", "reference")),
+            ("local_parts", (0, 4)),
+        ):
+            require(getattr(self, field) in names, field, getattr(self, field), " or ".join(map(repr, names)))
+        for field in ("n_prompts", "hard_weight_every"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
+        for field in (
+            "support_sketches",
+            "support_photos",
+            "rank",
+            "local_distance_weight",
+            "margin",
+            "local_loss_weight",
+            "hard_weight_step",
+        ):
+            require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
+        require(0 <= self.prompt_dropout < 1, "prompt_dropout", self.prompt_dropout, "0 or more and below 1")
+        require(
+            self.support_sketches + self.support_photos >= 1,
+            "support_photos",
+            self.support_photos,
+            "at least 1 where support_sketches is 0",
+        )
+        for field in ("scale_hidden", "text_dim"):
+            value = getattr(self, field)
+            require(value is None or value >= 1, field, value, "at least 1 or None")
+        require(
+            self.trainable == "paper" or self.own_local_block or not self.local_parts,
+            "own_local_block",
+            self.own_local_block,
+            "true where trainable='reference', which trains that block",
+        )

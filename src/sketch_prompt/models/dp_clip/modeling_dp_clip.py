@@ -1,0 +1,555 @@
+"""DP-CLIP: Dual-Modal Prompting for Sketch-Based Image Retrieval (Gao et al., 2024).
+
+A category is described to the frozen CLIP before anything of it is searched: a support set (a sketch and two
+photos) becomes deep visual prompts, and its name scales the channels of low-rank branches beside every layer. Four
+overlapping windows of the patch grid are matched beside the whole image. A sketch is pulled to its own photo and
+pushed from another of its category, epoch by epoch rather from the hardest of the batch.
+
+`DpClipModel.condition_on` makes the condition of a category in one pass over its support set; nothing is trained.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ... import losses
+from ...hints import suggestion
+from ...imaging import ImageLike
+from .. import backbone as clip_backbone
+from ..checkpoints import AdapterFile
+from ..low_rank import LowRankBranches
+from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
+from ..outputs import SketchRetrievalOutput
+from ..prompted_clip import TowerOutput, embed_patches, encode_vision
+from .category_text import category_sentences
+from .configuration_dp_clip import DpClipConfig
+from .prompting import PromptGenerator, WindowMatcher, channel_scaler
+
+_VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])"
+_LEFT_TRAINABLE_BY_REFERENCE = (
+    rf"{_VISION_LAYER_NORMS}|(vision|text)_model\.embeddings\.position_embedding|visual_projection"
+    r"|text_model\.encoder\.layers\.\d+\.(layer_norm[12]|self_attn\.[qkv]_proj)"
+    r"|text_model\.final_layer_norm|text_projection"
+)
+
+
+@dataclass
+class DpClipCondition:
+    """What a category changes, or for a batch the category of each row.
+
+    Attributes:
+        prompts: (L, n, d) or (B, L, n, d), the visual prompts of every layer; None without.
+        scales: (L, 2, r) or (B, L, 2, r), the channel scales of every layer's two branches; None for no scaling.
+        text: (D_t,) or (B, D_t), the text features they were made of; None without.
+    """
+
+    prompts: Tensor | None = None
+    scales: Tensor | None = None
+    text: Tensor | None = None
+
+    def rows(self, index) -> "DpClipCondition":
+        """Those of a batch of conditions that `index` selects; an integer selects the one."""
+        parts = (self.prompts, self.scales, self.text)
+        return DpClipCondition(*(None if part is None else part[index] for part in parts))
+
+
+class DpClipAdapter(MethodAdapter):
+    """The modules of the method, and the conditions of the K categories that it was shown.
+
+    `class_embeddings` (C, D_t) are the text features of the training classes, each a mean over sentences.
+    """
+
+    data_buffers: ClassVar[tuple[str, ...]] = (
+        *MethodAdapter.data_buffers,
+        "category_prompts",
+        "category_scales",
+        "category_texts",
+    )
+
+    def __init__(self, config: DpClipConfig, weights: dict[str, Tensor]):
+        super().__init__()
+        vision = config.clip_config.vision_config
+        depth, text_dim = vision.num_hidden_layers, config.text_dim or config.clip_config.projection_dim
+        self.prompts = self.branches = self.scalers = self.matcher = None
+        if config.visual_prompts != "none":
+            from_support = config.visual_prompts == "support"
+            self.prompts = PromptGenerator(vision, config.n_prompts, config.prompt_dropout, from_support)
+        if config.rank:
+            self.branches = nn.ModuleList(
+                LowRankBranches(vision.hidden_size, config.rank) for _ in range(depth)
+            )
+            if config.text_scaling:
+                hidden = config.scale_hidden or text_dim
+                self.scalers = nn.ModuleList(
+                    channel_scaler(text_dim, hidden, config.rank) for _ in range(depth)
+                )
+        if config.local_parts:
+            self.matcher = WindowMatcher(vision, weights, config.rank, config.own_local_block)
+        # Bare parameters of the CLIP, which peft cannot copy as it copies modules.
+        self.class_embedding: nn.Parameter | None = None
+        self.logit_scale: nn.Parameter | None = None
+        if config.trainable == "reference":
+            self.class_embedding = nn.Parameter(
+                weights["vision_model.embeddings.class_embedding"].detach().clone()
+            )
+            self.logit_scale = nn.Parameter(weights["logit_scale"].detach().clone())
+        for name in self.data_buffers[1:]:
+            self.register_buffer(name, None)
+
+
+class DpClipModel(SketchPromptPreTrainedModel):
+    """DP-CLIP; see the module's docstring, `DpClipConfig` and the contract in the base class.
+
+    `get_sketch_features` and `get_photo_features` take the category in one of three ways: a `condition` from
+    `condition_on`; a `category`, one name or one for every row, of those shown by `add_category`; or neither, which
+    embeds category-agnostically: with the mean condition of the training classes or, where the model was shown none
+    of them, with prompts made without a support set and no scaling.
+    """
+
+    config_class = DpClipConfig
+
+    def __init__(self, config: DpClipConfig, *args, **kwargs):
+        super().__init__(config, *args, **kwargs)
+        self._hard_weight = 0.0
+
+    def tuned_modules(self, config: DpClipConfig) -> str:
+        """LayerNorms of the vision tower, or everything the reference code leaves trainable."""
+        return _VISION_LAYER_NORMS if config.trainable == "paper" else _LEFT_TRAINABLE_BY_REFERENCE
+
+    def build_adapter(self, config: DpClipConfig) -> DpClipAdapter:
+        """New modules; the windows' LayerNorms and projections start as the tower's own."""
+        return DpClipAdapter(config, clip_backbone.base_state_dict(self.clip))
+
+    def is_backbone_weight(self, name: str) -> bool:
+        """The class embedding and the logit scale are the CLIP's."""
+        return name in ("adapter.class_embedding", "adapter.logit_scale")
+
+    # Conditions
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether embeddings depend on a category; not without support prompts and text scaling."""
+        return self.config.visual_prompts == "support" or self.adapter.scalers is not None
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the categories that the model has been shown."""
+        return list(self.config.categories or ())
+
+    @property
+    def support_size(self) -> tuple[int, int]:
+        """Sketches and photos of a support set."""
+        return self.config.support_sketches, self.config.support_photos
+
+    def condition_on(
+        self, support_sketches: Tensor | None, support_photos: Tensor | None, text_features: Tensor | None
+    ) -> DpClipCondition:
+        """The condition of a category, in one pass over its support set.
+
+        Args:
+            support_sketches: (S, 3, H, W) sketches of the category; None or S = 0 for none.
+            support_photos: (P, 3, H, W) photos of the category, of any things; None or P = 0 for none.
+            text_features: (D_t,) what `category_text_features` makes of the category's name, or (T, D_t), features
+                of several sentences, whose mean is taken; None to scale nothing.
+
+        Returns:
+            What `get_sketch_features` and `get_photo_features` take as `condition`.
+
+        Raises:
+            ValueError: if the support set is empty, its images are not of the model's size, or the text features
+                are not of its width.
+        """
+        images = [part for part in (support_sketches, support_photos) if part is not None and len(part)]
+        if not images:
+            raise ValueError(
+                "the support set is empty: DP-CLIP needs at least one sketch or photo of a category (the paper: "
+                "a sketch and two photos)"
+            )
+        if text_features is not None:
+            width = self.config.text_dim or self.config.clip_config.projection_dim
+            if text_features.dim() not in (1, 2) or text_features.shape[-1] != width:
+                raise ValueError(
+                    f"text features must be ({width},) or (T, {width}), not {tuple(text_features.shape)}"
+                )
+            text_features = text_features.reshape(-1, width).mean(0)[None]
+        return self._make_conditions(torch.cat(images)[None], text_features).rows(0)
+
+    def _make_conditions(self, support: Tensor | None, text: Tensor | None) -> DpClipCondition:
+        """Conditions of K categories from support images (K, S, 3, H, W) and text features (K, D_t)."""
+        adapter, vision = self.adapter, self.clip.vision_model
+        self._activate()
+        like = clip_backbone.base_parameter(self.clip, "visual_projection.weight")
+        prompts = scales = None
+        if adapter.prompts is not None:
+            if support is None:
+                tokens = like.new_zeros(1, 0, vision.config.hidden_size)
+            else:
+                tokens = embed_patches(vision, support.flatten(0, 1), adapter.class_embedding)
+                tokens = tokens.unflatten(0, support.shape[:2]).flatten(1, 2)
+            prompts = adapter.prompts(tokens)
+        if text is not None:
+            text = text.to(like)
+            if adapter.scalers is not None:
+                scales = torch.stack([scaler(text).unflatten(-1, (2, -1)) for scaler in adapter.scalers], 1)
+        return DpClipCondition(prompts, scales, text)
+
+    @torch.no_grad()
+    def category_text_features(self, name: str, processor=None) -> Tensor:
+        """t of a category: the mean over sentences of their features (D,), not normalised again.
+
+        Args:
+            name: of the category, in words.
+            processor: a `SketchPromptProcessor` with the tokenizer of the base model; by default the model's own.
+        """
+        if self.config.text_templates == "ensemble":
+            sentences = category_sentences(name)
+        else:
+            sentences = [self.config.class_prompt.format(name)]
+        inputs = self._require_processor(processor)(text=sentences, return_tensors="pt")
+        return self.get_text_features(inputs["input_ids"].to(self.device)).mean(0)
+
+    @torch.no_grad()
+    def set_classes(self, class_names: list[str], processor) -> None:
+        """Make `class_names` the training classes: remember them and their text features.
+
+        Args:
+            class_names: C names; labels given to `forward` index this list.
+            processor: a `SketchPromptProcessor` with the tokenizer of the base model.
+        """
+        self.config.class_names = list(class_names)
+        texts = [self.category_text_features(name, processor) for name in class_names]
+        self.adapter.class_embeddings = torch.stack(texts)
+
+    @torch.no_grad()
+    def add_category(
+        self, name: str, sketches: Sequence[ImageLike], photos: Sequence[ImageLike], processor=None
+    ) -> None:
+        """Show the model a category, which `category=` can name from then on; saved with the adapter.
+
+        A category of the same name is replaced. Training forgets all categories, since it outdates them.
+
+        Args:
+            name: of the category, in words: its text features take part.
+            sketches, photos: pictures or paths; one of the two may be empty.
+            processor: by default the one that came with the model.
+
+        Raises:
+            ValueError: if both are empty, or a picture cannot be read (which, is said), or there is no processor.
+        """
+        processor = self._require_processor(processor)
+        pixels = []
+        for images, domain in ((sketches, "sketch"), (photos, "photo")):
+            prepared = []
+            for number, image in enumerate(images):
+                try:
+                    prepared.append(processor.preprocess(image, domain))
+                except (ValueError, TypeError, OSError) as error:
+                    raise ValueError(
+                        f"support {domain} {number + 1} of {name!r} cannot be used: {error}"
+                    ) from error
+            pixels.append(torch.stack(prepared).to(self.device, self.dtype) if prepared else None)
+        names, classes = self.config.class_names or [], self.adapter.class_embeddings
+        if classes is not None and name in names:
+            text = classes[names.index(name)]
+        else:
+            text = self.category_text_features(name, processor)
+        training = self.training
+        try:
+            self.eval()  # no dropout
+            condition = self.condition_on(*pixels, text)
+        finally:
+            super().train(training)
+            self.clip.eval()
+        self.remove_category(name)
+        self._store([*self.categories, name], condition)
+
+    def remove_category(self, name: str) -> None:
+        """Forget a category, if the model was shown it."""
+        if name in self.categories:
+            kept = [i for i, other in enumerate(self.categories) if other != name]
+            self._keep_categories(kept)
+
+    def _keep_categories(self, rows: list[int]) -> None:
+        names = self.categories
+        for buffer in self.adapter.data_buffers[1:]:
+            value = getattr(self.adapter, buffer)
+            setattr(self.adapter, buffer, value[rows] if value is not None and rows else None)
+        self.config.categories = [names[row] for row in rows] or None
+
+    def _store(self, names: list[str], condition: DpClipCondition) -> None:
+        parts = (condition.prompts, condition.scales, condition.text)
+        for buffer, part in zip(self.adapter.data_buffers[1:], parts):
+            if part is not None:
+                before = getattr(self.adapter, buffer)
+                rows = part.detach()[None]
+                setattr(self.adapter, buffer, rows if before is None else torch.cat([before, rows]))
+        self.config.categories = names
+
+    def _stored(self) -> DpClipCondition:
+        return DpClipCondition(*(getattr(self.adapter, name) for name in self.adapter.data_buffers[1:]))
+
+    def _category_rows(self, names: Sequence[str]) -> list[int]:
+        known = {name: row for row, name in enumerate(self.categories)}
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"the model was shown no category {name!r}; {suggestion(name, known) if known else 'none yet'}. "
+                    "Show it a few pictures first: model.add_category(name, sketches, photos)"
+                )
+        return [known[name] for name in names]
+
+    def _condition(
+        self, count: int, condition: DpClipCondition | None, category: str | Sequence[str] | None
+    ) -> DpClipCondition:
+        """The condition of `count` images, from what the caller of `get_*_features` said."""
+        if condition is not None:
+            if category is not None:
+                raise ValueError("give a condition or a category, not both")
+            return condition
+        if category is None:
+            return self._agnostic_condition()
+        if not isinstance(category, str) and len(category) != count:
+            raise ValueError(f"{len(category)} categories do not fit {count} images")
+        rows = self._category_rows([category] if isinstance(category, str) else category)
+        return self._stored().rows(rows[0] if len(set(rows)) == 1 else torch.tensor(rows, device=self.device))
+
+    def _agnostic_condition(self) -> DpClipCondition:
+        trained = set(self.config.class_names or ())
+        rows = [row for row, name in enumerate(self.categories) if name in trained]
+        if not rows:
+            return self._make_conditions(None, None).rows(0)
+        known = self._stored().rows(rows)
+        return DpClipCondition(
+            *(None if part is None else part.mean(0) for part in (known.prompts, known.scales))
+        )
+
+    @torch.no_grad()
+    def predict_categories(self, pixel_values: Tensor, candidates: Sequence[str] | None = None) -> list[str]:
+        """The category of every image among `candidates`, by the plain CLIP and the categories' text features.
+
+        Args:
+            pixel_values: (B, 3, H, W) of sketches or photos.
+            candidates: names out of `categories`; all of them by default.
+
+        Raises:
+            ValueError: for a candidate that the model was not shown, or where there is none.
+        """
+        names = list(self.categories if candidates is None else candidates)
+        if not names:
+            raise ValueError(
+                "there is no category to choose from: model.add_category(name, sketches, photos)"
+            )
+        texts = self._stored().text[self._category_rows(names)]
+        clip_backbone.activate(self.clip, None)
+        pooled = encode_vision(self.clip.vision_model, pixel_values).pooled
+        images = self.clip.visual_projection(pooled)
+        best = (images @ nn.functional.normalize(texts, dim=-1).T).argmax(-1)
+        return [names[row] for row in best.tolist()]
+
+    def _fill_adapter(self, file: AdapterFile) -> None:
+        super()._fill_adapter(file)
+        made = (self.adapter.prompts, self.adapter.scalers, self)
+        for buffer, maker in zip(self.adapter.data_buffers[1:], made):
+            value = getattr(self.adapter, buffer)
+            count = 0 if value is None else len(value)
+            if count != (0 if maker is None else len(self.categories)):
+                raise ValueError(
+                    f"{file.directory} holds {buffer} of {count} categories, its configuration names "
+                    f"{len(self.categories)} categories: they are not of one checkpoint"
+                )
+
+    # Embedding
+
+    def get_part_features(self, pixel_values: Tensor, condition: DpClipCondition) -> Tensor:
+        """Features of the whole image and of its four windows, as they leave the projections.
+
+        Args:
+            pixel_values: (B, 3, H, W)
+            condition: of the category, or of each row's.
+
+        Returns:
+            (B, 1 + local_parts, D), not normalised.
+        """
+        tower = self._encode(pixel_values, condition)
+        whole = self.clip.visual_projection(tower.pooled)[:, None]
+        if self.adapter.matcher is None:
+            return whole
+        last_block = self.clip.vision_model.encoder.layers[-1]
+        windows = self.adapter.matcher(tower.last_input, last_block)
+        return torch.cat([whole, windows.to(whole.dtype)], dim=1)
+
+    def _encode(self, pixel_values: Tensor, condition: DpClipCondition, **options) -> TowerOutput:
+        self._activate()
+        adapter, branches = self.adapter, None
+        # The layers come before the prompts' or branches' own axes, behind those of the batch.
+        prompts = None if condition.prompts is None else condition.prompts.unbind(-3)
+        if adapter.branches is not None:
+            scales = (
+                [None] * len(adapter.branches) if condition.scales is None else condition.scales.unbind(-3)
+            )
+            branches = list(zip(adapter.branches, scales))
+        return encode_vision(
+            self.clip.vision_model,
+            pixel_values,
+            prompts,
+            class_embedding=adapter.class_embedding,
+            branches=branches,
+            **options,
+        )
+
+    def fuse(self, parts: Tensor) -> Tensor:
+        """One unit vector a row whose inner product stands for the distance d_global + w * sum of d_local.
+
+        The parts are normalised and joined, weighted by sqrt(1) and sqrt(w); with W windows the distance of two
+        images is (1 + w * W) * (1 - their inner product).
+
+        Args:
+            parts: (B, 1 + W, D)
+
+        Returns:
+            (B, (1 + W) * D), L2-normalised.
+        """
+        weights = parts.new_full((parts.shape[1], 1), math.sqrt(self.config.local_distance_weight))
+        weights[0] = 1
+        weights = weights / weights.norm()
+        return (nn.functional.normalize(parts, dim=-1) * weights).flatten(1)
+
+    def _embed(self, pixel_values: Tensor, condition, category) -> Tensor:
+        return self.fuse(
+            self.get_part_features(pixel_values, self._condition(len(pixel_values), condition, category))
+        )
+
+    def get_sketch_features(
+        self,
+        pixel_values: Tensor,
+        condition: DpClipCondition | None = None,
+        category: str | Sequence[str] | None = None,
+    ) -> Tensor:
+        """Embed sketches of a category: (B, 3, H, W) -> (B, (1 + local_parts) * D), L2-normalised.
+
+        Raises:
+            ValueError: for a category that the model was not shown.
+        """
+        return self._embed(pixel_values, condition, category)
+
+    def get_photo_features(
+        self,
+        pixel_values: Tensor,
+        condition: DpClipCondition | None = None,
+        category: str | Sequence[str] | None = None,
+    ) -> Tensor:
+        """Embed photos of a category, as `get_sketch_features` embeds sketches."""
+        return self._embed(pixel_values, condition, category)
+
+    # Training
+
+    def train(self, mode: bool = True):
+        """Switch the adapters to training, which outdates and so forgets the categories it was shown."""
+        if mode and self.categories:
+            self._keep_categories([])
+        return super().train(mode)
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Anneal the loss towards hard negatives: weight hard_weight_step * (epoch // hard_weight_every)."""
+        self._hard_weight = self.config.hard_weight_step * (epoch // self.config.hard_weight_every)
+
+    def forward(
+        self,
+        sketch_pixel_values: Tensor,
+        photo_pixel_values: Tensor,
+        negative_pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        instance_ids: Tensor | None = None,
+        negative_labels: Tensor | None = None,
+        return_loss: bool = True,
+        condition: DpClipCondition | None = None,
+    ) -> SketchRetrievalOutput:
+        """Embed aligned triplets and compute the loss; see the base class for the arguments.
+
+        Every row is embedded, its photo and its negative too, under the category of its label. In training the
+        support set of a category is drawn from the sketches and photos of the batch.
+
+        Args:
+            condition: of all rows, or of each, in place of what the labels say.
+
+        Raises:
+            ValueError: if the loss needs negatives, instances, labels or class texts that are not there.
+        """
+        if condition is None:
+            condition = self._batch_condition(sketch_pixel_values, photo_pixel_values, labels)
+        images = [sketch_pixel_values, photo_pixel_values]
+        images += [] if negative_pixel_values is None else [negative_pixel_values]
+        single = all(part is None or part.dim() == 3 for part in (condition.prompts, condition.scales))
+        if not single:
+            rows = torch.arange(len(sketch_pixel_values), device=self.device).repeat(len(images))
+            condition = condition.rows(rows)
+        parts = self.get_part_features(torch.cat(images), condition)
+        parts = parts.split([len(part) for part in images])
+        loss = terms = None
+        if return_loss:
+            loss, terms = self._losses(*parts, instance_ids=instance_ids)
+        embeds = [self.fuse(part) for part in parts]
+        return SketchRetrievalOutput(
+            loss=loss,
+            loss_terms=terms,
+            sketch_embeds=embeds[0],
+            photo_embeds=embeds[1],
+            negative_embeds=embeds[2] if len(embeds) > 2 else None,
+        )
+
+    def _batch_condition(self, sketches: Tensor, photos: Tensor, labels: Tensor | None) -> DpClipCondition:
+        """The condition of every row, its support set drawn from the rows of the same label."""
+        if not self.training:
+            return self._agnostic_condition()
+        if labels is None or self.adapter.class_embeddings is None:
+            missing = (
+                "labels" if labels is None else "class texts: call model.set_classes(class_names, processor)"
+            )
+            raise ValueError(f"DP-CLIP trains under categories and needs {missing}, or a condition")
+        classes, row_class = labels.unique(return_inverse=True)
+        support = []
+        for number in range(len(classes)):
+            rows = (row_class == number).nonzero().flatten()
+            for images, count in zip((sketches, photos), self.support_size):
+                order = torch.randperm(len(rows)).to(rows.device)
+                support.append(images[rows[order[torch.arange(count) % len(rows)]]])
+        support = torch.cat(support).unflatten(0, (len(classes), -1))
+        made = self._make_conditions(support, self.adapter.class_embeddings[classes])
+        return made.rows(0) if len(classes) == 1 else made.rows(row_class)
+
+    def _losses(
+        self, sketch: Tensor, photo: Tensor, negative: Tensor | None = None, *, instance_ids: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(1 - w) * triplet + w * hardest in batch, each the whole's plus the weighted windows', all (B, 1 + W, D)."""
+        w, margin = self._hard_weight, self.config.margin
+        sketch, photo = (nn.functional.normalize(part, dim=-1).unbind(1) for part in (sketch, photo))
+        weights = [1.0] + [self.config.local_loss_weight] * (len(sketch) - 1)
+        terms = {}
+        if w < 1:
+            if negative is None:
+                raise ValueError("the triplet loss needs negative_pixel_values")
+            negative = nn.functional.normalize(negative, dim=-1).unbind(1)
+            terms["triplet"] = sum(
+                weight * losses.triplet_loss(*features, margin)
+                for weight, *features in zip(weights, sketch, photo, negative)
+            )
+        if w > 0:
+            if instance_ids is None:
+                raise ValueError(
+                    "the hard triplet loss needs instance_ids; set hard_weight_step=0 to go without"
+                )
+            terms["hard_triplet"] = sum(
+                weight * losses.hardest_triplet_loss(*features, instance_ids, margin)
+                for weight, *features in zip(weights, sketch, photo)
+            )
+        return losses.weighted_sum(terms, {"triplet": 1 - w, "hard_triplet": w}), terms
+
+    def _require_processor(self, processor):
+        processor = processor if processor is not None else self.processor
+        if processor is None:
+            raise ValueError("this model came without a processor: pass processor=SketchPromptProcessor...")
+        return processor

@@ -1,0 +1,167 @@
+"""The three modules of DP-CLIP: prompts from a support set, scales from a text, matching of windows."""
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig
+from transformers.models.clip.modeling_clip import CLIPEncoderLayer
+
+from ..low_rank import LowRankBranches
+from ..prompted_clip import attend, run_block, run_mlp
+
+# Windows are 5 x 5 patches of ViT-B/32's grid of 7 x 7; other grids keep the proportion.
+_WINDOW, _GRID = 5, 7
+
+
+class PromptGenerator(nn.Module):
+    """Deep visual prompts for a category, out of the patches of its support set (section 3.2 of the paper).
+
+    The learned embeddings of every layer are projected, put behind the support images' tokens, and passed with them
+    through one transformer block that all layers share; what comes out in their places are the prompts.
+
+    Args:
+        vision: architecture of the vision tower.
+        n_prompts: n, prompts a layer.
+        dropout: of the projected embeddings, in training.
+        with_block: without it the projected embeddings themselves are the prompts, whatever the category.
+    """
+
+    def __init__(self, vision: CLIPVisionConfig, n_prompts: int, dropout: float, with_block: bool = True):
+        super().__init__()
+        width = vision.hidden_size
+        bound = math.sqrt(6 / (3 * vision.patch_size**2 + width))
+        self.embeddings = nn.Parameter(
+            torch.empty(vision.num_hidden_layers, n_prompts, width).uniform_(-bound, bound)
+        )
+        self.projection = nn.Linear(width, width)
+        nn.init.kaiming_normal_(self.projection.weight, mode="fan_out")
+        self.dropout = nn.Dropout(dropout)
+        self.block = CLIPEncoderLayer(vision) if with_block else None
+        if self.block is not None:
+            _initialise_block(self.block)
+
+    def forward(self, support: Tensor) -> Tensor:
+        """Prompts (K, L, n, d) of K categories.
+
+        Args:
+            support: (K, T, d), the tokens of each category's support images one after the other: class token and
+                patches with their positions, before `pre_layrnorm`. T may be 0.
+        """
+        embeddings = self.embeddings.expand(len(support), -1, -1, -1)
+        prompts = self.dropout(self.projection(embeddings))
+        if self.block is None:
+            return prompts
+        n_layers, n_prompts = prompts.shape[1:3]
+        tokens = support[:, None].expand(-1, n_layers, -1, -1).to(prompts.dtype)
+        hidden = torch.cat([tokens, prompts], dim=2).flatten(0, 1)
+        hidden, _ = run_block(self.block, hidden, slice(-n_prompts, None), False, False)
+        return hidden.unflatten(0, (-1, n_layers))
+
+
+def _initialise_block(block: CLIPEncoderLayer) -> None:
+    """As the reference code: next to nothing comes out of the MLP and the attention at first."""
+    attn = block.self_attn
+    for module in (attn.q_proj, attn.k_proj, attn.v_proj):
+        # Xavier's bound for the three as one matrix.
+        bound = math.sqrt(6 / (4 * module.in_features))
+        nn.init.uniform_(module.weight, -bound, bound)
+        nn.init.zeros_(module.bias)
+    for module in (attn.out_proj, block.mlp.fc1, block.mlp.fc2):
+        nn.init.trunc_normal_(module.weight, std=0.002)
+    nn.init.zeros_(attn.out_proj.bias)
+
+
+def channel_scaler(text_dim: int, hidden: int, rank: int) -> nn.Sequential:
+    """From a category's text features (..., text_dim) to the scales of a layer's two branches, (..., 2 * rank)."""
+    scaler = nn.Sequential(nn.Linear(text_dim, hidden), nn.ReLU(), nn.Linear(hidden, 2 * rank))
+    for module in (scaler[0], scaler[2]):
+        nn.init.normal_(module.weight, std=0.01)
+        nn.init.zeros_(module.bias)
+    return scaler
+
+
+@lru_cache
+def window_masks(grid: int) -> Tensor:
+    """Which tokens the four overlapping corner windows of a patch grid see, the class token among them.
+
+    Args:
+        grid: patches a side, g.
+
+    Returns:
+        (4, 1 + g * g) bool: upper left, upper right, lower left, lower right.
+    """
+    side = max(1, round(grid * _WINDOW / _GRID))
+    masks = torch.zeros(4, grid, grid, dtype=torch.bool)
+    for number, (top, left) in enumerate(
+        (top, left) for top in (0, grid - side) for left in (0, grid - side)
+    ):
+        masks[number, top : top + side, left : left + side] = True
+    return torch.cat([torch.ones(4, 1, dtype=torch.bool), masks.flatten(1)], dim=1)
+
+
+class WindowMatcher(nn.Module):
+    """Local features of four overlapping windows of the patch grid (section 3.4 of the paper).
+
+    Each window goes, with the class token, through a copy of the tower's last block, a LayerNorm and a projection of
+    its own. Only the class token is read out, and it enters all windows alike; so queries, keys and values are
+    computed once, and a window is a mask.
+
+    Args:
+        vision: architecture of the vision tower.
+        weights: of the tower under their names in `CLIPModel`; the LayerNorms and projections start as copies.
+        rank: of low-rank branches beside the block, which no text scales; 0 for none.
+        own_block: keep a block of its own, whose query, key and value projections train; otherwise what is not a
+            LayerNorm is the tower's.
+    """
+
+    def __init__(self, vision: CLIPVisionConfig, weights: Mapping[str, Tensor], rank: int, own_block: bool):
+        super().__init__()
+        self.grid = vision.image_size // vision.patch_size
+        block = CLIPEncoderLayer(vision)
+        prefix = f"vision_model.encoder.layers.{vision.num_hidden_layers - 1}."
+        block.load_state_dict(
+            {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+        )
+        self.layer_norm1, self.layer_norm2 = block.layer_norm1, block.layer_norm2
+        self.branches = LowRankBranches(vision.hidden_size, rank) if rank else None
+        self.norms = nn.ModuleList()
+        for _ in range(4):
+            norm = nn.LayerNorm(vision.hidden_size, eps=vision.layer_norm_eps)
+            last = {name: weights[f"vision_model.post_layernorm.{name}"] for name in ("weight", "bias")}
+            norm.load_state_dict(last)
+            self.norms.append(norm)
+        self.projections = nn.Parameter(weights["visual_projection.weight"].T.float().repeat(4, 1, 1))
+        self.self_attn, self.mlp = (block.self_attn, block.mlp) if own_block else (None, None)
+        if own_block:
+            for module in (self.self_attn.out_proj, self.mlp.fc1, self.mlp.fc2):
+                _freeze(module)
+
+    def forward(self, tokens: Tensor, last_block: nn.Module) -> Tensor:
+        """Local features (B, 4, D) of image tokens (B, 1 + P, d) as they enter `last_block`, the tower's own."""
+        attn, mlp = self.self_attn or last_block.self_attn, self.mlp or last_block.mlp
+        normed = self.layer_norm1(tokens)
+        parts = [attn.q_proj(normed[:, :1]), attn.k_proj(normed), attn.v_proj(normed)]
+        if self.branches is not None:
+            queries, keys, values = self.branches.attention(normed, None)
+            parts = [part + added for part, added in zip(parts, (queries[:, :1], keys, values))]
+        unseen = ~window_masks(self.grid).to(tokens.device)
+        queries = parts[0].expand(-1, len(unseen), -1)
+        mask = torch.zeros(unseen.shape, dtype=queries.dtype, device=queries.device)
+        mask = mask.masked_fill(unseen, float("-inf"))
+        hidden = tokens[:, :1] + attend(attn, queries.contiguous(), *parts[1:], mask=mask)[0]
+        output = hidden + run_mlp(mlp, self.layer_norm2(hidden))
+        if self.branches is not None:
+            output = output + self.branches.mlp(hidden, None)
+        normed = torch.stack([norm(output[:, i]) for i, norm in enumerate(self.norms)])
+        return (normed @ self.projections.to(normed.dtype)).transpose(0, 1)
+
+
+def _freeze(module: nn.Linear) -> None:
+    """Turn parameters into buffers: part of the checkpoint, but nothing that training can change."""
+    for name in ("weight", "bias"):
+        value = getattr(module, name).detach()
+        delattr(module, name)
+        module.register_buffer(name, value)
