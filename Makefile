@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+EXTRAS ?= dev
+INSTALLED := $(VENV)/.installed-$(EXTRAS)
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test lint benchmark space clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py --output demo $(ARGS)
@@ -19,9 +20,17 @@ lint: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(BIN)/python scripts/benchmark.py
 
+# What to push to a Space: its own files and the package beside them.
+space:
+	rm -rf build/space
+	mkdir -p build/space
+	cp space/* build/space
+	cp -r src/sketch_prompt build/space
+	find build/space -name __pycache__ -prune -exec rm -r {} +
+
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
 clean:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,34 +42,64 @@ def report(title: str, medians: dict[str, float], limit: str) -> None:
     )
 
 
-def vit_b_32():
-    """A bare vision tower with random weights, and a CLIP-AT model around a CLIP with the same weights."""
+class WordIds:
+    """Stands in for a processor: texts of one token a word, in CLIP's vocabulary."""
+
+    def __call__(self, text: list[str], return_tensors: str = "pt") -> dict[str, torch.Tensor]:
+        """Token ids (B, T), padded with the end token."""
+        rows = [[49406, *(1 + sum(map(ord, word)) for word in words.split()), 49407] for words in text]
+        width = max(map(len, rows))
+        return {"input_ids": torch.tensor([row + [49407] * (width - len(row)) for row in rows])}
+
+
+def vit_b_32(method: str):
+    """A bare vision tower with random weights, and a model of `method` with 104 classes on the same weights."""
     from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
 
-    from sketch_prompt import ClipAtConfig, ClipAtModel
+    from sketch_prompt import SketchPromptConfig, SketchPromptModel
 
     torch.manual_seed(0)
     clip = CLIPModel(CLIPConfig())
     bare = CLIPVisionModelWithProjection(clip.config.vision_config).eval()
     bare.vision_model.load_state_dict(clip.vision_model.state_dict())
     bare.visual_projection.load_state_dict(clip.visual_projection.state_dict())
-    return bare, ClipAtModel(ClipAtConfig(base_model=None), backbone=clip)
+    model = SketchPromptModel.from_config(SketchPromptConfig(method, base_model=None), backbone=clip)
+    model.set_classes([f"class {number}" for number in range(104)], WordIds())
+    return bare, model
+
+
+EMBEDDING = {
+    "clip-at": "three more tokens on fifty are 1.06; limit 1.10",
+    "splip": "six more tokens on fifty are 1.12; limit 1.25",
+}
 
 
 def benchmark_embed(repeats: int) -> None:
     """Embedding photos with prompts, against the bare tower."""
-    bare, model = vit_b_32()
+    for method, limit in EMBEDDING.items():
+        medians = time_embedding(method, repeats)
+        report("Embedding 32 photos", medians, limit)
+
+
+def time_embedding(method: str, repeats: int) -> dict[str, float]:
+    """Median seconds of embedding photos with the bare tower and with a method."""
+    bare, model = vit_b_32(method)
     photos = torch.randn(32, 3, 224, 224)
     model.eval()
     with torch.inference_mode():
-        medians = alternate(
+        return alternate(
             {
                 "CLIPVisionModelWithProjection": lambda: bare(pixel_values=photos),
-                "ClipAtModel.get_photo_features": lambda: model.get_photo_features(photos),
+                f"{method}, get_photo_features": lambda: model.get_photo_features(photos),
             },
             repeats,
         )
-    report("Embedding 32 photos", medians, "three more tokens on fifty are 1.06; limit 1.10")
+
+
+TRAINING = {
+    "clip-at": "without weight gradients about 2.1; limit 2.25",
+    "splip": "a fourth image and 208 sentences with their gradients besides",
+}
 
 
 def benchmark_condition(repeats: int) -> None:
@@ -96,26 +127,51 @@ def benchmark_condition(repeats: int) -> None:
 
 
 def benchmark_train(repeats: int) -> None:
-    """A training step on 16 triplets, against three forward passes of the bare tower."""
-    bare, model = vit_b_32()
-    images = [torch.randn(16, 3, 224, 224) for _ in range(3)]
-    labels = torch.arange(16)
-    model.adapter.class_embeddings = torch.nn.functional.normalize(torch.randn(104, 512), dim=-1)
-    optimizer = torch.optim.AdamW(model.parameter_groups(), lr=1e-4)
-    model.train()
+    """A training step on 16 triplets, against three forward passes of the bare tower; and its memory, alone."""
+    for method, limit in TRAINING.items():
+        report("Training on 16 triplets of 104 classes", time_training(method, repeats), limit)
+        command = [sys.executable, __file__, "--training-memory", method]
+        print(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def time_training(method: str, repeats: int) -> dict[str, float]:
+    """Median seconds of three forward passes of the bare tower and of a training step of a method."""
+    bare, model = vit_b_32(method)
+    images = torch.randn(16, 3, 224, 224)
 
     def forward():
         with torch.inference_mode():
-            for batch in images:
-                bare(pixel_values=batch)
+            for _ in range(3):
+                bare(pixel_values=images)
 
-    def step():
+    contenders = {"three bare forward passes": forward, f"{method}, training step": training_step(model)}
+    return alternate(contenders, repeats)
+
+
+def training_step(model) -> Callable[[], None]:
+    """An optimiser step on 16 triplets of random pixels."""
+    images = [torch.randn(16, 3, 224, 224) for _ in range(3)]
+    labels = torch.arange(16)
+    optimizer = torch.optim.AdamW(model.parameter_groups(), lr=1e-4)
+    model.train()
+
+    def step() -> None:
         optimizer.zero_grad()
-        model(*images, labels=labels).loss.backward()
+        model(*images, labels=labels, negative_labels=labels + 16).loss.backward()
         optimizer.step()
 
-    medians = alternate({"three bare forward passes": forward, "training step": step}, repeats)
-    report("Training on 16 triplets", medians, "without weight gradients about 2.1; limit 2.25")
+    return step
+
+
+def training_memory(method: str) -> None:
+    """Peak memory of a process that does nothing but train two steps."""
+    from sketch_prompt.evaluation.environment import peak_memory
+
+    step = training_step(vit_b_32(method)[1])
+    step()
+    step()
+    peak = peak_memory(torch.device("cpu"))["process"]
+    print(f"  peak memory of the process {peak:.0f} MB (limit 6,000)\n")
 
 
 def _unit_vectors(n: int, seed: int) -> np.ndarray:
@@ -244,6 +300,177 @@ def build_table(folder: str) -> None:
     )
 
 
+def benchmark_index(repeats: int) -> None:
+    """Indexing 256 x 256 JPEGs from a folder, against the model on tensors that are decoded already."""
+    from sketch_prompt import Gallery, SketchPromptProcessor
+    from sketch_prompt.processing import SketchPromptImageProcessor
+
+    _, model = vit_b_32()
+    model.processor = SketchPromptProcessor(SketchPromptImageProcessor(size=224))
+    with tempfile.TemporaryDirectory() as folder:
+        _write_pictures(Path(folder), n_classes=2, per_class=96)
+        photos = Path(folder) / "photo"
+        pixels = [model.processor.preprocess(path, "photo") for path in sorted(photos.rglob("*.jpg"))]
+        batches = torch.stack(pixels).split(64)
+
+        @torch.inference_mode()
+        def embed():
+            for batch in batches:
+                model.get_photo_features(batch)
+
+        contenders = {
+            "get_photo_features": embed,
+            "Gallery.build": lambda: Gallery.build(model, photos, progress=False),
+        }
+        medians = alternate(contenders, max(1, repeats // 2))
+    report(f"Indexing {len(pixels)} JPEGs", medians, "limit 1.15")
+
+
+def _clustered_vectors(n: int, seed: int) -> np.ndarray:
+    """(n, 512) unit vectors: one of 10,000 random directions, the same for every seed, and noise of 3/4 its length."""
+    centres = _unit_vectors(10_000, 0)
+    generator = np.random.default_rng(seed)
+    vectors = centres[generator.integers(0, len(centres), n)] + 0.75 * _unit_vectors(n, seed + 1)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+_QUERIES_SEED = 1_000_003  # of no gallery vector
+
+
+def benchmark_search(repeats: int) -> None:
+    """Exact search of 100,000 photos, and approximate search of a million whose features are on disk."""
+    from sketch_prompt.retrieval.indexes import make_index
+
+    vectors, queries = _clustered_vectors(100_000, 10), _clustered_vectors(50, _QUERIES_SEED)
+    index = make_index("auto")
+    index.build(np.arange(len(vectors)), vectors)
+    seconds = _median_seconds(index, queries)
+    print(f"Search of 100,000 x 512, {index.describe()}\n  {1000 * seconds:.1f} ms a query (limit 30)\n")
+    del index, vectors
+    with tempfile.TemporaryDirectory() as folder:
+        for step in ("--build-large", "--search-large"):
+            alone = subprocess.run(
+                [sys.executable, __file__, step, folder], stdout=subprocess.PIPE, text=True, check=True
+            )
+            print(alone.stdout, end="")
+
+
+def _median_seconds(index, queries: np.ndarray) -> float:
+    seconds = []
+    for query in queries:
+        start = time.perf_counter()
+        index.search(query[None], 10)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+_LARGE, _PART = 1_000_000, 25_000
+_MODEL = {"method": "none", "base_model": None, "dtype": "float32", "weights": [], "photos": {}}
+
+
+def _large_vectors(folder: str):
+    from sketch_prompt.retrieval.store import FeatureStore, StoredVectors
+
+    store = FeatureStore(Path(folder) / "features", _MODEL)
+    store.read_blocks()
+    digests = np.array([f"{number:032x}" for number in range(_LARGE)], object)
+    return store, StoredVectors(store, digests)
+
+
+def build_large(folder: str) -> None:
+    """Write a million features into a store, and build and save their index."""
+    import json
+
+    from sketch_prompt.evaluation.environment import peak_memory
+    from sketch_prompt.retrieval.indexes import make_index
+    from sketch_prompt.retrieval.indexes.recall import RunningTruth
+
+    store, vectors = _large_vectors(folder)
+    truth = RunningTruth(_clustered_vectors(200, _QUERIES_SEED))
+    for start in range(0, _LARGE, _PART):
+        part = _clustered_vectors(_PART, 1000 + start)
+        store.append(list(vectors.digests[start : start + _PART]), part)
+        truth.add(np.arange(start, start + _PART), part)
+    store.flush()
+    np.savez(Path(folder) / "truth.npz", queries=truth.queries, ids=truth.ids)
+    start, index = time.perf_counter(), make_index("auto")
+    index.build(np.arange(_LARGE), vectors)
+    seconds = time.perf_counter() - start
+    (Path(folder) / "index.json").write_text(json.dumps(index.save(Path(folder), "index")))
+    peak = peak_memory(torch.device("cpu"))["process"]
+    print(f"Search of {_LARGE:,} x 512, 10,000 clusters, {index.describe()}")
+    print(f"  built in {seconds:.0f} s, peak memory {peak:.0f} MB")
+
+
+def search_large(folder: str) -> None:
+    """Load that index and search it, in a process that does nothing else."""
+    import json
+
+    from sketch_prompt.evaluation.environment import peak_memory
+    from sketch_prompt.retrieval.indexes import make_index
+    from sketch_prompt.retrieval.indexes.recall import recall
+
+    _, vectors = _large_vectors(folder)
+    index = make_index("auto")
+    index.load(
+        Path(folder), json.loads((Path(folder) / "index.json").read_text()), np.arange(_LARGE), vectors
+    )
+    with np.load(Path(folder) / "truth.npz") as truth:
+        queries, ids = truth["queries"], truth["ids"]
+    seconds = _median_seconds(index, queries)
+    found = recall(index.search(queries, 10).ids, ids)
+    peak = peak_memory(torch.device("cpu"))["process"]
+    print(f"  {1000 * seconds:.1f} ms a query (limit 15), recall@10 {found:.3f} (at least 0.95 wanted)")
+    print(f"  peak memory of the process {peak:.0f} MB (limit 1,500)\n")
+
+
+def benchmark_pairs(repeats: int) -> None:
+    """ZSE-SBIR's scores of 4 sketches x 32 photos at ViT-B/16's size, against the plain computation.
+
+    Plain: repeated tokens of every pair through cross attention and relation network, in whichever batch is fastest.
+    """
+    from sketch_prompt import ZseSbirConfig
+    from sketch_prompt.models.zse_sbir.matching import PairMatcher
+
+    torch.manual_seed(0)
+    matcher = PairMatcher(768, 14, ZseSbirConfig(backbone="vit", base_model=None)).eval()
+    sketches, photos = torch.randn(4, 197, 768), torch.randn(32, 197, 768)
+
+    def plain(batch: int) -> torch.Tensor:
+        pairs = [(i, j) for i in range(len(sketches)) for j in range(len(photos))]
+        parts = [zip(*pairs[start : start + batch]) for start in range(0, len(pairs), batch)]
+        return torch.cat([matcher(sketches[list(i)], photos[list(j)]).scores for i, j in parts]).view(4, 32)
+
+    def ours(dtype: torch.dtype) -> torch.Tensor:
+        sides = [
+            {name: value.to(dtype) for name, value in matcher.prepare(tokens, domain).items()}
+            for tokens, domain in ((sketches, "sketch"), (photos, "photo"))
+        ]
+        return matcher.score(*sides)
+
+    with torch.inference_mode():
+        seconds = alternate({size: partial(plain, size) for size in (1, 2, 4, 8, 16, 32)}, 1)
+        best = min(seconds, key=seconds.get)
+        expected, half = plain(best), ours(torch.bfloat16)
+        error = (ours(torch.float32) - expected).abs().max()
+        medians = alternate(
+            {
+                f"plain, float32, {best} pairs at a time": partial(plain, best),
+                "score_pairs, float32": partial(ours, torch.float32),
+                "score_pairs, images kept in bfloat16": partial(ours, torch.bfloat16),
+            },
+            max(1, repeats // 2),
+        )
+    (base_name, base), *others = medians.items()
+    print(f"Scoring 4 x 32 pairs of 196 patches\n  {base_name}: {base:.3f} s")
+    for name, value in others:
+        print(f"  {name}: {value:.3f} s, {base / value:.2f} times as fast")
+    print(
+        f"  largest error {error:.1e} (limit 1e-5), in bfloat16 {(half - expected).abs().max():.1e}; wanted 1.4 times "
+        "in float32 (arithmetic allows 1.6), 2.2 in bfloat16 where the processor multiplies it\n"
+    )
+
+
 BENCHMARKS = {
     "embed": benchmark_embed,
     "condition": benchmark_condition,
@@ -251,6 +478,9 @@ BENCHMARKS = {
     "metrics": benchmark_metrics,
     "loader": benchmark_loader,
     "table": benchmark_table,
+    "index": benchmark_index,
+    "search": benchmark_search,
+    "pairs": benchmark_pairs,
 }
 
 
@@ -263,9 +493,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="turns of each contender")
     parser.add_argument("--metrics-memory", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--table", help=argparse.SUPPRESS)
+    parser.add_argument("--training-memory", help=argparse.SUPPRESS)
+    parser.add_argument("--build-large", help=argparse.SUPPRESS)
+    parser.add_argument("--search-large", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.build_large:
+        build_large(arguments.build_large)
+        return
+    if arguments.search_large:
+        search_large(arguments.search_large)
+        return
     if arguments.table:
         build_table(arguments.table)
+        return
+    if arguments.training_memory:
+        training_memory(arguments.training_memory)
         return
     if arguments.metrics_memory:
         metrics_memory()

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark, write_clip
 from sketch_prompt.cli import app
+from sketch_prompt.data.minisketch import MiniSketch
 
 
 @pytest.fixture
@@ -256,3 +257,48 @@ def test_train_names_what_is_wrong_with_a_recipe(tmp_path):
     )
     result = run("train", tmp_path / "recipe.yaml")
     assert result.exit_code == 1 and "n_prompts" in result.stderr and result.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def teapot(tmp_path_factory):
+    folder, mini = tmp_path_factory.mktemp("teapot"), MiniSketch(96)
+    mini.sketch("teapot", 0).save(folder / "sketch.png")
+    mini.photo("teapot", 0).save(folder / "photo.jpg")
+    return folder / "sketch.png", folder / "photo.jpg"
+
+
+@pytest.mark.parametrize("kind", ["matches", "heatmap", "synthesis", "all"])
+def test_explain_writes_each_kind_of_figure_and_nothing_to_stdout(teapot, kind, tmp_path):
+    result = run("explain", *teapot, "-m", "mini-frozen-clip", "-o", tmp_path / "figure.png", "--kind", kind)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "" and "figure.png" in result.stderr
+    with Image.open(tmp_path / "figure.png") as picture:
+        assert picture.format == "PNG" and picture.width > 1000
+
+
+def test_explain_prints_json_alone_on_stdout(teapot, tmp_path):
+    result = run("explain", *teapot, "--json", "-o", tmp_path / "figure.svg")
+    assert result.exit_code == 0, result.output
+    explanation = json.loads(result.stdout)
+    assert (explanation["method"], explanation["sketch_grid"]) == ("clip-at", [8, 8])
+    assert {"sketch", "photo", "weight", "sketch_box", "photo_box"} == set(explanation["matches"][0])
+    assert (tmp_path / "figure.svg").is_file()
+
+
+def test_explain_says_what_is_wrong(teapot, tmp_path):
+    sketch, photo = teapot
+    Image.new("RGB", (50, 50), "white").save(tmp_path / "blank.png")
+    figure = tmp_path / "figure.png"
+    for arguments, message in (
+        ((sketch, photo), "give -o FIGURE.png, --json or both"),
+        ((sketch, tmp_path / "none.jpg", "-o", figure), "the photo cannot be used"),
+        ((tmp_path / "blank.png", photo, "-o", figure), "the sketch is blank"),
+        ((sketch, photo, "-o", tmp_path / "figure.xyz"), "xyz"),
+        ((sketch, photo, "-o", figure, "-m", "mini-clip-att"), "mini-clip-att"),
+        ((sketch, photo, "-o", figure, "-m", "clip-at"), "clip-at is a method, not a checkpoint"),
+    ):
+        result = run("explain", *arguments)
+        assert result.exit_code == 1 and result.stdout == "", result.output
+        assert message in result.stderr and "Traceback" not in result.stderr
+    assert not figure.exists()
+    assert run("explain", sketch, photo, "-o", figure, "--kind", "lines").exit_code == 2

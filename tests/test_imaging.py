@@ -5,7 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-from sketch_prompt.imaging import crop_white_margin, thicken_lines, to_rgb
+from sketch_prompt.imaging import (
+    RESIZE_MODES,
+    crop_white_margin,
+    resize_to_square,
+    square_view,
+    thicken_lines,
+    to_rgb,
+)
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -137,3 +144,24 @@ def test_thickening_at_the_edge_stays_inside():
     corner.putpixel((0, 0), (0, 0, 0))
     thick = thicken_lines(corner, 20)
     assert thick.size == (9, 5) and np.asarray(thick).max() == 0
+
+
+@pytest.mark.parametrize("mode", RESIZE_MODES)
+@pytest.mark.parametrize("size", [(90, 60), (60, 90), (64, 64), (37, 101), (1000, 40)])
+def test_view_of_the_square_is_what_the_square_shows(mode, size):
+    """Coordinates painted into a picture are those its view says each pixel of the square comes from."""
+    x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
+    ramp = Image.fromarray(np.stack([255 * x / size[0], 255 * y / size[1], 0 * x], -1).astype(np.uint8))
+    square = np.asarray(resize_to_square(ramp, 32, mode, Image.Resampling.BILINEAR, (0, 0, 255)), float)
+    left, top, right, bottom = square_view(*size, 32, mode)
+    at = (np.arange(32) + 0.5) / 32
+    columns, rows = left + (right - left) * at, top + (bottom - top) * at
+    inside = (columns > 0) & (columns < size[0]), (rows > 0) & (rows < size[1])
+    shown = square[..., 2] < 128
+    assert np.array_equal(shown, inside[1][:, None] & inside[0][None])
+    # to a pixel of the square and a few steps of the ramp's eight bits
+    row, column = np.argwhere(shown)[len(np.argwhere(shown)) // 2]
+    across = square[row, inside[0], 0] / 255 * size[0] - columns[inside[0]]
+    down = square[inside[1], column, 1] / 255 * size[1] - rows[inside[1]]
+    assert np.abs(across).max() < size[0] / 100 + (right - left) / 32
+    assert np.abs(down).max() < size[1] / 100 + (bottom - top) / 32

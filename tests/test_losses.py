@@ -54,6 +54,39 @@ def test_weighted_sum_counts_unnamed_terms_once():
     assert losses.weighted_sum(terms, {"a": 0.5}).item() == 4.0
 
 
+def test_the_squared_triplet_loss_is_its_formula_row_by_row():
+    s, p, n = (unit(7, 5, seed) for seed in (4, 5, 6))
+    margins = torch.linspace(-0.5, 1.5, 7, dtype=torch.float64)
+    rows = [
+        max(0.0, float(((a - b) ** 2).sum() - ((a - c) ** 2).sum() + mu))
+        for a, b, c, mu in zip(s, p, n, margins)
+    ]
+    assert 0.0 in rows and max(rows) > 0
+    assert losses.squared_triplet_loss(s, p, n, margins).item() == pytest.approx(sum(rows) / 7, abs=1e-6)
+
+
+def test_class_margins_are_cosines_except_within_a_class():
+    classes = unit(4, 5, 1)
+    labels, negatives = torch.tensor([0, 1, 3, 2]), torch.tensor([1, 0, 3, 0])
+    expected = [float(classes[a] @ classes[b]) if a != b else 0.2 for a, b in zip(labels, negatives)]
+    assert losses.class_margins(classes, labels, negatives, 0.2).tolist() == pytest.approx(expected)
+
+
+def test_the_conditional_jigsaw_asks_the_photo_to_help_more_than_the_negative():
+    own, positive, negative = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(2)).unbind()
+    y = torch.tensor([0, 5, 2, 2, 1])
+
+    def entropy(logits, row):
+        return math.log(sum(math.exp(v) for v in logits[row].tolist())) - logits[row, y[row]].item()
+
+    expected = (
+        sum(entropy(own, i) + max(0.0, entropy(positive, i) - entropy(negative, i)) for i in range(5)) / 5
+    )
+    assert losses.conditional_jigsaw_loss(own, positive, negative, y).item() == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(1, 7), d=st.integers(2, 9), margin=st.floats(0, 2), seed=st.integers(0, 1000))
 def test_hardest_triplet_loss_is_its_definition(n, d, margin, seed):
@@ -97,3 +130,23 @@ def test_patch_shuffling_loss_wants_the_photo_that_was_shuffled_alike_nearer_by_
     sketch, photo, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]]), torch.tensor([[0.8, 0.6]])
     assert losses.patch_shuffling_loss(sketch, photo, other, 0.3).item() == pytest.approx(0.3 + 0.4 - 0.2)
     assert losses.patch_shuffling_loss(sketch, sketch, other, 0.1).item() == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 6), d=st.integers(2, 9), margin=st.floats(0, 2), seed=st.integers(0, 1000))
+def test_euclidean_triplet_loss_is_its_definition(n, d, margin, seed):
+    s, p, q = (3 * unit(n, d, seed + i) for i in range(3))
+    expected = sum(max(0.0, margin + math.dist(a, b) - math.dist(a, c)) for a, b, c in zip(s, p, q)) / n
+    assert losses.euclidean_triplet_loss(s, p, q, margin).item() == pytest.approx(expected, abs=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 5), m=st.integers(1, 5), seed=st.integers(0, 1000))
+def test_relation_loss_is_its_definition(n, m, seed):
+    scores = torch.rand(n + m, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    expected = sum((x - 0.99) ** 2 for x in scores[:n].tolist()) + sum(
+        (x - 0.01) ** 2 for x in scores[n:].tolist()
+    )
+    assert losses.relation_loss(scores[:n], scores[n:, None]).item() == pytest.approx(
+        expected / (n + m), abs=1e-9
+    )

@@ -260,3 +260,34 @@ def test_scores_rank_the_gallery_with_ties_in_gallery_order():
     first, second = processor.post_process_retrieval(scores, top_k=2)
     assert first["indices"].tolist() == [1, 2] and second["indices"].tolist() == [0, 1]
     assert first["scores"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("domain", ["sketch", "photo"])
+def test_a_larger_square_shows_the_same_view(domain):
+    processor = SketchPromptImageProcessor(size=32, sketch_crop_margin=True, sketch_line_width=1.0)
+    image = drawing(200, 6).resize((200, 120))
+    large = processor.to_square(image, domain, scale=4)
+    assert large.size == (128, 128)
+    small = np.asarray(processor.to_square(image, domain).convert("L"), float)
+    shrunk = np.asarray(large.convert("L").resize((32, 32), Image.Resampling.BOX), float)
+    assert np.abs(shrunk - small).mean() < 8
+
+
+def test_field_of_view_follows_crop_and_padding():
+    sketch = Image.new("RGB", (100, 60), "white")
+    sketch.paste("black", (20, 10, 60, 30))
+    processor = SketchPromptImageProcessor(size=32, sketch_crop_margin=True, sketch_margin=0.1)
+    # 40 x 20 of ink, 4 pixels around, padded to a square: 48 x 48 from (16, -4)
+    assert processor.field_of_view(sketch, "sketch") == pytest.approx((16, -4, 64, 44), abs=1.6)
+    assert processor.field_of_view(sketch, "photo") == pytest.approx((20, 0, 80, 60), abs=60 / 32)
+    assert SketchPromptImageProcessor(photo_resize="squash").field_of_view(sketch, "photo") == (0, 0, 100, 60)
+
+
+@pytest.mark.parametrize("do_normalize", [True, False])
+def test_denormalizing_gives_the_colours_back(do_normalize):
+    processor = SketchPromptImageProcessor(size=24, do_normalize=do_normalize, normalization="imagenet")
+    image = noise(24, 24)
+    colours = processor.denormalize(processor.preprocess(image))
+    assert torch.allclose(
+        colours * 255, torch.from_numpy(np.array(image)).permute(2, 0, 1).float(), atol=1e-3
+    )

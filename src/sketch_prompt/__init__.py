@@ -15,9 +15,14 @@ _PUBLIC = {
     "DpClipModel": ".models.dp_clip",
     "FrozenClipConfig": ".models.frozen_clip",
     "FrozenClipModel": ".models.frozen_clip",
+    "Gallery": ".retrieval.gallery",
     "SketchPromptConfig": ".models.auto",
     "SketchPromptModel": ".models.auto",
     "SketchPromptProcessor": ".processing",
+    "SplipConfig": ".models.splip",
+    "SplipModel": ".models.splip",
+    "ZseSbirConfig": ".models.zse_sbir",
+    "ZseSbirModel": ".models.zse_sbir",
     "load_benchmark": ".data.benchmarks",
 }
 

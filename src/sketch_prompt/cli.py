@@ -6,9 +6,11 @@ before the command shows where it came from), a wrong argument is exit code 2, C
 """
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +29,7 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Work with the benchmarks' data.")
 app.add_typer(data_app, name="data")
 _settings = {"traceback": False}
+_DEFAULT_MODEL = "mini-clip-at"
 
 
 class Convention(str, Enum):
@@ -50,6 +53,30 @@ class GalleryScope(str, Enum):
     all = "all"
 
 
+class RankingChoice(str, Enum):
+    """How photos are ranked."""
+
+    embedding = "embedding"
+    rerank = "rerank"
+    exhaustive = "exhaustive"
+
+
+class PairDtype(str, Enum):
+    """Type of the encoded images that pairs are scored from."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Figure(str, Enum):
+    """What is drawn of an explanation."""
+
+    matches = "matches"
+    heatmap = "heatmap"
+    synthesis = "synthesis"
+    all = "all"
+
+
 class Category(str, Enum):
     """Which category a method embeds under that needs one."""
 
@@ -65,6 +92,17 @@ class Format(str, Enum):
     table = "table"
     json = "json"
     markdown = "markdown"
+
+
+class IndexKind(str, Enum):
+    """How the photos of a gallery are searched."""
+
+    auto = "auto"
+    exact = "exact"
+    hnsw = "hnsw"
+    ivf_sq8 = "ivf-sq8"
+    ivf_pq = "ivf-pq"
+    milvus = "milvus"
 
 
 def _print_version(asked: bool) -> None:
@@ -169,6 +207,21 @@ def evaluate(
         bool,
         typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
     ] = False,
+    ranking: Annotated[
+        RankingChoice | None,
+        typer.Option(
+            help="By embedding, rerank (the first photos by embedding again, pair by pair) or exhaustive (every "
+            "pair). By default rerank where the method can."
+        ),
+    ] = None,
+    shortlist: Annotated[int, typer.Option(min=1, help="Photos a query that rerank scores again.")] = 100,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what pairs need, in which a ranking that was cut off goes on."),
+    ] = None,
+    pair_dtype: Annotated[
+        PairDtype | None, typer.Option(help="Type of what pairs need; bfloat16 takes half the room.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the report, its curve and sheets of queries.")
     ] = None,
@@ -193,6 +246,8 @@ def evaluate(
     The classes must not have been seen in training: that is refused, and with --allow-seen said in the report. Under
     accelerate launch or torchrun the embedding is shared among the processes.
     """
+    import torch
+
     from sketch_prompt.data.benchmarks import load_benchmark
     from sketch_prompt.evaluation import Report, Task, evaluate_task
     from sketch_prompt.evaluation.curves import check_comparable
@@ -210,6 +265,8 @@ def evaluate(
         k or None,
         options.get("train_protocol"),
         allow_seen,
+        ranking and ranking.value,
+        shortlist,
         category=None if category is Category.none else category.value,
     )
     others = [Report.load(path) for path in compare or ()]
@@ -222,6 +279,8 @@ def evaluate(
         tables,
         task,
         source=model if base_model is None else f"{model} on {base_model}",
+        work_dir=work_dir,
+        pair_dtype=pair_dtype and getattr(torch, pair_dtype.value),
         batch_size=batch_size,
         num_workers=num_workers,
         accelerator=_accelerator(),
@@ -282,6 +341,42 @@ def train(
 
 @app.command()
 @one_message
+def explain(
+    sketch: Annotated[Path, typer.Argument(metavar="SKETCH", help="A drawing, dark on light.")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo it is compared with.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Directory, Hub id or bundled name of a checkpoint.")
+    ] = _DEFAULT_MODEL,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Picture to write: .png, .pdf, .svg, ...")
+    ] = None,
+    kind: Annotated[Figure, typer.Option(help="What to draw.")] = Figure.all,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the matches for other programs.")] = False,
+    base_model: Annotated[
+        str | None, typer.Option(help="Where to get the frozen CLIP, in place of what the checkpoint says.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ...; by default a GPU if there is one.")
+    ] = None,
+) -> None:
+    """Show which patches of a photo a model takes for which patches of a sketch."""
+    if output is None and not as_json:
+        raise ValueError("nothing to write: give -o FIGURE.png, --json or both")
+    from sketch_prompt.evaluation.loading import load_model
+    from sketch_prompt.explain.figures import plot_explanation
+    from sketch_prompt.retrieval.figures import save_figure
+
+    loaded, loaded.processor = load_model(model, base_model, device)
+    correspondence = loaded.explain(sketch, photo)
+    if output is not None:
+        save_figure(plot_explanation(correspondence, kind.value), output)
+        typer.echo(f"Wrote {output}", err=True)
+    if as_json:
+        typer.echo(correspondence.to_json())
+
+
+@app.command()
+@one_message
 def convert(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="The paper's method, such as clip-at.")],
     checkpoint: Annotated[
@@ -297,6 +392,188 @@ def convert(
 
     from_reference(method, load_reference_checkpoint(checkpoint)).save_pretrained(output)
     typer.echo(f"Wrote {output}", err=True)
+
+
+@app.command()
+@one_message
+def index(
+    photos: Annotated[
+        Path, typer.Argument(metavar="PHOTOS", help="Folder of photos; its subfolders are searched too.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="GALLERY", help="Folder of the gallery.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model. By default the "
+            "gallery's model; mini-clip-at for a new gallery."
+        ),
+    ] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="Where to get the frozen CLIP, in place of what the checkpoint says.")
+    ] = None,
+    kind: Annotated[
+        IndexKind | None,
+        typer.Option("--index", help="By default the gallery's; auto for a new one, which chooses by size."),
+    ] = None,
+    milvus_uri: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Photos a forward pass.")] = 64,
+    num_workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that read photos; by default 8 for a GPU, 0 for a CPU."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ...; by default a GPU if there is one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done for other programs.")] = False,
+) -> None:
+    """Embed the photos of a folder, so that a sketch can search them; or bring a gallery up to date with its folder.
+
+    Only content that the gallery has never seen is embedded: a second run over an unchanged folder embeds nothing, a
+    renamed photo keeps its features, and a run that was killed goes on where it was. Files that are no photos or
+    cannot be read are left out and listed.
+    """
+    from sketch_prompt.retrieval.gallery import Gallery
+    from sketch_prompt.retrieval.saving import saved_settings
+
+    settings = saved_settings(output)
+    if model is None and "model" in settings:
+        model, base_model = settings["model"], base_model or settings["base_model"]
+    gallery = Gallery.build(
+        model or _DEFAULT_MODEL,
+        photos,
+        output,
+        index=kind.value if kind is not None else settings.get("index", "auto"),
+        milvus_uri=milvus_uri,
+        base_model=base_model,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        device=device,
+    )
+    summary = {"gallery": str(output), "photos": len(gallery), **gallery.changes.to_dict()}
+    summary["index"] = gallery.index.describe()
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+    else:
+        typer.echo(gallery.changes.describe(len(gallery)), err=True)
+        typer.echo(f"Index: {_in_words(summary['index'])}\nWrote {output}", err=True)
+
+
+@app.command()
+@one_message
+def search(
+    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder that index has written.")],
+    sketch: Annotated[
+        Path | None,
+        typer.Argument(metavar="[SKETCH]", help="A drawing: any image, or QuickDraw strokes (.ndjson)."),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="What the photo shows, such as 'a red chair'; alone or with a sketch.")
+    ] = None,
+    weight: Annotated[
+        float, typer.Option(min=0, max=1, help="Of the text beside the sketch, from 0 to 1.")
+    ] = 0.5,
+    top_k: Annotated[int, typer.Option(min=1, help="How many photos.")] = 12,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Score so many of the first photos again, pair by pair; for methods that can."
+        ),
+    ] = None,
+    category: Annotated[
+        list[str] | None, typer.Option(help="Search photos of this category (folder) only; may be repeated.")
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Search photos whose name in the folder matches, such as '2024/*'; may be repeated."
+        ),
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the result into this file: .png, .pdf, .svg, ...")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result for other programs.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Where the gallery's model is, if it is not where it was.")
+    ] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="Where the gallery's frozen CLIP is, if it is not where it was.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Where the folder of photos is, if it is not where it was.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ...; by default a GPU if there is one.")
+    ] = None,
+) -> None:
+    """Find the photos that a drawing shows.
+
+    Prints one photo a line, the best first: rank, score and path, separated by tabs.
+    """
+    from sketch_prompt.retrieval.figures import save_figure
+    from sketch_prompt.retrieval.gallery import Gallery
+
+    if sketch is None and text is None:
+        raise typer.BadParameter("give a SKETCH, --text, or both")
+    given = {"base_model": base_model} if base_model is not None else {}
+    opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
+    filters = {name: values for name, values in (("category", category), ("path", path)) if values}
+    hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank)
+    if figure is not None:
+        save_figure(opened.plot(hits, sketch, text), figure)
+        typer.echo(f"Wrote {figure}", err=True)
+    if as_json:
+        query = {"sketch": None if sketch is None else str(sketch), "text": text}
+        results = [asdict(hit) for hit in hits]
+        typer.echo(json.dumps({"query": query, "photos": len(opened), "results": results}, indent=2))
+    else:
+        for hit in hits:
+            path_on_one_line = hit.path.translate({9: "\\t", 10: "\\n", 13: "\\r"})
+            typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{path_on_one_line}")
+
+
+@app.command()
+@one_message
+def demo(
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Port; the first free one from 7860 on by default.")
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of an indexed gallery; MiniSketch pictures by default."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Model to search with, may be repeated; every bundled one by default."
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Serve a web page to draw on: it searches a gallery while you draw and shows why a photo was found.
+
+    Works without a network. The first start takes half a minute longer: it makes a gallery of MiniSketch pictures.
+    """
+    try:
+        from sketch_prompt.space.page import launch_page
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise ValueError("the page needs gradio: pip install 'sketch-prompt[space]'") from error
+    from sketch_prompt.space.catalogue import Catalogue
+
+    catalogue = Catalogue(model, gallery)
+    catalogue.prepare()
+    address, page = launch_page(catalogue, host, port, open_browser=browser)
+    typer.echo(f"Draw on {address} (Ctrl-C ends it)", err=True)
+    page.block_thread()
 
 
 @data_app.command("check")
@@ -347,6 +624,10 @@ def _accelerator():
     from accelerate import Accelerator
 
     return Accelerator()
+
+
+def _in_words(values: dict) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _print_report(report, format: Format) -> None:

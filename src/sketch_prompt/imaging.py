@@ -132,22 +132,28 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     )
 
 
-def crop_white_margin(sketch: Image.Image, border: float) -> Image.Image:
-    """The drawing's bounding box and `border` times its longer side around it; a blank sketch stays whole."""
+def drawing_box(sketch: Image.Image, border: float) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the drawing and `border` times its longer side around it, in pixels.
+
+    A blank sketch is its own drawing.
+    """
     ink = sketch.convert("L").point(lambda grey: 255 if grey < INK_BELOW else 0)
     box = ink.getbbox()
     if box is None:
-        return sketch
+        return (0, 0, *sketch.size)
     left, top, right, bottom = box
     keep = round(border * max(right - left, bottom - top))
-    return sketch.crop(
-        (
-            max(left - keep, 0),
-            max(top - keep, 0),
-            min(right + keep, sketch.width),
-            min(bottom + keep, sketch.height),
-        )
+    return (
+        max(left - keep, 0),
+        max(top - keep, 0),
+        min(right + keep, sketch.width),
+        min(bottom + keep, sketch.height),
     )
+
+
+def crop_white_margin(sketch: Image.Image, border: float) -> Image.Image:
+    """The drawing's bounding box and `border` times its longer side around it; a blank sketch stays whole."""
+    return sketch.crop(drawing_box(sketch, border))
 
 
 def thicken_lines(sketch: Image.Image, width: int) -> Image.Image:
@@ -194,6 +200,26 @@ def resize_to_square(
         canvas.paste(resized, ((size - fitted[0]) // 2, (size - fitted[1]) // 2))
         return canvas
     return _resize_and_crop(image, size, resample)
+
+
+def square_view(width: int, height: int, size: int, mode: str) -> tuple[float, float, float, float]:
+    """What `resize_to_square` shows of a `width` x `height` image: left, top, right, bottom in its pixels.
+
+    Beyond the image's borders where it is padded, inside them where it is cropped.
+    """
+    if mode == "squash":
+        return (0.0, 0.0, float(width), float(height))
+    sides, view = (width, height), []
+    for side in sides:
+        if mode == "pad":
+            resized = max(1, round(side * size / max(sides)))
+            start = -((size - resized) // 2)
+        else:
+            resized = size if side == min(sides) else int(size * side / min(sides))
+            start = (resized - size) // 2
+        view.append((start * side / resized, (start + size) * side / resized))
+    (left, right), (top, bottom) = view
+    return (left, top, right, bottom)
 
 
 def _resize_and_crop(image: Image.Image, size: int, resample: int) -> Image.Image:

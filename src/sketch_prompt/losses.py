@@ -1,4 +1,4 @@
-"""The methods' losses, as functions of embeddings. All features are L2-normalised, all losses are means."""
+"""The methods' losses, as functions of embeddings. Features are L2-normalised unless said, all losses are means."""
 
 import torch
 from torch import Tensor
@@ -28,6 +28,36 @@ def triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: float)
         ()
     """
     return F.relu(margin + cosine_distance(sketch, photo) - cosine_distance(sketch, negative)).mean()
+
+
+def euclidean_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """mean_i max(0, margin + ||s_i - p_i|| - ||s_i - n_i||) of vectors that are not normalised: ZSE-SBIR's.
+
+    Args:
+        sketch, photo, negative: (B, d), aligned rows.
+        margin: how much nearer the sketch's photo must be than the negative.
+
+    Returns:
+        ()
+    """
+    return F.relu(margin + F.pairwise_distance(sketch, photo) - F.pairwise_distance(sketch, negative)).mean()
+
+
+def relation_loss(
+    matching: Tensor, mismatched: Tensor, targets: tuple[float, float] = (0.99, 0.01)
+) -> Tensor:
+    """Mean squared error of ZSE-SBIR's relation scores against what they should be.
+
+    Args:
+        matching: (B,) scores of sketches with photos of their class.
+        mismatched: (B',) scores of sketches with photos of other classes.
+        targets: what they should be; a sigmoid reaches neither 1 nor 0.
+
+    Returns:
+        (), over all B + B' pairs alike.
+    """
+    errors = torch.cat([matching.flatten() - targets[0], mismatched.flatten() - targets[1]])
+    return errors.square().mean()
 
 
 def hardest_triplet_loss(sketch: Tensor, photo: Tensor, instance_ids: Tensor, margin: float) -> Tensor:
@@ -108,6 +138,53 @@ def classification_loss(
     if labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < len(class_embeddings)):
         raise IndexError(f"labels must lie in [0, {len(class_embeddings)}), got up to {int(labels.max())}")
     return F.cross_entropy(embeds @ class_embeddings.T / temperature, labels)
+
+
+def squared_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: Tensor | float) -> Tensor:
+    """mean_i max(0, ||s_i - p_i||^2 - ||s_i - n_i||^2 + mu_i), SpLIP's triplet loss.
+
+    Args:
+        sketch, photo, negative: (B, D), L2-normalised, aligned rows.
+        margin: mu, (B,) or one for all.
+
+    Returns:
+        ()
+    """
+    nearer = (sketch - photo).square().sum(-1) - (sketch - negative).square().sum(-1)
+    return F.relu(nearer + margin).mean()
+
+
+def class_margins(
+    class_embeddings: Tensor, labels: Tensor, negative_labels: Tensor, same_class: float
+) -> Tensor:
+    """mu(c+, c-) = cos of the two classes' texts, SpLIP's adaptive margin: the more alike, the farther apart.
+
+    Args:
+        class_embeddings: (C, D), L2-normalised.
+        labels, negative_labels: (B,) classes of the photos and of the negatives, in [0, C).
+        same_class: the margin where both are one class, whose cosine says nothing.
+
+    Returns:
+        (B,)
+    """
+    cosines = (class_embeddings[labels] * class_embeddings[negative_labels]).sum(-1)
+    return torch.where(labels == negative_labels, same_class, cosines)
+
+
+def conditional_jigsaw_loss(own: Tensor, positive: Tensor, negative: Tensor, permutation: Tensor) -> Tensor:
+    """CE(own, y) + mean_i [CE(positive_i, y_i) - CE(negative_i, y_i)]_+, SpLIP's conditional cross-modal jigsaw.
+
+    Args:
+        own, positive, negative: (B, K) logits of the solver, which saw the shuffled sketch beside the sketch
+            itself, its photo, and a photo that is not its own.
+        permutation: (B,) y, the permutation that shuffled the sketch, in [0, K).
+
+    Returns:
+        ()
+    """
+    helped = F.cross_entropy(positive, permutation, reduction="none")
+    misled = F.cross_entropy(negative, permutation, reduction="none")
+    return F.cross_entropy(own, permutation) + F.relu(helped - misled).mean()
 
 
 def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

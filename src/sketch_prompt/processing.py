@@ -31,7 +31,9 @@ from sketch_prompt.imaging import (
     RESIZE_MODES,
     ImageLike,
     crop_white_margin,
+    drawing_box,
     resize_to_square,
+    square_view,
     thicken_lines,
     to_rgb,
 )
@@ -140,17 +142,44 @@ class SketchPromptImageProcessor(BaseImageProcessor):
                 raise ValueError(f"{name}[{index}] cannot be used: {error}") from error
         return batch
 
-    def to_square(self, image: Image.Image, domain: Domain) -> Image.Image:
-        """An RGB image after its domain's geometry, before normalisation: what the model is shown."""
+    def to_square(self, image: Image.Image, domain: Domain, scale: int = 1) -> Image.Image:
+        """An RGB image after its domain's geometry, before normalisation: what the model is shown.
+
+        With `scale` the same view at that many times the model's size, for people to look at.
+        """
+        size = self.size * scale
         if domain == "photo":
             background = ImageColor.getrgb(self.photo_pad_color)[:3]
-            return resize_to_square(image, self.size, self.photo_resize, self.resample, background)
+            return resize_to_square(image, size, self.photo_resize, self.resample, background)
         if self.sketch_crop_margin:
             image = crop_white_margin(image, self.sketch_margin)
         if self.sketch_line_width > 0:
             side = min(image.size) if self.sketch_resize == "crop" else max(image.size)
-            image = thicken_lines(image, round(self.sketch_line_width * side / self.size))
-        return resize_to_square(image, self.size, self.sketch_resize, self.resample, (255, 255, 255))
+            image = thicken_lines(image, round(self.sketch_line_width * side / size))
+        return resize_to_square(image, size, self.sketch_resize, self.resample, (255, 255, 255))
+
+    def field_of_view(self, image: Image.Image, domain: Domain) -> tuple[float, float, float, float]:
+        """The part of an RGB image that `to_square` shows: left, top, right, bottom in the image's pixels.
+
+        It reaches beyond the image's borders where that is padded.
+        """
+        if domain == "photo":
+            return square_view(*image.size, self.size, self.photo_resize)
+        box = (0, 0, *image.size)
+        if self.sketch_crop_margin:
+            box = drawing_box(image, self.sketch_margin)
+        view = square_view(box[2] - box[0], box[3] - box[1], self.size, self.sketch_resize)
+        return tuple(edge + start for edge, start in zip(view, 2 * box[:2]))
+
+    def denormalize(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Pixel values (..., 3, H, W) as colours in [0, 1]."""
+        if not self.do_normalize:
+            return pixel_values.float().clamp(0, 1)
+        mean, std = (
+            pixel_values.new_tensor(values, dtype=torch.float32)[:, None, None]
+            for values in (self.image_mean, self.image_std)
+        )
+        return (pixel_values.float() * std + mean).clamp(0, 1)
 
     def _normalize(self, image: Image.Image) -> torch.Tensor:
         # (x / 255 - mean) / std as one multiplication and one subtraction, in place.

@@ -1,5 +1,6 @@
 """The contract, checked for every method: a new one is tested by adding its name."""
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -7,7 +8,7 @@ from transformers import AutoConfig, AutoModel
 
 from sketch_prompt import SketchPromptConfig, SketchPromptModel
 from sketch_prompt.models.auto import MODELS, model_class
-from tiny_clip import DIM, WIDTH, WordProcessor, images, tiny_clip, token_ids
+from tiny_clip import DIM, IMAGE_SIZE, WIDTH, WordProcessor, images, tiny_clip, token_ids
 
 METHODS = sorted(MODELS)
 TRAINED = sorted(set(METHODS) - {"frozen-clip"})
@@ -56,7 +57,7 @@ def features(model):
 @pytest.mark.parametrize("method", METHODS)
 def test_features_are_unit_vectors_that_do_not_depend_on_the_batch(method):
     model = build(method)
-    assert model.method == method and not model.has_reranker
+    assert model.method == method
     with torch.no_grad():
         for embed in (model.get_sketch_features, model.get_photo_features):
             together = embed(images(8))
@@ -123,6 +124,25 @@ def test_gradient_checkpointing_and_bfloat16_train_too(method):
         assert_close(parameter.grad, plain[name], atol=1e-5, rtol=1e-4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.isfinite(loss(model))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_explains_itself(method, tmp_path):
+    model = trained(method)
+    known = model.explain(images(1), images(1, seed=1))
+    grid = (IMAGE_SIZE // model.patch_size,) * 2
+    assert known.method == method and known.sketch_grid == known.photo_grid == grid
+    assert known.similarity.shape == (grid[0] ** 2,) * 2 and known.similarity.max() <= 1 + 1e-6
+    assert known.sketch_map.shape == known.photo_map.shape == grid
+    assert len(known.matches) and (np.diff(known.weights) <= 0).all() and known.weights.min() > 0
+    with torch.no_grad():
+        features = model.get_sketch_features(images(1)), model.get_photo_features(images(1, seed=1))
+    assert known.score == pytest.approx(float((features[0] * features[1]).sum()), abs=1e-5)
+    assert not np.array_equal(model.explain(images(1), images(1, seed=2)).similarity, known.similarity)
+    assert np.array_equal(model.explain(images(1), images(1, seed=1)).similarity, known.similarity)
+    model.save_pretrained(tmp_path, include_backbone=True)
+    half = SketchPromptModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert half.explain(images(1), images(1, seed=1)).similarity.dtype == np.float32
 
 
 @pytest.mark.parametrize("include_backbone", [False, True])

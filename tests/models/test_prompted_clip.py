@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sketch_prompt.models.prompted_clip import encode_text, encode_vision
+from sketch_prompt.models.prompted_clip import encode_text, encode_vision, patch_keys
 from tiny_clip import LAYERS, WIDTH, images, tiny_clip, token_ids
 
 
@@ -146,3 +146,16 @@ def test_bfloat16_stays_near_float32(clip):
 def test_what_does_not_fit_is_an_error_that_says_so(clip, call, message):
     with pytest.raises(ValueError, match=message):
         call(clip)
+
+
+def test_patch_keys_are_what_the_last_layers_attention_compares(clip):
+    """Its attention over the patches, computed from the keys given, is the one it reports."""
+    vision, seen = clip.vision_model, {}
+    layer = vision.encoder.layers[-1].self_attn
+    hook = layer.k_proj.register_forward_hook(lambda module, args, out: seen.update(keys=out))
+    with torch.no_grad():
+        tower = encode_vision(vision, images(2), prompts(3), output_hidden_states=True)
+        expected = seen["keys"][:, 1:17]
+        assert_close(patch_keys(vision, tower), expected)
+    hook.remove()
+    assert expected.shape == (2, 16, WIDTH)

@@ -15,6 +15,8 @@ from PIL import Image, ImageFile
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF")
 # Pixels of a decoded image: above it a small file may fill the memory ("decompression bomb").
 MAX_PIXELS = 89_478_485
+# Bytes of a file: above it a sparse file of a few blocks on disk may fill the memory.
+MAX_BYTES = 2**29
 
 ImageSource = str | os.PathLike | bytes | Mapping | Image.Image
 
@@ -50,13 +52,13 @@ def read_image(source: ImageSource, *, min_size: int | None = None) -> Image.Ima
 
     Raises:
         UnreadableImageError: for whatever reason it cannot be read: missing, empty, truncated, no image,
-            no permission, more than `MAX_PIXELS` pixels.
+            no permission, more than `MAX_BYTES` bytes or `MAX_PIXELS` pixels.
     """
     if isinstance(source, Image.Image):
         return _decode(source, getattr(source, "filename", "") or "<image>", min_size)
     path, content = _locate(source)
     if content is None:
-        content = _read_file(path)
+        content = read_file(path)
     if not content:
         raise UnreadableImageError(path, "the file is empty")
     try:
@@ -84,11 +86,21 @@ def _locate(source: ImageSource) -> tuple[str, bytes | None]:
     )
 
 
-def _read_file(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        UnreadableImageError: for whatever reason it cannot be read, or it has more than `MAX_BYTES`.
+    """
     try:
+        status = os.stat(path)
         # A pipe or a device would block for ever.
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise UnreadableImageError(path, "not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise UnreadableImageError(
+                path, f"{status.st_size:,} bytes are more than the limit of {MAX_BYTES:,}"
+            )
         with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:

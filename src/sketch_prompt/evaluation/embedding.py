@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
+from sketch_prompt.retrieval.pair_store import EncodedBatch, PairStore
 
 from .conditioning import Conditions
 
@@ -65,6 +66,7 @@ def embed(
     device: str | torch.device | None = None,
     accelerator: Accelerator | None = None,
     progress: bool = True,
+    store: PairStore | None = None,
     conditions: Conditions | None = None,
 ) -> EmbeddingTable:
     """Features of every readable image of a benchmark's table.
@@ -82,6 +84,8 @@ def embed(
         device: where to embed; the model's device by default. Not with `accelerator`, which brings its own.
         accelerator: shares the work among the processes that `accelerate` started.
         progress: show a bar on stderr (of the first process).
+        store: of a model with a re-ranker: keeps what pairwise scoring needs of every image, from the same forward
+            pass. Images that it holds already are not encoded again.
         conditions: what more the model's encoder takes for a batch; see `conditioning`.
 
     Raises:
@@ -93,17 +97,28 @@ def embed(
     device = torch.device(device or next(model.parameters()).device)
     main_process = accelerator is None or accelerator.is_main_process
     batches = _own_batches(len(dataset), batch_size, accelerator)
+    stored = [batch.start for batch in batches if store is not None and batch.start in store]
+    known = set(stored)
     loader = DataLoader(
         _Images(dataset, processor, domain),
-        batch_sampler=batches,
+        batch_sampler=[batch for batch in batches if batch.start not in known],
         num_workers=num_workers,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
     )
-    bar = tqdm(loader, desc=_DESCRIPTIONS[domain], unit="batch", disable=not (progress and main_process))
+    bar = tqdm(
+        loader,
+        desc=_DESCRIPTIONS[domain],
+        unit="batch",
+        initial=len(stored),
+        total=len(batches),
+        disable=not (progress and main_process),
+    )
     columns = dataset.select_columns(["label", "instance_id"])[:]
     labels = np.asarray(columns["label"])
-    rows, features, unreadable = _embed_batches(model.to(device), bar, domain, device, labels, conditions)
+    encoded = [store.read(start) for start in stored]
+    encoded += _encode_batches(model.to(device), bar, domain, device, store, labels, conditions)
+    rows, features, unreadable = _joined(encoded)
     if accelerator is not None:
         rows, features, unreadable = _gather(rows, features, unreadable)
     order = np.argsort(rows, kind="stable")
@@ -166,24 +181,54 @@ def _own_batches(size: int, batch_size: int, accelerator: Accelerator | None) ->
 
 
 @torch.inference_mode()
-def _embed_batches(
-    model, loader, domain: Domain, device: torch.device, labels: np.ndarray, conditions: Conditions | None
-) -> tuple[np.ndarray, np.ndarray, dict[int, UnreadableImage]]:
-    encode = model.get_sketch_features if domain == "sketch" else model.get_photo_features
+def _encode_batches(
+    model,
+    loader,
+    domain: Domain,
+    device: torch.device,
+    store: PairStore | None,
+    labels: np.ndarray,
+    conditions: Conditions | None,
+) -> list[EncodedBatch]:
+    """The batches of a loader, their `prepared` handed to the store."""
     dtype = next(model.parameters()).dtype
     training = model.training
     model.eval()
-    rows, features, unreadable = [], [], {}
+    encoded = []
     try:
         for batch in loader:
-            unreadable |= batch.unreadable
+            features, prepared = np.empty((0, 0), np.float32), {}
             if batch.pixel_values is not None:
                 pixel_values = batch.pixel_values.to(device, dtype, non_blocking=True)
                 options = {} if conditions is None else conditions(pixel_values, labels[batch.rows])
-                features.append(encode(pixel_values, **options).float().cpu().numpy())
-                rows += batch.rows
+                features, prepared = _encode(model, pixel_values, domain, store is not None, options)
+            result = EncodedBatch(batch.rows, features, prepared, batch.unreadable)
+            if store is not None:
+                store.add(min(batch.rows + list(batch.unreadable)), result)
+            encoded.append(result._replace(prepared={}))
     finally:
         model.train(training)
+    return encoded
+
+
+def _encode(
+    model, pixel_values: torch.Tensor, domain: Domain, for_pairs: bool, options: dict
+) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+    """Features (B, D), and what scoring pairs needs of the images if asked for."""
+    if not for_pairs:
+        encode = model.get_sketch_features if domain == "sketch" else model.get_photo_features
+        return encode(pixel_values, **options).float().cpu().numpy(), {}
+    tokens = model.encode_tokens(pixel_values, domain, **options)
+    prepared = {name: value.cpu() for name, value in model.prepare_pairs(tokens, domain).items()}
+    return model.pool_tokens(tokens, domain).float().cpu().numpy(), prepared
+
+
+def _joined(
+    batches: list[EncodedBatch],
+) -> tuple[np.ndarray, np.ndarray, dict[int, UnreadableImage]]:
+    rows = [row for batch in batches for row in batch.rows]
+    features = [batch.features for batch in batches if batch.rows]
+    unreadable = {row: UnreadableImage(*why) for batch in batches for row, why in batch.left_out.items()}
     return np.asarray(rows, np.int64), np.concatenate(features) if features else np.empty((0, 0)), unreadable
 
 

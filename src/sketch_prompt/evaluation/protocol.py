@@ -1,9 +1,14 @@
 """Evaluation of any model on any benchmark: embed, search, report."""
 
+import hashlib
+import json
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import datasets
 import torch
@@ -12,6 +17,17 @@ from accelerate.utils import broadcast_object_list
 
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.metrics.core import Convention
+from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
+from sketch_prompt.retrieval.pair_store import PairStore, claim_folder
+from sketch_prompt.retrieval.rankers import (
+    DEFAULT_SHORTLIST,
+    RANKINGS,
+    EmbeddingRanker,
+    ExhaustiveRanker,
+    Ranker,
+    Ranking,
+    Reranker,
+)
 
 from .conditioning import CATEGORIES, Category, conditioned
 from .embedding import EmbeddingTable, embed
@@ -45,6 +61,9 @@ class Task:
         ks: cut-offs of the metrics; None for those of the level: 100 and 200, or 1, 5 and 10.
         train_protocol: the benchmark trained on, where it is another one.
         allow_seen: evaluate on classes seen in training, and say so in the report.
+        ranking: by "embedding", "rerank" (the first photos by embedding again, pair by pair) or "exhaustive" (every
+            pair); None for "rerank" where the model can, else "embedding".
+        shortlist: how many photos a query "rerank" scores again.
         category: for a model that embeds under a category, which one that is: "given", "predicted" or None, see
             `conditioning`; "auto" is "given" where a sketch searches its category's photos, else "predicted".
     """
@@ -56,6 +75,8 @@ class Task:
     ks: Sequence[int] | None = None
     train_protocol: str | None = None
     allow_seen: bool = False
+    ranking: Ranking | None = None
+    shortlist: int = DEFAULT_SHORTLIST
     category: Category = "auto"
 
     def __post_init__(self):
@@ -72,6 +93,23 @@ class Task:
             object.__setattr__(self, "category", "given" if given else "predicted")
         if self.train_protocol == self.protocol:
             object.__setattr__(self, "train_protocol", None)
+        if self.ranking not in (None, *RANKINGS):
+            raise ValueError(f"Unknown ranking {self.ranking!r}: choose one of {', '.join(RANKINGS)}.")
+        if self.shortlist < 1:
+            raise ValueError(f"shortlist must be at least 1, not {self.shortlist}.")
+
+    def ranking_of(self, model) -> Ranking:
+        """How the photos are ranked with `model`.
+
+        Raises:
+            ValueError: by pairs, which the model cannot score.
+        """
+        can = getattr(model, "has_reranker", False)
+        if self.ranking not in (None, "embedding") and not can:
+            raise ValueError(
+                f"{model.method} compares embeddings only: ranking={self.ranking!r} needs a method that scores pairs."
+            )
+        return self.ranking or ("rerank" if can else "embedding")
 
 
 @dataclass(frozen=True)
@@ -94,6 +132,10 @@ def evaluate_model(
     convention: Convention = "standard",
     ks: Sequence[int] | None = None,
     allow_seen: bool = False,
+    ranking: Ranking | None = None,
+    shortlist: int = DEFAULT_SHORTLIST,
+    work_dir: str | os.PathLike | None = None,
+    pair_dtype: torch.dtype | None = None,
     category: Category = "auto",
     batch_size: int = 64,
     num_workers: int = 0,
@@ -114,6 +156,12 @@ def evaluate_model(
         convention: as in `Task`.
         ks: as in `Task`.
         allow_seen: as in `Task`.
+        ranking: as in `Task`.
+        shortlist: as in `Task`.
+        work_dir: with a pairwise ranking, where encoded images and scores are kept: the same call goes on where it
+            was cut off, whatever killed it. None keeps them in memory.
+        pair_dtype: with a pairwise ranking, the type of the encoded images; bfloat16 halves their room and is
+            computed with where the device does so in hardware. None for the model's own.
         category: as in `Task`.
         batch_size: images a forward pass.
         num_workers: processes that read images.
@@ -130,8 +178,20 @@ def evaluate_model(
         model,
         processor,
         benchmark,
-        Task(protocol, level, gallery, convention, ks, allow_seen=allow_seen, category=category),
+        Task(
+            protocol,
+            level,
+            gallery,
+            convention,
+            ks,
+            allow_seen=allow_seen,
+            ranking=ranking,
+            shortlist=shortlist,
+            category=category,
+        ),
         source=source,
+        work_dir=work_dir,
+        pair_dtype=pair_dtype,
         batch_size=batch_size,
         num_workers=num_workers,
         device=device,
@@ -149,6 +209,8 @@ def evaluate_task(
     task: Task,
     *,
     source: str = "",
+    work_dir: str | os.PathLike | None = None,
+    pair_dtype: torch.dtype | None = None,
     progress: bool = True,
     accelerator: Accelerator | None = None,
     **options,
@@ -161,15 +223,86 @@ def evaluate_task(
         options: further arguments of `embed`.
     """
     claim = check_benchmark(model, benchmark, task)
-    options |= {"progress": progress, "accelerator": accelerator}
+    ranking = task.ranking_of(model)
+    shared = {"progress": progress, "accelerator": accelerator}
+    alone = accelerator is None or accelerator.is_main_process
     unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
+    stores = None
+    if ranking != "embedding":
+        stores = open_stores(model, processor, benchmark, work_dir, pair_dtype, accelerator, **options)
     with conditioned(unwrapped, processor, benchmark, task.category, progress=progress) as conditions:
-        sketches, photos = embed_benchmark(model, processor, benchmark, conditions=conditions, **options)
-    if accelerator is not None and not accelerator.is_main_process:
+        sketches, photos = embed_benchmark(
+            model, processor, benchmark, stores=stores, conditions=conditions, **shared, **options
+        )
+    if ranking == "embedding":
+        ranker = EmbeddingRanker()
+    else:
+        shared["folder"] = None if work_dir is None else Path(work_dir)
+        if ranking == "rerank":
+            ranker = Reranker(unwrapped, *stores.values(), shortlist=task.shortlist, **shared)
+        else:
+            ranker = ExhaustiveRanker(unwrapped, *stores.values(), **shared)
+    if not alone and ranking == "embedding":
         return None
-    return report_embeddings(
-        model, benchmark, sketches, photos, task, claim=claim, source=source, progress=progress
+    evaluation = report_embeddings(
+        model,
+        benchmark,
+        sketches,
+        photos,
+        task,
+        claim=claim,
+        source=source,
+        progress=progress,
+        ranker=ranker,
     )
+    return evaluation if alone else None
+
+
+def open_stores(
+    model,
+    processor,
+    benchmark: datasets.DatasetDict,
+    work_dir: str | os.PathLike | None,
+    dtype: torch.dtype | None,
+    accelerator: Accelerator | None = None,
+    batch_size: int = 64,
+    **_,
+) -> dict[str, PairStore]:
+    """A store for the test sketches and one for the test photos.
+
+    Raises:
+        ValueError: the folder holds those of another model, processor or benchmark; or there are several processes
+            and no folder to share.
+    """
+    if work_dir is None:
+        if accelerator is not None and accelerator.num_processes > 1:
+            raise ValueError("Several processes share the images they encode in a folder: give work_dir.")
+        return {domain: PairStore(None, dtype) for domain in TEST_SPLITS}
+    images = {}
+    for split in TEST_SPLITS.values():
+        columns = benchmark[split].select_columns(["label", "instance_id"])[:]
+        images[split] = _digest(json.dumps([columns["label"], columns["instance_id"]]).encode())
+    tensors = sorted(model.adapter_tensors().items())
+    identity = {
+        "model": model.method,
+        "weights": _digest(*(value.detach().float().cpu().numpy().tobytes() for _, value in tensors)),
+        "backbone": backbone_fingerprint(model.clip),
+        "processor": processor.image_processor.to_dict(),
+        "images": images,
+        "batch_size": batch_size,
+        "dtype": str(dtype or model.dtype),
+    }
+    folder = Path(work_dir)
+    with nullcontext() if accelerator is None else accelerator.main_process_first():
+        claim_folder(folder, identity)
+    return {domain: PairStore(folder / split, dtype) for domain, split in TEST_SPLITS.items()}
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim:
@@ -209,11 +342,16 @@ def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim
 
 
 def embed_benchmark(
-    model, processor, benchmark: datasets.DatasetDict, **options
+    model,
+    processor,
+    benchmark: datasets.DatasetDict,
+    stores: dict[str, PairStore] | None = None,
+    **options,
 ) -> tuple[EmbeddingTable, EmbeddingTable]:
     """Features of the test sketches and of the test photos; `options` are those of `embed`."""
     return tuple(
-        embed(model, benchmark[split], processor, domain, **options) for domain, split in TEST_SPLITS.items()
+        embed(model, benchmark[split], processor, domain, store=(stores or {}).get(domain), **options)
+        for domain, split in TEST_SPLITS.items()
     )
 
 
@@ -227,6 +365,7 @@ def report_embeddings(
     claim: Claim,
     source: str = "",
     progress: bool = True,
+    ranker: Ranker | None = None,
 ) -> Evaluation:
     """Search the photos with every sketch and report it.
 
@@ -239,12 +378,14 @@ def report_embeddings(
         claim: from `check_benchmark`.
         source: where the model came from.
         progress: show a bar on stderr where ranking takes long.
+        ranker: what scores the photos; embeddings by default.
     """
     start = time.perf_counter()
+    ranker = ranker or EmbeddingRanker()
     if task.level == "instance":
-        search = search_instances(benchmark, sketches, photos, task.scope, task.ks)
+        search = search_instances(benchmark, sketches, photos, task.scope, task.ks, ranker)
     else:
-        search = search_categories(sketches, photos, task.convention, task.ks, progress)
+        search = search_categories(sketches, photos, task.convention, task.ks, progress, ranker)
     names = benchmark[TEST_SPLITS["sketch"]].features["label"].names
     counts = Counter(search.sketches.labels.tolist())
     weight = next(model.parameters())
@@ -277,6 +418,9 @@ def report_embeddings(
         per_class={names[label]: scores for label, scores in search.details.per_class().items()},
         queries_per_class={names[label]: counts[label] for label in sorted(counts)},
         curve=search.curve,
+        ranking=ranker.name,
+        shortlist=getattr(ranker, "shortlist", None),
+        pairs=ranker.pairs,
         queries=len(search.sketches.rows),
         gallery=len(search.photos.rows),
         classes=len(counts),

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.retrieval.figures import RankedQuery
-from sketch_prompt.retrieval.ranking import rank
+from sketch_prompt.retrieval.ranking import rank_scores
 
 from .search import TEST_SPLITS, Search
 
@@ -80,13 +80,12 @@ def ranked_queries(
 def _first_photos(search: Search, query: int, top_k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of `search.photos`, their scores and their places (from 1)."""
     gallery = search.gallery_of(query)
-    features = search.sketches.features[[query]]
-    scores, indices = (values[0] for values in rank(features, search.photos.features[gallery], top_k))
+    scores, indices = (values[0] for values in rank_scores(search.scores, top_k, [query], gallery))
     ranking, ranks = gallery[indices], np.arange(1, len(indices) + 1)
     if search.own_ranks is not None and search.own_ranks[query] >= len(ranking):
         own = gallery[search.is_right(query, gallery)][0]
         ranking[-1], ranks[-1] = own, search.own_ranks[query] + 1
-        scores[-1] = features[0] @ search.photos.features[own]
+        scores[-1] = rank_scores(search.scores, 1, [query], [own]).scores[0, 0]
     return ranking, scores, ranks
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.retrieval.rankers import Ranking
 
 from .leakage import Setting
 from .search import GalleryScope, Level
@@ -52,6 +53,9 @@ class Report:
         train_protocol: the benchmark trained on, where it is another one.
         level: "category" or "instance".
         gallery_scope: "all" photos were searched by every query, or those of its "category".
+        ranking: "embedding", "rerank" or "exhaustive", see `Task`.
+        shortlist: photos a query that "rerank" scored again.
+        pairs: pairs that were scored by more than their embeddings.
         setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (the benchmark parts
             instances, not classes) or "seen" (not zero-shot).
         category: for a model that embeds under a category, whether that was "given", "predicted" or "none"; None for
@@ -83,6 +87,9 @@ class Report:
     train_protocol: str | None = None
     level: Level = "category"
     gallery_scope: GalleryScope = "all"
+    ranking: Ranking = "embedding"
+    shortlist: int | None = None
+    pairs: int = 0
     setting: Setting = "zs"
     category: str | None = None
     differences: list[str] = field(default_factory=list)
@@ -175,6 +182,10 @@ class Report:
         if self.gallery_scope == "category":
             photos = f"their class's photos ({self.gallery:,} in all)"
         manner = f"{self.convention} convention" if self.convention else f"{self.level} level"
+        if self.ranking == "rerank":
+            manner += f", the first {self.shortlist:,} re-ranked pairwise"
+        elif self.ranking == "exhaustive":
+            manner += ", ranked by every pair"
         listed = ", ".join(self.differences)
         differences = f"; not the published test data ({listed})" if listed else ""
         manner += _CATEGORIES[self.category]
@@ -221,6 +232,8 @@ class Report:
         memory = ", ".join(f"{name} {value:,.0f} MB" for name, value in self.peak_memory_mb.items())
         machine = self.environment
         facts = [("model", self.model), ("time", f"{self.seconds:.1f} s")]
+        if self.pairs:
+            facts.append(("pairs scored", f"{self.pairs:,} of {self.queries * self.gallery:,}"))
         if memory:
             facts.append(("peak memory", memory))
         if machine:

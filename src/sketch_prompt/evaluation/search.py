@@ -8,15 +8,17 @@ import datasets
 import numpy as np
 
 from sketch_prompt.metrics import (
+    PairScores,
     QueryScores,
     chance_level,
     instance_chance_level,
     instance_details,
-    instance_ranks,
-    retrieval_details,
+    own_ranks,
+    ranking_details,
 )
 from sketch_prompt.metrics.core import RECALL_LEVELS, Convention
 from sketch_prompt.metrics.instance import distinct_photos
+from sketch_prompt.retrieval.rankers import EmbeddingRanker, Ranker
 
 from .embedding import EmbeddingTable, UnreadableImage
 
@@ -29,6 +31,7 @@ TEST_SPLITS = {"sketch": "test_sketch", "photo": "test_photo"}
 
 _INSTANCE_BENCHMARKS = ("sketchy-fg", "shoe-v2", "chair-v2")
 _LONGEST_CURVE = 100
+_BY_EMBEDDING = EmbeddingRanker()
 _NAMED = 5
 
 
@@ -42,6 +45,7 @@ class Search:
         convention: "standard" or "interpolated" at category level, else None.
         sketches: the N queries.
         photos: the gallery; at instance level each photo once.
+        scores: of every sketch with every photo that it searches.
         details: the score of every query.
         chance: what a random ranking scores, under the names of `details.mean()`.
         curve: {x: values, y: values, "chance": values}: precision over recall, or accuracy over k.
@@ -56,6 +60,7 @@ class Search:
     convention: Convention | None
     sketches: EmbeddingTable
     photos: EmbeddingTable
+    scores: PairScores
     details: QueryScores
     chance: dict[str, float]
     curve: dict[str, list[float]]
@@ -89,11 +94,12 @@ def search_categories(
     convention: Convention = "standard",
     ks: Sequence[int] = DEFAULT_KS["category"],
     progress: bool = True,
+    ranker: Ranker = _BY_EMBEDDING,
 ) -> Search:
     """Category level: rank all photos for every sketch. Errors are those of `evaluate_retrieval`."""
-    details = retrieval_details(
-        sketches.features,
-        photos.features,
+    scores = ranker(sketches, photos)
+    details = ranking_details(
+        scores,
         sketches.labels,
         photos.labels,
         convention,
@@ -101,13 +107,14 @@ def search_categories(
         progress=None if progress else False,
     )
     quality = details.values["AP@all"]
-    prevalence = float(details.relevant.mean() / len(photos.features))
+    prevalence = float(details.relevant.mean() / len(photos.rows))
     return Search(
         level="category",
         scope="all",
         convention=convention,
         sketches=sketches,
         photos=photos,
+        scores=scores,
         details=details,
         chance=chance_level(sketches.labels, photos.labels, convention, ks),
         curve={
@@ -126,6 +133,7 @@ def search_instances(
     photos: EmbeddingTable,
     scope: GalleryScope = "category",
     ks: Sequence[int] = DEFAULT_KS["instance"],
+    ranker: Ranker = _BY_EMBEDDING,
 ) -> Search:
     """Instance level: the rank of every sketch's own photo. Sketches whose photo is unreadable are left out.
 
@@ -135,6 +143,7 @@ def search_instances(
         photos: features of the test photos.
         scope: search the photos of the query's "category" or "all" of them.
         ks: cut-offs of Acc@k.
+        ranker: what scores photos for sketches.
 
     Raises:
         ValueError: a sketch's photo is not in the gallery, or no sketch has a readable one.
@@ -150,7 +159,8 @@ def search_instances(
     sketches, query_keys = sketches.take(np.flatnonzero(~unasked)), query_keys[~unasked]
 
     categories = (sketches.labels, photos.labels) if scope == "category" else ()
-    ranks = instance_ranks(sketches.features, photos.features, query_keys, photo_keys, *categories)
+    scores = ranker(sketches, photos, *categories)
+    ranks = own_ranks(scores, query_keys, photo_keys, *categories)
     categories = categories or (np.zeros(len(sketches.rows), int), np.zeros(len(photos.rows), int))
     sizes = np.unique(categories[1], return_counts=True)[1]
     curve_ks = range(1, min(_LONGEST_CURVE, sizes.max()) + 1)
@@ -160,6 +170,7 @@ def search_instances(
         convention=None,
         sketches=sketches,
         photos=photos,
+        scores=scores,
         details=instance_details(ranks, sketches.labels, ks),
         chance=instance_chance_level(*categories, ks),
         curve={

@@ -5,6 +5,10 @@ import json
 _PAPERS = {
     "clip-at": "Sain et al., *CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*, "
     "CVPR 2023",
+    "splip": "Singha et al., *Elevating All Zero-Shot Sketch-Based Image Retrieval Through Multimodal Prompt "
+    "Learning*, ECCV 2024",
+    "zse-sbir": "Lin et al., *Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style*, "
+    "CVPR 2023",
     "dp-clip": "Gao et al., *Dual-Modal Prompting for Sketch-Based Image Retrieval*, 2024",
 }
 
@@ -32,6 +36,7 @@ def model_card(config, method: str, results: dict | None = None) -> str:
         if name
         not in (
             "clip_config",
+            "vision_config",
             "class_names",
             "categories",
             "architectures",
@@ -51,7 +56,7 @@ def model_card(config, method: str, results: dict | None = None) -> str:
     return "\n".join(
         [
             *front,
-            f"\n# {method} on {config.base_model or 'its own CLIP'}\n",
+            f"\n# {method} on {config.base_model or 'its own backbone'}\n",
             about,
             "\n## Use\n",
             "```python",
@@ -69,8 +74,25 @@ def model_card(config, method: str, results: dict | None = None) -> str:
             "```json",
             json.dumps(fields, indent=2, default=str),
             "```",
+            *_choices(config),
             "\n## Results\n",
             scores,
             "",
         ]
     )
+
+
+def _choices(config) -> list[str]:
+    """What this checkpoint does where its paper says nothing."""
+    if not config.choices:
+        return []
+    rows = [
+        f"| `{field}` | `{json.dumps(getattr(config, field))}` | {words} |"
+        for field, words in config.choices.items()
+    ]
+    return [
+        "\n## Where the paper is silent\n",
+        "| field | here | what it decides |",
+        "| --- | --- | --- |",
+        *rows,
+    ]

@@ -59,9 +59,9 @@ def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size:
 
 
 def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
-    layers = {int(m[1]) for name in state if (m := re.match(re.escape(prefix) + r"resblocks\.(\d+)\.", name))}
+    layers = {int(m[1]) for name in state if (m := re.match(re.escape(prefix) + r"\.(\d+)\.", name))}
     if layers != set(range(len(layers))) or not layers:
-        raise ValueError(f"the checkpoint's layers {prefix}resblocks.* are not numbered from 0 without a gap")
+        raise ValueError(f"the checkpoint's layers {prefix}.* are not numbered from 0 without a gap")
     return len(layers)
 
 
@@ -82,7 +82,7 @@ def openai_clip_config(state: Mapping[str, Tensor], prefix: str) -> CLIPConfig:
     vision = {
         "hidden_size": width,
         "intermediate_size": _shape(state, f"{prefix}visual.transformer.resblocks.0.mlp.c_fc.weight")[0],
-        "num_hidden_layers": _depth(state, f"{prefix}visual.transformer."),
+        "num_hidden_layers": _depth(state, f"{prefix}visual.transformer.resblocks"),
         "num_attention_heads": width // _HEAD_WIDTH,
         "image_size": round(positions**0.5) * patch,
         "patch_size": patch,
@@ -92,7 +92,7 @@ def openai_clip_config(state: Mapping[str, Tensor], prefix: str) -> CLIPConfig:
         "vocab_size": vocabulary,
         "hidden_size": text_width,
         "intermediate_size": _shape(state, f"{prefix}transformer.resblocks.0.mlp.c_fc.weight")[0],
-        "num_hidden_layers": _depth(state, f"{prefix}transformer."),
+        "num_hidden_layers": _depth(state, f"{prefix}transformer.resblocks"),
         "num_attention_heads": text_width // _HEAD_WIDTH,
         "max_position_embeddings": _shape(state, f"{prefix}positional_embedding")[0],
         "projection_dim": embed_dim,
@@ -166,6 +166,106 @@ def _clip_at(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel, 
     )
     model.processor = SketchPromptProcessor(image_processor)
     return model, used | {"sk_prompt", "img_prompt"}
+
+
+def _zse_sbir_config(state: Mapping[str, Tensor]):
+    """ZSE-SBIR as the reference code builds it, with the sizes of its tensors."""
+    tower = "sa.model.transformer.layers"
+    width, _, patch, _ = _shape(state, "sa.model.embedding.weight")
+    if _depth(state, "ca.encoder.layer1") != 1:
+        raise ValueError("the checkpoint's cross attention has several layers; only one can be converted")
+    pyramid = [name for name in state if re.fullmatch(r"sa\.model\.scale\.seq\.\d+\.weight", name)]
+    return model_class("zse-sbir").config_class(
+        base_model=None,
+        backbone="vit",
+        vision_config={
+            "hidden_size": width,
+            "intermediate_size": _shape(state, f"{tower}.0.0.mlp.net.0.weight")[0],
+            "num_hidden_layers": _depth(state, tower),
+            "num_attention_heads": width // _HEAD_WIDTH,
+            "image_size": round((_shape(state, "sa.model.pos_embedding")[1] - 1) ** 0.5) * patch,
+            "patch_size": patch,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-5,
+        },
+        tokenizer_domains="both",
+        tokenizer_channels=[len(state[name]) for name in sorted(pyramid, key=lambda n: int(n.split(".")[4]))],
+        tokenizer_fusion="average",
+        cross_ffn=_shape(state, "ca.encoder.layer1.0.feed_forward.w_1.weight")[0],
+        relation_channels=_shape(state, "conv2d.weight")[0],
+        relation_layout="reference",
+    )
+
+
+def zse_sbir_names(config) -> dict[str, tuple[str, ...]]:
+    """ZSE-SBIR's name of every tensor its reference code uses -> ours; packed q/k/v go to three, in that order."""
+    names: dict[str, tuple[str, ...]] = {
+        "sa.model.pos_embedding": ("adapter.vision.embeddings.position_embedding.weight",),
+        "sa.model.cls": ("adapter.vision.embeddings.class_embedding",),
+    }
+    modules = {
+        "sa.model.embedding": ("adapter.vision.embeddings.patch_embedding",),
+        "sa.model.transformer.encoder_norm": ("adapter.vision.post_layernorm",),
+        "conv2d": ("adapter.matcher.anchors",),
+    }
+    for i in range(len(config.tokenizer_channels)):
+        name = f"adapter.tokenizer.convolutions.{i}.weight"
+        names[f"sa.model.scale.seq.{2 * i}.weight"] = (name,)
+    for i in range(config.vision_config.num_hidden_layers):
+        their, our = f"sa.model.transformer.layers.{i}.0", f"adapter.vision.encoder.layers.{i}"
+        modules |= {
+            f"{their}.layer_norm_input": (f"{our}.layer_norm1",),
+            f"{their}.layer_norm_out": (f"{our}.layer_norm2",),
+            f"{their}.attention.to_qkv": tuple(f"{our}.self_attn.{part}_proj" for part in "qkv"),
+            f"{their}.attention.to_out.0": (f"{our}.self_attn.out_proj",),
+            f"{their}.mlp.net.0": (f"{our}.mlp.fc1",),
+            f"{their}.mlp.net.3": (f"{our}.mlp.fc2",),
+        }
+    for i in (0, 3, 6):
+        modules[f"rn.rn.{i}"] = (f"adapter.matcher.relation.layers.{i}",)
+    for their, domain in (("ca.encoder.layer1.0", "sketch"), ("ca.encoder.layer2.0", "photo")):
+        our = f"adapter.matcher.sides.{domain}"
+        for i, part in enumerate(("query", "key", "value", "out")):
+            modules[f"{their}.self_attn.linears.{i}"] = (f"{our}.{part}",)
+        for i in (1, 2):
+            modules[f"{their}.feed_forward.w_{i}"] = (f"{our}.fc{i}",)
+        for i, part in enumerate(("attention_norm", "output_norm")):
+            for kind, full in (("a", "weight"), ("b", "bias")):
+                names[f"{their}.sublayer.{i}.norm.{kind}"] = (f"{our}.{part}.{full}",)
+    for kind in ("weight", "bias"):
+        for their, ours in modules.items():
+            names[f"{their}.{kind}"] = tuple(f"{our}.{kind}" for our in ours)
+    return names
+
+
+def _zse_sbir(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel, set[str]]:
+    """ZSE-SBIR: vision transformer `sa`, cross attention `ca`, relation network `conv2d` and `rn`."""
+    config = _zse_sbir_config(state)
+    names = zse_sbir_names(config)
+    model = model_class("zse-sbir")(config)
+    tensors = model.adapter_tensors()
+    with torch.no_grad():
+        for theirs, ours in names.items():
+            _shape(state, theirs)
+            for name, value in zip(ours, state[theirs].chunk(len(ours))):
+                if value.numel() != tensors[name].numel() or value.shape[-1] != tensors[name].shape[-1]:
+                    expected = (len(ours) * len(tensors[name]), *tensors[name].shape[1:])
+                    raise ValueError(
+                        f"size mismatch for {theirs}: {tuple(state[theirs].shape)} in the checkpoint, where its "
+                        f"other tensors ask for {expected}"
+                    )
+                tensors[name].copy_(value.reshape(tensors[name].shape))
+    model.processor = SketchPromptProcessor(
+        SketchPromptImageProcessor(
+            size=config.vision_config.image_size,
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
+            photo_resize="squash",
+            sketch_resize="pad",
+            sketch_crop_margin=True,
+        )
+    )
+    return model, set(names)
 
 
 def dp_clip_names(config) -> dict[str, tuple[str, ...]]:
@@ -270,6 +370,7 @@ def _fill(
 
 _CONVERTERS: dict[str, Callable[[Mapping[str, Tensor]], tuple[SketchPromptPreTrainedModel, set[str]]]] = {
     "clip-at": _clip_at,
+    "zse-sbir": _zse_sbir,
     "dp-clip": _dp_clip,
 }
 
@@ -281,9 +382,9 @@ def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromp
     computes, quirks included, and carries the processor of the reference's preprocessing.
 
     Args:
-        method: `"clip-at"` or `"dp-clip"`.
-        state_dict: the reference's `state_dict()` (tensors or arrays), or a Lightning checkpoint
-            (`{"state_dict": ...}`).
+        method: `"clip-at"`, `"dp-clip"` or `"zse-sbir"`.
+        state_dict: the reference's `state_dict()` (tensors or arrays), or a checkpoint that holds it
+            (`{"state_dict": ...}` or `{"model": ...}`).
 
     Raises:
         ValueError: for an unknown method, or naming the tensors that are missing or misshapen. Tensors that the
@@ -291,9 +392,11 @@ def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromp
     """
     if method not in _CONVERTERS:
         raise ValueError(f"no converter for {method!r}; there is one for {', '.join(_CONVERTERS)}")
-    if "state_dict" in state_dict and isinstance(state_dict["state_dict"], Mapping):
-        state_dict = state_dict["state_dict"]
-    state_dict = {name: torch.as_tensor(value) for name, value in state_dict.items()}
+    for key in ("state_dict", "model"):
+        if isinstance(state_dict.get(key), Mapping):
+            state_dict = state_dict[key]
+    # DataParallel puts "module." before every name.
+    state_dict = {name.removeprefix("module."): torch.as_tensor(value) for name, value in state_dict.items()}
     model, used = _CONVERTERS[method](state_dict)
     if unused := sorted(set(state_dict) - used):
         logger.warning(

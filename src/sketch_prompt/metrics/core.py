@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from tqdm.auto import tqdm
 
+from .pair_scores import FeatureScores, PairScores
 from .scores import QueryScores
-from .similarity import BLOCK_BYTES, as_feature_pair, similarity_blocks
+from .similarity import BLOCK_BYTES
 
 Convention = Literal["standard", "interpolated"]
 CONVENTIONS: tuple[Convention, ...] = ("standard", "interpolated")
@@ -117,18 +118,42 @@ def retrieval_details(
     Args:
         block_bytes: memory for one block of similarities.
     """
+    return ranking_details(
+        FeatureScores(query_features, gallery_features),
+        query_labels,
+        gallery_labels,
+        convention,
+        ks,
+        progress=progress,
+        num_threads=num_threads,
+        block_bytes=block_bytes,
+    )
+
+
+def ranking_details(
+    scores: PairScores,
+    query_labels,
+    gallery_labels,
+    convention: Convention = "standard",
+    ks: Sequence[int] = (100, 200),
+    *,
+    progress: bool | None = None,
+    num_threads: int | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> RetrievalDetails:
+    """`retrieval_details` of any scores, whatever they were computed from."""
     if convention not in CONVENTIONS:
         raise ValueError(f"Unknown convention {convention!r}: choose one of {', '.join(CONVENTIONS)}.")
     ks = check_ks(ks)
-    query, gallery = as_feature_pair(query_features, gallery_features)
-    query_labels = as_labels(query_labels, len(query), "query_labels")
-    gallery_labels = as_labels(gallery_labels, len(gallery), "gallery_labels")
+    n_queries, n_photos = scores.shape
+    query_labels = as_labels(query_labels, n_queries, "query_labels")
+    gallery_labels = as_labels(gallery_labels, n_photos, "gallery_labels")
     query_codes, members = _photos_of_each_label(query_labels, gallery_labels)
     relevant = np.array([len(columns) for columns in members])[query_codes]
     _warn_of_queries_without_photo(query_labels, relevant, convention)
 
     names = ["AP@all", *(name for k in ks for name in (f"AP@{k}", f"P@{k}"))]
-    values = np.full((len(names), len(query)), 0.0 if convention == "standard" else np.nan)
+    values = np.full((len(names), n_queries), 0.0 if convention == "standard" else np.nan)
     # queries of one label stand together, so that they are scored as one array
     rows = np.flatnonzero(relevant)
     rows = rows[np.argsort(query_codes[rows], kind="stable")]
@@ -143,16 +168,16 @@ def retrieval_details(
         return precision_at_recall(ranks).sum(axis=0)
 
     if progress is None:
-        progress = len(rows) * len(gallery) >= _PAIRS_WORTH_A_BAR
+        progress = len(rows) * n_photos >= _PAIRS_WORTH_A_BAR
     with (
         ThreadPoolExecutor(num_threads or _available_processors()) as pool,
         tqdm(total=len(rows), desc="Ranking", unit="query", disable=not progress) as bar,
     ):
-        for indices, similarity in similarity_blocks(query, gallery, rows, block_bytes):
+        for indices, similarity in scores.blocks(rows, None, block_bytes):
             for part in pool.map(score, _pieces_of_one_label(indices, similarity, query_codes)):
                 precision += part
             bar.update(len(indices))
-    precision /= len(query) if convention == "standard" else len(rows)
+    precision /= n_queries if convention == "standard" else len(rows)
     return RetrievalDetails(dict(zip(names, values)), query_labels, convention, relevant, precision)
 
 

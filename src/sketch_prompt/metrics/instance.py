@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .core import as_labels, check_ks
+from .pair_scores import FeatureScores, PairScores
 from .scores import QueryScores
-from .similarity import BLOCK_BYTES, as_feature_pair, similarity_blocks
+from .similarity import BLOCK_BYTES
 
 
 @dataclass(frozen=True)
@@ -88,24 +89,37 @@ def instance_ranks(
 
     Same arguments and errors as `evaluate_instance_retrieval`, which counts these.
     """
-    query, gallery = as_feature_pair(query_features, gallery_features)
-    query_instances = as_labels(query_instances, len(query), "query_instances")
-    gallery_instances = as_labels(gallery_instances, len(gallery), "gallery_instances")
+    return own_ranks(
+        FeatureScores(query_features, gallery_features),
+        query_instances,
+        gallery_instances,
+        query_categories,
+        gallery_categories,
+    )
+
+
+def own_ranks(
+    scores: PairScores, query_instances, gallery_instances, query_categories=None, gallery_categories=None
+) -> np.ndarray:
+    """`instance_ranks` of any scores, whatever they were computed from."""
+    n_queries, n_photos = scores.shape
+    query_instances = as_labels(query_instances, n_queries, "query_instances")
+    gallery_instances = as_labels(gallery_instances, n_photos, "gallery_instances")
     if (query_categories is None) != (gallery_categories is None):
         raise ValueError("Give query_categories and gallery_categories together, or neither.")
     if query_categories is None:
-        query_categories, gallery_categories = np.zeros(len(query), int), np.zeros(len(gallery), int)
-    query_categories = as_labels(query_categories, len(query), "query_categories")
-    gallery_categories = as_labels(gallery_categories, len(gallery), "gallery_categories")
+        query_categories, gallery_categories = np.zeros(n_queries, int), np.zeros(n_photos, int)
+    query_categories = as_labels(query_categories, n_queries, "query_categories")
+    gallery_categories = as_labels(gallery_categories, n_photos, "gallery_categories")
 
-    ranks = np.empty(len(query), np.int64)
+    ranks = np.empty(n_queries, np.int64)
     for category in np.unique(query_categories):
         rows = np.flatnonzero(query_categories == category)
         photos = np.flatnonzero(gallery_categories == category)
         photos = photos[distinct_photos(gallery_instances[photos])]
         own = _own_photos(query_instances, rows, gallery_instances[photos], category)
         # a quarter of the usual block leaves room for the comparisons
-        for indices, similarity in similarity_blocks(query, gallery[photos], rows, BLOCK_BYTES // 4):
+        for indices, similarity in scores.blocks(rows, photos, BLOCK_BYTES // 4):
             place = own[indices][:, None]
             score = np.take_along_axis(similarity, place, axis=1)
             earlier = np.arange(len(photos)) < place

@@ -11,9 +11,12 @@ from .configuration_base import SketchPromptPreTrainedConfig
 from .dp_clip import DpClipModel
 from .frozen_clip import FrozenClipModel
 from .modeling_base import SketchPromptPreTrainedModel
+from .splip import SplipModel
+from .zse_sbir import ZseSbirModel
 
 MODELS: dict[str, type[SketchPromptPreTrainedModel]] = {
-    model.config_class.method: model for model in (FrozenClipModel, ClipAtModel, DpClipModel)
+    model.config_class.method: model
+    for model in (FrozenClipModel, ClipAtModel, SplipModel, DpClipModel, ZseSbirModel)
 }
 """Every method by its public name."""
 

@@ -1,4 +1,7 @@
-"""The frozen CLIP under every adapter: loading it, recognising it, and tuning copies of a few of its modules."""
+"""The frozen CLIP under an adapter: loading it, recognising it, and tuning copies of a few of its modules.
+
+An adapter that brings a tower of its own has no CLIP; where a function takes None, that is what it stands for.
+"""
 
 import os
 import warnings
@@ -69,8 +72,10 @@ def base_parameter(clip: CLIPModel, name: str) -> Tensor:
     return getattr(module.base_layer if isinstance(module, LNTuningLayer) else module, leaf)
 
 
-def base_state_dict(clip: CLIPModel) -> dict[str, Tensor]:
+def base_state_dict(clip: CLIPModel | None) -> dict[str, Tensor]:
     """The frozen CLIP's own weights under their `CLIPModel` names, without any tuned copies."""
+    if clip is None:
+        return {}
     return {
         name.replace(".base_layer.", "."): value
         for name, value in clip.state_dict().items()
@@ -95,8 +100,10 @@ def build_backbone(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIPModel:
     return freeze(clip)
 
 
-def fingerprint(clip: CLIPModel) -> list[float]:
+def fingerprint(clip: CLIPModel | None) -> list[float] | None:
     """A dozen weights, evenly spread, by which an adapter recognises the CLIP it was trained on."""
+    if clip is None:
+        return None
     values = []
     for name in _PROBED:
         flat = base_parameter(clip, name).detach().flatten()
@@ -128,23 +135,27 @@ def add_tuned_copies(clip: CLIPModel, key: str, pattern: str) -> None:
     activate(clip, key)
 
 
-def activate(clip: CLIPModel, key: str | None) -> None:
+def activate(clip: CLIPModel | None, key: str | None) -> None:
     """Let the copies called `key` stand in for their base modules, and no others; None for the plain CLIP."""
-    if getattr(clip, "_active_copies", None) == key:
+    if clip is None or getattr(clip, "_active_copies", None) == key:
         return
     for module in _tuned_modules(clip):
         module.set_adapter([key] if key in module.ln_tuning_layers else [])
     clip._active_copies = key
 
 
-def tuned_parameters(clip: CLIPModel, key: str) -> dict[str, nn.Parameter]:
+def tuned_parameters(clip: CLIPModel | None, key: str) -> dict[str, nn.Parameter]:
     """Parameters of the copies called `key`, under the `CLIPModel` names of what they stand in for."""
+    if clip is None:
+        return {}
     marker = f".ln_tuning_layers.{key}."
     return {name.replace(marker, "."): value for name, value in clip.named_parameters() if marker in name}
 
 
-def remove_tuned_copies(clip: CLIPModel, key: str) -> None:
+def remove_tuned_copies(clip: CLIPModel | None, key: str) -> None:
     """Delete the copies called `key`."""
+    if clip is None:
+        return
     for module in _tuned_modules(clip):
         if key in module.ln_tuning_layers:
             del module.ln_tuning_layers[key]

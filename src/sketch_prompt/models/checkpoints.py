@@ -39,9 +39,11 @@ class AdapterFile:
     base_model: str | None
     fingerprint: list[float] | None
 
-    def check_backbone(self, clip: CLIPModel) -> None:
-        """Raise ValueError unless `clip` is the CLIP the adapter was trained on."""
-        if self.fingerprint is not None and not clip_backbone.matches_fingerprint(clip, self.fingerprint):
+    def check_backbone(self, clip: CLIPModel | None) -> None:
+        """Raise ValueError unless `clip` is the CLIP the adapter was trained on, or there is none."""
+        if None not in (clip, self.fingerprint) and not clip_backbone.matches_fingerprint(
+            clip, self.fingerprint
+        ):
             raise ValueError(
                 f"the adapter in {self.directory} was trained on the base model {self.base_model!r}; "
                 f"the CLIP it is to run on ({clip.config.name_or_path or 'given as backbone'}) has other weights. "
@@ -152,7 +154,7 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
         (new / ADAPTER_CONFIG).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
         if tensors:
             save_file(tensors, new / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        if include_backbone:
+        if include_backbone and model.clip is not None:
             frozen = clip_backbone.base_state_dict(model.clip)
             frozen = {f"clip.{name}": value.cpu().contiguous() for name, value in frozen.items()}
             save_file(frozen, new / BACKBONE_WEIGHTS, metadata={"format": "pt"})

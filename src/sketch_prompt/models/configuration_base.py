@@ -47,6 +47,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
     method: ClassVar[str] = ""
     """The method's public name; empty for the abstract base."""
+    choices: ClassVar[dict[str, str]] = {}
+    """Where the paper is silent: config field -> what it decides, in words. The model card lists them."""
 
     base_model: str | None = "openai/clip-vit-base-patch32"
     base_model_revision: str | None = None
@@ -71,6 +73,11 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
                 f"class_prompt must contain '{{}}' where the class name goes, got {self.class_prompt!r}"
             )
         self.check_values()
+
+    @property
+    def uses_clip(self) -> bool:
+        """Whether there is a CLIP under the adapter; a method may bring a vision tower of its own instead."""
+        return True
 
     def to_dict(self) -> dict:
         """As in transformers, but without the folder on this machine that the backbone was read from."""

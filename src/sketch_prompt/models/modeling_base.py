@@ -14,6 +14,7 @@ from . import backbone as clip_backbone
 from .categories import CategoryMixin
 from .checkpoints import AdapterFile, read_adapter, read_backbone, upload_checkpoint, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
+from .explanations import ExplanationMixin
 from .outputs import SketchRetrievalOutput
 from .prompted_clip import encode_text
 
@@ -40,7 +41,7 @@ class MethodAdapter(nn.Module):
         self.register_buffer("class_embeddings", None)
 
 
-class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
+class SketchPromptPreTrainedModel(ExplanationMixin, CategoryMixin, PreTrainedModel):
     """Base of every method: a frozen CLIP that named adapters turn into a sketch-based retrieval model.
 
     A subclass says which CLIP modules its adapters tune (`tuned_modules`), what else they own (`build_adapter`) and
@@ -67,7 +68,7 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
     ]
 
     has_reranker: ClassVar[bool] = False
-    """Whether `score_pairs` exists, which ranks better than the inner product of embeddings."""
+    """Whether pairs of a sketch and a photo can be scored, by more than the inner product of their embeddings."""
 
     def __init__(
         self,
@@ -75,11 +76,13 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
         backbone: CLIPModel | None = None,
         adapter_name: str = "default",
     ):
-        if backbone is None:
+        if not config.uses_clip:
+            backbone = None
+        elif backbone is None:
             backbone = CLIPModel(config.clip_config)
-        config.clip_config = backbone.config
+        config.clip_config = None if backbone is None else backbone.config
         super().__init__(config)
-        self.clip = backbone.eval().requires_grad_(False)
+        self.clip = None if backbone is None else backbone.eval().requires_grad_(False)
         self.adapters = nn.ModuleDict()
         self.adapter_configs: dict[str, SketchPromptPreTrainedConfig] = {}
         # Models that share a CLIP keep their tuned copies apart by this prefix.
@@ -114,6 +117,41 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
         raise TypeError(f"{type(self).__name__} is the contract, not a method: it embeds nothing")
 
+    def encode_tokens(self, pixel_values: Tensor, domain: str) -> Tensor:
+        """Tokens of images, from which pairs are scored: (B, 3, H, W) -> (B, N, d).
+
+        Args:
+            pixel_values: sketches or photos.
+            domain: `"sketch"` or `"photo"`.
+        """
+        raise TypeError(f"{self.method} has no re-ranker: it compares embeddings only")
+
+    def pool_tokens(self, tokens: Tensor, domain: str) -> Tensor:
+        """The embedding of each image from its tokens, as `get_*_features` gives it: (B, N, d) -> (B, D)."""
+        raise TypeError(f"{self.method} has no re-ranker: it compares embeddings only")
+
+    def prepare_pairs(self, tokens: Tensor, domain: str) -> dict[str, Tensor]:
+        """All that scoring computes of one image, whatever it is paired with: named tensors (B, ...)."""
+        return {"tokens": tokens}
+
+    def score_prepared(self, sketches: dict[str, Tensor], photos: dict[str, Tensor]) -> Tensor:
+        """Scores (Ns, Np) of every pair, from what `prepare_pairs` gave; higher is more alike."""
+        raise TypeError(f"{self.method} has no re-ranker: it compares embeddings only")
+
+    def score_pairs(self, sketch_tokens: Tensor, photo_tokens: Tensor) -> Tensor:
+        """Scores of every sketch with every photo; higher is more alike.
+
+        Args:
+            sketch_tokens: (Ns, N, d), from `encode_tokens(..., "sketch")`.
+            photo_tokens: (Np, N, d), from `encode_tokens(..., "photo")`.
+
+        Returns:
+            (Ns, Np)
+        """
+        return self.score_prepared(
+            self.prepare_pairs(sketch_tokens, "sketch"), self.prepare_pairs(photo_tokens, "photo")
+        )
+
     def compute_loss_terms(
         self,
         sketch_embeds: Tensor,
@@ -135,7 +173,12 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
 
         Returns:
             (B, D), L2-normalised.
+
+        Raises:
+            ValueError: if the method brings a vision tower of its own, and no text tower.
         """
+        if self.clip is None:
+            raise ValueError(f"this {self.method} model has no CLIP, and so no text features")
         self._activate()
         pooled = encode_text(self.clip.text_model, input_ids).pooled
         return nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
@@ -189,10 +232,12 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
             class_names: C names; labels given to `forward` index this list.
             processor: a `SketchPromptProcessor` with the tokenizer of the base model.
         """
+        self.config.class_names = list(class_names)
+        if self.clip is None:
+            return
         sentences = [self.config.class_prompt.format(name) for name in class_names]
         inputs = processor(text=sentences, return_tensors="pt").to(self.device)
         embeddings = [self.get_text_features(ids) for ids in inputs["input_ids"].split(64)]
-        self.config.class_names = list(class_names)
         self.adapter.class_embeddings = torch.cat(embeddings)
 
     # Training
@@ -200,7 +245,8 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
     def train(self, mode: bool = True):
         """Switch the adapters to training; the frozen backbone stays in eval mode."""
         super().train(mode)
-        self.clip.eval()
+        if self.clip is not None:
+            self.clip.eval()
         return self
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
@@ -267,8 +313,11 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
         pattern = self.tuned_modules(config)
         if pattern is not None:
             clip_backbone.add_tuned_copies(self.clip, self._key_prefix + adapter_name, pattern)
-        weight = clip_backbone.base_parameter(self.clip, "visual_projection.weight")
-        self.adapters[adapter_name] = self.build_adapter(config).to(weight).train(self.training)
+        adapter = self.build_adapter(config).train(self.training)
+        like = next(self.parameters(), None)
+        if like is not None:
+            adapter.to(like)
+        self.adapters[adapter_name] = adapter
         self.adapter_configs[adapter_name] = config
         self.set_adapter(adapter_name)
 
@@ -312,7 +361,7 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
                 "To share the CLIP across methods: SketchPromptModel.from_pretrained(source, backbone=model.clip)"
             )
         config = self.config_class.from_dict(dict(adapter.config_dict))
-        config.clip_config = self.clip.config
+        config.clip_config = self.config.clip_config
         adapter.check_backbone(self.clip)
         previous = self._active_adapter
         self.add_adapter(config, adapter_name)
@@ -338,7 +387,7 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
     @torch.no_grad()
     def _fill_adapter(self, file: AdapterFile) -> None:
         stored = dict(file.tensors)
-        weight = clip_backbone.base_parameter(self.clip, "visual_projection.weight")
+        weight = next(self.parameters())
         for name in self.adapter.data_buffers:
             buffer = stored.pop(f"adapter.{name}", None)
             if buffer is not None:
@@ -390,7 +439,7 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
             TypeError: for an argument that means nothing here.
         """
         if include_backbone is None:
-            include_backbone = self.config.base_model is None
+            include_backbone = self.config.base_model is None and self.clip is not None
         kwargs.pop("max_shard_size", None)
         if kwargs and not push_to_hub:
             raise TypeError(f"save_pretrained has no argument {', '.join(map(repr, kwargs))}")
@@ -455,11 +504,9 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
             if isinstance(dtype, str)
             else dtype
         )
-        if backbone is None:
-            backbone = (
-                read_backbone(directory, config, dtype, attn_implementation) if base_model is None else None
-            )
-        if backbone is None:
+        if backbone is None and base_model is None and config.uses_clip:
+            backbone = read_backbone(directory, config, dtype, attn_implementation)
+        if backbone is None and config.uses_clip:
             config.base_model = base_model or config.base_model
             backbone = clip_backbone.load_backbone(
                 config.base_model,
@@ -469,6 +516,8 @@ class SketchPromptPreTrainedModel(CategoryMixin, PreTrainedModel):
             )
         adapter.check_backbone(backbone)
         model = cls(config, backbone=backbone, adapter_name=adapter_name)
+        if not config.uses_clip:
+            model.to(dtype)
         model._fill_adapter(adapter)
         model._processor = directory if (directory / "preprocessor_config.json").is_file() else None
         if device_map is not None:

@@ -14,7 +14,8 @@ need and `CLIPVisionModel.forward` does not offer:
 The modules themselves are used as they are, so whatever wraps them (peft's LayerNorm tuning) takes part.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,7 @@ class TowerOutput:
     `last_hidden_state` (B, T, d): every token after the last layer, or None if only the class token was computed.
     `hidden_states`: the input of every layer and the output of the last, if asked for.
     `attentions`: (B, heads, T, T) for every layer, if asked for.
+    `kept`: (B, K) ascending numbers of the patches that token selection left, or None if there was none.
     `last_input`: (B, 1 + P, d), class token and patches as they enter the last layer of the vision tower.
     """
 
@@ -52,6 +54,7 @@ class TowerOutput:
     last_hidden_state: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    kept: Tensor | None = None
     last_input: Tensor | None = None
 
 
@@ -201,8 +204,15 @@ def _by_layer(prompts: Prompts | None, n_layers: int) -> tuple[Tensor | None, Se
     return prompts[0], prompts
 
 
+Tokenizer = Callable[[Tensor, Tensor], Tensor]
+"""From images (B, 3, H, W) and the tower's own patch embeddings of them (B, d, g, g) to those it is to use."""
+
+
 def embed_patches(
-    vision: CLIPVisionModel, pixel_values: Tensor, class_embedding: Tensor | None = None
+    vision: CLIPVisionModel,
+    pixel_values: Tensor,
+    class_embedding: Tensor | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Tensor:
     """Token sequences before `pre_layrnorm`: class token and patches with their positions.
 
@@ -210,6 +220,7 @@ def embed_patches(
         vision: the vision tower.
         pixel_values: (B, 3, H, W); H and W must be the tower's image size.
         class_embedding: (d,), in place of the tower's own (for adapters that train it).
+        tokenizer: changes the patch embeddings before they get their positions.
 
     Returns:
         (B, 1 + P, d)
@@ -224,11 +235,32 @@ def embed_patches(
             f"images of shape {tuple(pixel_values.shape)} do not fit this CLIP, which takes (B, 3, {size}, {size}); "
             "prepare them with the processor of the same checkpoint"
         )
-    weight = embeddings.patch_embedding.weight
-    patches = embeddings.patch_embedding(pixel_values.to(weight.dtype)).flatten(2).transpose(1, 2)
+    pixel_values = pixel_values.to(embeddings.patch_embedding.weight.dtype)
+    patches = embeddings.patch_embedding(pixel_values)
+    if tokenizer is not None:
+        patches = tokenizer(pixel_values, patches)
+    patches = patches.flatten(2).transpose(1, 2)
     cls = embeddings.class_embedding if class_embedding is None else class_embedding.to(patches.dtype)
     tokens = torch.cat([cls.expand(len(patches), 1, -1), patches], dim=1)
     return tokens + embeddings.position_embedding(embeddings.position_ids)
+
+
+def _select_patches(hidden: Tensor, weights: Tensor, kept: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    """Keep the share `rate` of the patches, those the class token attends to most (EViT, Liang et al., ICLR 2022).
+
+    Args:
+        hidden: (B, T, d), tokens ordered [class, patches, prompts].
+        weights: (B, heads, T, T), the attention of the layer they come from.
+        kept: (B, K), the numbers of the patches among them.
+
+    Returns:
+        The tokens left and the numbers of the patches among them, in order.
+    """
+    n = kept.shape[1]
+    attention = weights[:, :, 0, 1 : 1 + n].mean(1)
+    chosen = attention.topk(math.ceil(rate * n), dim=1).indices.sort(1).values
+    patches = hidden[:, 1 : 1 + n].gather(1, chosen[..., None].expand(-1, -1, hidden.shape[-1]))
+    return torch.cat([hidden[:, :1], patches, hidden[:, 1 + n :]], dim=1), kept.gather(1, chosen)
 
 
 def encode_vision(
@@ -237,6 +269,8 @@ def encode_vision(
     prompts: Prompts | None = None,
     *,
     class_embedding: Tensor | None = None,
+    tokenizer: Tokenizer | None = None,
+    keep_rates: Sequence[float] | None = None,
     branches: Branches | None = None,
     output_tokens: bool = False,
     output_hidden_states: bool = False,
@@ -249,6 +283,8 @@ def encode_vision(
         pixel_values: (B, 3, H, W)
         prompts: shallow or deep (see `Prompts`); deep prompts replace the previous layer's before each layer.
         class_embedding: (d,), in place of the tower's own.
+        tokenizer: changes the patch embeddings before they get their positions.
+        keep_rates: share of the patches that stay after each layer; those the class token attends to least go.
         branches: low-rank paths beside every layer.
         output_tokens: also return every token of the last layer; otherwise the last layer computes the class
             token alone, which saves most of that layer.
@@ -259,8 +295,12 @@ def encode_vision(
     """
     layers = vision.encoder.layers
     first, deep = _by_layer(prompts, len(layers))
-    hidden = embed_patches(vision, pixel_values, class_embedding)
+    rates = [1.0] * len(layers) if keep_rates is None else keep_rates
+    if len(rates) != len(layers):
+        raise ValueError(f"keep_rates need one share a layer: got {len(rates)} for {len(layers)} layers")
+    hidden = embed_patches(vision, pixel_values, class_embedding, tokenizer)
     n_image = hidden.shape[1]
+    kept = torch.arange(n_image - 1, device=hidden.device).expand(len(hidden), -1)
     if first is not None:
         hidden = torch.cat([hidden, _expand(first, hidden)], dim=1)
     hidden = vision.pre_layrnorm(hidden)
@@ -276,8 +316,12 @@ def encode_vision(
         last = depth == len(layers) - 1
         read_out = CLASS_TOKEN if last and not all_tokens else ALL_TOKENS
         beside = () if branches is None else branches[depth]
-        hidden, weights = run_block(layer, hidden, read_out, False, output_attentions, *beside)
+        selects = rates[depth] < 1 and read_out is ALL_TOKENS
+        hidden, weights = run_block(layer, hidden, read_out, False, output_attentions or selects, *beside)
         attentions.append(weights)
+        if selects:
+            hidden, kept = _select_patches(hidden, weights, kept, rates[depth])
+            n_image = 1 + kept.shape[1]
     if output_hidden_states:
         hidden_states.append(hidden)
     return TowerOutput(
@@ -285,8 +329,26 @@ def encode_vision(
         last_hidden_state=hidden if all_tokens else None,
         hidden_states=tuple(hidden_states) if output_hidden_states else None,
         attentions=tuple(attentions) if output_attentions else None,
+        kept=None if keep_rates is None else kept,
         last_input=last_input,
     )
+
+
+def patch_keys(vision: CLIPVisionModel, tower: TowerOutput) -> Tensor:
+    """What the last layer's attention knows the patches by: its keys, (B, P, d).
+
+    Of a tower's local features these match best across images: they say what a patch shows, while the tokens that
+    leave the last layer hold what the read-out never asks for (Amir et al. 2021, *Deep ViT Features as Dense Visual
+    Descriptors*).
+
+    Args:
+        vision: the vision tower.
+        tower: what `encode_vision` gave, with hidden states.
+    """
+    layer = vision.encoder.layers[-1]
+    n_patches = vision.embeddings.num_patches
+    tokens = tower.hidden_states[-2][:, 1 : 1 + n_patches]
+    return layer.self_attn.k_proj(layer.layer_norm1(tokens))
 
 
 def end_of_text_positions(text: CLIPTextModel, input_ids: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ difference does not rest on colour alone.
 """
 
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,49 @@ def plot_rankings(rows: Sequence[RankedQuery], title: str | None = None) -> Figu
     for axes, row in zip(grid, rows):
         draw_row(axes, row)
     return figure
+
+
+def plot_hits(
+    query: Image.Image | str, images: Sequence[Image.Image | None], titles: Sequence[str], columns: int = 6
+) -> Figure:
+    """What a search found, in rows under one another, beside what was searched for.
+
+    Args:
+        query: the sketch, or the text.
+        images: photos in rank order; None where one could not be read.
+        titles: a line below each photo.
+        columns: photos in a row.
+    """
+    rows = max(1, -(-len(images) // columns))
+    columns = max(1, min(columns, len(images)))
+    figure = Figure(
+        figsize=(TILE * (columns + 1), 1.15 * TILE * rows),
+        dpi=DOTS_PER_INCH,
+        facecolor="white",
+        layout="constrained",
+    )
+    grid = figure.subplots(rows, columns + 1, squeeze=False)
+    for ax in grid.flat:
+        ax.set_axis_off()
+    _show_query(grid[0, 0], query)
+    for index, (image, title) in enumerate(zip(images, titles)):
+        ax = grid[index // columns, 1 + index % columns]
+        ax.set_axis_on()
+        show_image(ax, image)
+        frame(ax, NEUTRAL)
+        caption(ax, f"{index + 1}.  {_shorten(title)}")
+    return figure
+
+
+def _show_query(ax: Axes, query: Image.Image | str) -> None:
+    ax.set_axis_on()
+    if isinstance(query, str):
+        ax.set(xticks=[], yticks=[], box_aspect=1)
+        ax.text(0.5, 0.5, "\n".join(textwrap.wrap(query, 16)), ha="center", va="center", fontsize=7)
+    else:
+        show_image(ax, query)
+    frame(ax, NEUTRAL, dashed=True)
+    caption(ax, "query")
 
 
 def draw_row(axes: Sequence[Axes], row: RankedQuery) -> None:

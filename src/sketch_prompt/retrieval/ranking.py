@@ -1,10 +1,10 @@
-"""Exact ranking of a gallery by inner product."""
+"""Exact ranking of a gallery, by inner product or any other scores."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from sketch_prompt.metrics.similarity import as_feature_pair, similarity_blocks
+from sketch_prompt.metrics.pair_scores import FeatureScores, PairScores
 
 
 class Ranking(NamedTuple):
@@ -30,17 +30,35 @@ def rank(query_features, gallery_features, top_k: int) -> Ranking:
     Raises:
         ValueError: malformed or non-finite features, widths that differ, or `top_k` below 1.
     """
+    return rank_scores(FeatureScores(query_features, gallery_features), top_k)
+
+
+def rank_scores(
+    scores: PairScores, top_k: int, rows: np.ndarray | None = None, columns: np.ndarray | None = None
+) -> Ranking:
+    """`rank` by any scores, whatever they were computed from.
+
+    Args:
+        scores: of queries with photos.
+        top_k: how many photos.
+        rows: queries to rank for; all of them by default.
+        columns: photos to rank; all of them by default. The ranking's indices number these.
+
+    Raises:
+        ValueError: `top_k` below 1.
+    """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}.")
-    query, gallery = as_feature_pair(query_features, gallery_features)
-    top_k = min(top_k, len(gallery))
-    scores = np.empty((len(query), top_k), query.dtype)
-    indices = np.empty((len(query), top_k), np.int64)
-    for rows, similarity in similarity_blocks(query, gallery):
-        for row, values in zip(rows, similarity):
+    rows = np.arange(len(scores)) if rows is None else np.asarray(rows)
+    top_k = min(top_k, scores.shape[1] if columns is None else len(columns))
+    best_scores, best_indices = [], []
+    for _, block in scores.blocks(rows, columns):
+        for values in block:
             # every photo that reaches the last place, so that gallery order decides among equals
             last = np.partition(values, -top_k)[-top_k]
             candidates = np.flatnonzero(values >= last)
             best = candidates[np.argsort(-values[candidates], kind="stable")[:top_k]]
-            indices[row], scores[row] = best, values[best]
-    return Ranking(scores, indices)
+            best_indices.append(best)
+            best_scores.append(values[best])
+    shape = len(rows), top_k
+    return Ranking(np.reshape(best_scores, shape), np.reshape(np.asarray(best_indices, np.int64), shape))

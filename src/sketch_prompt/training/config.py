@@ -154,6 +154,8 @@ class EvaluationConfig:
         category: For a method that embeds under a category, which: `"given"`, `"predicted"` or none; `"auto"` is
             what the level and gallery allow, see `sketch_prompt.evaluation.Task`.
         ks: Cut-offs of mAP@k and P@k, or of Acc@k; None for 100 and 200, or 1, 5 and 10.
+        ranking: `"embedding"`, `"rerank"` or `"exhaustive"`; None for `"rerank"` where the method can.
+        shortlist: Photos a query that `"rerank"` scores again.
         batch_size: Images a forward pass, for each process.
         test: Evaluate the final model on the unseen classes.
     """
@@ -164,11 +166,13 @@ class EvaluationConfig:
     gallery: GalleryScope = "category"
     category: Category = "auto"
     ks: list[int] | None = None
+    ranking: Literal["embedding", "rerank", "exhaustive"] | None = None
+    shortlist: int = 100
     batch_size: int = 64
     test: bool = True
 
     def __post_init__(self):
-        for name in ("every_epochs", "batch_size"):
+        for name in ("every_epochs", "shortlist", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
     def for_level(self, level: Level) -> "EvaluationConfig":

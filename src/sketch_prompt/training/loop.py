@@ -262,6 +262,8 @@ class Trainer:
             convention=evaluation.convention,
             category=evaluation.category,
             ks=evaluation.ks,
+            ranking=evaluation.ranking,
+            shortlist=evaluation.shortlist,
             batch_size=evaluation.batch_size,
             num_workers=self.config.data.num_workers,
             accelerator=self.accelerator,

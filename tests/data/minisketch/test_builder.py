@@ -84,7 +84,7 @@ def test_every_option_has_a_cache_of_its_own(tables, option):
 
 def test_a_changed_renderer_does_not_read_the_old_pictures(monkeypatch):
     before = builder.MiniSketchBuilder(dataset_name="minisketch", **SMALL).cache_dir
-    monkeypatch.setattr(builder, "_source_fingerprint", lambda: "changed")
+    monkeypatch.setattr(builder, "source_fingerprint", lambda: "changed")
     assert builder.MiniSketchBuilder(dataset_name="minisketch", **SMALL).cache_dir != before
 
 

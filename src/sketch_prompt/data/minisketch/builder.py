@@ -47,7 +47,7 @@ class MiniSketchConfig(datasets.BuilderConfig):
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """The options and the renderers' source, so that what would be drawn otherwise is drawn anew."""
-        return f"{self.name}-{_source_fingerprint()}"
+        return f"{self.name}-{source_fingerprint()}"
 
 
 OPTIONS = tuple(
@@ -151,7 +151,8 @@ def load_mini(
 
 
 @cache
-def _source_fingerprint() -> str:
+def source_fingerprint() -> str:
+    """What of the renderers' source names things drawn by them, so that other source draws them anew."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())

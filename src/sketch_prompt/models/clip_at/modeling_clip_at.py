@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ... import losses
+from ...processing import Domain
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import SketchRetrievalOutput
-from ..prompted_clip import encode_vision
+from ..prompted_clip import TowerOutput, encode_vision, patch_keys
 from ..tiles import shuffle_tiles
 from .configuration_clip_at import ClipAtConfig
 
@@ -65,11 +66,15 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         """The class embedding and the logit scale are the CLIP's."""
         return name in ("adapter.class_embedding", "adapter.logit_scale")
 
-    def _embed(self, pixel_values: Tensor, prompts: Tensor) -> Tensor:
+    def _encode(self, pixel_values: Tensor, prompts: Tensor, **options) -> TowerOutput:
         self._activate()
-        tower = encode_vision(
-            self.clip.vision_model, pixel_values, prompts, class_embedding=self.adapter.class_embedding
+        class_embedding = self.adapter.class_embedding
+        return encode_vision(
+            self.clip.vision_model, pixel_values, prompts, class_embedding=class_embedding, **options
         )
+
+    def _embed(self, pixel_values: Tensor, prompts: Tensor) -> Tensor:
+        tower = self._encode(pixel_values, prompts)
         return nn.functional.normalize(self.clip.visual_projection(tower.pooled), dim=-1)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
@@ -79,6 +84,12 @@ class ClipAtModel(SketchPromptPreTrainedModel):
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         """Embed photos with the photo prompts: (B, 3, H, W) -> (B, D), L2-normalised."""
         return self._embed(pixel_values, self.adapter.photo_prompts)
+
+    def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
+        """Keys of the last layer under the prompts of the domain, (B, P, d)."""
+        prompts = self.adapter.sketch_prompts if domain == "sketch" else self.adapter.photo_prompts
+        tower = self._encode(pixel_values, prompts, output_hidden_states=True)
+        return patch_keys(self.clip.vision_model, tower)
 
     def embed_triplets(
         self, sketches: Tensor, photos: Tensor, negatives: Tensor | None

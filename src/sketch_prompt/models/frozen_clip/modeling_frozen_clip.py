@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
+from ...processing import Domain
 from ..modeling_base import SketchPromptPreTrainedModel
-from ..prompted_clip import encode_vision
+from ..prompted_clip import encode_vision, patch_keys
 from .configuration_frozen_clip import FrozenClipConfig
 
 
@@ -21,3 +22,9 @@ class FrozenClipModel(SketchPromptPreTrainedModel):
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
         return self.get_sketch_features(pixel_values)
+
+    def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
+        """Keys of the last layer, (B, P, d)."""
+        self._activate()
+        tower = encode_vision(self.clip.vision_model, pixel_values, output_hidden_states=True)
+        return patch_keys(self.clip.vision_model, tower)

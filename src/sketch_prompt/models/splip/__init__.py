@@ -1,0 +1,6 @@
+"""SpLIP (Singha et al., ECCV 2024)."""
+
+from .configuration_splip import SplipConfig
+from .modeling_splip import SplipAdapter, SplipModel, SplipPrompts
+
+__all__ = ["SplipAdapter", "SplipConfig", "SplipModel", "SplipPrompts"]

@@ -1,0 +1,133 @@
+"""Configuration of SpLIP."""
+
+from typing import ClassVar
+
+from huggingface_hub.dataclasses import strict
+
+from ..configuration_base import SketchPromptPreTrainedConfig, require
+from .jigsaw import MAX_PERMUTATIONS
+
+
+@strict
+class SplipConfig(SketchPromptPreTrainedConfig):
+    r"""Configuration of `SplipModel`: Elevating All Zero-Shot SBIR Through Multimodal Prompt Learning (ECCV 2024).
+
+    A module is left out by the value 0 (or False), a loss by the weight 0; nothing that then stands idle is built.
+    The paper has no code. Where it is silent the docstring says "ours", and `choices` carries the choice into the
+    model card.
+
+    Args:
+        sketch_prompt (`str`): the sentence of a sketch's class, "sketch of a {}" in the paper.
+        photo_prompt (`str`): the sentence of a photo's class, "photo of a {}" in the paper.
+        class_prompt (`str`): ours: the sentence of which the adaptive margin compares two classes' frozen texts.
+        n_text_prompts (`int`): m = 4 tokens that B_t makes of the patches for every text layer; 0 leaves B_t out.
+        text_guided_prompts (`bool`): whether B_v makes V^tg of the words before the class.
+        n_semantic_prompts (`int`):
+            n = 2 tokens V^ms_l that B_vt makes of the text tower's layers; 0 leaves B_vt out.
+        layer_norms (`str`): ours: whose LayerNorms train: those of `"both"` towers, of `"vision"`, or `"none"`.
+        patch_mean_momentum (`float`, *optional*):
+            Ours: B_t sees the mean patches of the batch in training and their running mean afterwards, so that no
+            embedding depends on its batch. None weighs all images seen alike; a number is the least weight of a batch.
+        mapping_hidden_size (`int`): ours: width of the hidden layer of B_t and of every layer's B_vt.
+        text_readout (`str`):
+            Ours: what B_vt reads of a sentence in W_l: its `"end"`-of-text token, which has seen all the others, or
+            the `"mean"` of its tokens.
+        class_aggregation (`str`): ours: how B_vt joins the classes: their `"mean"` or, by feature, `"max"`.
+        triplet_weight (`float`): weight of the triplet loss; 1 in the paper.
+        adaptive_margin (`bool`): the margin is the cosine of the two classes' texts; otherwise `fixed_margin`.
+        margin_text (`str`):
+            Ours: the margin's class texts: the `"frozen"` CLIP's, which stay put, or the `"prompted"` ones of the
+            photos as they are at that step.
+        fixed_margin (`float`):
+            The margin where it does not adapt, 0.2 in the paper's comparison. Ours: also where both photos are of
+            one class (fine-grained), or the negative's class is not given.
+        classification_weight (`float`): alpha, of the sketch's and of the photo's classification loss.
+        temperature (`float`, *optional*): of the classification losses; None takes the CLIP's own.
+        jigsaw_weight (`float`): beta, of the conditional cross-modal jigsaw.
+        n_permutations (`int`): ours: size of the permutation bank, up to 72.
+        solver_heads (`int`): ours: attention heads of the jigsaw solver's two layers.
+        solver_feedforward (`int`): ours: their feed-forward width.
+    """
+
+    model_type = "splip"
+    method = "splip"
+    choices: ClassVar[dict[str, str]] = {
+        "classification_weight": "alpha, found by grid search in the paper, which does not print it",
+        "jigsaw_weight": "beta, likewise",
+        "patch_mean_momentum": "B_t is fed the mean patches of a training batch and, afterwards, their running mean "
+        "(null: over all training images), so that embeddings do not depend on the batch",
+        "mapping_hidden_size": "width inside B_t (three linear layers) and B_vt (two, for each layer its own)",
+        "text_readout": "what B_vt reads of every class's sentence in a text layer",
+        "class_aggregation": "how B_vt joins the classes",
+        "layer_norms": "the towers whose LayerNorms train",
+        "margin_text": "whose class texts the adaptive margin compares",
+        "class_prompt": "the sentence it compares them in",
+        "fixed_margin": "the margin between photos of one class, where the adaptive one would be 1 for all",
+        "temperature": "of the classification losses (null: the CLIP's)",
+        "n_permutations": "size of the bank of 3 x 3 permutations; up to 72 can differ in 8 of 9 tiles pairwise",
+        "solver_heads": "attention heads of the jigsaw solver",
+        "solver_feedforward": "feed-forward width of the jigsaw solver",
+    }
+
+    sketch_prompt: str = "sketch of a {}"
+    photo_prompt: str = "photo of a {}"
+    n_text_prompts: int = 4
+    text_guided_prompts: bool = True
+    n_semantic_prompts: int = 2
+    layer_norms: str = "both"
+    patch_mean_momentum: float | int | None = None
+    mapping_hidden_size: int = 64
+    text_readout: str = "end"
+    class_aggregation: str = "mean"
+    triplet_weight: float | int = 1.0
+    adaptive_margin: bool = True
+    margin_text: str = "frozen"
+    fixed_margin: float | int = 0.2
+    classification_weight: float | int = 1.0
+    temperature: float | int | None = None
+    jigsaw_weight: float | int = 1.0
+    n_permutations: int = MAX_PERMUTATIONS
+    solver_heads: int = 4
+    solver_feedforward: int = 512
+
+    @property
+    def uses_text_tower(self) -> bool:
+        """Whether anything is read off the prompted text tower: without, B_t has nothing to do."""
+        return self.n_semantic_prompts > 0 or self.classification_weight > 0
+
+    def check_values(self) -> None:
+        """Raise ValueError for a value no SpLIP can have."""
+        for field in ("sketch_prompt", "photo_prompt"):
+            value = getattr(self, field)
+            sentence = value.count("{}") == 1 and not value.startswith("{}")
+            require(sentence, field, value, "words followed by '{}' where the class name goes")
+        for field, choices in _CHOICES.items():
+            value = getattr(self, field)
+            require(value in choices, field, value, " or ".join(map(repr, choices)))
+        for field in ("n_text_prompts", "n_semantic_prompts", "fixed_margin"):
+            require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
+        for field in ("triplet_weight", "classification_weight", "jigsaw_weight"):
+            require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
+        for field in ("mapping_hidden_size", "solver_heads", "solver_feedforward"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
+        size = self.n_permutations
+        require(2 <= size <= MAX_PERMUTATIONS, "n_permutations", size, f"from 2 to {MAX_PERMUTATIONS}")
+        if self.margin_text == "prompted":
+            require(
+                self.uses_text_tower,
+                "margin_text",
+                "prompted",
+                "'frozen' where nothing prompts the text tower",
+            )
+        momentum, temperature = self.patch_mean_momentum, self.temperature
+        allowed = momentum is None or 0 < momentum <= 1
+        require(allowed, "patch_mean_momentum", momentum, "above 0 and at most 1, or None")
+        require(temperature is None or temperature > 0, "temperature", temperature, "above 0 or None")
+
+
+_CHOICES = {
+    "layer_norms": ("both", "vision", "none"),
+    "text_readout": ("end", "mean"),
+    "class_aggregation": ("mean", "max"),
+    "margin_text": ("frozen", "prompted"),
+}

@@ -1,0 +1,85 @@
+"""The conditional cross-modal jigsaw of SpLIP: the bank of permutations, the shuffled sketch, the solver."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from ..configuration_base import require
+
+GRID = 3  # tiles a side, as in the paper
+MAX_PERMUTATIONS = 72
+
+
+@lru_cache
+def permutation_bank(size: int = MAX_PERMUTATIONS) -> Tensor:
+    """Permutations of the nine tiles that differ from one another in as many places as permutations can.
+
+    Seen as elements a + bi of the field of nine elements (a, b modulo 3, i^2 = -1), the tiles are moved by the
+    maps x -> m x + t with m not 0. Two such maps agree in at most one place, and those of the same m nowhere. So
+    up to nine permutations differ in all 9 places pairwise, and up to 72 in 8; no bank of more than 9 (or 72)
+    does the same, since at most 9! / (d - 1)! permutations can differ in d places pairwise. Every map is
+    followed by one exchange of two tiles, which leaves all distances alone and the identity out.
+
+    Args:
+        size: permutations wanted, up to 72; a smaller bank is the beginning of a larger one.
+
+    Returns:
+        (size, 9) int64: entry [y, k] is the tile that permutation y puts in place k.
+    """
+    tiles = [(a, b) for a in range(GRID) for b in range(GRID)]
+    exchanged = [1, 0, *range(2, len(tiles))]
+    bank = []
+    for c, d in tiles[1:]:
+        for e, f in tiles:
+            images = [((a * c - b * d + e) % GRID, (a * d + b * c + f) % GRID) for a, b in tiles]
+            bank.append([exchanged[tiles.index(image)] for image in images])
+    return torch.tensor(bank[:size])
+
+
+def shuffle_tiles(images: Tensor, permutations: Tensor) -> Tensor:
+    """Cut images into 3 x 3 tiles and put them together in another order.
+
+    Where the size is no multiple of three, what is over at the right and lower edge (up to two pixels) stays.
+
+    Args:
+        images: (B, C, H, W)
+        permutations: (B, 9), for every image the tile that goes into each place, row by row.
+
+    Returns:
+        (B, C, H, W)
+    """
+    n, channels, height, width = images.shape
+    h, w = height // GRID, width // GRID
+    whole = images[..., : h * GRID, : w * GRID]
+    tiles = whole.reshape(n, channels, GRID, h, GRID, w).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    order = permutations.to(images.device)[:, :, None, None, None].expand_as(tiles)
+    moved = tiles.gather(1, order).unflatten(1, (GRID, GRID)).permute(0, 3, 1, 4, 2, 5)
+    shuffled = images.clone()
+    shuffled[..., : h * GRID, : w * GRID] = moved.reshape(whole.shape)
+    return shuffled
+
+
+class JigsawSolver(nn.Module):
+    """F_js: which permutation was it? Two transformer layers over a pair of image features, and a classifier.
+
+    Args:
+        width: D, of an image feature.
+        n_permutations: size of the bank.
+        heads: attention heads.
+        feedforward: width of the feed-forward networks.
+
+    Raises:
+        ValueError: if `heads` does not divide `width`.
+    """
+
+    def __init__(self, width: int, n_permutations: int, heads: int, feedforward: int):
+        super().__init__()
+        require(width % heads == 0, "solver_heads", heads, f"a divisor of {width}, the width of a feature")
+        layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
+        self.classifier = nn.Linear(2 * width, n_permutations)
+
+    def forward(self, clue: Tensor, shuffled: Tensor) -> Tensor:
+        """Solve the puzzles of `shuffled` given `clue`, both (B, D); (B, n_permutations) logits."""
+        return self.classifier(self.encoder(torch.stack([clue, shuffled], dim=1)).flatten(1))

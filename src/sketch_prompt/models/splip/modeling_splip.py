@@ -1,0 +1,482 @@
+"""SpLIP: Elevating All Zero-Shot SBIR Through Multimodal Prompt Learning (Singha et al., ECCV 2024).
+
+Prompts go both ways between the towers of a frozen CLIP. What patches look like becomes m tokens of every text
+layer (B_t). The words "sketch of a" or "photo of a" become tokens of every vision layer (B_v: V^tg, the same in
+each), and what the text tower makes of all seen classes becomes two more (B_vt: V^ms, others in each). Besides
+these mappings only LayerNorms and the jigsaw solver train. A sketch is drawn to its photo by a margin that grows
+with the likeness of the two classes, both are held to the text of their class, and the photo must help more to
+solve the sketch's jigsaw than the negative does.
+
+Once training is done none of the prompts depends on an image: they are computed once and kept.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ... import losses
+from ...processing import Domain
+from .. import backbone as clip_backbone
+from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
+from ..outputs import SketchRetrievalOutput
+from ..prompted_clip import (
+    TowerOutput,
+    embed_patches,
+    encode_text,
+    encode_vision,
+    end_of_text_positions,
+    patch_keys,
+)
+from .configuration_splip import SplipConfig
+from .jigsaw import JigsawSolver, permutation_bank, shuffle_tiles
+
+SKETCH, PHOTO = 0, 1  # places of the two modalities in every tensor that holds both
+_DOMAINS: dict[Domain, int] = {"sketch": SKETCH, "photo": PHOTO}
+
+_LAYER_NORMS = {
+    "vision": r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])",
+    "text": r"text_model\.encoder\.layers\.\d+\.layer_norm[12]",
+    "text output": r"text_model\.final_layer_norm",
+}
+
+
+class PatchesToText(nn.Module):
+    """B_t: patches (2, P, d_v) -> text prompts (2, m, d_t), in three linear layers.
+
+    The first mixes the patches into m tokens, the others take every token from d_v to d_t. They stand behind the
+    start token.
+    """
+
+    def __init__(self, config: SplipConfig):
+        super().__init__()
+        vision, text = config.clip_config.vision_config, config.clip_config.text_config
+        n_patches = (vision.image_size // vision.patch_size) ** 2
+        self.mix = nn.Linear(n_patches, config.n_text_prompts)
+        self.down = nn.Linear(vision.hidden_size, config.mapping_hidden_size)
+        self.up = nn.Linear(config.mapping_hidden_size, text.hidden_size)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(2, P, d_v) -> (2, m, d_t)"""
+        tokens = self.mix(patches.transpose(1, 2)).transpose(1, 2)
+        return self.up(nn.functional.gelu(self.down(tokens)))
+
+
+class LayersToVision(nn.Module):
+    """B_vt: what the classes are in the text tower's layers -> visual prompts V^ms of every vision layer.
+
+    Every vision layer has a mapping of its own. Layer l of L_v reads text layer ceil(l L_t / L_v): the one of the
+    same number where the towers are equally deep.
+    """
+
+    def __init__(self, config: SplipConfig):
+        super().__init__()
+        vision, text = config.clip_config.vision_config, config.clip_config.text_config
+        depth, text_depth = vision.num_hidden_layers, text.num_hidden_layers
+        self.text_layers = [-(-(layer + 1) * text_depth // depth) - 1 for layer in range(depth)]
+        hidden, out = config.mapping_hidden_size, config.n_semantic_prompts * vision.hidden_size
+        self.mappings = nn.ModuleList(
+            nn.Sequential(nn.Linear(text.hidden_size, hidden), nn.GELU(), nn.Linear(hidden, out))
+            for _ in range(depth)
+        )
+        self.shape = (config.n_semantic_prompts, vision.hidden_size)
+
+    def forward(self, classes: list[Tensor]) -> list[Tensor]:
+        """One (2, d_t) a text layer -> one (2, n, d_v) a vision layer."""
+        outputs = [mapping(classes[i]) for i, mapping in zip(self.text_layers, self.mappings)]
+        return [output.unflatten(-1, self.shape) for output in outputs]
+
+
+class SplipAdapter(MethodAdapter):
+    """The mappings, the solver, and what they are fed with. Parts that a configuration does without are None.
+
+    Buffers: `class_ids` (2, C, T) token ids of the seen classes' sentences, for sketches and for photos;
+    `template_ids` (2, J - 1) of the words before the class, start token included; `patch_means` (2, P, d_v), the
+    running mean of patch embeddings; `images_seen` (2,) what it is a mean of; `class_embeddings` (C, D) the frozen
+    CLIP's texts of the classes, for the margin.
+    """
+
+    data_buffers = ("class_embeddings", "class_ids", "template_ids")
+
+    class_ids: Tensor | None
+    template_ids: Tensor | None
+
+    def __init__(self, config: SplipConfig):
+        super().__init__()
+        vision, text = config.clip_config.vision_config, config.clip_config.text_config
+        self.patches_to_text: PatchesToText | None = None
+        self.words_to_vision: nn.Linear | None = None  # B_v: every word (d_t) -> a visual prompt (d_v)
+        self.layers_to_vision: LayersToVision | None = None
+        self.solver: JigsawSolver | None = None
+        if config.n_text_prompts and config.uses_text_tower:
+            self.patches_to_text = PatchesToText(config)
+        if config.text_guided_prompts:
+            self.words_to_vision = nn.Linear(text.hidden_size, vision.hidden_size)
+        if config.n_semantic_prompts:
+            self.layers_to_vision = LayersToVision(config)
+        if config.jigsaw_weight:
+            self.solver = JigsawSolver(
+                config.clip_config.projection_dim,
+                config.n_permutations,
+                config.solver_heads,
+                config.solver_feedforward,
+            )
+        n_patches = (vision.image_size // vision.patch_size) ** 2
+        self.register_buffer("class_ids", None)
+        self.register_buffer("template_ids", None)
+        self.register_buffer("patch_means", torch.zeros(2, n_patches, vision.hidden_size))
+        self.register_buffer("images_seen", torch.zeros(2, dtype=torch.int64))
+
+
+@dataclass(frozen=True)
+class SplipPrompts:
+    """Everything that depends on the model alone; the first dimension is the modality (`SKETCH`, `PHOTO`).
+
+    Attributes:
+        text: T, (2, m, d_t), or None without B_t.
+        text_guided: V^tg, (2, J - 1, d_v), the same in every layer, or None without B_v.
+        semantic: V^ms_l, (2, n, d_v) for every vision layer, or None without B_vt.
+        class_embeddings: (2, C, D), L2-normalised: the seen classes' prompted texts, or None if nothing needs them.
+    """
+
+    text: Tensor | None
+    text_guided: Tensor | None
+    semantic: list[Tensor] | None
+    class_embeddings: Tensor | None
+
+    def visual(self, domains: int | Tensor, n_layers: int) -> list[Tensor] | None:
+        """[V^tg, V^ms_l] of every layer, (J - 1 + n, d_v) for a modality or (B, J - 1 + n, d_v) for one a row."""
+        guided = [] if self.text_guided is None else [self.text_guided[domains]]
+        if self.semantic is None:
+            return guided * n_layers or None
+        return [torch.cat([*guided, layer[domains]], dim=-2) for layer in self.semantic]
+
+
+class SplipModel(SketchPromptPreTrainedModel):
+    """SpLIP in all its settings: zero-shot and generalised zero-shot alike, fine-grained by instance-level triplets.
+
+    Where the paper is silent:
+
+    - alpha and beta (`classification_weight`, `jigsaw_weight`) are chosen on held-out seen classes;
+    - B_t sees mean patches, of the batch in training and of all training images after it (`patch_mean_momentum`);
+    - B_t and B_vt have a GELU behind the layer that narrows to `mapping_hidden_size`; B_v is one linear layer;
+    - B_vt reads the end-of-text token of every class (`text_readout`) and their mean (`class_aggregation`);
+    - LayerNorms of both towers train (`layer_norms`);
+    - the margin compares the classes' texts in the frozen CLIP (`margin_text`, `class_prompt`);
+    - photos of one class are kept apart by the margin the paper compares with (`fixed_margin`);
+    - the classification losses have the CLIP's temperature (`temperature`) and are those of sketch and photo;
+    - the jigsaw has the 72 permutations that differ most (`n_permutations`); its hinge is taken by sketch;
+    - the solver sees L2-normalised features (`solver_heads`, `solver_feedforward`).
+
+    Until `set_classes` there are no texts to make visual prompts of, and images are embedded without. See also the
+    module's docstring, `SplipConfig`, and the contract in the base class.
+    """
+
+    config_class = SplipConfig
+    _cache: tuple[list, SplipPrompts] | None = None
+
+    def tuned_modules(self, config: SplipConfig) -> str | None:
+        """The LayerNorms that `layer_norms` names and the losses reach."""
+        if config.layer_norms == "none":
+            return None
+        kinds = ["vision"]
+        if config.layer_norms == "both" and config.uses_text_tower:
+            kinds += ["text"] + ["text output"] * (config.classification_weight > 0)
+        return "|".join(_LAYER_NORMS[kind] for kind in kinds)
+
+    def build_adapter(self, config: SplipConfig) -> SplipAdapter:
+        """New mappings and a new solver, as far as the configuration asks for them."""
+        return SplipAdapter(config)
+
+    @torch.no_grad()
+    def set_classes(self, class_names: list[str], processor) -> None:
+        """Make `class_names` the training classes: remember their sentences and embed them with the frozen CLIP.
+
+        Raises:
+            ValueError: if the words before the class are not equally many tokens for sketches and for photos.
+        """
+        config, adapter = self.config, self.adapter
+
+        def tokenize(sentences: list[str]) -> Tensor:
+            return processor(text=sentences, return_tensors="pt")["input_ids"].to(self.device)
+
+        templates = [
+            prompt.partition("{}")[0].strip() for prompt in (config.sketch_prompt, config.photo_prompt)
+        ]
+        ids = [tokenize([words])[0] for words in templates]
+        ends = [int(end_of_text_positions(self.clip.text_model, row[None])) for row in ids]
+        if ends[0] != ends[1]:
+            raise ValueError(
+                f"{templates[0]!r} is {ends[0] - 1} tokens and {templates[1]!r} {ends[1] - 1}: sketch_prompt and "
+                "photo_prompt must have equally many before the class"
+            )
+        adapter.template_ids = torch.stack([row[:end] for row, end in zip(ids, ends)])
+        sentences = [
+            p.format(name) for p in (config.sketch_prompt, config.photo_prompt) for name in class_names
+        ]
+        adapter.class_ids = tokenize(sentences).unflatten(0, (2, -1))
+        clip_backbone.activate(self.clip, None)
+        frozen = tokenize([config.class_prompt.format(name) for name in class_names])
+        pooled = torch.cat([encode_text(self.clip.text_model, part).pooled for part in frozen.split(64)])
+        adapter.class_embeddings = nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
+        config.class_names = list(class_names)
+
+    # Prompts
+
+    def prompts(self) -> SplipPrompts:
+        """The prompts with which images are embedded; without gradients they are computed once and kept.
+
+        They are computed anew as soon as a tensor they come from has been replaced, moved or written to.
+        """
+        if torch.is_grad_enabled():
+            return self._make_prompts(self.adapter.patch_means)
+        state = self._state()
+        if self._cache is None or self._cache[0] != state:
+            # Ordinary tensors in full precision, whatever the mode in which they are first asked for.
+            with (
+                torch.inference_mode(False),
+                torch.no_grad(),
+                torch.autocast(self.device.type, enabled=False),
+            ):
+                self._cache = (state, self._make_prompts(self.adapter.patch_means))
+        return self._cache[1]
+
+    def _state(self) -> list:
+        """What changes when a tensor that the prompts depend on does: where it lies, and how often it was written."""
+        own, text = self.adapter, self.clip.text_model
+        tensors = itertools.chain(
+            own.parameters(), own.buffers(), text.parameters(), self.clip.text_projection.parameters()
+        )
+        return [(t.data_ptr(), t.dtype, 0 if t.is_inference() else t._version) for t in tensors]
+
+    def _apply(self, *args, **kwargs):
+        # A tensor may come back to where it lay, in another precision.
+        self._cache = None
+        return super()._apply(*args, **kwargs)
+
+    def train(self, mode: bool = True):
+        """Switch the adapters to training, which outdates the prompts; the frozen backbone stays in eval mode."""
+        if mode:
+            self._cache = None
+        return super().train(mode)
+
+    def set_adapter(self, adapter_name: str) -> None:
+        """Use the adapter `adapter_name` from now on, with prompts of its own."""
+        self._cache = None
+        super().set_adapter(adapter_name)
+
+    def _make_prompts(self, patches: Tensor) -> SplipPrompts:
+        """All prompts, from mean patches (2, P, d_v) of sketches and photos."""
+        self._activate()
+        adapter = self.adapter
+        text = None if adapter.patches_to_text is None else adapter.patches_to_text(patches)
+        guided = semantic = classes = None
+        if adapter.words_to_vision is not None and adapter.template_ids is not None:
+            words = self.clip.text_model.embeddings.token_embedding(adapter.template_ids)
+            guided = adapter.words_to_vision(words)
+        if self.config.uses_text_tower and adapter.class_ids is not None:
+            layers, classes = self._encode_classes(text)
+            if adapter.layers_to_vision is not None:
+                semantic = adapter.layers_to_vision(layers)
+        return SplipPrompts(text, guided, semantic, classes)
+
+    def _encode_classes(self, prompts: Tensor | None) -> tuple[list[Tensor], Tensor]:
+        """The classes in every text layer, joined: L_t times (2, d_t); and each one's embedding: (2, C, D)."""
+        config, tower = self.config, self.clip.text_model
+        ids = self.adapter.class_ids.flatten(0, 1)
+        n_classes, n_prompts = len(ids) // 2, 0
+        if prompts is not None:
+            n_prompts = prompts.shape[1]
+            prompts = prompts.repeat_interleave(n_classes, dim=0)
+        output = self._encode_prompted(ids, prompts, output_hidden_states=True)
+        embeds = nn.functional.normalize(self.clip.text_projection(output.pooled), dim=-1)
+        ends = end_of_text_positions(tower, ids) + n_prompts
+        places = torch.arange(int(ends.max()) + 1, device=ends.device)
+        read = places == ends[:, None] if config.text_readout == "end" else places <= ends[:, None]
+        share = (read / read.sum(1, keepdim=True)).to(embeds.dtype)
+        joined = []
+        for layer in output.hidden_states[1:]:
+            classes = torch.einsum("bt,btd->bd", share, layer.to(share.dtype)).unflatten(0, (2, n_classes))
+            joined.append(classes.mean(1) if config.class_aggregation == "mean" else classes.amax(1))
+        return joined, embeds.unflatten(0, (2, n_classes))
+
+    def _encode_prompted(self, input_ids: Tensor, prompts: Tensor | None, **options):
+        """The text tower with the same tokens, (B, m, d_t), behind the start token of every layer."""
+        tower = self.clip.text_model
+        deep = None if prompts is None else [prompts] * len(tower.encoder.layers)
+        return encode_text(tower, input_ids, deep, **options)
+
+    # Embedding
+
+    def get_text_features(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: Domain = "photo"
+    ) -> Tensor:
+        """Embed texts with the text prompts that B_t makes of photos, or of sketches.
+
+        Args:
+            input_ids: (B, T)
+            attention_mask: accepted for the tokenizer's sake; the text tower is causal and needs none.
+            domain: `"photo"` or `"sketch"`.
+
+        Returns:
+            (B, D), L2-normalised.
+        """
+        prompts = self.prompts().text
+        if prompts is not None:
+            prompts = prompts[_DOMAINS[domain]].expand(len(input_ids), -1, -1)
+        self._activate()
+        pooled = self._encode_prompted(input_ids, prompts).pooled
+        return nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
+
+    def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
+        """Embed sketches: (B, 3, H, W) -> (B, D), L2-normalised."""
+        return self._embed(pixel_values, self.prompts(), SKETCH)
+
+    def get_photo_features(self, pixel_values: Tensor) -> Tensor:
+        """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
+        return self._embed(pixel_values, self.prompts(), PHOTO)
+
+    def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
+        """Keys of the last layer under the prompts of the domain, (B, P, d)."""
+        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain], output_hidden_states=True)
+        return patch_keys(self.clip.vision_model, tower)
+
+    def _encode(
+        self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor, **options
+    ) -> TowerOutput:
+        self._activate()
+        vision = self.clip.vision_model
+        return encode_vision(
+            vision, pixel_values, prompts.visual(domains, len(vision.encoder.layers)), **options
+        )
+
+    def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
+        tower = self._encode(pixel_values, prompts, domains)
+        return nn.functional.normalize(self.clip.visual_projection(tower.pooled), dim=-1)
+
+    # Training
+
+    @torch.no_grad()
+    def _mean_patches(self, parts: dict[str, Tensor]) -> Tensor:
+        """E_0 of the batch, (2, P, d_v), which also enters the running mean."""
+        adapter, momentum = self.adapter, self.config.patch_mean_momentum
+        photos = torch.cat([parts[name] for name in ("photo", "negative") if name in parts])
+        # The patch embedding is affine: the mean of the patches is the patches of the mean image.
+        images = torch.stack([parts["sketch"].mean(0), photos.mean(0)])
+        means = embed_patches(self.clip.vision_model, images)[:, 1:]
+        added = torch.tensor([len(parts["sketch"]), len(photos)], device=means.device)
+        adapter.images_seen += added
+        share = (added / adapter.images_seen).clamp(min=momentum or 0)[:, None, None]
+        adapter.patch_means.lerp_(means.to(adapter.patch_means), share.to(adapter.patch_means))
+        return means
+
+    def forward(
+        self,
+        sketch_pixel_values: Tensor,
+        photo_pixel_values: Tensor,
+        negative_pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        instance_ids: Tensor | None = None,
+        negative_labels: Tensor | None = None,
+        return_loss: bool = True,
+    ) -> SketchRetrievalOutput:
+        """Embed aligned triplets and compute the loss; see the base class for the arguments.
+
+        In training mode B_t sees the patches of this batch. Without `negative_labels` the margin is `fixed_margin`.
+
+        Raises:
+            ValueError: if the weights ask for a loss whose inputs (negatives, labels, classes) are not there.
+        """
+        if return_loss:
+            self._check_loss_inputs(negative_pixel_values, labels)
+        parts = {"sketch": sketch_pixel_values, "photo": photo_pixel_values}
+        if negative_pixel_values is not None:
+            parts["negative"] = negative_pixel_values
+        prompts = self._make_prompts(self._mean_patches(parts)) if self.training else self.prompts()
+        permutations = None
+        if return_loss and self.config.jigsaw_weight:
+            permutations = torch.randint(self.config.n_permutations, (len(sketch_pixel_values),))
+            orders = permutation_bank(self.config.n_permutations)[permutations]
+            parts["shuffled"] = shuffle_tiles(sketch_pixel_values, orders)
+        embeds = self._embed_parts(parts, prompts)
+        loss = terms = None
+        if return_loss:
+            terms = self._loss_terms(embeds, prompts, labels, negative_labels, permutations)
+            weights = dict.fromkeys(terms, self.config.classification_weight)
+            weights |= {"triplet": self.config.triplet_weight, "jigsaw": self.config.jigsaw_weight}
+            loss = losses.weighted_sum(terms, weights)
+        return SketchRetrievalOutput(
+            loss=loss,
+            loss_terms=terms,
+            sketch_embeds=embeds["sketch"],
+            photo_embeds=embeds["photo"],
+            negative_embeds=embeds.get("negative"),
+        )
+
+    def _embed_parts(self, parts: dict[str, Tensor], prompts: SplipPrompts) -> dict[str, Tensor]:
+        """All parts of a batch in one pass of the tower, each row with the prompts of its modality."""
+        sizes = [len(part) for part in parts.values()]
+        domains = [PHOTO if name in ("photo", "negative") else SKETCH for name in parts]
+        rows = torch.tensor(domains).repeat_interleave(torch.tensor(sizes)).to(self.device)
+        embeds = self._embed(torch.cat(list(parts.values())), prompts, rows)
+        return dict(zip(parts, embeds.split(sizes)))
+
+    def _check_loss_inputs(self, negatives: Tensor | None, labels: Tensor | None) -> None:
+        config = self.config
+        if not (config.triplet_weight or config.classification_weight or config.jigsaw_weight):
+            raise ValueError(
+                "triplet_weight, classification_weight and jigsaw_weight are all 0: there is no loss"
+            )
+        if negatives is None and (config.triplet_weight or config.jigsaw_weight):
+            raise ValueError(
+                "the triplet and jigsaw losses need negative_pixel_values; "
+                "set triplet_weight=0 and jigsaw_weight=0 to train without"
+            )
+        if labels is None and config.classification_weight:
+            raise ValueError(
+                "the classification loss needs labels; set classification_weight=0 to go without"
+            )
+        if self.adapter.class_ids is None:
+            raise ValueError(
+                "SpLIP's prompts and losses need class texts: call model.set_classes(class_names, processor)"
+            )
+
+    def _loss_terms(
+        self,
+        embeds: dict[str, Tensor],
+        prompts: SplipPrompts,
+        labels: Tensor | None,
+        negative_labels: Tensor | None,
+        permutations: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """Every loss that has a weight, by name."""
+        config, terms = self.config, {}
+        if config.triplet_weight:
+            margins = self._margins(prompts, labels, negative_labels)
+            terms["triplet"] = losses.squared_triplet_loss(
+                embeds["sketch"], embeds["photo"], embeds["negative"], margins
+            )
+        if config.classification_weight:
+            temperature = config.temperature or torch.exp(-self.clip.logit_scale)
+            for name, classes in zip(("sketch", "photo"), prompts.class_embeddings):
+                terms[f"classification_{name}"] = losses.classification_loss(
+                    embeds[name], classes, labels, temperature
+                )
+        if config.jigsaw_weight:
+            clues = (embeds[name] for name in ("sketch", "photo", "negative"))
+            logits = [self.adapter.solver(clue, embeds["shuffled"]) for clue in clues]
+            terms["jigsaw"] = losses.conditional_jigsaw_loss(*logits, permutations.to(logits[0].device))
+        return terms
+
+    def _margins(
+        self, prompts: SplipPrompts, labels: Tensor | None, negative_labels: Tensor | None
+    ) -> Tensor | float:
+        """mu of every triplet: the cosine of the two classes' texts where there are two classes to compare."""
+        config = self.config
+        if not config.adaptive_margin or labels is None or negative_labels is None:
+            return config.fixed_margin
+        classes = self.adapter.class_embeddings
+        if config.margin_text == "prompted":
+            classes = prompts.class_embeddings[PHOTO].detach()
+        return losses.class_margins(classes, labels, negative_labels, config.fixed_margin)

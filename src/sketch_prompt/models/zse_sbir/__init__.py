@@ -1,0 +1,6 @@
+"""ZSE-SBIR (Lin et al., CVPR 2023)."""
+
+from .configuration_zse_sbir import ZseSbirConfig
+from .modeling_zse_sbir import PairEvidence, ZseSbirAdapter, ZseSbirModel
+
+__all__ = ["PairEvidence", "ZseSbirAdapter", "ZseSbirConfig", "ZseSbirModel"]

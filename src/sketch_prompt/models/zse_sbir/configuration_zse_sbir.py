@@ -1,0 +1,102 @@
+"""Configuration of ZSE-SBIR."""
+
+from typing import ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import CLIPConfig, CLIPVisionConfig
+
+from ..configuration_base import SketchPromptPreTrainedConfig, require
+
+
+@strict
+class ZseSbirConfig(SketchPromptPreTrainedConfig):
+    r"""Configuration of `ZseSbirModel`: Zero-Shot Everything SBIR, and in Explainable Style (Lin et al., CVPR 2023).
+
+    Args:
+        backbone (`str`):
+            What the self attention is. `"clip"`: the frozen CLIP's vision tower; tokenizer, deep prompts and all that
+            compares pairs train. `"vit"`: the reference code's vision transformer, all of which trains; there is no
+            CLIP then, and no text.
+        vision_config (`CLIPVisionConfig`, *optional*): architecture of that transformer; ViT-B/16 by default.
+        tokenizer_domains (`str`):
+            Whose patches the learned tokenizer sees: `"sketch"` (paper), `"both"` (reference code) or `"none"`.
+        tokenizer_channels (`list[int]`):
+            Channels after each of its convolutions but the last, which has the tower's width. There is one convolution
+            for every halving of the image on the way to the patch grid; what is too long is cut.
+        tokenizer_fusion (`str`):
+            `"average"` of patch embedding and tokenizer (paper, reference code); `"add"` adds a tokenizer that starts
+            at zero, so that a frozen tower meets the tokens it knows (ours, for `backbone="clip"`).
+        n_prompts (`int`): deep prompts of each layer, for sketches, and as many for photos (`backbone="clip"`).
+        prompt_init_std (`float`): standard deviation of their normal initialisation.
+        tune_layer_norms (`bool`): also train copies of the CLIP's vision LayerNorms.
+        keep_rates (`list[float]`, *optional*):
+            Token selection: the share of the patch tokens kept after each layer, those the class token attends to
+            most. None keeps all.
+        cross_heads (`int`), cross_ffn (`int`): heads and feed-forward width of the cross attention.
+        relation_channels (`int`): width of the anchors that the relation network compares.
+        relation_layout (`str`):
+            `"grid"`: its convolution sees the tokens where their patches are. `"reference"`: the reference code reads
+            the (P, d) token matrix as (d, g, g), which scrambles space and channels; converted checkpoints need it.
+        dropout (`float`): in the cross attention and the relation network, while training; 0.1 in the reference code.
+        triplet_margin (`float`), triplet_weight (`float`): of the triplet loss on class tokens; paper: 1 and 2.
+        relation_weight (`float`): of the relation scores' mean squared error; paper: 4.
+    """
+
+    model_type = "zse-sbir"
+    method = "zse-sbir"
+    sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig, "vision_config": CLIPVisionConfig}
+
+    backbone: str = "clip"
+    vision_config: dict | CLIPVisionConfig | None = None
+    tokenizer_domains: str = "sketch"
+    tokenizer_channels: list[int] | None = None
+    tokenizer_fusion: str = "add"
+    n_prompts: int = 4
+    prompt_init_std: float | int = 0.02
+    tune_layer_norms: bool = False
+    keep_rates: list[float | int] | None = None
+    cross_heads: int = 8
+    cross_ffn: int = 1024
+    relation_channels: int = 512
+    relation_layout: str = "grid"
+    dropout: float | int = 0.0
+    triplet_margin: float | int = 1.0
+    triplet_weight: float | int = 2.0
+    relation_weight: float | int = 4.0
+
+    def __post_init__(self, **kwargs):
+        if self.tokenizer_channels is None:
+            self.tokenizer_channels = [64, 128, 256, 512]
+        if self.backbone == "vit":
+            fields = self.vision_config or {"patch_size": 16, "hidden_act": "gelu"}
+            self.vision_config = (
+                fields if isinstance(fields, CLIPVisionConfig) else CLIPVisionConfig(**fields)
+            )
+        super().__post_init__(**kwargs)
+
+    @property
+    def uses_clip(self) -> bool:
+        """Whether there is a CLIP under the adapter."""
+        return self.backbone == "clip"
+
+    @property
+    def tower_config(self) -> CLIPVisionConfig:
+        """Architecture of the vision tower, whichever it is."""
+        return self.clip_config.vision_config if self.uses_clip else self.vision_config
+
+    def check_values(self) -> None:
+        """Raise ValueError for a value no ZSE-SBIR can have."""
+        for field, known in (
+            ("backbone", ("clip", "vit")),
+            ("tokenizer_domains", ("sketch", "both", "none")),
+            ("tokenizer_fusion", ("average", "add")),
+            ("relation_layout", ("grid", "reference")),
+        ):
+            require(getattr(self, field) in known, field, getattr(self, field), f"one of {', '.join(known)}")
+        for field in ("cross_heads", "cross_ffn", "relation_channels"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
+        for field in ("n_prompts", "prompt_init_std", "triplet_margin", "triplet_weight", "relation_weight"):
+            require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, and below 1")
+        rates = self.keep_rates or []
+        require(all(0 < rate <= 1 for rate in rates), "keep_rates", rates, "shares above 0, up to 1")

@@ -1,0 +1,283 @@
+"""How ZSE-SBIR compares a sketch with a photo: cross attention, then a relation network.
+
+Every tensor of one image carries the batch in front. What belongs to one image alone (its queries, keys and values)
+is computed by `PairMatcher.prepare`, what belongs to a pair by `PairMatcher.score` (all pairs of two sets) and
+`PairMatcher.forward` (aligned pairs, with class tokens, for training).
+"""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .configuration_zse_sbir import ZseSbirConfig
+
+# What the activations of the pairs computed at a time may take: on a CPU they should stay in its caches.
+_CPU_BYTES, _DEVICE_BYTES = 2**24, 2**30
+_NORM_EPS = 1e-6
+
+Prepared = dict[str, Tensor]
+"""One image's share of scoring: `residual` (B, T, d); `queries`, `keys`, `values` (B, heads, T', d / heads); with
+token selection also `places` (B, K), the numbers of the patches that the tokens belong to."""
+
+
+class PairFeatures(NamedTuple):
+    """What `PairMatcher.forward` returns: class tokens (B, d) after the cross attention, relation scores (B,)."""
+
+    sketch_class: Tensor
+    photo_class: Tensor
+    scores: Tensor
+
+
+class UnbiasedLayerNorm(nn.Module):
+    """a * (x - mean) / (std + 1e-6) + b with the unbiased standard deviation, as in the reference code."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d) -> (..., d)"""
+        # torch.std_mean, which runs through every row one number at a time, takes three times as long on a CPU.
+        wide = x.float()
+        centred = wide - wide.mean(-1, keepdim=True)
+        std = torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / (x.shape[-1] - 1) ** 0.5
+        return torch.addcmul(self.bias, centred / (std + _NORM_EPS), self.weight).to(x.dtype)
+
+
+class CrossAttention(nn.Module):
+    """One modality's side of the cross attention, (T, d) of either image -> (T, d).
+
+    Queries and values come from the image's own tokens, keys from the other's; the residual follows the values. That
+    is the reference code's wiring; its comments and the paper speak of exchanging queries.
+    """
+
+    def __init__(self, width: int, config: ZseSbirConfig):
+        super().__init__()
+        self.heads = config.cross_heads
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.attention_norm = UnbiasedLayerNorm(width)
+        self.fc1 = nn.Linear(width, config.cross_ffn)
+        self.fc2 = nn.Linear(config.cross_ffn, width)
+        self.output_norm = UnbiasedLayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, T, d) -> (B, heads, T, d / heads)"""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, residual: Tensor, queries: Tensor, values: Tensor, keys: Tensor) -> Tensor:
+        """The image's tokens after a look at the other image.
+
+        Args:
+            residual, queries, values: of B images, or of one that looks at B others.
+            keys: (B, heads, T, d / heads) of the other images.
+
+        Returns:
+            (B, T, d), a row for every query.
+        """
+        n = len(keys)
+        attended = F.scaled_dot_product_attention(
+            queries.expand(n, -1, -1, -1),
+            keys,
+            values.expand(n, -1, -1, -1),
+            dropout_p=self.dropout.p if self.training else 0.0,
+        )
+        attended = self.out(attended.transpose(1, 2).flatten(2))
+        hidden = self.attention_norm(residual + self.dropout(attended))
+        wide = self.dropout(F.relu(self.fc1(hidden)))
+        return self.output_norm(hidden + self.dropout(self.fc2(wide)))
+
+
+class RelationNetwork(nn.Module):
+    """Relation score of two images from the cosines between their anchors: A x A -> g^3 -> A -> 1, A = g x g."""
+
+    def __init__(self, anchors: int, config: ZseSbirConfig):
+        super().__init__()
+        hidden = round(anchors**1.5)
+        self.layers = nn.Sequential(
+            nn.Linear(anchors**2, hidden),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(hidden, anchors),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(anchors, 1),
+        )
+
+    def forward(self, cosines: Tensor) -> Tensor:
+        """(..., A, A), sketch anchors in rows -> (...)"""
+        return torch.sigmoid(self.layers(cosines.flatten(-2))).squeeze(-1)
+
+
+class PairMatcher(nn.Module):
+    """Cross attention and relation network over the tokens of two images.
+
+    Args:
+        width: of the tokens.
+        grid: patches a side.
+        config: the method's configuration.
+
+    Raises:
+        ValueError: if the heads do not divide the width, or the grid is smaller than 2 x 2.
+    """
+
+    def __init__(self, width: int, grid: int, config: ZseSbirConfig):
+        super().__init__()
+        if width % config.cross_heads or grid < 2:
+            raise ValueError(
+                f"cross_heads={config.cross_heads} must divide the tower's width {width}, and its patch grid "
+                f"{grid} x {grid} be 2 x 2 at least"
+            )
+        self.grid, self.layout, self.selects = grid, config.relation_layout, config.keep_rates is not None
+        self.sides = nn.ModuleDict({name: CrossAttention(width, config) for name in ("sketch", "photo")})
+        self.anchors = nn.Conv2d(width, config.relation_channels, 2, 2)
+        self.relation = RelationNetwork((grid // 2) ** 2, config)
+
+    def prepare(self, tokens: Tensor, domain: str, with_class: bool = False) -> Prepared:
+        """What the scoring of any pair takes from one image.
+
+        Args:
+            tokens: (B, 1 + P, d), the class token first; those of patches left out by token selection are zero.
+            domain: `"sketch"` or `"photo"`.
+            with_class: let the class token ask too; scores alone do not need it.
+        """
+        places = None
+        if self.selects:
+            places = _kept_places(tokens)
+            kept = tokens[:, 1:].gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))
+            tokens = torch.cat([tokens[:, :1], kept], dim=1)
+        own, other = self.sides[domain], self.sides["photo" if domain == "sketch" else "sketch"]
+        asking = tokens if with_class else tokens[:, 1:]
+        prepared = {
+            "residual": asking,
+            "queries": own.split(own.query(asking)),
+            "values": own.split(own.value(tokens)),
+            "keys": other.split(other.key(tokens)),
+        }
+        return prepared if places is None else prepared | {"places": places}
+
+    def forward(self, sketch_tokens: Tensor, photo_tokens: Tensor) -> PairFeatures:
+        """Compare B aligned pairs, (B, 1 + P, d) each, everything computed for every pair."""
+        sketch = self.prepare(sketch_tokens, "sketch", with_class=True)
+        photo = self.prepare(photo_tokens, "photo", with_class=True)
+        sketches, photos = self.look("sketch", sketch, photo), self.look("photo", photo, sketch)
+        scores = self.relation(self.cosines(sketches[:, 1:], photos[:, 1:], sketch, photo))
+        return PairFeatures(sketches[:, 0], photos[:, 0], scores)
+
+    def look(self, domain: str, own: Prepared, others: Prepared) -> Tensor:
+        """Tokens of `own` images (B, or one) after the cross attention with B others."""
+        return self.sides[domain](own["residual"], own["queries"], own["values"], others["keys"])
+
+    def cosines(
+        self, sketch_patches: Tensor, photo_patches: Tensor, sketch: Prepared, photo: Prepared
+    ) -> Tensor:
+        """Cosines (B, A, A) between the anchors of aligned pairs of patch tokens (B, K, d)."""
+        ours = self.anchor(sketch_patches, sketch.get("places"))
+        theirs = self.anchor(photo_patches, photo.get("places"))
+        return ours @ theirs.mT
+
+    def anchor(self, patches: Tensor, places: Tensor | None) -> Tensor:
+        """Patch tokens (B, K, d) as L2-normalised anchors (B, A, c); patches left out count as zero."""
+        if places is not None:
+            full = patches.new_zeros(len(patches), self.grid**2, patches.shape[-1])
+            patches = full.scatter(1, places.expand(len(patches), -1)[..., None].expand_as(patches), patches)
+        if self.layout == "grid":
+            patches = patches.mT
+        anchors = self.anchors(patches.reshape(len(patches), -1, self.grid, self.grid))
+        return F.normalize(anchors.flatten(2).mT, dim=-1)
+
+    def anchor_of_patches(self) -> Tensor:
+        """(P,), number of the anchor that each patch belongs to; -1 in an odd grid's last row or column."""
+        half = self.grid // 2
+        along = torch.arange(self.grid, device=self.anchors.weight.device) // 2
+        numbers = along[:, None] * half + along
+        outside = along >= half
+        return numbers.masked_fill(outside[:, None] | outside, -1).flatten()
+
+    def attention_map(self, own: Prepared, other: Prepared) -> Tensor:
+        """How much each patch of one image looks at each patch of another: (P, P), the mean over the heads.
+
+        Patches left out by token selection look at nothing and are not looked at. What goes to the other's class
+        token is missing, so rows sum to less than 1.
+        """
+        scale = own["queries"].shape[-1] ** -0.5
+        weights = (scale * own["queries"][0] @ other["keys"][0].mT).softmax(-1).mean(0)[:, 1:]
+        if "places" not in own:
+            return weights
+        full = weights.new_zeros(self.grid**2, self.grid**2)
+        full[own["places"][0][:, None], other["places"][0]] = weights
+        return full
+
+    def score(self, sketches: Prepared, photos: Prepared) -> Tensor:
+        """Relation scores (Ns, Np) of every pair, in blocks that fit the cache (CPU) or the memory (GPU).
+
+        Images prepared in bfloat16 are computed with in bfloat16 where the device multiplies it in hardware, and in
+        float32 elsewhere, which is faster there than emulation.
+        """
+        weight = self.anchors.weight
+        half = torch.bfloat16 in (weight.dtype, sketches["residual"].dtype)
+        native = half and _multiplies_bfloat16(weight.device)
+        if weight.dtype == torch.bfloat16 and not native:
+            return copy.deepcopy(self).float().score(sketches, photos)
+        n_sketches, n_photos = len(sketches["keys"]), len(photos["keys"])
+        block = self._block(sketches["residual"])
+        dtype = torch.bfloat16 if native else weight.dtype
+        scores = torch.empty(n_sketches, n_photos, device=weight.device)
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=native):
+            for i in range(0, n_sketches, block):
+                some_sketches = _rows(sketches, i, i + block, dtype)
+                for j in range(0, n_photos, block):
+                    some_photos = _rows(photos, j, j + block, dtype)
+                    scores[i : i + block, j : j + block] = self._score_block(some_sketches, some_photos)
+        return scores
+
+    def _score_block(self, sketches: Prepared, photos: Prepared) -> Tensor:
+        n_sketches, n_photos = len(sketches["keys"]), len(photos["keys"])
+        ours = [self._anchors_of("sketch", _rows(sketches, i, i + 1), photos) for i in range(n_sketches)]
+        theirs = [self._anchors_of("photo", _rows(photos, j, j + 1), sketches) for j in range(n_photos)]
+        cosines = torch.stack(ours) @ torch.stack(theirs, dim=1).mT
+        return self.relation(cosines).float()
+
+    def _anchors_of(self, domain: str, one: Prepared, others: Prepared) -> Tensor:
+        return self.anchor(self.look(domain, one, others), one.get("places"))
+
+    def _block(self, residual: Tensor) -> int:
+        """Images a side of a block."""
+        wide = self.sides["sketch"].fc1.out_features + 2 * residual.shape[-1]
+        limit = _CPU_BYTES if residual.device.type == "cpu" else _DEVICE_BYTES
+        return max(1, limit // (4 * residual.shape[1] * wide))
+
+
+def _rows(prepared: Prepared, start: int, stop: int, dtype: torch.dtype | None = None) -> Prepared:
+    return {
+        name: value[start:stop].to(dtype)
+        if dtype is not None and value.is_floating_point()
+        else value[start:stop]
+        for name, value in prepared.items()
+    }
+
+
+def _kept_places(tokens: Tensor) -> Tensor:
+    """Numbers (B, K) of the patches whose tokens are not zero.
+
+    Raises:
+        ValueError: if the images differ in how many were kept.
+    """
+    kept = (tokens[:, 1:] != 0).any(-1)
+    counts = kept.sum(1)
+    if len(counts) and int(counts.min()) != int(counts.max()):
+        raise ValueError(
+            "the images kept different numbers of tokens: they come from models of different keep_rates"
+        )
+    return kept.nonzero()[:, 1].view(len(tokens), -1)
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for products of bfloat16 matrices; emulated ones are slower than float32."""
+    if device.type != "cpu":
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -1,0 +1,346 @@
+"""ZSE-SBIR: Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style (Lin et al., CVPR 2023).
+
+A sketch's strokes cross the borders of patches, so a convolutional pyramid with overlapping windows helps to make its
+tokens (learned tokenizer). A vision transformer lets the tokens of an image look at each other (self attention), and
+may drop those its class token cares least for (token selection). The tokens of a sketch and of a photo then look at
+each other (cross attention), and a relation network turns the cosines between their patches into one score. The class
+token of the self attention alone is an embedding that can be indexed (the paper's `ret`); the relation score ranks
+pairs (`rn`). Here the self attention is a frozen CLIP with deep prompts, or the reference code's own transformer.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPVisionModel
+
+from ... import losses
+from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
+from ..outputs import SketchRetrievalOutput
+from ..prompted_clip import TowerOutput, encode_vision
+from .configuration_zse_sbir import ZseSbirConfig
+from .matching import PairMatcher, Prepared
+from .vision_transformer import VisionTransformer
+
+_DOMAINS = ("sketch", "photo")
+_VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])"
+
+
+class LearnedTokenizer(nn.Module):
+    """A pyramid of convolutions from the image to the patch grid: 7 x 7, then 3 x 3, each halving, ReLU between.
+
+    A patch size that is no power of two leaves an odd factor, by which a last convolution strides.
+
+    Args:
+        patch_size: of the tower.
+        channels: after each convolution but the last.
+        width: of the tower's tokens, after the last.
+        fusion: `"average"` or `"add"`, see `ZseSbirConfig`.
+
+    Raises:
+        ValueError: if there are fewer channels than convolutions.
+    """
+
+    def __init__(self, patch_size: int, channels: list[int], width: int, fusion: str):
+        super().__init__()
+        strides = []
+        while patch_size % 2 == 0:
+            strides.append(2)
+            patch_size //= 2
+        if patch_size > 1:
+            strides.append(patch_size)
+        if len(channels) < len(strides) - 1:
+            raise ValueError(f"tokenizer_channels must have {len(strides) - 1} numbers, got {channels}")
+        widths = [3, *channels[: len(strides) - 1], width]
+        kernels = [max(7, 2 * strides[0] - 1), *(2 * stride - 1 for stride in strides[1:])]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False)
+            for before, after, kernel, stride in zip(widths, widths[1:], kernels, strides)
+        )
+        self.fusion = fusion
+        if fusion == "add":
+            nn.init.zeros_(self.convolutions[-1].weight)
+
+    def forward(self, pixel_values: Tensor, patches: Tensor) -> Tensor:
+        """(B, 3, H, W) and their patch embeddings (B, d, g, g) -> (B, d, g, g)"""
+        hidden = self.convolutions[0](pixel_values)
+        for convolution in self.convolutions[1:]:
+            hidden = convolution(F.relu(hidden))
+        return (patches + hidden) / 2 if self.fusion == "average" else patches + hidden
+
+
+class ZseSbirAdapter(MethodAdapter):
+    """Tokenizer, deep prompts or the vision transformer, and the matcher of pairs."""
+
+    def __init__(self, config: ZseSbirConfig):
+        super().__init__()
+        tower = config.tower_config
+        self.tokenizer: LearnedTokenizer | None = None
+        if config.tokenizer_domains != "none":
+            self.tokenizer = LearnedTokenizer(
+                tower.patch_size, config.tokenizer_channels, tower.hidden_size, config.tokenizer_fusion
+            )
+        self.vision = None if config.uses_clip else VisionTransformer(tower)
+        self.prompts: nn.ParameterDict | None = None
+        if config.uses_clip and config.n_prompts:
+            shape = tower.num_hidden_layers, config.n_prompts, tower.hidden_size
+            self.prompts = nn.ParameterDict(
+                {name: nn.Parameter(torch.randn(shape) * config.prompt_init_std) for name in _DOMAINS}
+            )
+        self.matcher = PairMatcher(tower.hidden_size, tower.image_size // tower.patch_size, config)
+
+
+@dataclass
+class PairEvidence:
+    """What a model saw when it compared one sketch with one photo; P patches a side, g x g, row by row.
+
+    Attributes:
+        score: the relation score, 0 to 1.
+        sketch_kept, photo_kept: (P,) whether token selection kept the patch.
+        sketch_attention: (P, P) how much each sketch patch looks at each photo patch, the mean over heads.
+        photo_attention: (P, P) how much each photo patch looks at each sketch patch.
+        cosines: (A, A) similarity of the sketch's and the photo's anchors, each 2 x 2 patches.
+        relation_weights: (A, A) what each of those similarities adds to the score's logit, to first order.
+    """
+
+    score: float
+    sketch_kept: Tensor
+    photo_kept: Tensor
+    sketch_attention: Tensor
+    photo_attention: Tensor
+    cosines: Tensor
+    relation_weights: Tensor
+
+
+class ZseSbirModel(SketchPromptPreTrainedModel):
+    """ZSE-SBIR; see the module's docstring, `ZseSbirConfig` and the contract in the base class.
+
+    `get_*_features` are the class tokens of the self attention (`ret`), `score_pairs` the relation scores (`rn`).
+    """
+
+    config_class = ZseSbirConfig
+    has_reranker = True
+
+    def tuned_modules(self, config: ZseSbirConfig) -> str | None:
+        """LayerNorms of the vision tower, if the configuration says so."""
+        return _VISION_LAYER_NORMS if config.uses_clip and config.tune_layer_norms else None
+
+    def build_adapter(self, config: ZseSbirConfig) -> ZseSbirAdapter:
+        """New tokenizer, prompts (or transformer), cross attention and relation network."""
+        return ZseSbirAdapter(config)
+
+    def is_backbone_weight(self, name: str) -> bool:
+        """The vision transformer's, where it stands in for the CLIP."""
+        return name.startswith("adapter.vision.")
+
+    @classmethod
+    def from_base_model(cls, base_model: str, *, backbone: str = "clip", **kwargs) -> "ZseSbirModel":
+        """A fresh model on a pretrained tower, ready to train.
+
+        Args:
+            base_model: Hub id, directory or bundled name: of a CLIP, or with `backbone="vit"` of a `ViTModel`, with
+                whose weights the transformer starts.
+            backbone: as in `ZseSbirConfig`.
+            kwargs: as in `SketchPromptPreTrainedModel.from_base_model`.
+        """
+        if backbone == "clip":
+            return super().from_base_model(base_model, **kwargs)
+        dtype, revision = kwargs.pop("dtype", torch.float32), kwargs.pop("revision", None)
+        attn_implementation = kwargs.pop("attn_implementation", None)
+        vision = VisionTransformer.from_vit(base_model, revision=revision)
+        config = cls.config_class(
+            base_model=str(base_model),
+            base_model_revision=revision,
+            backbone=backbone,
+            vision_config=vision.config,
+            **kwargs,
+        )
+        model = cls(config)
+        model.adapter.vision.load_state_dict(vision.state_dict())
+        if attn_implementation is not None:
+            model.set_attn_implementation(attn_implementation)
+        return model.to(dtype)
+
+    def _encode(self, pixel_values: Tensor, domain: str, output_attentions: bool = False) -> TowerOutput:
+        if domain not in _DOMAINS:
+            raise ValueError(f"domain must be 'sketch' or 'photo', not {domain!r}")
+        self._activate()
+        adapter = self.adapter
+        tokenized = self.config.tokenizer_domains in (domain, "both")
+        prompts = None if adapter.prompts is None else list(adapter.prompts[domain])
+        return encode_vision(
+            self._tower,
+            pixel_values,
+            prompts,
+            tokenizer=adapter.tokenizer if tokenized else None,
+            keep_rates=self.config.keep_rates,
+            output_tokens=True,
+            output_attentions=output_attentions,
+        )
+
+    @property
+    def _tower(self) -> CLIPVisionModel:
+        return self.clip.vision_model if self.clip is not None else self.adapter.vision
+
+    def encode_tokens(self, pixel_values: Tensor, domain: str) -> Tensor:
+        """Tokens after the self attention, class token first.
+
+        Args:
+            pixel_values: (B, 3, H, W)
+            domain: `"sketch"` or `"photo"`.
+
+        Returns:
+            (B, 1 + P, d); the rows of patches that token selection left out are zero.
+        """
+        out = self._encode(pixel_values, domain)
+        n = self._tower.embeddings.num_patches if out.kept is None else out.kept.shape[1]
+        tokens = self._tower.post_layernorm(out.last_hidden_state[:, : 1 + n])
+        if out.kept is None:
+            return tokens
+        full = tokens.new_zeros(len(tokens), self._tower.embeddings.num_patches, tokens.shape[-1])
+        full = full.scatter(1, out.kept[..., None].expand_as(tokens[:, 1:]), tokens[:, 1:])
+        return torch.cat([tokens[:, :1], full], dim=1)
+
+    def pool_tokens(self, tokens: Tensor, domain: str) -> Tensor:
+        """The class token as an embedding (`ret`), projected as CLIP's where there is one: (B, D), L2-normalised."""
+        pooled = tokens[:, 0]
+        if self.clip is not None:
+            pooled = self.clip.visual_projection(pooled)
+        return F.normalize(pooled, dim=-1)
+
+    def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
+        """Embed sketches: (B, 3, H, W) -> (B, D), L2-normalised."""
+        return self.pool_tokens(self.encode_tokens(pixel_values, "sketch"), "sketch")
+
+    def get_photo_features(self, pixel_values: Tensor) -> Tensor:
+        """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
+        return self.pool_tokens(self.encode_tokens(pixel_values, "photo"), "photo")
+
+    def prepare_pairs(self, tokens: Tensor, domain: str) -> Prepared:
+        """Queries, keys and values of each image: all that its cross attention with any other needs of it."""
+        return self.adapter.matcher.prepare(tokens, domain)
+
+    def score_prepared(self, sketches: Prepared, photos: Prepared) -> Tensor:
+        """Relation scores (`rn`) of every pair, (Ns, Np) in 0 to 1, block by block."""
+        return self.adapter.matcher.score(sketches, photos)
+
+    def forward(
+        self,
+        sketch_pixel_values: Tensor,
+        photo_pixel_values: Tensor,
+        negative_pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        instance_ids: Tensor | None = None,
+        negative_labels: Tensor | None = None,
+        return_loss: bool = True,
+        mismatched_sketch_pixel_values: Tensor | None = None,
+    ) -> SketchRetrievalOutput:
+        """Embed triplets; the loss is 2 * triplet of the class tokens + 4 * squared error of the relation scores.
+
+        Every sketch is compared with its photo and with its negative: both losses look at pairs.
+
+        Args:
+            sketch_pixel_values, photo_pixel_values, negative_pixel_values, labels, instance_ids, negative_labels,
+                return_loss: as in the base class; the loss needs the negatives.
+            mismatched_sketch_pixel_values: (B, 3, H, W), sketches to compare with the negatives, of other classes
+                than those, as in the reference code; by default the sketches themselves.
+
+        Raises:
+            ValueError: if there are no negatives to compute a loss with.
+        """
+        sketches = self.encode_tokens(sketch_pixel_values, "sketch")
+        photos = self.encode_tokens(photo_pixel_values, "photo")
+        negatives = None
+        if negative_pixel_values is not None:
+            negatives = self.encode_tokens(negative_pixel_values, "photo")
+        loss = terms = None
+        if return_loss:
+            if negatives is None:
+                raise ValueError("zse-sbir's losses need negative_pixel_values")
+            others = sketches
+            if mismatched_sketch_pixel_values is not None:
+                others = self.encode_tokens(mismatched_sketch_pixel_values, "sketch")
+            loss, terms = self.compute_pair_losses(sketches, photos, others, negatives)
+        return SketchRetrievalOutput(
+            loss=loss,
+            loss_terms=terms,
+            sketch_embeds=self.pool_tokens(sketches, "sketch"),
+            photo_embeds=self.pool_tokens(photos, "photo"),
+            negative_embeds=None if negatives is None else self.pool_tokens(negatives, "photo"),
+        )
+
+    def compute_pair_losses(
+        self, sketches: Tensor, photos: Tensor, others: Tensor, negatives: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted loss and its terms, from tokens (B, 1 + P, d) of pairs that match and pairs that do not.
+
+        Args:
+            sketches, photos: B pairs of one class each.
+            others, negatives: B pairs of different classes.
+        """
+        n = len(sketches)
+        pairs = self.adapter.matcher(torch.cat([sketches, others]), torch.cat([photos, negatives]))
+        config = self.config
+        terms = {
+            "triplet": losses.euclidean_triplet_loss(
+                pairs.sketch_class[:n], pairs.photo_class[:n], pairs.photo_class[n:], config.triplet_margin
+            ),
+            "relation": losses.relation_loss(pairs.scores[:n], pairs.scores[n:]),
+        }
+        weights = {"triplet": config.triplet_weight, "relation": config.relation_weight}
+        return losses.weighted_sum(terms, weights), terms
+
+    @property
+    def patch_size(self) -> int:
+        """Side in pixels of the patches that explanations connect."""
+        return self.config.tower_config.patch_size
+
+    def relate_patches(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> Tensor:
+        """How strongly the cross attention and the relation network connect the patches of a sketch and a photo.
+
+        The geometric mean of how much two patches look at each other, times what the similarity of the anchors they
+        belong to adds to the relation score; relative to the strongest connection.
+
+        Args:
+            sketch_pixel_values, photo_pixel_values: (1, 3, H, W)
+
+        Returns:
+            (P, P) in 0 to 1.
+        """
+        evidence = self.pair_evidence(sketch_pixel_values, photo_pixel_values)
+        looks = (evidence.sketch_attention * evidence.photo_attention.T).sqrt()
+        anchors = self.adapter.matcher.anchor_of_patches()
+        counts = evidence.relation_weights.relu()
+        # a last row and column of patches that no anchor covers take no part
+        counts = F.pad(counts, (0, 1, 0, 1))[anchors][:, anchors]
+        strength = looks * counts
+        return strength / strength.max().clamp_min(torch.finfo(strength.dtype).tiny)
+
+    def pair_evidence(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> PairEvidence:
+        """Why a sketch and a photo get the score they get.
+
+        Args:
+            sketch_pixel_values, photo_pixel_values: (1, 3, H, W)
+        """
+        with torch.no_grad():
+            sketch_tokens = self.encode_tokens(sketch_pixel_values, "sketch")
+            photo_tokens = self.encode_tokens(photo_pixel_values, "photo")
+            matcher = self.adapter.matcher
+            sketch, photo = matcher.prepare(sketch_tokens, "sketch"), matcher.prepare(photo_tokens, "photo")
+            looks = matcher.look("sketch", sketch, photo), matcher.look("photo", photo, sketch)
+            cosines = matcher.cosines(*looks, sketch, photo)
+        with torch.enable_grad():
+            cosines.requires_grad_(True)
+            score = matcher.relation(cosines)
+            (slope,) = torch.autograd.grad(torch.logit(score).sum(), cosines)
+        cosines = cosines.detach()[0]
+        return PairEvidence(
+            score=score.item(),
+            sketch_kept=(sketch_tokens[0, 1:] != 0).any(-1),
+            photo_kept=(photo_tokens[0, 1:] != 0).any(-1),
+            sketch_attention=matcher.attention_map(sketch, photo),
+            photo_attention=matcher.attention_map(photo, sketch),
+            cosines=cosines,
+            relation_weights=slope[0] * cosines,
+        )

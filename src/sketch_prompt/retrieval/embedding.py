@@ -1,0 +1,134 @@
+"""Photos on their way into the model: read, recognised by their content, prepared, embedded."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from sketch_prompt.data.reading import UnreadableImageError, read_image
+
+from .photo_sources import PhotoSource, content_digest
+
+# Photos much larger than the model's input are decoded at a reduced scale, which still has this many times its side.
+_DECODED_SIDES = 4
+
+
+class Read(NamedTuple):
+    """What came of a photo.
+
+    Attributes:
+        number: its number in the source.
+        digest: of its content; None if that could not be read.
+        pixels: (3, H, W) for the model; None where features of this digest are known, or nothing could be read.
+        reason: why it could not be read.
+        read_ns: when its content was read.
+    """
+
+    number: int
+    digest: str | None
+    pixels: torch.Tensor | None
+    reason: str | None
+    read_ns: int
+
+
+class _Reader(Dataset):
+    """Reads, recognises and prepares photos, in the loader's processes."""
+
+    def __init__(self, source: PhotoSource, numbers: Sequence[int], processor, known: set[str]):
+        self.source = source
+        self.numbers = numbers
+        self.processor = processor
+        self.known = known
+        self.min_size = _DECODED_SIDES * processor.image_processor.size
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, position: int) -> Read:
+        number, now, digest = self.numbers[position], time.time_ns(), None
+        path = self.source.entries[number].path
+        try:
+            content = self.source.content(number)
+            digest = content_digest(content)
+            if digest in self.known:
+                return Read(number, digest, None, None, now)
+            value = content if isinstance(content, Image.Image) else {"path": path, "bytes": content}
+            image = read_image(value, min_size=self.min_size)
+            return Read(number, digest, self.processor.preprocess(image, "photo"), None, now)
+        except UnreadableImageError as error:
+            return Read(number, None, None, error.reason, now)
+        except (ValueError, OSError, MemoryError) as error:  # it opens, but its pixels make no picture
+            return Read(number, None, None, f"cannot be processed: {error}", now)
+
+
+class Embedded(NamedTuple):
+    """A batch of photos.
+
+    Attributes:
+        reads: all of them.
+        digests: of those that were embedded.
+        features: (n, D) float32 of those.
+    """
+
+    reads: list[Read]
+    digests: list[str]
+    features: np.ndarray
+
+
+@torch.inference_mode()
+def embed_photos(
+    model,
+    processor,
+    source: PhotoSource,
+    numbers: Sequence[int],
+    known: set[str],
+    *,
+    batch_size: int = 64,
+    num_workers: int | None = None,
+    progress: bool = True,
+    **conditions,
+) -> Iterator[Embedded]:
+    """Read photos and embed those whose content is not known yet, each content once.
+
+    Args:
+        model: anything with the model contract, in eval mode.
+        processor: a `SketchPromptProcessor`.
+        source: where the photos are.
+        numbers: which of them to read.
+        known: digests that need no features.
+        batch_size: photos a forward pass.
+        num_workers: processes that read photos. By default up to eight for a GPU and none for a CPU, whose cores the
+            model needs.
+        progress: show a bar on stderr.
+        conditions: passed on to `get_photo_features`.
+    """
+    parameter = next(model.parameters())
+    if num_workers is None:
+        num_workers = min(8, os.cpu_count() or 1) if parameter.device.type == "cuda" else 0
+    loader = DataLoader(
+        _Reader(source, numbers, processor, known),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=list,
+        pin_memory=parameter.device.type == "cuda",
+    )
+    embedded: set[str] = set()
+    with tqdm(total=len(numbers), desc="Indexing photos", unit="photo", disable=not progress) as bar:
+        for reads in loader:
+            new = {read.digest: read.pixels for read in reads if read.pixels is not None}
+            new = {digest: pixels for digest, pixels in new.items() if digest not in embedded}
+            features = np.empty((0, 0), np.float32)
+            if new:
+                pixel_values = torch.stack(list(new.values())).to(
+                    parameter.device, parameter.dtype, non_blocking=True
+                )
+                features = model.get_photo_features(pixel_values, **conditions).float().cpu().numpy()
+                embedded |= new.keys()
+            bar.update(len(reads))
+            yield Embedded([read._replace(pixels=None) for read in reads], list(new), features)

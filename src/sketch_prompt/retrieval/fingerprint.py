@@ -1,0 +1,60 @@
+"""What a gallery's features depend on, written down so that another model's sketch never searches them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
+
+_PROBES_PER_TENSOR = 4
+# How photos become pixel values; what happens to sketches may change without embedding the photos again.
+_PHOTO_FIELDS = (
+    "size",
+    "photo_resize",
+    "photo_pad_color",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+    "resample",
+)
+
+
+def describe_model(model, processor) -> dict[str, Any]:
+    """The model and its photo pipeline as plain values.
+
+    Weights are known by samples, a dozen of the CLIP and a few of each of the adapter's tensors, so that the same
+    model is recognised when it is loaded in another precision.
+
+    Args:
+        model: a sketch-prompt model; its active adapter counts.
+        processor: a `SketchPromptProcessor`.
+    """
+    weights = backbone_fingerprint(model.clip) or []
+    for _, tensor in sorted(model.adapter_tensors().items()):
+        flat = tensor.detach().flatten()
+        at = torch.linspace(0, flat.numel() - 1, _PROBES_PER_TENSOR, dtype=torch.float64).round().long()
+        weights += flat[at.to(flat.device)].double().tolist()
+    return {
+        "method": model.method,
+        "base_model": model.config.base_model,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "weights": weights,
+        "photos": {name: getattr(processor.image_processor, name) for name in _PHOTO_FIELDS},
+    }
+
+
+def differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """In what two descriptions differ, in words; empty where features of one may be searched with the other."""
+    if saved["method"] != ours["method"]:
+        return [f"its method is {saved['method']}, this model's {ours['method']}"]
+    tolerance = max(2 * torch.finfo(getattr(torch, side["dtype"])).eps for side in (saved, ours))
+    tolerance = max(tolerance, 1e-6)
+    theirs, mine = np.array(saved["weights"]), np.array(ours["weights"])
+    if theirs.shape != mine.shape or not np.allclose(theirs, mine, rtol=tolerance, atol=tolerance * 1e-2):
+        return [f"the weights are others (base model then: {saved['base_model']}, now: {ours['base_model']})"]
+    return [
+        f"{name} was {saved['photos'].get(name)!r} and is {value!r}"
+        for name, value in ours["photos"].items()
+        if saved["photos"].get(name) != value
+    ]

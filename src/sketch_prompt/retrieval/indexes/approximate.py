@@ -1,0 +1,188 @@
+"""Approximate search with faiss: a graph (HNSW), or lists of compressed vectors (IVF)."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from sketch_prompt.atomic import atomic_write
+
+from .base import Neighbours, VectorIndex, Vectors, best, exact_scores
+from .recall import RECALL_AT, RunningTruth, chunks, sample_queries
+
+logger = logging.getLogger(__name__)
+
+_TARGET_RECALL = 0.97  # on the sample; the promise is 0.95
+_TRAINING_VECTORS_PER_LIST = 40
+_HNSW_NEIGHBOURS = 32
+_LIST_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_EFFORTS = {"hnsw": (16, 32, 64, 128, 256, 512, 1024), "ivf-sq8": _LIST_EFFORTS, "ivf-pq": _LIST_EFFORTS}
+# How many times as many vectors as are asked for an index proposes: more, the coarser it has compressed them.
+_PROPOSALS = {"hnsw": 1, "ivf-sq8": 3, "ivf-pq": 20}
+_GAIN = 0.002  # twice the effort for less than that is not worth it
+_REBUILD_SHARE = 0.3  # of vectors that were added or removed since the index was trained
+
+
+class FaissIndex(VectorIndex):
+    """An approximate index of faiss whose effort is set, when it is built, so that it finds what exact search finds.
+
+    Args:
+        kind: "hnsw", a graph over the vectors in half precision: fast, and large (1.3 kB a vector of 512); "ivf-sq8",
+            inverted lists of vectors in 8 bits a number (0.5 kB); "ivf-pq", of vectors in one bit a number (64
+            bytes), for corpora that fit in memory in no other way. What they propose is compared in full precision.
+
+    Attributes:
+        recall: recall@10 against exact search on a sample, measured when the index was built; None before.
+    """
+
+    backend = "faiss"
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.recall: float | None = None
+        self.effort = 1
+        self._index: faiss.Index | None = None
+        self._removed = np.empty(
+            0, np.int64
+        )  # from a graph nothing can be removed: it is left out when searching
+        self._trained_size = 0
+        self._changed = 0
+
+    def __len__(self) -> int:
+        return 0 if self._index is None else self._index.ntotal - len(self._removed)
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, effort and measured recall."""
+        effort = "efSearch" if self.kind == "hnsw" else "nprobe"
+        return {
+            "backend": self.backend,
+            "kind": self.kind,
+            effort: self.effort,
+            f"recall@{RECALL_AT}": self.recall,
+        }
+
+    def build(self, ids: np.ndarray, vectors: Vectors) -> None:
+        """Train, fill and tune the index, reading the vectors in chunks; log the recall."""
+        n = len(ids)
+        self._index, self._ids, self._vectors = self._new_index(n, vectors), ids, vectors
+        self._removed, self._trained_size, self._changed = np.empty(0, np.int64), n, 0
+        sample = RunningTruth(sample_queries(vectors))
+        for part, chunk in chunks(ids, vectors, "Building the index"):
+            self._index.add_with_ids(chunk, part)
+            sample.add(part, chunk)
+        self._tune(sample)
+
+    def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
+        """Remove and add, or build anew where much has changed since the index was trained."""
+        self._changed += len(removed) + len(added)
+        if self._index is None or self._changed > _REBUILD_SHARE * self._trained_size:
+            self.build(ids, vectors)
+            return
+        self._ids, self._vectors = ids, vectors
+        if self.kind == "hnsw":
+            self._removed = np.union1d(self._removed, removed)
+        elif len(removed):
+            self._index.remove_ids(np.ascontiguousarray(removed, np.int64))
+        if len(added):
+            new = np.ascontiguousarray(vectors[np.searchsorted(ids, added)], np.float32)
+            self._index.add_with_ids(new, np.ascontiguousarray(added, np.int64))
+
+    def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
+        """The `top_k` best of all (or of the allowed) vectors, as far as they are found.
+
+        The index proposes several times as many, which are then compared as exact search would. Among allowed ids more
+        effort is made, in the measure in which they are rarer.
+        """
+        effort = self.effort
+        if allowed is not None:
+            allowed = np.setdiff1d(allowed, self._removed) if len(self._removed) else allowed
+            effort *= -(-len(self) // max(len(allowed), 1))
+        queries = np.ascontiguousarray(queries, np.float32)
+        proposed = min(top_k * _PROPOSALS[self.kind], self._index.ntotal)
+        _, ids = self._index.search(queries, proposed, params=self._parameters(effort, proposed, allowed))
+        ranked = [self._compare(query, found[found >= 0], top_k) for query, found in zip(queries, ids)]
+        return Neighbours(*map(np.stack, zip(*ranked)))
+
+    def _compare(self, query: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+        vectors = self._vectors[np.searchsorted(self._ids, ids)]
+        return best(exact_scores(query, vectors), ids, top_k)
+
+    def save(self, directory: Path, name: str) -> dict[str, Any]:
+        """Write the index as faiss does."""
+        path = directory / f"{name}.faiss"
+        with atomic_write(path) as temporary:
+            faiss.write_index(self._index, os.fspath(temporary))
+        return {
+            **self.describe(),
+            "file": path.name,
+            "effort": self.effort,
+            "removed": self._removed.tolist(),
+            "trained_size": self._trained_size,
+            "changed": self._changed,
+        }
+
+    def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
+        """Read the index; where that fails or it holds other vectors, it is built anew."""
+        self._ids, self._vectors = ids, vectors
+        try:
+            self._index = faiss.read_index(os.fspath(directory / saved["file"]))
+            self.effort, self.recall = saved["effort"], saved[f"recall@{RECALL_AT}"]
+            self._removed = np.array(saved["removed"], np.int64)
+            self._trained_size, self._changed = saved["trained_size"], saved["changed"]
+            if len(self) != len(ids):
+                raise ValueError(f"it holds {len(self)} of {len(ids)} vectors")
+        except (RuntimeError, KeyError, ValueError) as error:
+            logger.warning("The index in %s cannot be used (%s); it is built anew.", directory, error)
+            self.build(ids, vectors)
+
+    def _new_index(self, n: int, vectors: Vectors) -> faiss.Index:
+        width = vectors[:1].shape[1]
+        if self.kind == "hnsw":
+            graph = faiss.IndexHNSWSQ(
+                width, faiss.ScalarQuantizer.QT_fp16, _HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT
+            )
+            return faiss.IndexIDMap2(graph)
+        lists = max(1, int(2 * n**0.5))
+        codec = "SQ8" if self.kind == "ivf-sq8" else f"PQ{_subquantizers(width)}"
+        index = faiss.index_factory(width, f"IVF{lists},{codec}", faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = 1  # no warning: a small gallery has no more
+        if self.kind == "ivf-pq":
+            index.do_polysemous_training = False  # minutes, for a kind of search that is not used
+            index.pq.cp.min_points_per_centroid = 1
+        size = min(n, max(lists * _TRAINING_VECTORS_PER_LIST, 10_000))
+        rows = np.random.default_rng(1).choice(n, size, replace=False)
+        index.train(np.ascontiguousarray(vectors[np.sort(rows)], np.float32))
+        return index
+
+    def _parameters(self, effort: int, top_k: int, allowed: np.ndarray | None):
+        selector = None
+        if allowed is not None:
+            selector = faiss.IDSelectorBatch(allowed)
+        elif len(self._removed):
+            selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(self._removed))
+        if self.kind == "hnsw":
+            effort = min(max(effort, top_k), max(self._index.ntotal, 1))
+            return faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
+        return faiss.SearchParametersIVF(nprobe=min(effort, self._index.nlist), sel=selector)
+
+    def _tune(self, sample: RunningTruth) -> None:
+        """Choose the least effort that finds enough, and remember how much that is."""
+        self.recall = 0.0
+        for effort in _EFFORTS[self.kind]:
+            before, self.effort = self.effort, effort
+            found = sample.recall_of(self)
+            if self.recall > 0 and found < self.recall + _GAIN:
+                self.effort = before  # what is still missing was lost in compression
+                break
+            self.recall = found
+            if found >= _TARGET_RECALL:
+                break
+        logger.info("Built the index %s", self.describe())
+
+
+def _subquantizers(width: int) -> int:
+    """The most bytes a vector up to an eighth of its width that divide it."""
+    return next(size for size in range(max(width // 8, 1), 0, -1) if width % size == 0)

@@ -1,0 +1,115 @@
+"""What every index offers, and what it may ask of the vectors it is built from."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+
+class Neighbours(NamedTuple):
+    """The nearest vectors of every query, best first.
+
+    Attributes:
+        scores: (Q, k) float32 inner products, descending; -inf where there are fewer than k.
+        ids: (Q, k) int64; -1 where there are fewer than k. Equal scores stand in the order of their ids.
+    """
+
+    scores: np.ndarray
+    ids: np.ndarray
+
+
+class Vectors(Protocol):
+    """Rows of features, in memory (a NumPy array) or read from disk as they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """(n, D) float32."""
+        ...
+
+
+class VectorIndex(ABC):
+    """Vectors under stable 64-bit ids, searched by inner product.
+
+    Ids only grow: a vector that is added later has a greater id.
+    """
+
+    backend: ClassVar[str]
+    directory: Path | None = None
+    """The gallery's folder, where it has one."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many vectors can be found."""
+
+    def open(self, directory: Path) -> None:
+        """Learn the gallery's folder, before anything else."""
+        self.directory = directory
+
+    @abstractmethod
+    def build(self, ids: np.ndarray, vectors: Vectors) -> None:
+        """Hold exactly these vectors.
+
+        Args:
+            ids: (N,) int64, ascending.
+            vectors: N rows of D.
+        """
+
+    @abstractmethod
+    def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
+        """Follow a change of the gallery.
+
+        Args:
+            removed, added: (n,) ids that went and came; those that came are greater than all there have been.
+            ids: (N,) all that are there now, ascending.
+            vectors: their N rows.
+        """
+
+    @abstractmethod
+    def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
+        """The `top_k` vectors with the greatest inner products.
+
+        Args:
+            queries: (Q, D) float32.
+            top_k: at least 1.
+            allowed: search only these ids, ascending; all by default.
+        """
+
+    @abstractmethod
+    def save(self, directory: Path, name: str) -> dict[str, Any]:
+        """Write what cannot be had again for nothing into `directory`, in a file called `name` and a suffix.
+
+        Returns:
+            What `load` needs, as plain values, among them "file" where one was written.
+        """
+
+    @abstractmethod
+    def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
+        """Take up what `save` returned.
+
+        Args:
+            directory: the gallery's folder.
+            saved: what `save` returned.
+            ids: (N,) what the index must hold; anything else is forgotten or added.
+            vectors: their N rows.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """The kind of index and how good it is, as plain values for people and the manifest."""
+        return {"backend": self.backend}
+
+
+def exact_scores(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Inner products (n,) of a query (D,) with vectors (n, D), row by row in float64: equal vectors score equal."""
+    return np.einsum("nd,d->n", vectors.astype(np.float64), query.astype(np.float64)).astype(np.float32)
+
+
+def best(scores: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `top_k` of one query's candidates (n,) by score, equal ones by id, padded with -inf and -1."""
+    order = np.lexsort((ids, -scores))[:top_k]
+    missing = top_k - len(order)
+    return (
+        np.pad(scores[order].astype(np.float32), (0, missing), constant_values=-np.inf),
+        np.pad(ids[order].astype(np.int64), (0, missing), constant_values=-1),
+    )

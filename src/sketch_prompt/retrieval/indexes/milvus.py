@@ -1,0 +1,214 @@
+"""The vectors in Milvus: a file of their own beside the gallery (milvus-lite), or a cluster."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .base import Neighbours, VectorIndex, Vectors, best
+from .recall import RECALL_AT, RunningTruth, chunks, sample_queries
+
+try:
+    from pymilvus import DataType, MilvusClient, MilvusException
+except ImportError as error:
+    raise ValueError(
+        "the index 'milvus' needs pymilvus and milvus-lite: pip install 'sketch-prompt[scale]'"
+    ) from error
+
+DATABASE = "gallery.db"
+# Named as the files of a gallery's state are: the mark goes with those of the old state when the gallery is saved.
+_UNSETTLED = "index-unsettled.milvus"
+_ROWS_A_CALL = 2048
+_MOST_RESULTS = 16_384
+
+
+class MilvusIndex(VectorIndex):
+    """A collection in Milvus, changed as the gallery changes.
+
+    A process that is killed between a change and the gallery's saving leaves a mark in the gallery's folder, and the
+    next one that opens the gallery puts the collection right.
+
+    Args:
+        uri: address of a cluster, such as `http://localhost:19530`; by default the database is in the gallery's
+            folder. A cluster's token is read from the environment variable MILVUS_TOKEN.
+        collection: name of the collection.
+    """
+
+    backend = "milvus"
+
+    def __init__(self, uri: str | None = None, collection: str = "photos"):
+        self.uri = uri
+        self.collection = collection
+        self.recall: float | None = None
+        self._opened: MilvusClient | None = None
+
+    def __len__(self) -> int:
+        with self._errors():
+            if self._opened is None or not self._client.has_collection(self.collection):
+                return 0
+            return int(self._client.query(self.collection, output_fields=["count(*)"])[0]["count(*)"])
+
+    def describe(self) -> dict[str, Any]:
+        """Address, collection and measured recall."""
+        where = self.uri or DATABASE
+        return {
+            "backend": self.backend,
+            "uri": where,
+            "collection": self.collection,
+            f"recall@{RECALL_AT}": self.recall,
+        }
+
+    def close(self) -> None:
+        """Let go of the database, which one process at a time can have open."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def build(self, ids: np.ndarray, vectors: Vectors) -> None:
+        """Make the collection anew."""
+        with self._changing():
+            if self._client.has_collection(self.collection):
+                self._client.drop_collection(self.collection)
+            self._create(vectors[:1].shape[1])
+            sample = RunningTruth(sample_queries(vectors))
+            for part, chunk in chunks(ids, vectors, "Filling the collection"):
+                self._insert(part, chunk)
+                sample.add(part, chunk)
+            self.recall = sample.recall_of(self)
+
+    def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
+        """Delete and insert; the first time, make the collection."""
+        if not len(self):
+            if len(ids):
+                self.build(ids, vectors)
+            return
+        with self._changing():
+            self._delete(removed)
+            self._insert(added, vectors[np.searchsorted(ids, added)])
+
+    def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
+        """The `top_k` best of all (or of the allowed) vectors, as far as Milvus finds them."""
+        scores = np.full((len(queries), top_k), -np.inf, np.float32)
+        found = Neighbours(scores, np.full((len(queries), top_k), -1, np.int64))
+        if (allowed is not None and not len(allowed)) or not len(self):
+            return found
+        with self._errors():
+            results = self._client.search(
+                self.collection,
+                data=queries.tolist(),
+                limit=min(top_k, _MOST_RESULTS),
+                filter="" if allowed is None else f"id in {allowed.tolist()}",
+                output_fields=["id"],
+                search_params={"metric_type": "IP"},
+            )
+        for row, hits in enumerate(results):
+            values = np.array([hit["distance"] for hit in hits], np.float32)
+            found.scores[row], found.ids[row] = best(
+                values, np.array([hit["id"] for hit in hits], np.int64), top_k
+            )
+        return found
+
+    def save(self, directory: Path, name: str) -> dict[str, Any]:
+        """Nothing: Milvus has it. Only where it is.
+
+        Raises:
+            ValueError: the gallery moves to another folder, and its database cannot.
+        """
+        if directory != self.directory:
+            raise ValueError(
+                f"this gallery's vectors are in {self.directory / DATABASE}: it cannot be saved elsewhere. Build one "
+                "there: Gallery.build(model, photos, output, index='milvus')"
+            )
+        return {**self.describe(), "address": self.uri}
+
+    def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
+        """Connect, and put the collection right where a process was killed while it changed."""
+        self.uri, self.collection = saved["address"], saved["collection"]
+        self.recall = saved[f"recall@{RECALL_AT}"]
+        if len(ids) and (self._mark.exists() or not self._is_there()):
+            self._repair(ids, vectors)
+
+    def _is_there(self) -> bool:
+        with self._errors():
+            return self._client.has_collection(self.collection)
+
+    def _repair(self, ids: np.ndarray, vectors: Vectors) -> None:
+        if not self._is_there():
+            self.build(ids, vectors)
+            return
+        there = self._all_ids()
+        with self._changing():
+            self._delete(np.setdiff1d(there, ids))
+            lacking = np.flatnonzero(~np.isin(ids, there))
+            for start in range(0, len(lacking), _ROWS_A_CALL):
+                rows = lacking[start : start + _ROWS_A_CALL]
+                self._insert(ids[rows], vectors[rows])
+
+    def _all_ids(self) -> np.ndarray:
+        found: list[int] = []
+        with self._errors():
+            batches = self._client.query_iterator(
+                self.collection, batch_size=_ROWS_A_CALL, output_fields=["id"]
+            )
+            while batch := batches.next():
+                found += [row["id"] for row in batch]
+            batches.close()
+        return np.array(found, np.int64)
+
+    def _create(self, width: int) -> None:
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("features", DataType.FLOAT_VECTOR, dim=width)
+        index = self._client.prepare_index_params()
+        index.add_index("features", index_type="AUTOINDEX", metric_type="IP")
+        self._client.create_collection(
+            self.collection, schema=schema, index_params=index, consistency_level="Strong"
+        )
+
+    def _delete(self, ids: np.ndarray) -> None:
+        for start in range(0, len(ids), _ROWS_A_CALL):
+            self._client.delete(self.collection, ids=ids[start : start + _ROWS_A_CALL].tolist())
+
+    def _insert(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+        for start in range(0, len(ids), _ROWS_A_CALL):
+            part = slice(start, start + _ROWS_A_CALL)
+            rows = [{"id": int(id), "features": vector} for id, vector in zip(ids[part], vectors[part])]
+            self._client.upsert(self.collection, rows)
+
+    @property
+    def _client(self) -> MilvusClient:
+        if self._opened is None:
+            if self.uri is None and self.directory is None:
+                raise ValueError(
+                    "a gallery in Milvus needs a folder: Gallery.build(model, photos, output, index='milvus')"
+                )
+            if self.uri is None:
+                self.directory.mkdir(parents=True, exist_ok=True)
+            self._opened = MilvusClient(
+                self.uri or os.fspath(self.directory / DATABASE), token=os.environ.get("MILVUS_TOKEN", "")
+            )
+            if self._opened.has_collection(self.collection):
+                self._opened.load_collection(self.collection)
+        return self._opened
+
+    @property
+    def _mark(self) -> Path:
+        return self.directory / _UNSETTLED
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._errors():
+            if self.directory is not None:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self._mark.touch()
+            yield
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except MilvusException as error:
+            raise OSError(f"Milvus at {self.uri or self.directory / DATABASE}: {error.message}") from error

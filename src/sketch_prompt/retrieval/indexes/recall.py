@@ -1,0 +1,68 @@
+"""How much of what exact search finds an approximate index finds, measured while it is built."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .base import VectorIndex, Vectors
+from .exact import ExactIndex
+
+RECALL_AT = 10
+_QUERIES = 128
+_CHUNK = 32_768
+
+
+class RunningTruth:
+    """What exact search finds for a few queries, gathered while the vectors pass by.
+
+    Args:
+        queries: (Q, D) float32.
+
+    Attributes:
+        ids: (Q, k) of the nearest so far, k being `RECALL_AT` as soon as there are so many.
+    """
+
+    def __init__(self, queries: np.ndarray):
+        self.queries = queries
+        self.ids = np.empty((len(queries), 0), np.int64)
+        self._scores = np.empty((len(queries), 0), np.float32)
+
+    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+        """Take note of vectors (n, D) under ids (n,)."""
+        exact = ExactIndex()
+        exact.build(ids, vectors)
+        found = exact.search(self.queries, min(RECALL_AT, len(ids)))
+        scores = np.concatenate([self._scores, found.scores], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :RECALL_AT]
+        self._scores = np.take_along_axis(scores, order, axis=1)
+        self.ids = np.take_along_axis(np.concatenate([self.ids, found.ids], axis=1), order, axis=1)
+
+    def recall_of(self, index: VectorIndex) -> float:
+        """The share of the true neighbours that the index finds, to four decimals."""
+        return round(recall(index.search(self.queries, self.ids.shape[1]).ids, self.ids), 4)
+
+
+def sample_queries(vectors: Vectors) -> np.ndarray:
+    """(Q, D) queries: vectors of the gallery, each turned by 45 degrees in a random direction.
+
+    A sketch is never as near to its photo as the photo itself.
+    """
+    rows = np.random.default_rng(0).choice(len(vectors), min(_QUERIES, len(vectors)), replace=False)
+    chosen = vectors[np.sort(rows)]
+    noise = np.random.default_rng(1).standard_normal(chosen.shape, np.float32)
+    queries = chosen + noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    return queries / np.linalg.norm(queries, axis=1, keepdims=True)
+
+
+def recall(found: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the true neighbours (Q, k) that were found (Q, k)."""
+    return float(np.mean([np.isin(right, ids).mean() for ids, right in zip(found, truth)]))
+
+
+def chunks(ids: np.ndarray, vectors: Vectors, description: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ids (n,) and contiguous float32 vectors (n, D) a few thousand at a time, with a bar where there are many."""
+    starts = tqdm(range(0, len(ids), _CHUNK), desc=description, unit="chunk", disable=len(ids) <= 2 * _CHUNK)
+    for start in starts:
+        part = np.ascontiguousarray(ids[start : start + _CHUNK], np.int64)
+        yield part, np.ascontiguousarray(vectors[start : start + _CHUNK], np.float32)

@@ -1,0 +1,112 @@
+"""What a user asks with: a drawing in any form, words, or both."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sketch_prompt.data.listing import STROKE_EXTENSION
+from sketch_prompt.data.reading import read_image
+from sketch_prompt.data.strokes import Stroke, rasterize, read_drawings
+from sketch_prompt.imaging import to_rgb
+
+Sketch = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor | Mapping | list[Stroke]
+
+_SAMPLE = 1024
+
+
+def as_drawing(sketch: Sketch) -> Image.Image:
+    """A sketch in any form as an RGB image on white.
+
+    Args:
+        sketch: a path to an image or to a QuickDraw `.ndjson` file (its first drawing), an encoded image, a PIL image,
+            an array or tensor as `imaging.to_rgb` takes it, or strokes as QuickDraw has them:
+            `[[[x, ...], [y, ...]], ...]`, also as the value of "drawing" in a mapping.
+
+    Raises:
+        ValueError: it cannot be read, holds no drawing, or is no image (`UnreadableImageError` is one).
+        TypeError: it is nothing of the kind.
+    """
+    if isinstance(sketch, str | os.PathLike) and str(sketch).lower().endswith(STROKE_EXTENSION):
+        drawing = next(read_drawings(os.fspath(sketch), limit=1), None)
+        if drawing is None:
+            raise ValueError(f"{sketch} holds no drawing")
+        return rasterize(drawing.strokes).convert("RGB")
+    if isinstance(sketch, np.ndarray | torch.Tensor):
+        return to_rgb(sketch)
+    if isinstance(sketch, str | os.PathLike | bytes | Image.Image):
+        return to_rgb(read_image(sketch))
+    if isinstance(sketch, Mapping) and "drawing" in sketch:
+        sketch = sketch["drawing"]
+    if isinstance(sketch, list | tuple):
+        return _rasterize(sketch)
+    raise TypeError(
+        f"a sketch is a path, an encoded or a PIL image, an array or strokes, not {type(sketch).__name__}"
+    )
+
+
+def _rasterize(strokes) -> Image.Image:
+    try:
+        lines = [(np.asarray(stroke[0], np.float64), np.asarray(stroke[1], np.float64)) for stroke in strokes]
+        sound = all(xs.ndim == 1 and xs.shape == ys.shape and np.isfinite([xs, ys]).all() for xs, ys in lines)
+    except (ValueError, TypeError, IndexError, KeyError):
+        sound = False
+    if not sound or not any(len(xs) for xs, _ in lines):
+        raise ValueError("strokes are [[[x, ...], [y, ...]], ...] with at least one point and finite numbers")
+    return rasterize(lines).convert("RGB")
+
+
+@torch.inference_mode()
+def embed_sketch(model, processor, sketch: Sketch, **conditions) -> np.ndarray:
+    """(D,) float32; see `as_drawing` for what a sketch may be."""
+    parameter = next(model.parameters())
+    pixels = processor.preprocess(as_drawing(sketch), "sketch")[None]
+    features = model.get_sketch_features(pixels.to(parameter.device, parameter.dtype), **conditions)
+    return features[0].float().cpu().numpy()
+
+
+@torch.inference_mode()
+def embed_text(model, processor, text: str, width: int) -> np.ndarray:
+    """(D,) float32.
+
+    Args:
+        model, processor: as elsewhere.
+        text: what the photo shows, such as "a red chair".
+        width: D of the photos.
+
+    Raises:
+        ValueError: the text is empty, or the model's texts and photos do not share a space.
+    """
+    if not text.strip():
+        raise ValueError("the text is empty")
+    inputs = processor(text=text).to(model.device)
+    features = model.get_text_features(inputs["input_ids"], inputs["attention_mask"])[0].float().cpu().numpy()
+    if len(features) != width:
+        raise ValueError(
+            f"{model.method} does not embed photos where its texts are ({width} numbers a photo, {len(features)} a "
+            "text), so it cannot search by text"
+        )
+    return features
+
+
+def combine(sketch: np.ndarray, text: np.ndarray, weight: float, sample: np.ndarray) -> np.ndarray:
+    """One query (D,) out of a sketch (D,) and a text (D,).
+
+    Photos are much less like one another by text than by sketch: their scores spread over a range many times
+    narrower. Each part is therefore divided by the deviation of its scores over photos of the gallery, so that
+    with a weight of 0.5 both have the same say.
+
+    Args:
+        weight: of the text, in [0, 1].
+        sample: (n, D) photos of the gallery.
+
+    Raises:
+        ValueError: the weight is out of range.
+    """
+    if not 0 <= weight <= 1:
+        raise ValueError(f"weight must be between 0 (the sketch alone) and 1 (the text alone), not {weight}")
+    parts = [part / max(float((sample @ part).std()), 1e-6) for part in (sketch, text)]
+    query = (1 - weight) * parts[0] + weight * parts[1]
+    return (query / np.linalg.norm(query)).astype(np.float32)

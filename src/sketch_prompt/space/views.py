@@ -1,0 +1,134 @@
+"""What the page shows, as HTML: photos in a grid, an explanation, a message, a list of what was left out.
+
+Names of files and folders are a visitor's or a stranger's: everything that comes from outside is escaped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from matplotlib.colors import to_hex
+
+from sketch_prompt.explain import Correspondence
+from sketch_prompt.explain.figures import match_colours, synthesize
+from sketch_prompt.retrieval.photo_sources import Skipped
+
+from .pictures import data_url
+
+SHOWN_MATCHES = 8
+_GAP = 64  # between drawing and photo, in the units of both, of which each is _SIDE wide
+_SIDE = 448
+
+
+@dataclass(frozen=True)
+class Card:
+    """A photo in the grid.
+
+    Attributes:
+        id: its number in the gallery.
+        name: its category or file.
+        picture: a data URL.
+        score: similarity to the query; None where there is no query.
+    """
+
+    id: int
+    name: str
+    picture: str
+    score: float | None = None
+
+
+def photo_grid(cards: Sequence[Card]) -> str:
+    """Photos as buttons, best first."""
+    return f'<div class="photos">{"".join(map(_card, cards))}</div>'
+
+
+def _card(card: Card) -> str:
+    name = escape(card.name)
+    score = "" if card.score is None else f'<span class="score">{card.score:.2f}</span>'
+    return (
+        f'<button type="button" class="photo" data-photo="{card.id}" title="Why this photo?">'
+        f'<img src="{card.picture}" alt="{name}" width="192" height="192">'
+        f'<span class="caption"><span class="name">{name}</span>{score}</span></button>'
+    )
+
+
+def message(text: str, kind: str = "note") -> str:
+    """One line; `kind` is "note" or "problem"."""
+    return f'<p class="message {kind}">{escape(text)}</p>'
+
+
+def skipped_list(skipped: Sequence[Skipped]) -> str:
+    """Files that were left out, each with its reason; nothing if there are none."""
+    if not skipped:
+        return ""
+    items = "".join(f"<li><b>{escape(item.path)}</b>: {escape(item.reason)}</li>" for item in skipped)
+    return f'<div class="message problem">Left out:<ul class="skipped">{items}</ul></div>'
+
+
+def explanation(correspondence: Correspondence, name: str) -> str:
+    """Why the photo called `name`: its strongest matches with the drawing, and the drawing made of its patches."""
+    if not len(correspondence.matches):
+        return photo_alone(
+            data_url(correspondence.photo_image.convert("RGB"), "JPEG"),
+            name,
+            "This method connects no part of the drawing with a part of this photo.",
+        )
+    rebuilt = data_url(synthesize(correspondence), "PNG")
+    return (
+        f'<section class="why"><h3>Why “{escape(name)}”?</h3><div class="panels">'
+        f"<figure>{_matches(correspondence.top(SHOWN_MATCHES))}<figcaption>The same number marks a piece of your "
+        "drawing and the piece of the photo that the method finds most alike, 1 the strongest.</figcaption></figure>"
+        f'<figure class="rebuilt"><img src="{rebuilt}" alt="The drawing rebuilt from pieces of the photo">'
+        "<figcaption>Your drawing, rebuilt from the matched pieces of the photo.</figcaption></figure>"
+        "</div></section>"
+    )
+
+
+def photo_alone(picture: str, name: str, text: str) -> str:
+    """A photo without an explanation, and why there is none; `picture` is a data URL."""
+    return (
+        f'<section class="why"><h3>{escape(name)}</h3><div class="panels"><figure class="rebuilt">'
+        f'<img src="{picture}" alt="{escape(name)}"><figcaption>{escape(text)}</figcaption></figure></div></section>'
+    )
+
+
+def _matches(correspondence: Correspondence) -> str:
+    """Drawing and photo side by side, matched patches framed in one colour, numbered and joined."""
+    sketch, photo = correspondence.sketch_image.convert("L"), correspondence.photo_image.convert("RGB")
+    pictures = (
+        f'<image href="{data_url(sketch, "PNG")}" width="{_SIDE}" height="{_SIDE}"/>'
+        f'<image href="{data_url(photo, "JPEG")}" x="{_SIDE + _GAP}" width="{_SIDE}" height="{_SIDE}"/>'
+    )
+    marks = []
+    colours = map(to_hex, match_colours(len(correspondence.matches)))
+    for number, ((i, j), colour) in enumerate(zip(correspondence.matches.tolist(), colours), 1):
+        boxes = (
+            _scaled(correspondence.sketch_box(i), sketch.size, 0),
+            _scaled(correspondence.photo_box(j), photo.size, _SIDE + _GAP),
+        )
+        marks.append(_mark(number, boxes, colour))
+    return (
+        f'<svg class="matches" viewBox="0 0 {2 * _SIDE + _GAP} {_SIDE}" role="img" '
+        f'aria-label="Matching pieces of drawing and photo">{pictures}{"".join(reversed(marks))}</svg>'
+    )
+
+
+def _scaled(box, size: tuple[int, int], shift: float) -> tuple[float, float, float, float]:
+    """A box of an image of this size as left, top, width, height in the drawing's units."""
+    left, top, right, bottom = box
+    x, y = _SIDE / size[0], _SIDE / size[1]
+    return left * x + shift, top * y, (right - left) * x, (bottom - top) * y
+
+
+def _mark(number: int, boxes, colour: str) -> str:
+    frames = "".join(
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
+        for x, y, width, height in boxes
+    )
+    (x1, y1), (x2, y2) = ((x + width / 2, y + height / 2) for x, y, width, height in boxes)
+    badges = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="19"/><text x="{x:.1f}" y="{y + 8.5:.1f}">{number}</text>'
+        for x, y in ((x1, y1), (x2, y2))
+    )
+    line = f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+    return f'<g class="match" style="--colour:{colour}">{line}{frames}{badges}</g>'

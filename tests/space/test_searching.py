@@ -1,0 +1,86 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sketch_prompt.data.minisketch.generator import MiniSketch
+from sketch_prompt.space.own_photos import OwnPhotos
+from sketch_prompt.space.searching import Query, explain, search
+
+
+def query(drawing=None, text="", method="mini-clip-at", gallery="minisketch"):
+    return Query(drawing, text, 0.5, method, gallery)
+
+
+def sketch(category):
+    return MiniSketch(256).sketch(category, 5000)
+
+
+def test_drawing_finds_photos_of_what_it_shows(catalogue):
+    found = search(catalogue, query(sketch("umbrella")), OwnPhotos())
+    assert len(found.cards) == 12 and found.cards[0].name == "umbrella"
+    assert found.status.startswith("The best 12 of 144 photos")
+    scores = [card.score for card in found.cards]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_nothing_drawn_shows_photos_from_all_over_the_gallery(catalogue):
+    found = search(catalogue, query(text="  "), OwnPhotos())
+    assert len({card.name for card in found.cards}) == 12
+    assert found.status.startswith("Nothing is drawn yet.")
+    assert all(card.score is None for card in found.cards)
+
+
+def test_words_alone_and_beside_a_drawing_search_too(catalogue):
+    assert search(catalogue, query(text="a teapot"), OwnPhotos()).cards[0].name == "teapot"
+    plain = search(catalogue, query(sketch("fish")), OwnPhotos()).cards
+    refined = search(catalogue, query(sketch("fish"), "a whale"), OwnPhotos()).cards
+    assert [card.id for card in plain] != [card.id for card in refined]
+
+
+def test_photo_that_is_gone_is_listed_and_the_others_are_shown(catalogue):
+    card = search(catalogue, query(sketch("key")), OwnPhotos()).cards[0]
+    with catalogue.open("mini-clip-at", "minisketch", OwnPhotos()) as gallery:
+        file = gallery.root / gallery.photos[int(gallery.photos.ids.searchsorted(card.id))].path
+    content = file.read_bytes()
+    file.unlink()
+    try:
+        found = search(catalogue, query(sketch("key")), OwnPhotos())
+        assert found.skipped == [(file.name, "no such file")]
+        assert len(found.cards) == 11
+        with pytest.raises(ValueError, match="no such file"):
+            explain(catalogue, query(sketch("key")), OwnPhotos(), card.id)
+    finally:
+        file.write_bytes(content)
+
+
+def test_empty_gallery_says_what_to_do(catalogue):
+    found = search(catalogue, query(sketch("key"), gallery="own"), OwnPhotos())
+    assert found.cards == [] and "Add some of your own" in found.status
+
+
+def test_explanation_connects_drawing_and_photo(catalogue):
+    drawing = sketch("umbrella")
+    card = search(catalogue, query(drawing), OwnPhotos()).cards[0]
+    name, photo, correspondence = explain(catalogue, query(drawing), OwnPhotos(), card.id)
+    assert name == "umbrella" and photo.mode == "RGB"
+    assert len(correspondence.matches) > 0
+    assert correspondence.score == pytest.approx(card.score, abs=1e-4)
+
+
+def test_without_a_drawing_the_photo_is_shown_and_an_unknown_one_is_a_message(catalogue):
+    _, photo, correspondence = explain(catalogue, query(text="a cup"), OwnPhotos(), 0)
+    assert correspondence is None and max(photo.size) == 448
+    with pytest.raises(ValueError, match="not in the gallery"):
+        explain(catalogue, query(), OwnPhotos(), 10**9)
+
+
+def test_many_at_once_get_what_each_would_get_alone(catalogue):
+    queries = [
+        query(sketch(category), method=method)
+        for category in ("fish", "cup", "tree")
+        for method in catalogue.methods[:1] + ["mini-frozen-clip"]
+    ]
+    alone = [[card.id for card in search(catalogue, q, OwnPhotos()).cards] for q in queries]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda q: search(catalogue, q, OwnPhotos()).cards, queries * 4))
+    assert [[card.id for card in cards] for cards in together] == alone * 4
