@@ -340,7 +340,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
-        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain], output_hidden_states=True)
+        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain])
         return patch_keys(self.clip.vision_model, tower)
 
     def _encode(
