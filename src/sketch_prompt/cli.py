@@ -415,6 +415,14 @@ def index(
         IndexKind | None,
         typer.Option("--index", help="By default the gallery's; auto for a new one, which chooses by size."),
     ] = None,
+    by_category: Annotated[
+        bool,
+        typer.Option(
+            "--by-category",
+            help="Embed each photo under its folder's category, for methods with conditions (DP-CLIP); a search then "
+            "names a --category.",
+        ),
+    ] = False,
     milvus_uri: Annotated[
         str | None,
         typer.Option(
@@ -448,6 +456,7 @@ def index(
         photos,
         output,
         index=kind.value if kind is not None else settings.get("index", "auto"),
+        by_category=by_category or settings.get("by_category", False),
         milvus_uri=milvus_uri,
         base_model=base_model,
         batch_size=batch_size,
