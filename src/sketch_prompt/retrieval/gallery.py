@@ -20,7 +20,7 @@ from .collection import Hit, PhotoCollection, Photos
 from .embedding import Read, embed_photos
 from .fingerprint import describe_model
 from .photo_sources import FileSource, PhotoSource, Skipped
-from .photos import Filters
+from .photos import Filters, category_key
 from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
 from .reranking import PairReranker
 from .saving import DamagedGalleryError, SavedGallery, writing
@@ -45,6 +45,9 @@ class Gallery(PhotoCollection):
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos a forward pass.
         num_workers: processes that read photos; by default up to eight for a GPU and none for a CPU.
+        by_category: embed each photo under its category (its folder or label), which methods with conditions (DP-CLIP)
+            can; photos of categories that the model was not shown are embedded without. A search then names one
+            category: `filters={"category": "chair"}`.
         flush_seconds: how much embedding may be lost when a process that builds a gallery in a folder is killed.
         base_model, device: where to get the CLIP in place of what the checkpoint says, and where to run it; for a
             model that is given by name.
@@ -69,6 +72,7 @@ class Gallery(PhotoCollection):
         milvus_uri: str | None = None,
         batch_size: int = 64,
         num_workers: int | None = None,
+        by_category: bool = False,
         flush_seconds: float = FLUSH_SECONDS,
         base_model: str | None = None,
         device: str | None = None,
@@ -83,7 +87,11 @@ class Gallery(PhotoCollection):
             raise ValueError(
                 "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
             )
-        super().__init__(describe_model(self.model, self.processor), source, index, milvus_uri)
+        self.by_category = by_category
+        if by_category and not getattr(self.model, "is_conditional", False):
+            raise ValueError(f"{self.model.method} embeds all categories alike: leave out by_category")
+        description = describe_model(self.model, self.processor, by_category)
+        super().__init__(description, source, index, milvus_uri)
         self.store.flush_seconds = flush_seconds
         self.changes = Changes()
         self.batch_size = batch_size
@@ -315,7 +323,7 @@ class Gallery(PhotoCollection):
             ValueError: neither sketch nor text is given, one of them is unusable, an argument is out of range, or the
                 model has no re-ranker.
         """
-        query = self.embed_query(sketch, text, weight)[None]
+        query = self.embed_query(sketch, text, weight, self._category_of(filters))[None]
         if rerank is None:
             return self._hits(self.search_features(query, top_k, filters))[0]
         if sketch is None or rerank < 1:
@@ -336,18 +344,46 @@ class Gallery(PhotoCollection):
         ]
 
     def embed_query(
-        self, sketch: Sketch | None = None, text: str | None = None, weight: float = 0.5
+        self,
+        sketch: Sketch | None = None,
+        text: str | None = None,
+        weight: float = 0.5,
+        category: str | None = None,
     ) -> np.ndarray:
-        """Features (D,) of a query; see `search`."""
+        """Features (D,) of a query; see `search`. With a category the sketch is embedded under that."""
         self._check_adapter()
         if sketch is None and text is None:
             raise ValueError("nothing to search for: give a sketch, a text, or both")
-        drawn = None if sketch is None else embed_sketch(self.model, self.processor, sketch)
+        drawn = None
+        if sketch is not None:
+            condition = {} if category is None else {"category": category}
+            drawn = embed_sketch(self.model, self.processor, sketch, **condition)
         if text is None:
             return drawn
         width = self._calibration().shape[1] if drawn is None else len(drawn)
         written = embed_text(self.model, self.processor, text, width)
         return written if drawn is None else combine(drawn, written, weight, self._calibration())
+
+    @property
+    def _categories(self) -> dict[str, str]:
+        """{`category_key`: name} of the categories under which photos are embedded."""
+        if not self.by_category:
+            return {}
+        return {category_key(name): name for name in self.model.categories}
+
+    def _category_of(self, filters: Filters | None) -> str | None:
+        """The category under which a sketch is embedded; None where the gallery has none."""
+        if not self.by_category:
+            return None
+        named = {} if filters is None or callable(filters) else filters
+        wanted = named.get("category")
+        wanted = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        if len(wanted) != 1:
+            raise ValueError(
+                "the photos of this gallery are embedded under their categories: name the one to search, "
+                "filters={'category': ...}"
+            )
+        return self._categories.get(category_key(wanted[0]))
 
     def _check_adapter(self) -> None:
         if self.model.active_adapter != self._adapter:
@@ -376,6 +412,7 @@ class Gallery(PhotoCollection):
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             progress=progress and self._is_main_process,
+            categories=self._categories,
         )
         reads: list[Read] = []
         for batch in batches:
@@ -401,6 +438,7 @@ class Gallery(PhotoCollection):
         if model is None:
             model = saved["source"]
             options = {"base_model": saved["base_model"], **options}
+        options = {"by_category": saved["fingerprint"]["by_category"], **options}
         if model is None:
             raise ValueError(
                 f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "

@@ -130,6 +130,7 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
             "model": manifest["model"]["source"],
             "base_model": manifest["model"]["base_model"],
             "index": manifest["index"]["name"],
+            "by_category": manifest["model"]["fingerprint"]["by_category"],
         }
     except (FileNotFoundError, DamagedGalleryError, KeyError, TypeError):
         return {}

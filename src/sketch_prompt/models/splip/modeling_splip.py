@@ -29,8 +29,9 @@ from ..prompted_clip import (
     end_of_text_positions,
     patch_keys,
 )
+from ..tiles import shuffle_tiles
 from .configuration_splip import SplipConfig
-from .jigsaw import JigsawSolver, permutation_bank, shuffle_tiles
+from .jigsaw import JigsawSolver, permutation_bank
 
 SKETCH, PHOTO = 0, 1  # places of the two modalities in every tensor that holds both
 _DOMAINS: dict[Domain, int] = {"sketch": SKETCH, "photo": PHOTO}
@@ -339,7 +340,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
-        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain], output_hidden_states=True)
+        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain])
         return patch_keys(self.clip.vision_model, tower)
 
     def _encode(
