@@ -102,6 +102,30 @@ TRAINING = {
 }
 
 
+def benchmark_condition(repeats: int) -> None:
+    """Embedding photos of a category with DP-CLIP, against the bare tower; and what a new category costs."""
+    from sketch_prompt import DpClipConfig, DpClipModel
+
+    bare, clip_at = vit_b_32()
+    model = DpClipModel(DpClipConfig(base_model=None), backbone=clip_at.clip).eval()
+    photos = torch.randn(32, 3, 224, 224)
+    support, text = (torch.randn(1, 3, 224, 224), torch.randn(2, 3, 224, 224)), torch.randn(512) / 512**0.5
+    with torch.inference_mode():
+        condition = model.condition_on(*support, text)
+        medians = alternate(
+            {
+                "CLIPVisionModelWithProjection": lambda: bare(pixel_values=photos),
+                "DpClipModel.get_photo_features": lambda: model.get_photo_features(
+                    photos, condition=condition
+                ),
+            },
+            repeats,
+        )
+        seconds = alternate({"new": lambda: model.condition_on(*support, text)}, repeats)["new"]
+    report("Embedding 32 photos under a category", medians, "limit 1.35")
+    print(f"Conditioning on a new category's support set\n  {seconds:.3f} s\n")
+
+
 def benchmark_train(repeats: int) -> None:
     """A training step on 16 triplets, against three forward passes of the bare tower; and its memory, alone."""
     for method, limit in TRAINING.items():
@@ -449,6 +473,7 @@ def benchmark_pairs(repeats: int) -> None:
 
 BENCHMARKS = {
     "embed": benchmark_embed,
+    "condition": benchmark_condition,
     "train": benchmark_train,
     "metrics": benchmark_metrics,
     "loader": benchmark_loader,

@@ -25,6 +25,9 @@ def main() -> int:
     parser.add_argument("--model", default="mini-clip-at", help="directory, Hub id or bundled name")
     parser.add_argument("--base-model", help="where to get the frozen CLIP")
     parser.add_argument("--index", choices=KINDS, default="auto")
+    parser.add_argument(
+        "--by-category", action="store_true", help="embed photos under their folders' categories"
+    )
     parser.add_argument("--milvus-uri", help="address of a Milvus cluster")
     parser.add_argument("--batch-size", type=int, default=64, help="photos a forward pass")
     parser.add_argument(
@@ -42,6 +45,7 @@ def main() -> int:
             arguments.output,
             accelerator=accelerator,
             index=arguments.index,
+            by_category=arguments.by_category,
             milvus_uri=arguments.milvus_uri,
             base_model=arguments.base_model,
             batch_size=arguments.batch_size,

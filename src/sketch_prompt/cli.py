@@ -415,6 +415,14 @@ def index(
         IndexKind | None,
         typer.Option("--index", help="By default the gallery's; auto for a new one, which chooses by size."),
     ] = None,
+    by_category: Annotated[
+        bool,
+        typer.Option(
+            "--by-category",
+            help="Embed each photo under its folder's category, for methods with conditions (DP-CLIP); a search then "
+            "names a --category.",
+        ),
+    ] = False,
     milvus_uri: Annotated[
         str | None,
         typer.Option(
@@ -448,6 +456,7 @@ def index(
         photos,
         output,
         index=kind.value if kind is not None else settings.get("index", "auto"),
+        by_category=by_category or settings.get("by_category", False),
         milvus_uri=milvus_uri,
         base_model=base_model,
         batch_size=batch_size,
@@ -478,6 +487,12 @@ def search(
         float, typer.Option(min=0, max=1, help="Of the text beside the sketch, from 0 to 1.")
     ] = 0.5,
     top_k: Annotated[int, typer.Option(min=1, help="How many photos.")] = 12,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Score so many of the first photos again, pair by pair; for methods that can."
+        ),
+    ] = None,
     category: Annotated[
         list[str] | None, typer.Option(help="Search photos of this category (folder) only; may be repeated.")
     ] = None,
@@ -516,7 +531,7 @@ def search(
     given = {"base_model": base_model} if base_model is not None else {}
     opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
     filters = {name: values for name, values in (("category", category), ("path", path)) if values}
-    hits = opened.search(sketch, top_k, filters, text=text, weight=weight)
+    hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank)
     if figure is not None:
         save_figure(opened.plot(hits, sketch, text), figure)
         typer.echo(f"Wrote {figure}", err=True)

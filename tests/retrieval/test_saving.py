@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shutil
@@ -54,7 +55,7 @@ def test_a_saved_gallery_follows_its_folder(saved, photos, tmp_path):
     for seed in (0, 1, 300):
         ours, theirs = found(again, seed), found(fresh, seed)
         assert [path for path, *_ in ours] == [path for path, *_ in theirs]
-    assert len(list((tmp_path / "gallery").iterdir())) == 4  # nothing of the old state is left
+    assert len(files_of(tmp_path / "gallery")) == 5  # nothing of the old state but its features is left
 
 
 def test_photos_that_moved_are_found_where_they_are(saved, photos, tmp_path):
@@ -123,7 +124,8 @@ def test_a_newer_format_is_refused_without_calling_it_damaged(saved, tmp_path):
 
 
 def files_of(directory):
-    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(str(path.relative_to(directory)) for path in files)
 
 
 @pytest.mark.parametrize("keep", [0, 0.5, 0.9])
@@ -158,12 +160,24 @@ def test_any_file_deleted_is_noticed_and_mended(saved, photos, tmp_path):
 
 
 def test_a_gallery_is_not_saved_into_its_photos_and_never_indexes_itself(saved, photos, tmp_path):
-    with pytest.raises(ValueError, match="a folder of its own"):
-        saved.save(photos)
+    for use in (lambda: saved.save(photos), lambda: Gallery.build(make_model(), photos, photos)):
+        with pytest.raises(ValueError, match="a folder of its own"):
+            use()
+    (photos / ".lock").unlink()
     inside = Gallery.build(make_model(), photos, photos / "gallery", progress=False)
     changes = Gallery.build(make_model(), photos, photos / "gallery", progress=False).changes
     assert (changes.unchanged, len(inside)) == (9, 9)
     assert [skip.reason for skip in changes.skipped] == ["a gallery"]
+
+
+def test_two_processes_do_not_write_into_one_gallery(saved, photos, tmp_path):
+    with (
+        open(tmp_path / "gallery" / ".lock", "w") as lock,
+        pytest.raises(ValueError, match="another process is writing"),
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Gallery.build(make_model(), photos, tmp_path / "gallery", progress=False)
+    assert len(Gallery.build(make_model(), photos, tmp_path / "gallery", progress=False)) == 9
 
 
 def test_pictures_in_memory_are_found_after_loading_but_cannot_be_shown(model, tmp_path):

@@ -28,7 +28,7 @@ from .photo_sources import (
 )
 from .photos import Filters, Photo, PhotoTable
 from .queries import Sketch, as_drawing
-from .saving import FEATURES, DamagedGalleryError, SavedGallery, new_token
+from .saving import FEATURES, DamagedGalleryError, SavedGallery, new_token, writing
 from .scanning import scan, scan_file
 from .store import FeatureStore, StoredVectors
 from .updating import Changes, Record, update_table
@@ -182,12 +182,15 @@ class PhotoCollection:
         only what it takes to find them.
 
         Raises:
-            ValueError: the folder is the folder of photos.
+            ValueError: the folder is the folder of photos, or another process is writing into it.
         """
         directory = Path(os.path.abspath(directory))
         if directory == self.root:
             raise ValueError(f"{directory} holds the photos; save the gallery into a folder of its own")
-        directory.mkdir(parents=True, exist_ok=True)
+        with writing(directory):
+            self._write(directory)
+
+    def _write(self, directory: Path) -> None:
         token = new_token()
         index = {"name": self._index_name, **self.index.save(directory, f"index-{token}")}
         if self.store.directory != directory / FEATURES:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from sketch_prompt.data.reading import UnreadableImageError, read_image
 
 from .photo_sources import PhotoSource, content_digest
+from .photos import category_key
 
 # Photos much larger than the model's input are decoded at a reduced scale, which still has this many times its side.
 _DECODED_SIDES = 4
@@ -25,6 +26,7 @@ class Read(NamedTuple):
     Attributes:
         number: its number in the source.
         digest: of its content; None if that could not be read.
+        category: under which it is embedded; None for none.
         pixels: (3, H, W) for the model; None where features of this digest are known, or nothing could be read.
         reason: why it could not be read.
         read_ns: when its content was read.
@@ -32,6 +34,7 @@ class Read(NamedTuple):
 
     number: int
     digest: str | None
+    category: str | None
     pixels: torch.Tensor | None
     reason: str | None
     read_ns: int
@@ -40,31 +43,40 @@ class Read(NamedTuple):
 class _Reader(Dataset):
     """Reads, recognises and prepares photos, in the loader's processes."""
 
-    def __init__(self, source: PhotoSource, numbers: Sequence[int], processor, known: set[str]):
+    def __init__(
+        self,
+        source: PhotoSource,
+        numbers: Sequence[int],
+        processor,
+        known: set[str],
+        categories: Mapping[str, str],
+    ):
         self.source = source
         self.numbers = numbers
         self.processor = processor
         self.known = known
+        self.categories = categories
         self.min_size = _DECODED_SIDES * processor.image_processor.size
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, position: int) -> Read:
-        number, now, digest = self.numbers[position], time.time_ns(), None
-        path = self.source.entries[number].path
+        number, now = self.numbers[position], time.time_ns()
+        entry = self.source.entries[number]
+        category = self.categories.get(category_key(entry.category))
         try:
             content = self.source.content(number)
-            digest = content_digest(content)
+            digest = content_digest(content, category)
             if digest in self.known:
-                return Read(number, digest, None, None, now)
-            value = content if isinstance(content, Image.Image) else {"path": path, "bytes": content}
+                return Read(number, digest, category, None, None, now)
+            value = content if isinstance(content, Image.Image) else {"path": entry.path, "bytes": content}
             image = read_image(value, min_size=self.min_size)
-            return Read(number, digest, self.processor.preprocess(image, "photo"), None, now)
+            return Read(number, digest, category, self.processor.preprocess(image, "photo"), None, now)
         except UnreadableImageError as error:
-            return Read(number, None, None, error.reason, now)
+            return Read(number, None, None, None, error.reason, now)
         except (ValueError, OSError, MemoryError) as error:  # it opens, but its pixels make no picture
-            return Read(number, None, None, f"cannot be processed: {error}", now)
+            return Read(number, None, None, None, f"cannot be processed: {error}", now)
 
 
 class Embedded(NamedTuple):
@@ -92,7 +104,7 @@ def embed_photos(
     batch_size: int = 64,
     num_workers: int | None = None,
     progress: bool = True,
-    **conditions,
+    categories: Mapping[str, str] | None = None,
 ) -> Iterator[Embedded]:
     """Read photos and embed those whose content is not known yet, each content once.
 
@@ -106,13 +118,13 @@ def embed_photos(
         num_workers: processes that read photos. By default up to eight for a GPU and none for a CPU, whose cores the
             model needs.
         progress: show a bar on stderr.
-        conditions: passed on to `get_photo_features`.
+        categories: {`category_key`: name} of those under which photos are embedded, by a method with conditions.
     """
     parameter = next(model.parameters())
     if num_workers is None:
         num_workers = min(8, os.cpu_count() or 1) if parameter.device.type == "cuda" else 0
     loader = DataLoader(
-        _Reader(source, numbers, processor, known),
+        _Reader(source, numbers, processor, known, categories or {}),
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=list,
@@ -121,14 +133,27 @@ def embed_photos(
     embedded: set[str] = set()
     with tqdm(total=len(numbers), desc="Indexing photos", unit="photo", disable=not progress) as bar:
         for reads in loader:
-            new = {read.digest: read.pixels for read in reads if read.pixels is not None}
-            new = {digest: pixels for digest, pixels in new.items() if digest not in embedded}
-            features = np.empty((0, 0), np.float32)
-            if new:
-                pixel_values = torch.stack(list(new.values())).to(
-                    parameter.device, parameter.dtype, non_blocking=True
-                )
-                features = model.get_photo_features(pixel_values, **conditions).float().cpu().numpy()
-                embedded |= new.keys()
+            new = {read.digest: read for read in reads if read.pixels is not None}
+            new = {digest: read for digest, read in new.items() if digest not in embedded}
+            features = _embed(model, list(new.values()))
+            embedded |= new.keys()
             bar.update(len(reads))
             yield Embedded([read._replace(pixels=None) for read in reads], list(new), features)
+
+
+def _embed(model, reads: Sequence[Read]) -> np.ndarray:
+    """Features (n, D): one forward pass for each category among the photos, which is one where there are none."""
+    parameter = next(model.parameters())
+    groups: dict[str | None, list[int]] = {}
+    for place, read in enumerate(reads):
+        groups.setdefault(read.category, []).append(place)
+    parts = []
+    for category, places in groups.items():
+        pixels = torch.stack([reads[place].pixels for place in places])
+        condition = {} if category is None else {"category": category}
+        pixels = pixels.to(parameter.device, parameter.dtype, non_blocking=True)
+        parts.append(model.get_photo_features(pixels, **condition).float().cpu().numpy())
+    if not parts:
+        return np.empty((0, 0), np.float32)
+    order = np.argsort([place for places in groups.values() for place in places])
+    return np.concatenate(parts)[order]

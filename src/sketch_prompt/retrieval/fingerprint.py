@@ -20,7 +20,7 @@ _PHOTO_FIELDS = (
 )
 
 
-def describe_model(model, processor) -> dict[str, Any]:
+def describe_model(model, processor, by_category: bool = False) -> dict[str, Any]:
     """The model and its photo pipeline as plain values.
 
     Weights are known by samples, a dozen of the CLIP and a few of each of the adapter's tensors, so that the same
@@ -29,14 +29,16 @@ def describe_model(model, processor) -> dict[str, Any]:
     Args:
         model: a sketch-prompt model; its active adapter counts.
         processor: a `SketchPromptProcessor`.
+        by_category: whether photos are embedded under their categories.
     """
-    weights = [] if model.clip is None else backbone_fingerprint(model.clip)
+    weights = backbone_fingerprint(model.clip) or []
     for _, tensor in sorted(model.adapter_tensors().items()):
         flat = tensor.detach().flatten()
         at = torch.linspace(0, flat.numel() - 1, _PROBES_PER_TENSOR, dtype=torch.float64).round().long()
         weights += flat[at.to(flat.device)].double().tolist()
     return {
         "method": model.method,
+        "by_category": by_category,
         "base_model": model.config.base_model,
         "dtype": str(model.dtype).removeprefix("torch."),
         "weights": weights,
@@ -48,6 +50,10 @@ def differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     """In what two descriptions differ, in words; empty where features of one may be searched with the other."""
     if saved["method"] != ours["method"]:
         return [f"its method is {saved['method']}, this model's {ours['method']}"]
+    if saved["by_category"] != ours["by_category"]:
+        return [
+            "its photos are " + ("" if saved["by_category"] else "not ") + "embedded under their categories"
+        ]
     tolerance = max(2 * torch.finfo(getattr(torch, side["dtype"])).eps for side in (saved, ours))
     tolerance = max(tolerance, 1e-6)
     theirs, mine = np.array(saved["weights"]), np.array(ours["weights"])

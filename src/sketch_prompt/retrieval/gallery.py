@@ -3,12 +3,15 @@
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from PIL import Image
 
 from sketch_prompt.evaluation.loading import load_model
 
@@ -17,9 +20,10 @@ from .collection import Hit, PhotoCollection, Photos
 from .embedding import Read, embed_photos
 from .fingerprint import describe_model
 from .photo_sources import FileSource, PhotoSource, Skipped
-from .photos import Filters
-from .queries import Sketch, combine, embed_sketch, embed_text
-from .saving import DamagedGalleryError, SavedGallery
+from .photos import Filters, category_key
+from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
+from .reranking import PairReranker
+from .saving import DamagedGalleryError, SavedGallery, writing
 from .scanning import scan
 from .store import FLUSH_SECONDS
 from .updating import Changes, Record
@@ -41,6 +45,9 @@ class Gallery(PhotoCollection):
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos a forward pass.
         num_workers: processes that read photos; by default up to eight for a GPU and none for a CPU.
+        by_category: embed each photo under its category (its folder or label), which methods with conditions (DP-CLIP)
+            can; photos of categories that the model was not shown are embedded without. A search then names one
+            category: `filters={"category": "chair"}`.
         flush_seconds: how much embedding may be lost when a process that builds a gallery in a folder is killed.
         base_model, device: where to get the CLIP in place of what the checkpoint says, and where to run it; for a
             model that is given by name.
@@ -65,6 +72,7 @@ class Gallery(PhotoCollection):
         milvus_uri: str | None = None,
         batch_size: int = 64,
         num_workers: int | None = None,
+        by_category: bool = False,
         flush_seconds: float = FLUSH_SECONDS,
         base_model: str | None = None,
         device: str | None = None,
@@ -79,13 +87,18 @@ class Gallery(PhotoCollection):
             raise ValueError(
                 "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
             )
-        super().__init__(describe_model(self.model, self.processor), source, index, milvus_uri)
+        self.by_category = by_category
+        if by_category and not getattr(self.model, "is_conditional", False):
+            raise ValueError(f"{self.model.method} embeds all categories alike: leave out by_category")
+        description = describe_model(self.model, self.processor, by_category)
+        super().__init__(description, source, index, milvus_uri)
         self.store.flush_seconds = flush_seconds
         self.changes = Changes()
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._adapter = self.model.active_adapter
         self._accelerator: Accelerator | None = None
+        self._reranker: PairReranker | None = None
 
     @classmethod
     def build(
@@ -115,22 +128,27 @@ class Gallery(PhotoCollection):
 
         Raises:
             FileNotFoundError: there is no such folder of photos or model.
-            ValueError: `output` holds a gallery of another model.
+            ValueError: `output` holds a gallery of another model, or another process is writing into it.
         """
-        gallery = cls(model, **options)
-        gallery._accelerator = accelerator
         if accelerator is not None and output is None:
             raise ValueError("several processes build a gallery in a folder: give output=")
-        if output is not None:
-            gallery._resume(Path(os.path.abspath(output)))
-        if isinstance(photos, str | os.PathLike) and not os.path.isfile(photos):
-            gallery.changes = gallery.refresh(photos, progress=progress)
-        else:
-            gallery.changes = gallery.add(photos, progress=progress)
-        if output is not None and gallery._is_main_process:
-            gallery.save(output)
+        gallery = cls(model, **options)
+        gallery._accelerator = accelerator
+        if output is None:
+            gallery.changes = gallery._fill(photos, progress)
+            return gallery
+        directory = Path(os.path.abspath(output))
+        with writing(directory) if gallery._is_main_process else nullcontext():
+            gallery._resume(directory, photos)
+            gallery.changes = gallery._fill(photos, progress)
+            if gallery._is_main_process:
+                gallery._write(directory)
         gallery._accelerator = None
         return gallery
+
+    def _fill(self, photos: Photos, progress: bool) -> Changes:
+        is_folder = isinstance(photos, str | os.PathLike) and not os.path.isfile(photos)
+        return self.refresh(photos, progress=progress) if is_folder else self.add(photos, progress=progress)
 
     @classmethod
     def load(
@@ -284,6 +302,7 @@ class Gallery(PhotoCollection):
         *,
         text: str | None = None,
         weight: float = 0.5,
+        rerank: int | None = None,
     ) -> list[Hit]:
         """The photos that a sketch shows, a text describes, or both.
 
@@ -294,30 +313,77 @@ class Gallery(PhotoCollection):
                 given as a list), or a function of a `Photo`.
             text: such as "a red chair".
             weight: of the text beside the sketch, from 0 to 1.
+            rerank: score so many of the first photos again, each with the sketch, by a model that has a re-ranker
+                (`model.has_reranker`). It opens these photos, and is slower by that.
 
         Returns:
             At most `top_k` hits, best first; equal ones in the order in which they came into the gallery.
 
         Raises:
-            ValueError: neither sketch nor text is given, one of them is unusable, or an argument is out of range.
+            ValueError: neither sketch nor text is given, one of them is unusable, an argument is out of range, or the
+                model has no re-ranker.
         """
-        return self._hits(self.search_features(self.embed_query(sketch, text, weight)[None], top_k, filters))[
-            0
+        query = self.embed_query(sketch, text, weight, self._category_of(filters))[None]
+        if rerank is None:
+            return self._hits(self.search_features(query, top_k, filters))[0]
+        if sketch is None or rerank < 1:
+            raise ValueError("rerank is the number of photos, at least 1, to compare with a sketch")
+        hits = self._hits(self.search_features(query, max(rerank, top_k), filters))[0]
+        return self._reranked(as_drawing(sketch), hits)[:top_k]
+
+    def _reranked(self, drawing: Image.Image, hits: list[Hit]) -> list[Hit]:
+        """The hits by their scores as pairs; those that cannot be read any more stand last."""
+        if self._reranker is None:
+            self._reranker = PairReranker(self.model, self.processor)
+        digests = [self.photos.digests[self.photos.rows[self._path_in_table(hit)]] for hit in hits]
+        scores = self._reranker.scores(drawing, digests, lambda place: self.image(hits[place]))
+        scores = np.where(np.isnan(scores), np.nanmin(scores, initial=0.0), scores)
+        order = np.argsort(-scores, kind="stable")
+        return [
+            replace(hits[place], rank=rank, score=float(scores[place])) for rank, place in enumerate(order, 1)
         ]
 
     def embed_query(
-        self, sketch: Sketch | None = None, text: str | None = None, weight: float = 0.5
+        self,
+        sketch: Sketch | None = None,
+        text: str | None = None,
+        weight: float = 0.5,
+        category: str | None = None,
     ) -> np.ndarray:
-        """Features (D,) of a query; see `search`."""
+        """Features (D,) of a query; see `search`. With a category the sketch is embedded under that."""
         self._check_adapter()
         if sketch is None and text is None:
             raise ValueError("nothing to search for: give a sketch, a text, or both")
-        drawn = None if sketch is None else embed_sketch(self.model, self.processor, sketch)
+        drawn = None
+        if sketch is not None:
+            condition = {} if category is None else {"category": category}
+            drawn = embed_sketch(self.model, self.processor, sketch, **condition)
         if text is None:
             return drawn
         width = self._calibration().shape[1] if drawn is None else len(drawn)
         written = embed_text(self.model, self.processor, text, width)
         return written if drawn is None else combine(drawn, written, weight, self._calibration())
+
+    @property
+    def _categories(self) -> dict[str, str]:
+        """{`category_key`: name} of the categories under which photos are embedded."""
+        if not self.by_category:
+            return {}
+        return {category_key(name): name for name in self.model.categories}
+
+    def _category_of(self, filters: Filters | None) -> str | None:
+        """The category under which a sketch is embedded; None where the gallery has none."""
+        if not self.by_category:
+            return None
+        named = {} if filters is None or callable(filters) else filters
+        wanted = named.get("category")
+        wanted = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        if len(wanted) != 1:
+            raise ValueError(
+                "the photos of this gallery are embedded under their categories: name the one to search, "
+                "filters={'category': ...}"
+            )
+        return self._categories.get(category_key(wanted[0]))
 
     def _check_adapter(self) -> None:
         if self.model.active_adapter != self._adapter:
@@ -346,6 +412,7 @@ class Gallery(PhotoCollection):
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             progress=progress and self._is_main_process,
+            categories=self._categories,
         )
         reads: list[Read] = []
         for batch in batches:
@@ -371,6 +438,7 @@ class Gallery(PhotoCollection):
         if model is None:
             model = saved["source"]
             options = {"base_model": saved["base_model"], **options}
+        options = {"by_category": saved["fingerprint"]["by_category"], **options}
         if model is None:
             raise ValueError(
                 f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "
@@ -378,9 +446,9 @@ class Gallery(PhotoCollection):
             )
         return cls(model, **options)
 
-    def _resume(self, directory: Path) -> None:
+    def _resume(self, directory: Path, photos: Photos) -> None:
         """Take up what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
-        if directory == self.root:
+        if isinstance(photos, str | os.PathLike) and directory == Path(os.path.abspath(photos)):
             raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
         try:
             saved = SavedGallery.read(directory)

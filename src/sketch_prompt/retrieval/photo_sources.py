@@ -148,12 +148,21 @@ def _starts_like_an_image(path: str) -> bool:
     )
 
 
-def content_digest(content: bytes | Image.Image) -> str:
-    """BLAKE2b (128 bits, hexadecimal) of a file's bytes, or of a picture's mode, size and pixels."""
+def content_digest(content: bytes | Image.Image, category: str | None = None) -> str:
+    """What features are kept under: BLAKE2b (128 bits, hexadecimal) of all they are made from.
+
+    Args:
+        content: a file's bytes, or a picture, of which mode, size and pixels count.
+        category: under which it is embedded; None for none.
+    """
+    digest = hashlib.blake2b(digest_size=16, person=b"" if category is None else b"category")
+    if category is not None:
+        digest.update(category.encode() + b"\0")
     if isinstance(content, Image.Image):
-        header = f"{content.mode} {content.width} {content.height} ".encode()
-        content = header + content.tobytes()
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+        digest.update(f"{content.mode} {content.width} {content.height} ".encode())
+        content = content.tobytes()
+    digest.update(content)
+    return digest.hexdigest()
 
 
 def picture_names(pictures: Sequence[Image.Image], taken: Collection[str]) -> list[str]:

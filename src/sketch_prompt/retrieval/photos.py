@@ -36,7 +36,7 @@ class Photo:
         path: where it is: relative to the gallery's folder of photos with `/` between folders, or absolute where it
             lies elsewhere; a name for one that is in memory or in a data set.
         category: its class: the folder it lies in, or the data set's label; None if there is none.
-        digest: BLAKE2b of its content (128 bits, hexadecimal). Photos of one digest share their features.
+        digest: `content_digest` of its content. Photos of one digest share their features.
         size: bytes; -1 for one that is no file.
         mtime_ns: when the file was last changed, in nanoseconds of the epoch; -1 for one that is no file.
         read_ns: when its content was read.
@@ -187,12 +187,13 @@ def _empty() -> dict[str, np.ndarray]:
 
 
 def _in_categories(column: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    keys = {class_key(name) for name in names}
-    known = {name: _key(name) in keys for name in set(column)}
+    keys = {category_key(name) for name in names} - {None}
+    known = {name: category_key(name) in keys for name in set(column)}
     return np.fromiter((known[name] for name in column), bool, len(column))
 
 
-def _key(name: str | None) -> str | None:
+def category_key(name: str | None) -> str | None:
+    """What two spellings of a category have in common; None for a name that is none."""
     try:
         return None if name is None else class_key(name)
     except ValueError:  # a folder called "..." is no class

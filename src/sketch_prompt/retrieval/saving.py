@@ -13,6 +13,8 @@ folder holds the gallery of before or of after, and all features that were compu
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,15 @@ from sketch_prompt.atomic import atomic_write
 from .photo_sources import Skipped
 from .photos import PhotoTable
 
+try:
+    import fcntl
+except ImportError:  # Windows, where two processes at one gallery are the user's care
+    fcntl = None
+
 MANIFEST = "gallery.json"
 FEATURES = "features"
 FORMAT = 1
+_LOCK = ".lock"
 _GENERATIONS = ("photos-*", "skipped-*", "index-*")
 
 
@@ -122,6 +130,7 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
             "model": manifest["model"]["source"],
             "base_model": manifest["model"]["base_model"],
             "index": manifest["index"]["name"],
+            "by_category": manifest["model"]["fingerprint"]["by_category"],
         }
     except (FileNotFoundError, DamagedGalleryError, KeyError, TypeError):
         return {}
@@ -131,6 +140,25 @@ def is_gallery(directory: str | os.PathLike) -> bool:
     """Whether a folder holds a gallery, complete or begun."""
     path = Path(directory)
     return (path / MANIFEST).is_file() or (path / FEATURES).is_dir()
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Be the only process that changes the gallery in a folder, which is made if it is not there.
+
+    Raises:
+        ValueError: another process is at it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / _LOCK, "w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process, however that ends
+            except BlockingIOError:
+                raise ValueError(
+                    f"another process is writing into the gallery in {directory}; wait for it"
+                ) from None
+        yield
 
 
 def new_token() -> str:

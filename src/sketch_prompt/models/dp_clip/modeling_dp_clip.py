@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from ... import losses
 from ...hints import suggestion
 from ...imaging import ImageLike
+from ...processing import Domain
 from .. import backbone as clip_backbone
 from ..checkpoints import AdapterFile
 from ..low_rank import LowRankBranches
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import SketchRetrievalOutput
-from ..prompted_clip import TowerOutput, embed_patches, encode_vision
+from ..prompted_clip import TowerOutput, embed_patches, encode_vision, patch_keys
 from .category_text import category_sentences
 from .configuration_dp_clip import DpClipConfig
 from .prompting import PromptGenerator, WindowMatcher, channel_scaler
@@ -444,6 +445,18 @@ class DpClipModel(SketchPromptPreTrainedModel):
     ) -> Tensor:
         """Embed photos of a category, as `get_sketch_features` embeds sketches."""
         return self._embed(pixel_values, condition, category)
+
+    def get_patch_features(
+        self,
+        pixel_values: Tensor,
+        domain: Domain,
+        condition: DpClipCondition | None = None,
+        category: str | Sequence[str] | None = None,
+    ) -> Tensor:
+        """Keys of the last layer under the category's condition, which is the same for both domains, (B, P, d)."""
+        condition = self._condition(len(pixel_values), condition, category)
+        tower = self._encode(pixel_values, condition, output_hidden_states=True)
+        return patch_keys(self.clip.vision_model, tower)
 
     # Training
 

@@ -29,8 +29,9 @@ from ..prompted_clip import (
     end_of_text_positions,
     patch_keys,
 )
+from ..tiles import shuffle_tiles
 from .configuration_splip import SplipConfig
-from .jigsaw import JigsawSolver, permutation_bank, shuffle_tiles
+from .jigsaw import JigsawSolver, permutation_bank
 
 SKETCH, PHOTO = 0, 1  # places of the two modalities in every tensor that holds both
 _DOMAINS: dict[Domain, int] = {"sketch": SKETCH, "photo": PHOTO}
