@@ -1,7 +1,6 @@
 """Evaluation with a model that scores pairs: what it ranks by, what it computes, where it goes on."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,20 +18,14 @@ def benchmark(tmp_path_factory):
     return write_benchmark(tmp_path_factory.mktemp("benchmark"))
 
 
-class Processor(TinyProcessor):
-    """With what tells one pipeline from another."""
-
-    image_processor = SimpleNamespace(to_dict=lambda: {"size": 8})
-
-
 def evaluate(benchmark, model, **options):
-    return evaluate_model(model, Processor(), benchmark, "tiny-3", ks=(5,), progress=False, **options)
+    return evaluate_model(model, TinyProcessor(), benchmark, "tiny-3", ks=(5,), progress=False, **options)
 
 
 def pair_features(benchmark):
     model = TinyPairModel().eval()
     model.projection = model.pair_projection
-    return embed_benchmark(model, Processor(), benchmark, progress=False)
+    return embed_benchmark(model, TinyProcessor(), benchmark, progress=False)
 
 
 def test_every_pair_is_ranked_by_its_score_and_every_image_encoded_once(benchmark):
@@ -66,7 +59,7 @@ def test_instance_level_scores_pairs_of_a_category_alone(benchmark):
     assert drawn <= set(photos["instance_id"])
     report = evaluate_model(
         TinyPairModel(),
-        Processor(),
+        TinyProcessor(),
         benchmark,
         "tiny-3",
         level="instance",
@@ -80,7 +73,7 @@ def test_the_photos_shown_of_a_query_are_those_of_its_pairwise_ranking(benchmark
     from sketch_prompt.evaluation.rankings import ranked_queries
 
     evaluation = evaluate_task(
-        TinyPairModel(), Processor(), benchmark, Task("tiny-3", ranking="exhaustive"), progress=False
+        TinyPairModel(), TinyProcessor(), benchmark, Task("tiny-3", ranking="exhaustive"), progress=False
     )
     sketches, photos = pair_features(benchmark)
     best = np.sort(sketches.features @ photos.features.T, axis=1)[:, ::-1]

@@ -38,6 +38,8 @@ class TinyModel(torch.nn.Module):
 class TinyProcessor:
     """8 x 8 pixels in 0..1."""
 
+    image_processor = SimpleNamespace(to_dict=lambda: {"size": 8})
+
     def preprocess(self, image, domain):
         pixels = np.asarray(image.convert("RGB").resize((8, 8)), np.float32) / 255
         return torch.from_numpy(pixels).permute(2, 0, 1)
