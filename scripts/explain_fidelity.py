@@ -36,11 +36,13 @@ def main() -> None:
     from sketch_prompt.data.minisketch import SEEN_CLASSES, UNSEEN_CLASSES
     from sketch_prompt.explain.fidelity import measure_fidelity, untrained
     from sketch_prompt.models.auto import MODELS
+    from sketch_prompt.sources import bundled_names
 
+    bundled = [f"mini-{name}" for name in MODELS if f"mini-{name}" in bundled_names()]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("models", nargs="*", metavar="MODEL", default=[f"mini-{name}" for name in MODELS])
+    parser.add_argument("models", nargs="*", metavar="MODEL", default=bundled)
     parser.add_argument("--seen", action="store_true", help="measure on the seen classes")
     parser.add_argument("--instances", type=int, default=20, help="of each class")
     parser.add_argument("--top-k", type=int, default=10, help="strongest matches that count")

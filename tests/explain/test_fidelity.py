@@ -4,7 +4,7 @@ import torch
 
 from explain.known import correspondence
 from sketch_prompt import SketchPromptModel
-from sketch_prompt.data.minisketch import SEEN_CLASSES
+from sketch_prompt.data.minisketch import SEEN_CLASSES, MiniSketch
 from sketch_prompt.explain.fidelity import (
     chance_share,
     measure_fidelity,
@@ -86,3 +86,8 @@ def test_a_conditional_model_is_told_each_class_by_other_instances_and_forgets_i
     assert measure_fidelity(conditional, ["cup", "cat"], instances=1).pairs == 2
     assert told == [{"category": "cup"}, {"category": "cat"}]
     assert conditional.categories == []
+    conditional.add_category("cat", [MiniSketch().sketch("cat", 0)], [])
+    stored = conditional.adapter.category_prompts
+    measure_fidelity(conditional, ["cat"], instances=1)
+    assert conditional.categories == ["cat"] and conditional.adapter.category_prompts is stored
+    assert untrained(conditional).categories == []

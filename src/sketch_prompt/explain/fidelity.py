@@ -79,18 +79,23 @@ def measure_fidelity(
 
 @contextmanager
 def _told(model, mini: MiniSketch, name: str, instance: int) -> Iterator[dict[str, str]]:
-    """What tells a model the category `name`, of which it is shown instances from `instance` on."""
+    """What tells a model the category `name`, of which it is shown instances from `instance` on if it is new."""
     if not model.is_conditional:
         yield {}
         return
-    sketches, photos = model.support_size
-    model.add_category(
-        name,
-        [mini.sketch(name, instance + number) for number in range(sketches)],
-        [mini.photo(name, instance + number) for number in range(photos)],
-    )
-    yield {"category": name}
-    model.remove_category(name)
+    new = name not in model.categories
+    if new:
+        sketches, photos = (range(instance, instance + count) for count in model.support_size)
+        model.add_category(
+            name,
+            [mini.sketch(name, number) for number in sketches],
+            [mini.photo(name, number) for number in photos],
+        )
+    try:
+        yield {"category": name}
+    finally:
+        if new:
+            model.remove_category(name)
 
 
 def _measure_pair(
@@ -153,7 +158,7 @@ def untrained(model, seed: int = 0, backbone: bool = False):
         seed: of the initialisation.
         backbone: whether the CLIP is new too.
     """
-    config = model.config.from_dict(model.config.to_dict())
+    config = model.config.from_dict(model.config.to_dict() | {"categories": None})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = type(model)(config, backbone=None if backbone else model.clip)
