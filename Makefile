@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed-$(EXTRAS)
 .PHONY: demo test lint benchmark space clean
 
 demo: $(INSTALLED)
-	$(BIN)/python scripts/demo.py --output demo
+	$(BIN)/python scripts/demo.py --output demo $(ARGS)
 
 test: lint
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TRANSFORMERS_VERBOSITY=error $(BIN)/python -m pytest --numprocesses 2

@@ -3,7 +3,12 @@
 Draws MiniSketch, trains CLIP-AT on its seen classes once a seed, evaluates it on the unseen ones beside the
 frozen CLIP, and searches the unseen classes' photos with a drawing. Writes `results.json`
 ({method: {metric: value}}) and `retrieval.png`.
+
+With `--all` every recipe for MiniSketch in `hub_configs` is trained, at category or at instance level as it says,
+and each level has a table of its own.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -11,28 +16,45 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
+if TYPE_CHECKING:
+    from sketch_prompt.training.config import TrainingConfig
+
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = ROOT / "hub_configs" / "clip-at-mini"
+RECIPES = ROOT / "hub_configs"
+QUICK = ("clip-at-mini",)
+LEVELS = ("category", "instance")
 DRAWN_CLASS, DRAWN_INSTANCE = "teapot", 10_000  # an unseen class, an instance that is in no split
 
 
-def train_seed(seed: int, folder: Path, steps: int):
-    """Train CLIP-AT from the recipe for `steps` steps; its report on the unseen classes."""
+def load_recipes(everything: bool) -> dict[str, TrainingConfig]:
+    """The recipes to train by the names of their rows: the quick one, or all there are for MiniSketch."""
+    from sketch_prompt.training.config import TrainingConfig
+
+    folders = sorted(RECIPES.iterdir()) if everything else [RECIPES / name for name in QUICK]
+    recipes = {folder.name: TrainingConfig.load(folder) for folder in folders}
+    return {
+        name.replace("-mini", ""): recipe
+        for name, recipe in recipes.items()
+        if recipe.data.benchmark == "mini"
+    }
+
+
+def train_seed(name: str, recipe: TrainingConfig, seed: int, folder: Path, steps: int):
+    """Train a recipe for `steps` steps; its report on the unseen classes."""
     from sketch_prompt.training.config import TrainingConfig
     from sketch_prompt.training.loop import train
 
-    overrides = [
-        f"run.output_dir={folder}",
-        f"run.seed={seed}",
-        "run.resume=never",
-        f"optimisation.max_steps={steps}",
-        "data.validation_classes=0",  # the number of steps is fixed, so there is nothing to choose
-        "data.num_workers=0",
-    ]
-    return train(TrainingConfig.load(RECIPE, overrides)).test
+    print(f"{name}, seed {seed}", file=sys.stderr)
+    sections = recipe.to_dict()
+    sections["run"] |= {"output_dir": str(folder), "seed": seed, "resume": "never"}
+    sections["optimisation"]["max_steps"] = steps
+    # The number of steps is fixed, so there is nothing to choose.
+    sections["data"] |= {"validation_classes": 0, "num_workers": 0}
+    return train(TrainingConfig.from_dict(sections)).test
 
 
 def own_drawing(path: Path | None) -> tuple[Image.Image, str | None]:
@@ -67,32 +89,35 @@ def search(model, processor, drawing: Image.Image, name: str | None, benchmark, 
     )
 
 
-def summarise(frozen, trained: list) -> dict[str, dict[str, float]]:
-    """Metrics of every method, those of a trained one as mean and standard deviation over the seeds."""
-    clip_at = {}
-    for metric in frozen.metrics:
-        values = [report.metrics[metric] for report in trained]
-        clip_at[metric] = statistics.mean(values)
+def summarise(reports: list) -> dict[str, float]:
+    """Metrics of one report, or their means and standard deviations over those of several seeds."""
+    summary = {}
+    for metric in reports[0].metrics:
+        values = [report.metrics[metric] for report in reports]
+        summary[metric] = statistics.mean(values)
         if len(values) > 1:
-            clip_at[f"{metric} std"] = statistics.stdev(values)
-    return {"chance": frozen.chance, "frozen-clip": frozen.metrics, "clip-at": clip_at}
+            summary[f"{metric} std"] = statistics.stdev(values)
+    return summary
 
 
-def print_table(results: dict[str, dict[str, float]], seeds: int) -> None:
-    """The results as a table, in percent."""
+def print_table(results: dict[str, dict[str, float]], metrics: list[str], title: str) -> None:
+    """The rows that have these metrics as a table, in percent, with their distance from the frozen CLIP."""
     from rich.console import Console
     from rich.table import Table
 
-    metrics = list(results["frozen-clip"])
-    table = Table("method", *metrics, title=f"MiniSketch, 12 unseen classes, {seeds} seeds, percent")
-    for method, values in results.items():
-        cells = []
-        for metric in metrics:
-            spread = values.get(f"{metric} std")
-            cells.append(
-                f"{100 * values[metric]:.1f}" + (f" ± {100 * spread:.1f}" if spread is not None else "")
-            )
-        table.add_row(method, *cells)
+    first = metrics[0]
+    table = Table("method", *metrics, f"{first} above frozen", title=title)
+    for name, values in results.items():
+        if first not in values:
+            continue
+        spreads = [values.get(f"{metric} std") for metric in metrics]
+        cells = [
+            f"{100 * values[metric]:.1f}" + (f" ± {100 * spread:.1f}" if spread is not None else "")
+            for metric, spread in zip(metrics, spreads)
+        ]
+        gain = values[first] - results["frozen-clip"][first]
+        above = f"{100 * gain:+.1f}" + (f", {gain / spreads[0]:.1f} std" if spreads[0] else "")
+        table.add_row(name, *cells, "" if name in ("chance", "frozen-clip") else above)
     Console().print(table)
 
 
@@ -105,7 +130,8 @@ def main() -> None:
     parser.add_argument(
         "--drawing", type=Path, help="search with this picture instead of a generated drawing"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="training runs")
+    parser.add_argument("--all", action="store_true", help="train every recipe for MiniSketch")
+    parser.add_argument("--seeds", type=int, default=3, help="training runs of each recipe")
     parser.add_argument("--steps", type=int, default=60, help="training steps of each run")
     arguments = parser.parse_args()
     start = time.perf_counter()
@@ -119,16 +145,24 @@ def main() -> None:
     from sketch_prompt.retrieval.figures import save_figure
 
     arguments.output.mkdir(parents=True, exist_ok=True)
-    benchmark = load_benchmark("mini")
+    benchmark, recipes = load_benchmark("mini"), load_recipes(arguments.all)
+    levels = [level for level in LEVELS if level in {recipe.data.level for recipe in recipes.values()}]
     baseline = SketchPromptModel.from_pretrained("mini-frozen-clip")
-    frozen = evaluate_model(baseline, baseline.processor, benchmark, "mini")
-    trained = []
-    for seed in range(arguments.seeds):
-        print(f"CLIP-AT, seed {seed} of {arguments.seeds}", file=sys.stderr)
-        trained.append(train_seed(seed, arguments.output / f"clip-at-seed{seed}", arguments.steps))
-    results = summarise(frozen, trained)
-    with atomic_write(arguments.output / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    frozen = {
+        level: evaluate_model(baseline, baseline.processor, benchmark, "mini", level=level)
+        for level in levels
+    }
+    results: dict[str, dict[str, float]] = {"chance": {}, "frozen-clip": {}}
+    for report in frozen.values():
+        results["chance"] |= report.chance
+        results["frozen-clip"] |= report.metrics
+    for name, recipe in recipes.items():
+        folders = [arguments.output / f"{name}-seed{seed}" for seed in range(arguments.seeds)]
+        results[name] = summarise(
+            [train_seed(name, recipe, seed, folder, arguments.steps) for seed, folder in enumerate(folders)]
+        )
+        with atomic_write(arguments.output / "results.json") as temporary:
+            temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
     drawing, name = own_drawing(arguments.drawing)
     model = SketchPromptModel.from_pretrained(arguments.output / "clip-at-seed0")
@@ -136,11 +170,9 @@ def main() -> None:
     figure = search(model, model.processor, drawing, name, benchmark, photos)
     save_figure(figure, arguments.output / "retrieval.png")
 
-    print_table(results, arguments.seeds)
-    gain = results["clip-at"]["mAP@all"] - results["frozen-clip"]["mAP@all"]
-    spread = results["clip-at"].get("mAP@all std")
-    beside = f", {gain / spread:.1f} times the standard deviation over the seeds" if spread else ""
-    print(f"CLIP-AT is {100 * gain:.1f} points of mAP@all above the frozen CLIP{beside}.")
+    for level in levels:
+        title = f"MiniSketch, 12 unseen classes, {level} level, {arguments.seeds} seeds, percent"
+        print_table(results, list(frozen[level].metrics), title)
     print(
         f"{time.perf_counter() - start:.0f} s, peak memory {peak_memory(torch.device('cpu'))['process']:.0f} MB."
     )

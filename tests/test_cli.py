@@ -296,9 +296,51 @@ def test_explain_says_what_is_wrong(teapot, tmp_path):
         ((sketch, photo, "-o", tmp_path / "figure.xyz"), "xyz"),
         ((sketch, photo, "-o", figure, "-m", "mini-clip-att"), "mini-clip-att"),
         ((sketch, photo, "-o", figure, "-m", "clip-at"), "clip-at is a method, not a checkpoint"),
+        ((sketch, photo, "-o", figure, "--category", "cup"), "clip-at compares pictures without categories"),
     ):
         result = run("explain", *arguments)
         assert result.exit_code == 1 and result.stdout == "", result.output
         assert message in result.stderr and "Traceback" not in result.stderr
     assert not figure.exists()
     assert run("explain", sketch, photo, "-o", figure, "--kind", "lines").exit_code == 2
+
+
+def test_demo_serves_the_gallery_and_models_it_is_given(monkeypatch, tmp_path):
+    page = pytest.importorskip("sketch_prompt.space.page", reason="needs gradio: pip install -e '.[space]'")
+    asked = []
+
+    class Catalogue:
+        def __init__(self, *arguments):
+            asked.append(arguments)
+
+        def prepare(self):
+            asked.append("prepared")
+
+    class Page:
+        def block_thread(self):
+            asked.append("blocked")
+
+    def launch_page(catalogue, host, port, *, open_browser):
+        asked.append((host, port, open_browser))
+        return "http://here", Page()
+
+    monkeypatch.setattr("sketch_prompt.space.catalogue.Catalogue", Catalogue)
+    monkeypatch.setattr(page, "launch_page", launch_page)
+    options = ("--host", "0.0.0.0", "--port", 1, "--gallery", tmp_path, "--model", "a", "--model", "b")
+    result = run("demo", *options, "--no-browser")
+    assert result.exit_code == 0, result.output
+    assert asked == [(["a", "b"], tmp_path), "prepared", ("0.0.0.0", 1, False), "blocked"]
+    assert (result.stdout, result.stderr) == ("", "Draw on http://here (Ctrl-C ends it)\n")
+
+
+def test_demo_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "sketch_prompt.space.page", raising=False)
+    missing = run("demo")
+    assert missing.exit_code == 1 and "pip install 'sketch-prompt[space]'" in missing.stderr
+    monkeypatch.undo()
+    pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[space]'")
+    no_gallery = run("demo", "--gallery", tmp_path / "none", "--no-browser")
+    assert no_gallery.exit_code == 1 and "none" in no_gallery.stderr and "Traceback" not in no_gallery.stderr
+    no_model = run("demo", "--model", "no/such/folder/x", "--no-browser")
+    assert no_model.exit_code == 1 and "no checkpoint 'no/such/folder/x'" in no_model.stderr

@@ -130,3 +130,23 @@ def test_patch_shuffling_loss_wants_the_photo_that_was_shuffled_alike_nearer_by_
     sketch, photo, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]]), torch.tensor([[0.8, 0.6]])
     assert losses.patch_shuffling_loss(sketch, photo, other, 0.3).item() == pytest.approx(0.3 + 0.4 - 0.2)
     assert losses.patch_shuffling_loss(sketch, sketch, other, 0.1).item() == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 6), d=st.integers(2, 9), margin=st.floats(0, 2), seed=st.integers(0, 1000))
+def test_euclidean_triplet_loss_is_its_definition(n, d, margin, seed):
+    s, p, q = (3 * unit(n, d, seed + i) for i in range(3))
+    expected = sum(max(0.0, margin + math.dist(a, b) - math.dist(a, c)) for a, b, c in zip(s, p, q)) / n
+    assert losses.euclidean_triplet_loss(s, p, q, margin).item() == pytest.approx(expected, abs=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 5), m=st.integers(1, 5), seed=st.integers(0, 1000))
+def test_relation_loss_is_its_definition(n, m, seed):
+    scores = torch.rand(n + m, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    expected = sum((x - 0.99) ** 2 for x in scores[:n].tolist()) + sum(
+        (x - 0.01) ** 2 for x in scores[n:].tolist()
+    )
+    assert losses.relation_loss(scores[:n], scores[n:, None]).item() == pytest.approx(
+        expected / (n + m), abs=1e-9
+    )

@@ -40,7 +40,7 @@ def euclidean_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, marg
     Returns:
         ()
     """
-    return F.triplet_margin_loss(sketch, photo, negative, margin=margin)
+    return F.relu(margin + F.pairwise_distance(sketch, photo) - F.pairwise_distance(sketch, negative)).mean()
 
 
 def relation_loss(

@@ -102,7 +102,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
-from evaluation.tiny import TinyModel, TinyProcessor, read_benchmark, write_benchmark
+from evaluation.tiny import TinyModel, TinyPairModel, TinyProcessor, read_benchmark, write_benchmark
 from sketch_prompt.evaluation import embed, evaluate_model
 
 accelerator = Accelerator(cpu=True)
@@ -127,6 +127,12 @@ for photos, shares in ((6, (3, 2)), (1, (1, 0))):
     together = evaluate_model(*evaluation, accelerator=accelerator, **options)
     assert together.metrics == evaluate_model(*evaluation, **options).metrics
     assert together.unreadable[0]["path"] == alone.unreadable[0].path
+    for ranking in ("rerank", "exhaustive"):
+        model, lone = TinyPairModel(), TinyPairModel()
+        chosen = options | {"ranking": ranking, "shortlist": 3}
+        together = evaluate_model(model, *evaluation[1:], accelerator=accelerator, **chosen)
+        assert together.metrics == evaluate_model(lone, *evaluation[1:], **chosen).metrics
+        assert model.encoded < lone.encoded or photos == 1
 sys.stdout.write(f"process {accelerator.process_index} of {accelerator.num_processes} agrees\\n")
 """
 

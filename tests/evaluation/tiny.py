@@ -38,6 +38,8 @@ class TinyModel(torch.nn.Module):
 class TinyProcessor:
     """8 x 8 pixels in 0..1."""
 
+    image_processor = SimpleNamespace(to_dict=lambda: {"size": 8})
+
     def preprocess(self, image, domain):
         pixels = np.asarray(image.convert("RGB").resize((8, 8)), np.float32) / 255
         return torch.from_numpy(pixels).permute(2, 0, 1)
@@ -97,3 +99,35 @@ def write_clip(folder: Path) -> Path:
         folder
     )
     return folder
+
+
+class TinyPairModel(TinyModel):
+    """Also scores pairs, by another projection of the same pixels, and counts what it is asked."""
+
+    method = "tiny-pairs"
+    has_reranker = True
+    dtype = torch.float32
+    clip = None
+
+    def __init__(self, seed=1, **kwargs):
+        super().__init__(**kwargs)
+        generator = torch.Generator().manual_seed(seed)
+        self.pair_projection = torch.nn.Parameter(torch.randn(3 * 8 * 8, 16, generator=generator))
+        self.encoded, self.pairs = 0, 0
+
+    def adapter_tensors(self):
+        return dict(self.named_parameters())
+
+    def encode_tokens(self, pixel_values, domain):
+        self.encoded += len(pixel_values)
+        return pixel_values.flatten(2)
+
+    def pool_tokens(self, tokens, domain):
+        return self.get_photo_features(tokens)
+
+    def prepare_pairs(self, tokens, domain):
+        return {"projected": torch.nn.functional.normalize(tokens.flatten(1) @ self.pair_projection, dim=-1)}
+
+    def score_prepared(self, sketches, photos):
+        self.pairs += len(sketches["projected"]) * len(photos["projected"])
+        return sketches["projected"] @ photos["projected"].T

@@ -70,7 +70,7 @@ def test_both_losses_equal_the_references(model, case):
     with torch.no_grad():
         out = model(sketch, photo, negative, mismatched_sketch_pixel_values=mismatched)
     # distances of about 19, of which float32 knows the next 2e-6
-    assert abs(2 * out.loss_terms["triplet"].item() - case["loss_triplet"]) < 4e-6
+    assert abs(2 * out.loss_terms["triplet"].item() - case["loss_triplet"]) < 1e-5
     assert abs(4 * out.loss_terms["relation"].item() - case["loss_relation"]) < 1e-6
     assert_close(out.loss.item(), case["loss_triplet"] + case["loss_relation"], atol=1e-5, rtol=0)
 

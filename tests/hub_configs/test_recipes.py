@@ -4,9 +4,11 @@ import pytest
 import yaml
 
 from sketch_prompt.data.benchmarks import BENCHMARKS
+from sketch_prompt.evaluation.search import default_level
 from sketch_prompt.models.auto import SketchPromptConfig
 from sketch_prompt.processing import SketchPromptImageProcessor
 from sketch_prompt.sources import bundled_names
+from sketch_prompt.training.ablation import read_rows
 from sketch_prompt.training.config import TrainingConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "hub_configs").iterdir())
@@ -15,7 +17,10 @@ pytestmark = pytest.mark.parametrize("folder", RECIPES, ids=lambda folder: folde
 
 def test_a_recipe_is_named_after_its_method_and_benchmark(folder):
     config = TrainingConfig.load(folder)
-    assert folder.name == f"{config.model.method}-{config.data.benchmark}"
+    fine_grained = config.data.level == "instance" and default_level(config.data.benchmark) == "category"
+    name = f"{config.model.method}-{config.data.benchmark}"
+    # "-fg" where the method has a recipe for either level of the benchmark.
+    assert folder.name == name or (folder.name == f"{name}-fg" and fine_grained)
     assert config.data.benchmark in BENCHMARKS
 
 
@@ -35,6 +40,14 @@ def test_the_processor_fits_a_bundled_base_model(folder):
     if config.model.base_model in bundled_names():
         fitted = SketchPromptImageProcessor.from_base_model(config.model.base_model, **config.processor)
         assert fitted.to_dict() == SketchPromptImageProcessor(**config.processor).to_dict()
+
+
+def test_every_row_of_an_ablation_is_a_recipe_that_differs(folder):
+    path = folder / "ablations.yaml"
+    if path.is_file():
+        whole = TrainingConfig.load(folder).to_dict()
+        for changes in read_rows(path).values():
+            assert TrainingConfig.load(folder, changes).to_dict() != whole
 
 
 def test_every_hyper_parameter_says_whose_it_is(folder):

@@ -5,7 +5,8 @@ import itertools
 import pytest
 import torch
 
-from sketch_prompt.models.splip.jigsaw import MAX_PERMUTATIONS, JigsawSolver, permutation_bank, shuffle_tiles
+from sketch_prompt.models.splip.jigsaw import MAX_PERMUTATIONS, JigsawSolver, permutation_bank
+from sketch_prompt.models.tiles import shuffle_tiles
 
 
 def distances(bank):

@@ -48,7 +48,6 @@ def file(name, content, kind="image/jpeg"):
 
 
 def upload_photos(page, files):
-    page.get_by_text("Your own photos").click()
     page.locator("#own input[type=file]").set_input_files(files)
     page.locator("#own-status", has_text="photos added").wait_for()
 

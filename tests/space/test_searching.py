@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sketch_prompt.data.minisketch.generator import MiniSketch
+from sketch_prompt.space.catalogue import bundled_methods
 from sketch_prompt.space.own_photos import OwnPhotos
 from sketch_prompt.space.searching import Query, explain, search
 
@@ -65,6 +66,14 @@ def test_explanation_connects_drawing_and_photo(catalogue):
     assert name == "umbrella" and photo.mode == "RGB"
     assert len(correspondence.matches) > 0
     assert correspondence.score == pytest.approx(card.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", bundled_methods())
+def test_every_bundled_method_searches_and_explains(catalogue, method):
+    asked = query(sketch("sailboat"), method=method)
+    cards = search(catalogue, asked, OwnPhotos()).cards
+    assert "sailboat" in [card.name for card in cards]
+    assert len(explain(catalogue, asked, OwnPhotos(), cards[0].id)[2].matches) > 0
 
 
 def test_without_a_drawing_the_photo_is_shown_and_an_unknown_one_is_a_message(catalogue):

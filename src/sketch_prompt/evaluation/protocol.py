@@ -1,14 +1,11 @@
 """Evaluation of any model on any benchmark: embed, search, report."""
 
-import hashlib
-import json
 import os
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import datasets
 import torch
@@ -17,22 +14,13 @@ from accelerate.utils import broadcast_object_list
 
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.metrics.core import Convention
-from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
-from sketch_prompt.retrieval.pair_store import PairStore, claim_folder
-from sketch_prompt.retrieval.rankers import (
-    DEFAULT_SHORTLIST,
-    RANKINGS,
-    EmbeddingRanker,
-    ExhaustiveRanker,
-    Ranker,
-    Ranking,
-    Reranker,
-)
+from sketch_prompt.retrieval.rankers import DEFAULT_SHORTLIST, RANKINGS, EmbeddingRanker, Ranker, Ranking
 
 from .conditioning import CATEGORIES, Category, conditioned
 from .embedding import EmbeddingTable, embed
 from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
+from .pairwise import Stores, build_ranker, open_stores, working_folder
 from .published_data import differences_from_published
 from .report import Report
 from .search import (
@@ -225,84 +213,38 @@ def evaluate_task(
     claim = check_benchmark(model, benchmark, task)
     ranking = task.ranking_of(model)
     shared = {"progress": progress, "accelerator": accelerator}
-    alone = accelerator is None or accelerator.is_main_process
+    main_process = accelerator is None or accelerator.is_main_process
     unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
-    stores = None
-    if ranking != "embedding":
-        stores = open_stores(model, processor, benchmark, work_dir, pair_dtype, accelerator, **options)
-    with conditioned(unwrapped, processor, benchmark, task.category, progress=progress) as conditions:
-        sketches, photos = embed_benchmark(
-            model, processor, benchmark, stores=stores, conditions=conditions, **shared, **options
+    with nullcontext() if ranking == "embedding" else working_folder(work_dir, accelerator) as folder:
+        stores = None
+        if ranking != "embedding":
+            stores = open_stores(
+                unwrapped,
+                processor,
+                benchmark,
+                folder,
+                pair_dtype,
+                accelerator,
+                options.get("batch_size", 64),
+            )
+        with conditioned(unwrapped, processor, benchmark, task.category, progress=progress) as conditions:
+            sketches, photos = embed_benchmark(
+                model, processor, benchmark, stores=stores, conditions=conditions, **shared, **options
+            )
+        if ranking == "embedding" and not main_process:
+            return None
+        evaluation = report_embeddings(
+            model,
+            benchmark,
+            sketches,
+            photos,
+            task,
+            claim=claim,
+            source=source,
+            progress=progress,
+            ranker=build_ranker(ranking, unwrapped, stores, task.shortlist, folder=folder, **shared),
         )
-    if ranking == "embedding":
-        ranker = EmbeddingRanker()
-    else:
-        shared["folder"] = None if work_dir is None else Path(work_dir)
-        if ranking == "rerank":
-            ranker = Reranker(unwrapped, *stores.values(), shortlist=task.shortlist, **shared)
-        else:
-            ranker = ExhaustiveRanker(unwrapped, *stores.values(), **shared)
-    if not alone and ranking == "embedding":
-        return None
-    evaluation = report_embeddings(
-        model,
-        benchmark,
-        sketches,
-        photos,
-        task,
-        claim=claim,
-        source=source,
-        progress=progress,
-        ranker=ranker,
-    )
-    return evaluation if alone else None
-
-
-def open_stores(
-    model,
-    processor,
-    benchmark: datasets.DatasetDict,
-    work_dir: str | os.PathLike | None,
-    dtype: torch.dtype | None,
-    accelerator: Accelerator | None = None,
-    batch_size: int = 64,
-    **_,
-) -> dict[str, PairStore]:
-    """A store for the test sketches and one for the test photos.
-
-    Raises:
-        ValueError: the folder holds those of another model, processor or benchmark; or there are several processes
-            and no folder to share.
-    """
-    if work_dir is None:
-        if accelerator is not None and accelerator.num_processes > 1:
-            raise ValueError("Several processes share the images they encode in a folder: give work_dir.")
-        return {domain: PairStore(None, dtype) for domain in TEST_SPLITS}
-    images = {}
-    for split in TEST_SPLITS.values():
-        columns = benchmark[split].select_columns(["label", "instance_id"])[:]
-        images[split] = _digest(json.dumps([columns["label"], columns["instance_id"]]).encode())
-    tensors = sorted(model.adapter_tensors().items())
-    identity = {
-        "model": model.method,
-        "weights": _digest(*(value.detach().float().cpu().numpy().tobytes() for _, value in tensors)),
-        "backbone": backbone_fingerprint(model.clip),
-        "processor": processor.image_processor.to_dict(),
-        "images": images,
-        "batch_size": batch_size,
-        "dtype": str(dtype or model.dtype),
-    }
-    folder = Path(work_dir)
-    with nullcontext() if accelerator is None else accelerator.main_process_first():
-        claim_folder(folder, identity)
-    return {domain: PairStore(folder / split, dtype) for domain, split in TEST_SPLITS.items()}
-
-
-def _digest(*parts: bytes) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+    return evaluation if main_process else None
 
 
 def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim:
@@ -345,7 +287,7 @@ def embed_benchmark(
     model,
     processor,
     benchmark: datasets.DatasetDict,
-    stores: dict[str, PairStore] | None = None,
+    stores: Stores | None = None,
     **options,
 ) -> tuple[EmbeddingTable, EmbeddingTable]:
     """Features of the test sketches and of the test photos; `options` are those of `embed`."""

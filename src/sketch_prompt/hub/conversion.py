@@ -258,7 +258,8 @@ def _zse_sbir(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel,
     model.processor = SketchPromptProcessor(
         SketchPromptImageProcessor(
             size=config.vision_config.image_size,
-            normalization="imagenet",
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
             photo_resize="squash",
             sketch_resize="pad",
             sketch_crop_margin=True,

@@ -17,6 +17,7 @@ from .configuration_base import SketchPromptPreTrainedConfig
 from .explanations import ExplanationMixin
 from .outputs import SketchRetrievalOutput
 from .prompted_clip import encode_text
+from .reranking import RerankingMixin
 
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # Passed on by the Auto classes; they have no meaning for a package that runs no code from the Hub.
@@ -41,7 +42,7 @@ class MethodAdapter(nn.Module):
         self.register_buffer("class_embeddings", None)
 
 
-class SketchPromptPreTrainedModel(ExplanationMixin, CategoryMixin, PreTrainedModel):
+class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixin, PreTrainedModel):
     """Base of every method: a frozen CLIP that named adapters turn into a sketch-based retrieval model.
 
     A subclass says which CLIP modules its adapters tune (`tuned_modules`), what else they own (`build_adapter`) and
@@ -66,9 +67,6 @@ class SketchPromptPreTrainedModel(ExplanationMixin, CategoryMixin, PreTrainedMod
         "CLIPVisionEmbeddings",
         "CLIPTextEmbeddings",
     ]
-
-    has_reranker: ClassVar[bool] = False
-    """Whether pairs of a sketch and a photo can be scored, by more than the inner product of their embeddings."""
 
     def __init__(
         self,
@@ -116,41 +114,6 @@ class SketchPromptPreTrainedModel(ExplanationMixin, CategoryMixin, PreTrainedMod
     def get_photo_features(self, pixel_values: Tensor, **conditions) -> Tensor:
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
         raise TypeError(f"{type(self).__name__} is the contract, not a method: it embeds nothing")
-
-    def encode_tokens(self, pixel_values: Tensor, domain: str) -> Tensor:
-        """Tokens of images, from which pairs are scored: (B, 3, H, W) -> (B, N, d).
-
-        Args:
-            pixel_values: sketches or photos.
-            domain: `"sketch"` or `"photo"`.
-        """
-        raise TypeError(f"{self.method} has no re-ranker: it compares embeddings only")
-
-    def pool_tokens(self, tokens: Tensor, domain: str) -> Tensor:
-        """The embedding of each image from its tokens, as `get_*_features` gives it: (B, N, d) -> (B, D)."""
-        raise TypeError(f"{self.method} has no re-ranker: it compares embeddings only")
-
-    def prepare_pairs(self, tokens: Tensor, domain: str) -> dict[str, Tensor]:
-        """All that scoring computes of one image, whatever it is paired with: named tensors (B, ...)."""
-        return {"tokens": tokens}
-
-    def score_prepared(self, sketches: dict[str, Tensor], photos: dict[str, Tensor]) -> Tensor:
-        """Scores (Ns, Np) of every pair, from what `prepare_pairs` gave; higher is more alike."""
-        raise TypeError(f"{self.method} has no re-ranker: it compares embeddings only")
-
-    def score_pairs(self, sketch_tokens: Tensor, photo_tokens: Tensor) -> Tensor:
-        """Scores of every sketch with every photo; higher is more alike.
-
-        Args:
-            sketch_tokens: (Ns, N, d), from `encode_tokens(..., "sketch")`.
-            photo_tokens: (Np, N, d), from `encode_tokens(..., "photo")`.
-
-        Returns:
-            (Ns, Np)
-        """
-        return self.score_prepared(
-            self.prepare_pairs(sketch_tokens, "sketch"), self.prepare_pairs(photo_tokens, "photo")
-        )
 
     def compute_loss_terms(
         self,

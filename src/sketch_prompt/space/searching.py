@@ -7,7 +7,7 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, ImageOps
 
-from sketch_prompt.data.reading import UnreadableImageError
+from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.explain import Correspondence
 from sketch_prompt.imaging import to_rgb
 from sketch_prompt.retrieval.gallery import Gallery, Hit
@@ -118,7 +118,10 @@ def _some(gallery: Gallery, count: int) -> list[Photo]:
 
 def _show(gallery: Gallery, photo: Hit | Photo, found: Found) -> None:
     try:
-        picture = thumbnail(gallery.image(photo), THUMBNAIL_SIDE)
+        content = gallery.content(photo)
+        if not isinstance(content, Image.Image):  # large photos are decoded at a fraction of their size
+            content = read_image({"path": photo.path, "bytes": content}, min_size=2 * THUMBNAIL_SIDE)
+        picture = thumbnail(content, THUMBNAIL_SIDE)
     except UnreadableImageError as error:
         found.skipped.append(Skipped(PurePath(photo.path).name, error.reason))
         return

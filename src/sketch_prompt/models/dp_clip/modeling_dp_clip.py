@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from ... import losses
 from ...hints import suggestion
 from ...imaging import ImageLike
+from ...processing import Domain
 from .. import backbone as clip_backbone
 from ..checkpoints import AdapterFile
 from ..low_rank import LowRankBranches
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import SketchRetrievalOutput
-from ..prompted_clip import TowerOutput, embed_patches, encode_vision
+from ..prompted_clip import TowerOutput, embed_patches, encode_vision, patch_keys
 from .category_text import category_sentences
 from .configuration_dp_clip import DpClipConfig
 from .prompting import PromptGenerator, WindowMatcher, channel_scaler
@@ -444,6 +445,26 @@ class DpClipModel(SketchPromptPreTrainedModel):
     ) -> Tensor:
         """Embed photos of a category, as `get_sketch_features` embeds sketches."""
         return self._embed(pixel_values, condition, category)
+
+    def get_patch_features(
+        self,
+        pixel_values: Tensor,
+        domain: Domain,
+        condition: DpClipCondition | None = None,
+        category: str | Sequence[str] | None = None,
+    ) -> Tensor:
+        """Keys of the last layer, and beside them those of the windows' own: (B, P, d), with windows (B, P, 2 d)."""
+        condition = self._condition(len(pixel_values), condition, category)
+        tower, vision = self._encode(pixel_values, condition), self.clip.vision_model
+        beside = ()
+        if self.adapter.branches is not None:
+            scale = None if condition.scales is None else condition.scales.select(-3, -1)
+            beside = self.adapter.branches[-1], scale
+        keys = patch_keys(vision, tower, *beside)
+        if self.adapter.matcher is None:
+            return keys
+        own = self.adapter.matcher.patch_keys(tower.last_input, vision.encoder.layers[-1])
+        return torch.cat([keys, own], dim=-1)
 
     # Training
 

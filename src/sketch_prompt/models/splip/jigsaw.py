@@ -37,29 +37,6 @@ def permutation_bank(size: int = MAX_PERMUTATIONS) -> Tensor:
     return torch.tensor(bank[:size])
 
 
-def shuffle_tiles(images: Tensor, permutations: Tensor) -> Tensor:
-    """Cut images into 3 x 3 tiles and put them together in another order.
-
-    Where the size is no multiple of three, what is over at the right and lower edge (up to two pixels) stays.
-
-    Args:
-        images: (B, C, H, W)
-        permutations: (B, 9), for every image the tile that goes into each place, row by row.
-
-    Returns:
-        (B, C, H, W)
-    """
-    n, channels, height, width = images.shape
-    h, w = height // GRID, width // GRID
-    whole = images[..., : h * GRID, : w * GRID]
-    tiles = whole.reshape(n, channels, GRID, h, GRID, w).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
-    order = permutations.to(images.device)[:, :, None, None, None].expand_as(tiles)
-    moved = tiles.gather(1, order).unflatten(1, (GRID, GRID)).permute(0, 3, 1, 4, 2, 5)
-    shuffled = images.clone()
-    shuffled[..., : h * GRID, : w * GRID] = moved.reshape(whole.shape)
-    return shuffled
-
-
 class JigsawSolver(nn.Module):
     """F_js: which permutation was it? Two transformer layers over a pair of image features, and a classifier.
 

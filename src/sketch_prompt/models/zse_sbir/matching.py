@@ -212,8 +212,11 @@ class PairMatcher(nn.Module):
         full[own["places"][0][:, None], other["places"][0]] = weights
         return full
 
+    @torch.no_grad()
     def score(self, sketches: Prepared, photos: Prepared) -> Tensor:
-        """Relation scores (Ns, Np) of every pair, in blocks that fit the cache (CPU) or the memory (GPU).
+        """Relation scores (Ns, Np) of every pair, without gradients, block by block.
+
+        A block fits a CPU's cache or a GPU's memory.
 
         Images prepared in bfloat16 are computed with in bfloat16 where the device multiplies it in hardware, and in
         float32 elsewhere, which is faster there than emulation.

@@ -1,0 +1,129 @@
+"""Evaluation with a model that scores pairs: what it ranks by, what it computes, where it goes on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.tiny import TinyModel, TinyPairModel, TinyProcessor, write_benchmark
+from sketch_prompt.evaluation import Task, embed_benchmark, evaluate_model, evaluate_task
+from sketch_prompt.metrics import evaluate_retrieval
+
+N_SKETCHES, N_PHOTOS = 9, 18
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory):
+    return write_benchmark(tmp_path_factory.mktemp("benchmark"))
+
+
+def evaluate(benchmark, model, **options):
+    return evaluate_model(model, TinyProcessor(), benchmark, "tiny-3", ks=(5,), progress=False, **options)
+
+
+def pair_features(benchmark):
+    model = TinyPairModel().eval()
+    model.projection = model.pair_projection
+    return embed_benchmark(model, TinyProcessor(), benchmark, progress=False)
+
+
+def test_every_pair_is_ranked_by_its_score_and_every_image_encoded_once(benchmark):
+    model = TinyPairModel()
+    report = evaluate(benchmark, model, ranking="exhaustive", batch_size=4)
+    sketches, photos = pair_features(benchmark)
+    arrays = (sketches.features, photos.features, sketches.labels, photos.labels)
+    assert report.metrics == pytest.approx(evaluate_retrieval(*arrays, ks=(5,)), abs=1e-6)
+    assert (report.ranking, report.shortlist, report.pairs) == ("exhaustive", None, N_SKETCHES * N_PHOTOS)
+    assert model.encoded == N_SKETCHES + N_PHOTOS and model.pairs == N_SKETCHES * N_PHOTOS
+    assert "ranked by every pair" in report.to_markdown() and "162 of 162" in report.to_markdown()
+
+
+def test_reranking_is_what_a_model_that_can_does_by_default(benchmark):
+    model = TinyPairModel()
+    report = evaluate(benchmark, model, shortlist=5)
+    assert (report.ranking, report.shortlist, report.pairs) == ("rerank", 5, 5 * N_SKETCHES)
+    assert model.encoded == N_SKETCHES + N_PHOTOS and model.pairs == report.pairs
+    everything = evaluate(benchmark, TinyPairModel(), shortlist=1000)
+    assert everything.metrics == pytest.approx(
+        evaluate(benchmark, TinyPairModel(), ranking="exhaustive").metrics
+    )
+    by_embedding = evaluate(benchmark, TinyPairModel(), ranking="embedding")
+    assert by_embedding.metrics == evaluate(benchmark, TinyModel()).metrics
+    assert by_embedding.pairs == 0 and by_embedding.ranking == "embedding"
+
+
+def test_instance_level_scores_pairs_of_a_category_alone(benchmark):
+    photos = benchmark["test_photo"]
+    drawn = set(benchmark["test_sketch"]["instance_id"])
+    assert drawn <= set(photos["instance_id"])
+    report = evaluate_model(
+        TinyPairModel(),
+        TinyProcessor(),
+        benchmark,
+        "tiny-3",
+        level="instance",
+        ranking="exhaustive",
+        progress=False,
+    )
+    assert report.pairs == 3 * (3 * 6) and set(report.metrics) == {"Acc@1", "Acc@5", "Acc@10"}
+
+
+def test_the_photos_shown_of_a_query_are_those_of_its_pairwise_ranking(benchmark):
+    from sketch_prompt.evaluation.rankings import ranked_queries
+
+    evaluation = evaluate_task(
+        TinyPairModel(), TinyProcessor(), benchmark, Task("tiny-3", ranking="exhaustive"), progress=False
+    )
+    sketches, photos = pair_features(benchmark)
+    best = np.sort(sketches.features @ photos.features.T, axis=1)[:, ::-1]
+    shown = ranked_queries(benchmark, evaluation.search, [4], top_k=3)[0]
+    np.testing.assert_allclose(shown.scores, best[4, :3], atol=1e-6)
+
+
+def test_a_run_goes_on_from_its_folder_and_encodes_nothing_twice(benchmark, tmp_path):
+    class Dies(TinyPairModel):
+        def encode_tokens(self, pixel_values, domain):
+            if self.encoded >= 12:
+                raise KeyboardInterrupt
+            return super().encode_tokens(pixel_values, domain)
+
+    options = {"ranking": "exhaustive", "work_dir": tmp_path / "work", "batch_size": 4}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(benchmark, Dies(), **options)
+    model = TinyPairModel()
+    report = evaluate(benchmark, model, **options)
+    assert model.encoded < N_SKETCHES + N_PHOTOS - 8
+    assert report.metrics == evaluate(benchmark, TinyPairModel(), ranking="exhaustive", batch_size=4).metrics
+    again = TinyPairModel()
+    assert evaluate(benchmark, again, **options).metrics == report.metrics
+    assert again.encoded == again.pairs == 0
+
+
+def test_a_folder_of_another_model_or_batch_size_is_refused(benchmark, tmp_path):
+    evaluate(benchmark, TinyPairModel(), work_dir=tmp_path)
+    for model, options, what in (
+        (TinyPairModel(seed=2), {}, "weights"),
+        (TinyPairModel(), {"batch_size": 7}, "batch_size"),
+        (TinyPairModel(), {"pair_dtype": torch.bfloat16}, "dtype"),
+    ):
+        with pytest.raises(ValueError, match=rf"another evaluation \(its {what} differ\)"):
+            evaluate(benchmark, model, work_dir=tmp_path, **options)
+    assert json.loads((tmp_path / "job.json").read_text())["model"] == "tiny-pairs"
+
+
+def test_unreadable_images_stay_left_out_when_a_run_goes_on(tmp_path):
+    benchmark = write_benchmark(tmp_path / "data")
+    (tmp_path / "data" / "photo" / "bee" / "1.png").write_bytes(b"GIF87")
+    reports = [evaluate(benchmark, TinyPairModel(), work_dir=tmp_path / "work") for _ in range(2)]
+    assert reports[0].metrics == reports[1].metrics and reports[0].gallery == N_PHOTOS - 1
+    assert [len(report.unreadable) for report in reports] == [1, 1]
+
+
+def test_a_model_that_cannot_score_pairs_says_so(benchmark):
+    with pytest.raises(ValueError, match="tiny compares embeddings only: ranking='rerank' needs"):
+        evaluate(benchmark, TinyModel(), ranking="rerank")
+    with pytest.raises(ValueError, match="Unknown ranking 'best': choose one of embedding"):
+        Task("tiny-3", ranking="best")
+    with pytest.raises(ValueError, match="shortlist must be at least 1"):
+        Task("tiny-3", shortlist=0)
