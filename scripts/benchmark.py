@@ -368,7 +368,14 @@ def _median_seconds(index, queries: np.ndarray) -> float:
 
 
 _LARGE, _PART = 1_000_000, 25_000
-_MODEL = {"method": "none", "base_model": None, "dtype": "float32", "weights": [], "photos": {}}
+_MODEL = {
+    "method": "none",
+    "by_category": False,
+    "base_model": None,
+    "dtype": "float32",
+    "weights": [],
+    "photos": {},
+}
 
 
 def _large_vectors(folder: str):
