@@ -58,8 +58,9 @@ def main() -> None:
     options = pictures | {"instances": arguments.instances, "top_k": arguments.top_k}
 
     table = Table(title=f"Matches that connect the same part, {len(classes)} classes, %")
-    for column in ("model", "trained", "untrained adapter", "untrained CLIP", "chance", "on the object"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    table.add_column("model", no_wrap=True)
+    for column in ("trained", "untrained adapter", "untrained CLIP", "chance", "on the object"):
+        table.add_column(column, justify="right")
     numbers = {}
     for source in arguments.models:
         model = SketchPromptModel.from_pretrained(source)
