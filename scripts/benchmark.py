@@ -109,7 +109,7 @@ def benchmark_condition(repeats: int) -> None:
     """Embedding photos of a category with DP-CLIP, against the bare tower; and what a new category costs."""
     from sketch_prompt import DpClipConfig, DpClipModel
 
-    bare, clip_at = vit_b_32()
+    bare, clip_at = vit_b_32("clip-at")
     model = DpClipModel(DpClipConfig(base_model=None), backbone=clip_at.clip).eval()
     photos = torch.randn(32, 3, 224, 224)
     support, text = (torch.randn(1, 3, 224, 224), torch.randn(2, 3, 224, 224)), torch.randn(512) / 512**0.5
@@ -308,7 +308,7 @@ def benchmark_index(repeats: int) -> None:
     from sketch_prompt import Gallery, SketchPromptProcessor
     from sketch_prompt.processing import SketchPromptImageProcessor
 
-    _, model = vit_b_32()
+    _, model = vit_b_32("clip-at")
     model.processor = SketchPromptProcessor(SketchPromptImageProcessor(size=224))
     with tempfile.TemporaryDirectory() as folder:
         _write_pictures(Path(folder), n_classes=2, per_class=96)
