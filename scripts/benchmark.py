@@ -45,11 +45,14 @@ def report(title: str, medians: dict[str, float], limit: str) -> None:
 class WordIds:
     """Stands in for a processor: texts of one token a word, in CLIP's vocabulary."""
 
-    def __call__(self, text: list[str], return_tensors: str = "pt") -> dict[str, torch.Tensor]:
+    def __call__(self, text: list[str], return_tensors: str = "pt"):
         """Token ids (B, T), padded with the end token."""
+        from transformers import BatchFeature
+
         rows = [[49406, *(1 + sum(map(ord, word)) for word in words.split()), 49407] for words in text]
         width = max(map(len, rows))
-        return {"input_ids": torch.tensor([row + [49407] * (width - len(row)) for row in rows])}
+        ids = torch.tensor([row + [49407] * (width - len(row)) for row in rows])
+        return BatchFeature({"input_ids": ids})
 
 
 def vit_b_32(method: str):
@@ -365,7 +368,14 @@ def _median_seconds(index, queries: np.ndarray) -> float:
 
 
 _LARGE, _PART = 1_000_000, 25_000
-_MODEL = {"method": "none", "base_model": None, "dtype": "float32", "weights": [], "photos": {}}
+_MODEL = {
+    "method": "none",
+    "by_category": False,
+    "base_model": None,
+    "dtype": "float32",
+    "weights": [],
+    "photos": {},
+}
 
 
 def _large_vectors(folder: str):

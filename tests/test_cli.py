@@ -296,6 +296,7 @@ def test_explain_says_what_is_wrong(teapot, tmp_path):
         ((sketch, photo, "-o", tmp_path / "figure.xyz"), "xyz"),
         ((sketch, photo, "-o", figure, "-m", "mini-clip-att"), "mini-clip-att"),
         ((sketch, photo, "-o", figure, "-m", "clip-at"), "clip-at is a method, not a checkpoint"),
+        ((sketch, photo, "-o", figure, "--category", "cup"), "clip-at compares pictures without categories"),
     ):
         result = run("explain", *arguments)
         assert result.exit_code == 1 and result.stdout == "", result.output

@@ -352,6 +352,9 @@ def explain(
     ] = None,
     kind: Annotated[Figure, typer.Option(help="What to draw.")] = Figure.all,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matches for other programs.")] = False,
+    category: Annotated[
+        str | None, typer.Option(help="What both are taken for, of the categories that the model was shown.")
+    ] = None,
     base_model: Annotated[
         str | None, typer.Option(help="Where to get the frozen CLIP, in place of what the checkpoint says.")
     ] = None,
@@ -367,7 +370,10 @@ def explain(
     from sketch_prompt.retrieval.figures import save_figure
 
     loaded, loaded.processor = load_model(model, base_model, device)
-    correspondence = loaded.explain(sketch, photo)
+    if category is not None and not loaded.is_conditional:
+        raise ValueError(f"{loaded.method} compares pictures without categories: leave out --category")
+    conditions = {} if category is None else {"category": category}
+    correspondence = loaded.explain(sketch, photo, **conditions)
     if output is not None:
         save_figure(plot_explanation(correspondence, kind.value), output)
         typer.echo(f"Wrote {output}", err=True)

@@ -74,3 +74,15 @@ def test_untrained_models_are_the_architecture_without_what_it_learned(model):
     assert torch.allclose(adapter.adapter.class_embeddings, model.adapter.class_embeddings, atol=1e-5)
     again = untrained(model, seed=1)
     assert torch.equal(again.adapter.sketch_prompts, adapter.adapter.sketch_prompts)
+
+
+def test_a_conditional_model_is_told_each_class_by_other_instances_and_forgets_it(model, monkeypatch):
+    conditional = SketchPromptModel.from_base_model("dp-clip", "mini-clip").eval()
+    conditional.processor = model.processor
+    told, explain = [], conditional.explain
+    monkeypatch.setattr(
+        conditional, "explain", lambda *pair, **given: told.append(given) or explain(*pair, **given)
+    )
+    assert measure_fidelity(conditional, ["cup", "cat"], instances=1).pairs == 2
+    assert told == [{"category": "cup"}, {"category": "cat"}]
+    assert conditional.categories == []

@@ -10,6 +10,8 @@ from torch.nn.functional import normalize
 from torch.testing import assert_close
 
 from sketch_prompt import DpClipConfig, DpClipModel, SketchPromptModel, losses
+from sketch_prompt.models import prompted_clip
+from sketch_prompt.models.dp_clip import prompting
 from sketch_prompt.models.dp_clip.category_text import category_sentences
 from sketch_prompt.models.dp_clip.prompting import window_masks
 from sketch_prompt.models.prompted_clip import embed_patches
@@ -336,3 +338,37 @@ def test_hard_negatives_need_instances():
 def test_values_that_no_dp_clip_can_have_are_refused(fields):
     with pytest.raises(ValueError, match=next(iter(fields))):
         DpClipConfig(**fields)
+
+
+@pytest.mark.parametrize("fields", [{}, {"local_parts": 0}, {"rank": 0}, {"text_scaling": False}])
+def test_patches_are_known_by_the_keys_that_tower_and_windows_attend_to(fields, monkeypatch):
+    m = taught("cup", "cat", **fields)
+    seen = {}
+
+    def recording(name, attend):
+        def call(attn, queries, keys, values, *args, **kwargs):
+            seen[name] = keys
+            return attend(attn, queries, keys, values, *args, **kwargs)
+
+        return call
+
+    for name, module in (("tower", prompted_clip), ("windows", prompting)):
+        monkeypatch.setattr(module, "attend", recording(name, module.attend))
+    with torch.no_grad():
+        for category in ("cup", None):
+            m.get_photo_features(images(2), category=category)
+            expected = torch.cat([keys[:, 1:17] for keys in seen.values()], dim=-1)
+            features = m.get_patch_features(images(2), "photo", category=category)
+            assert_close(features, expected, atol=1e-5, rtol=0)
+    assert ("windows" in seen) == (m.adapter.matcher is not None)
+
+
+def test_an_explanation_is_of_the_category_that_is_given():
+    m = taught("cup", "cat")
+    as_cup, as_cat, agnostic = (
+        m.explain(images(1), images(1, 1), category=category) for category in ("cup", "cat", None)
+    )
+    assert not np.array_equal(as_cup.similarity, as_cat.similarity)
+    assert not np.array_equal(as_cup.similarity, agnostic.similarity)
+    with pytest.raises(ValueError, match="shown no category 'dog'"):
+        m.explain(images(1), images(1, 1), category="dog")

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from transformers import ViTConfig, ViTModel
 
 from sketch_prompt import SketchPromptModel, ZseSbirConfig, ZseSbirModel, losses
+from sketch_prompt.explain import patch_similarity
 from sketch_prompt.models.prompted_clip import encode_vision
 from sketch_prompt.models.zse_sbir.modeling_zse_sbir import LearnedTokenizer
 from tiny_clip import LAYERS, WIDTH, images, tiny_clip
@@ -248,17 +249,26 @@ def test_evidence_of_a_pair_is_what_its_score_was_made_of(fields):
     assert (looked[evidence.sketch_kept].sum(1) < 1).all()
 
 
-def test_patches_are_related_by_looks_and_by_what_their_anchors_add():
-    m = model()
+@pytest.mark.parametrize("fields", KINDS, ids=["clip", "selection", "vit"])
+def test_patches_are_related_by_likeness_after_the_cross_attention_and_by_what_their_anchors_add(fields):
+    m = model(**fields)
     related, evidence = (call(images(1, 1), images(1, 2)) for call in (m.relate_patches, m.pair_evidence))
     assert related.shape == (16, 16) and related.max() == 1 and related.min() >= 0
+    ours, theirs = evidence.sketch_tokens.clone(), evidence.photo_tokens.clone()
+    for tokens_, kept in ((ours, evidence.sketch_kept), (theirs, evidence.photo_kept)):
+        assert (tokens_[~kept] == 0).all()
+        tokens_[~kept] = tokens_[kept].mean(0)
+    alike = patch_similarity(ours, theirs, (4, 4), (4, 4))
     expected = torch.zeros(16, 16)
-    for i in range(16):
-        for j in range(16):
-            ours, theirs = (2 * (k // 8) + k % 4 // 2 for k in (i, j))
-            looks = (evidence.sketch_attention[i, j] * evidence.photo_attention[j, i]) ** 0.5
-            expected[i, j] = looks * max(0, evidence.relation_weights[ours, theirs])
+    for i in evidence.sketch_kept.nonzero().flatten().tolist():
+        for j in evidence.photo_kept.nonzero().flatten().tolist():
+            a, b = (2 * (k // 8) + k % 4 // 2 for k in (i, j))
+            counts = 1.0 if "relation_layout" in fields else max(0, evidence.relation_weights[a, b])
+            expected[i, j] = max(0, alike[i, j]) * counts
     assert_close(related, expected / expected.max())
+
+
+def test_patches_that_no_anchor_covers_belong_to_none():
     odd = model(backbone="vit").adapter.matcher
     odd.grid = 3
     assert odd.anchor_of_patches().tolist() == [0, 0, -1, 0, 0, -1, -1, -1, -1]

@@ -161,6 +161,28 @@ def test_adding_a_photo_under_a_name_that_is_taken_replaces_it(model):
         gallery.add([picture(2)], names=["a", "b"])
 
 
+def test_what_cannot_be_added_is_said(model, photos, tmp_path):
+    gallery = Gallery(model)
+    with pytest.raises(ValueError, match="not all different"):
+        gallery.add([picture(0), picture(1)], names=["a", "a"])
+    with pytest.raises(TypeError, match="a path or a PIL image, not int"):
+        gallery.add([photos, 5])
+    table = datasets.Dataset.from_dict({"image": [picture(0)]})
+    with pytest.raises(ValueError, match="2 names were given for 1 rows"):
+        gallery.add(table, names=["a", "b"])
+    for _ in range(2):
+        gallery.add(
+            [tmp_path / "missing.jpg", photos / "cat" / "0.jpg", photos / "cat" / "0.jpg"], progress=False
+        )
+        assert len(gallery) == len(gallery.skipped) == 1
+    picture(9).save(tmp_path / "missing.jpg")
+    gallery.add(tmp_path / "missing.jpg", progress=False)
+    assert (len(gallery), gallery.skipped) == (2, [])
+    with pytest.raises(FileNotFoundError):
+        Gallery.build(model, tmp_path / "nowhere", tmp_path / "output")
+    assert not (tmp_path / "output").exists()
+
+
 def test_pictures_without_names_get_one_each(model):
     gallery = Gallery.build(model, [picture(0), picture(1)], progress=False)
     gallery.add(picture(2), progress=False)
@@ -176,6 +198,8 @@ def test_an_empty_gallery_can_be_searched_and_filled(model):
     gallery.add(picture(0), progress=False)
     gallery.remove("picture 1")
     assert gallery.search(picture(0)) == []
+    bundled = Gallery("mini-frozen-clip", device="cpu")
+    assert bundled.search(text="a cup") == bundled.search(picture(0), text="a cup") == []
 
 
 def test_a_folder_that_vanished_or_is_empty_does_not_empty_the_gallery(model, photos):

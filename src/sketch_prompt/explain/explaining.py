@@ -29,7 +29,8 @@ def explain_pair(
     model, sketch: ImageLike | Tensor, photo: ImageLike | Tensor, **conditions
 ) -> Correspondence:
     """What `model.explain` does; see there."""
-    with torch.no_grad():
+    # a method may need gradients of its own, which inference mode would not let it take
+    with torch.inference_mode(False), torch.no_grad():
         s, p = _side(model, sketch, "sketch"), _side(model, photo, "photo")
         ink = ink_patches(s.colours, s.grid)
         if not ink.any():

@@ -1,6 +1,7 @@
 """Do explanations connect what belongs together? Measured where that is known: on MiniSketch's parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,6 @@ def measure_fidelity(
     top_k: int = 10,
     image_size: int = 128,
     seed: int = 0,
-    **conditions,
 ) -> Fidelity:
     """Explain the first sketch of each instance by its own photo and count the matches within a part.
 
@@ -55,30 +55,17 @@ def measure_fidelity(
         top_k: how many of the strongest matches count.
         image_size: pixels a side of the pictures.
         seed: of MiniSketch.
-        conditions: for `model.explain`.
+
+    A model whose embeddings depend on a category is shown each class first, by other instances, and told it.
     """
     mini = MiniSketch(image_size, seed)
-    pairs = [(name, instance) for name in classes for instance in range(instances)]
     rows = []
-    for name, instance in tqdm(pairs, desc=f"Explaining ({model.method})", unit="pair"):
-        sketch, photo = mini.sketch(name, instance), mini.photo(name, instance)
-        correspondence = model.explain(sketch, photo, **conditions).top(top_k)
-        parts = (
-            patch_parts(
-                mini.sketch_parts(name, instance), correspondence.sketch_view, correspondence.sketch_grid
-            ),
-            patch_parts(
-                mini.photo_parts(name, instance), correspondence.photo_view, correspondence.photo_grid
-            ),
-        )
-        rows.append(
-            (
-                same_part_share(correspondence, *parts),
-                chance_share(parts[0][correspondence.ink], parts[1]),
-                chance_share(parts[0][correspondence.ink], parts[1][parts[1] > 0]),
-                len(correspondence.matches),
-            )
-        )
+    with tqdm(total=len(classes) * instances, desc=f"Explaining ({model.method})", unit="pair") as bar:
+        for name in classes:
+            with _told(model, mini, name, instances) as conditions:
+                for instance in range(instances):
+                    rows.append(_measure_pair(model, mini, name, instance, top_k, conditions))
+                    bar.update()
     share, chance, on_object, matches = np.array(rows, dtype=float).T
     return Fidelity(
         share=share.mean(),
@@ -87,6 +74,38 @@ def measure_fidelity(
         chance_on_object=on_object.mean(),
         matches=matches.mean(),
         pairs=len(rows),
+    )
+
+
+@contextmanager
+def _told(model, mini: MiniSketch, name: str, instance: int) -> Iterator[dict[str, str]]:
+    """What tells a model the category `name`, of which it is shown instances from `instance` on."""
+    if not model.is_conditional:
+        yield {}
+        return
+    sketches, photos = model.support_size
+    model.add_category(
+        name,
+        [mini.sketch(name, instance + number) for number in range(sketches)],
+        [mini.photo(name, instance + number) for number in range(photos)],
+    )
+    yield {"category": name}
+    model.remove_category(name)
+
+
+def _measure_pair(
+    model, mini: MiniSketch, name: str, instance: int, top_k: int, conditions: dict[str, str]
+) -> tuple[float, float, float, int]:
+    """Share, chance, chance on the object and number of matches of one pair."""
+    pictures = mini.sketch(name, instance), mini.photo(name, instance)
+    known = model.explain(*pictures, **conditions).top(top_k)
+    sketch = patch_parts(mini.sketch_parts(name, instance), known.sketch_view, known.sketch_grid)
+    photo = patch_parts(mini.photo_parts(name, instance), known.photo_view, known.photo_grid)
+    return (
+        same_part_share(known, sketch, photo),
+        chance_share(sketch[known.ink], photo),
+        chance_share(sketch[known.ink], photo[photo > 0]),
+        len(known.matches),
     )
 
 

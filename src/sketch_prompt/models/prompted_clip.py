@@ -334,7 +334,12 @@ def encode_vision(
     )
 
 
-def patch_keys(vision: CLIPVisionModel, tower: TowerOutput) -> Tensor:
+def patch_keys(
+    vision: CLIPVisionModel,
+    tower: TowerOutput,
+    branches: LowRankBranches | None = None,
+    scale: Tensor | None = None,
+) -> Tensor:
     """What the last layer's attention knows the patches by: its keys, (B, P, d).
 
     Of a tower's local features these match best across images: they say what a patch shows, while the tokens that
@@ -343,12 +348,15 @@ def patch_keys(vision: CLIPVisionModel, tower: TowerOutput) -> Tensor:
 
     Args:
         vision: the vision tower.
-        tower: what `encode_vision` gave, with hidden states.
+        tower: what `encode_vision` gave.
+        branches, scale: the low-rank path beside the last layer, if it ran with one.
     """
     layer = vision.encoder.layers[-1]
-    n_patches = vision.embeddings.num_patches
-    tokens = tower.hidden_states[-2][:, 1 : 1 + n_patches]
-    return layer.self_attn.k_proj(layer.layer_norm1(tokens))
+    normed = layer.layer_norm1(tower.last_input)
+    keys = layer.self_attn.k_proj(normed)
+    if branches is not None:
+        keys = keys + branches.attention(normed, scale)[1]
+    return keys[:, 1:]
 
 
 def end_of_text_positions(text: CLIPTextModel, input_ids: Tensor) -> Tensor:

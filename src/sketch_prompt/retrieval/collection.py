@@ -205,7 +205,7 @@ class PhotoCollection:
         self.store.delete_others()
 
     def _take_up(self, directory: Path, saved: SavedGallery | None, repair: bool) -> None:
-        """Read features, table and index of a folder.
+        """Read features and table of a folder.
 
         Args:
             directory: the gallery's folder.
@@ -227,6 +227,9 @@ class PhotoCollection:
             raise DamagedGalleryError(directory, f"{lacking.sum():,} photos have no features ({reason})")
         self.photos, self.skipped, self.root = saved.photos.take(~lacking), saved.skipped, saved.root
         self._next_id = saved.next_id
+
+    def _take_index(self, directory: Path, saved: SavedGallery) -> None:
+        """Read the index of a folder, after the rest."""
         self.index.load(directory, saved.index, self.photos.ids, self._vectors())
 
     def _take_rows(self, rows: datasets.Dataset) -> None:
@@ -301,13 +304,17 @@ class PhotoCollection:
 
     def _sources(self, photos: Photos, names: Sequence[str] | None, changes: Changes) -> list[PhotoSource]:
         """What `add` was given, by the way it is read; what cannot be a photo goes to `changes.skipped`."""
+        if names is not None and len(set(names)) != len(names):
+            raise ValueError("the names are not all different")
         if isinstance(photos, datasets.Dataset):
             return [DatasetSource(photos, names)]
-        if isinstance(photos, str | os.PathLike | Image.Image):
-            photos = [photos]
+        photos = [photos] if isinstance(photos, str | os.PathLike | Image.Image) else list(photos)
         pictures = [photo for photo in photos if isinstance(photo, Image.Image)]
         if names is not None and len(names) != len(pictures):
             raise ValueError(f"{len(names)} names were given for {len(pictures)} pictures")
+        for photo in photos:
+            if not isinstance(photo, str | os.PathLike | Image.Image):
+                raise TypeError(f"a photo is a path or a PIL image, not {type(photo).__name__}")
         entries = []
         for path in (photo for photo in photos if not isinstance(photo, Image.Image)):
             found = scan(path) if os.path.isdir(path) else scan_file(path)

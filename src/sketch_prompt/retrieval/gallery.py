@@ -24,7 +24,7 @@ from .photos import Filters, category_key
 from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
 from .reranking import PairReranker
 from .saving import DamagedGalleryError, SavedGallery, writing
-from .scanning import scan
+from .scanning import check_folder, scan
 from .store import FLUSH_SECONDS
 from .updating import Changes, Record
 
@@ -138,6 +138,8 @@ class Gallery(PhotoCollection):
             gallery.changes = gallery._fill(photos, progress)
             return gallery
         directory = Path(os.path.abspath(output))
+        if gallery._is_folder(photos):
+            check_folder(photos)
         with writing(directory) if gallery._is_main_process else nullcontext():
             gallery._resume(directory, photos)
             gallery.changes = gallery._fill(photos, progress)
@@ -146,9 +148,13 @@ class Gallery(PhotoCollection):
         gallery._accelerator = None
         return gallery
 
+    @staticmethod
+    def _is_folder(photos: Photos) -> bool:
+        return isinstance(photos, str | os.PathLike) and not os.path.isfile(photos)
+
     def _fill(self, photos: Photos, progress: bool) -> Changes:
-        is_folder = isinstance(photos, str | os.PathLike) and not os.path.isfile(photos)
-        return self.refresh(photos, progress=progress) if is_folder else self.add(photos, progress=progress)
+        fill = self.refresh if self._is_folder(photos) else self.add
+        return fill(photos, progress=progress)
 
     @classmethod
     def load(
@@ -176,6 +182,7 @@ class Gallery(PhotoCollection):
         saved = SavedGallery.read(directory)
         gallery = cls._for_model(saved.model, model, directory, {"index": saved.index["name"], **options})
         gallery._take_up(directory, saved, repair=False)
+        gallery._take_index(directory, saved)
         if photos_dir is not None:
             gallery.root = Path(os.path.abspath(photos_dir))
         return gallery
@@ -247,13 +254,16 @@ class Gallery(PhotoCollection):
             progress: show a bar on stderr.
 
         Raises:
-            ValueError: there are more or fewer names than pictures, or a data set has no column `image`.
+            ValueError: the names are not as many as the pictures, or not all different, or a data set has no column
+                `image`.
+            TypeError: something is neither of these.
         """
         changes = Changes()
         for source in self._sources(photos, names, changes):
             self._update(source, range(len(source)), (), changes, progress)
             self._remember(source)
-        self.skipped += changes.skipped
+        skipped = {skipped.path: skipped for skipped in (*self.skipped, *changes.skipped)}
+        self.skipped = [value for path, value in skipped.items() if self._name(path) not in self.photos]
         return changes
 
     def refresh(self, photos_dir: str | os.PathLike | None = None, *, progress: bool = True) -> Changes:
@@ -360,9 +370,14 @@ class Gallery(PhotoCollection):
             drawn = embed_sketch(self.model, self.processor, sketch, **condition)
         if text is None:
             return drawn
-        width = self._calibration().shape[1] if drawn is None else len(drawn)
-        written = embed_text(self.model, self.processor, text, width)
-        return written if drawn is None else combine(drawn, written, weight, self._calibration())
+        written = embed_text(self.model, self.processor, text)
+        sample = self._calibration()
+        if len(sample) and written.shape != sample.shape[1:]:
+            raise ValueError(
+                f"{self.model.method} does not embed photos where its texts are ({sample.shape[1]} numbers a photo, "
+                f"{len(written)} a text), so it cannot search by text"
+            )
+        return written if drawn is None else combine(drawn, written, weight, sample)
 
     @property
     def _categories(self) -> dict[str, str]:
@@ -414,12 +429,13 @@ class Gallery(PhotoCollection):
             progress=progress and self._is_main_process,
             categories=self._categories,
         )
-        reads: list[Read] = []
+        reads, embedded = [], 0
         for batch in batches:
             self.store.append(batch.digests, batch.features)
-            changes.embedded += len(batch.digests)
+            embedded += len(batch.digests)
             reads += batch.reads
-        reads = self._collect(reads, changes)
+        reads, embedded = self._collect(reads, embedded)
+        changes.embedded += embedded
         if not self._is_main_process:
             return
         for read in reads:
@@ -455,6 +471,8 @@ class Gallery(PhotoCollection):
         except (FileNotFoundError, DamagedGalleryError):
             saved = None
         self._take_up(directory, saved, repair=True)
+        if self._is_main_process and saved is not None:
+            self._take_index(directory, saved)
 
     @property
     def _is_main_process(self) -> bool:
@@ -466,15 +484,15 @@ class Gallery(PhotoCollection):
             return numbers
         return numbers[self._accelerator.process_index :: self._accelerator.num_processes]
 
-    def _collect(self, reads: list[Read], changes: Changes) -> list[Read]:
+    def _collect(self, reads: list[Read], embedded: int) -> tuple[list[Read], int]:
         """What all processes have read, in the order of the source; their features are in the store then."""
         if self._accelerator is None:
-            return reads
+            return reads, embedded
         self.store.flush()
-        parts = gather_object([(reads, changes.embedded)])
+        parts = gather_object([(reads, embedded)])
         self.store.read_blocks()
-        changes.embedded = sum(embedded for _, embedded in parts)
-        return sorted((read for part, _ in parts for read in part), key=lambda read: read.number)
+        everything = sorted((read for part, _ in parts for read in part), key=lambda read: read.number)
+        return everything, sum(embedded for _, embedded in parts)
 
 
 def _lasting(name) -> str | None:

@@ -20,6 +20,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from PIL import Image
 
+from .fingerprint import differences
 from .photos import Photo
 from .saving import FORMAT
 
@@ -79,9 +80,14 @@ def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset
     files = sorted((directory / "data").glob("photos-*.parquet"))
     if not (directory / DESCRIPTION).is_file() or not files:
         raise ValueError(f"{repo_id} is no gallery: it has no {DESCRIPTION} or no data/photos-*.parquet")
-    description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
-    if description.get("format") != FORMAT:
-        raise ValueError(f"{repo_id} has format {description.get('format')}, this version reads {FORMAT}")
+    try:
+        description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
+        version, fingerprint = description["format"], description["model"]["fingerprint"]
+        differences(fingerprint, fingerprint)  # fails unless everything is there
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{repo_id} is no gallery: its {DESCRIPTION} is not one's ({error!r})") from error
+    if version != FORMAT:
+        raise ValueError(f"{repo_id} has format {version}, this version reads {FORMAT}")
     rows = datasets.concatenate_datasets([datasets.Dataset.from_parquet(os.fspath(path)) for path in files])
     if len(rows) != description["count"]:
         raise ValueError(f"{repo_id} is incomplete: {len(rows)} of {description['count']} photos are there")

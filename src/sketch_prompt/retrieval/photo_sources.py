@@ -96,7 +96,7 @@ class DatasetSource(PhotoSource):
         names: what each row is called in the gallery; by default the path of its file, or `row 7`.
 
     Raises:
-        ValueError: it has no column `image`.
+        ValueError: it has no column `image`, or there are more or fewer names than rows.
     """
 
     def __init__(self, dataset: datasets.Dataset, names: Sequence[str] | None = None):
@@ -110,6 +110,8 @@ class DatasetSource(PhotoSource):
         categories = _labels(dataset)
         if names is None:
             names = [_row_name(row, value) for row, value in enumerate(self.images["image"])]
+        if len(names) != len(dataset):
+            raise ValueError(f"{len(names)} names were given for {len(dataset)} rows")
         self.entries = [Entry(name, category) for name, category in zip(names, categories)]
 
     def content(self, number: int) -> bytes | Image.Image:

@@ -14,8 +14,6 @@ from sketch_prompt.imaging import to_rgb
 
 Sketch = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor | Mapping | list[Stroke]
 
-_SAMPLE = 1024
-
 
 def as_drawing(sketch: Sketch) -> Image.Image:
     """A sketch in any form as an RGB image on white.
@@ -68,27 +66,16 @@ def embed_sketch(model, processor, sketch: Sketch, **conditions) -> np.ndarray:
 
 
 @torch.inference_mode()
-def embed_text(model, processor, text: str, width: int) -> np.ndarray:
-    """(D,) float32.
-
-    Args:
-        model, processor: as elsewhere.
-        text: what the photo shows, such as "a red chair".
-        width: D of the photos.
+def embed_text(model, processor, text: str) -> np.ndarray:
+    """(D_text,) float32 of what a photo shows, such as "a red chair".
 
     Raises:
-        ValueError: the text is empty, or the model's texts and photos do not share a space.
+        ValueError: the text is empty, or the model has no texts.
     """
     if not text.strip():
         raise ValueError("the text is empty")
     inputs = processor(text=text).to(model.device)
-    features = model.get_text_features(inputs["input_ids"], inputs["attention_mask"])[0].float().cpu().numpy()
-    if len(features) != width:
-        raise ValueError(
-            f"{model.method} does not embed photos where its texts are ({width} numbers a photo, {len(features)} a "
-            "text), so it cannot search by text"
-        )
-    return features
+    return model.get_text_features(inputs["input_ids"], inputs["attention_mask"])[0].float().cpu().numpy()
 
 
 def combine(sketch: np.ndarray, text: np.ndarray, weight: float, sample: np.ndarray) -> np.ndarray:
@@ -107,6 +94,7 @@ def combine(sketch: np.ndarray, text: np.ndarray, weight: float, sample: np.ndar
     """
     if not 0 <= weight <= 1:
         raise ValueError(f"weight must be between 0 (the sketch alone) and 1 (the text alone), not {weight}")
-    parts = [part / max(float((sample @ part).std()), 1e-6) for part in (sketch, text)]
+    spreads = [float((sample @ part).std()) if len(sample) > 1 else 1.0 for part in (sketch, text)]
+    parts = [part / max(spread, 1e-6) for part, spread in zip((sketch, text), spreads)]
     query = (1 - weight) * parts[0] + weight * parts[1]
     return (query / np.linalg.norm(query)).astype(np.float32)

@@ -22,6 +22,7 @@ from typing import Any
 import sketch_prompt
 from sketch_prompt.atomic import atomic_write
 
+from .fingerprint import differences
 from .photo_sources import Skipped
 from .photos import PhotoTable
 
@@ -110,15 +111,17 @@ class SavedGallery:
             lines = (directory / manifest["files"]["skipped"]).read_text(encoding="utf-8").splitlines()
             if len(lines) != manifest["skipped"]:
                 raise ValueError(f"{manifest['files']['skipped']} is incomplete")
+            model = {name: manifest["model"][name] for name in ("source", "base_model", "fingerprint")}
+            differences(model["fingerprint"], model["fingerprint"])  # fails unless everything is there
             return cls(
-                model=manifest["model"],
+                model=model,
                 photos=photos,
                 skipped=[Skipped(**json.loads(line)) for line in lines],
                 root=None if manifest["root"] is None else Path(manifest["root"]),
-                next_id=manifest["next_id"],
-                index=manifest["index"],
+                next_id=int(manifest["next_id"]),
+                index={"name": manifest["index"]["name"], **manifest["index"]},
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedGalleryError(directory, _describe(error)) from error
 
 

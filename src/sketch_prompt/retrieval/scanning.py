@@ -33,9 +33,7 @@ def scan(root: str | os.PathLike) -> Scan:
         NotADirectoryError: it is no folder.
     """
     root = os.fspath(root)
-    if not os.path.isdir(root):
-        kind = NotADirectoryError if os.path.exists(root) else FileNotFoundError
-        raise kind(f"{root!r} is no folder of photos")
+    check_folder(root)
     found, seen = Scan(), {_identity(os.stat(root))}
     # Links wait until everything has been listed under its own name.
     pending, links = [""], []
@@ -45,6 +43,13 @@ def scan(root: str | os.PathLike) -> Scan:
     found.entries.sort()
     found.skipped.sort()
     return found
+
+
+def check_folder(root: str | os.PathLike) -> None:
+    """Raise FileNotFoundError or NotADirectoryError unless `root` is a folder."""
+    if not os.path.isdir(root):
+        kind = NotADirectoryError if os.path.exists(root) else FileNotFoundError
+        raise kind(f"{os.fspath(root)!r} is no folder of photos")
 
 
 def scan_file(path: str | os.PathLike) -> Scan:

@@ -61,10 +61,11 @@ class FeatureStore:
                 with safe_open(path, "np") as file:
                     model = json.loads(file.metadata()["model"])
                     digests = file.get_tensor("digests").view(_DIGEST).ravel()
+                other = differences(model, self.model)
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 self.damaged.append(f"{path}: {error}")
                 continue
-            if differences(model, self.model):
+            if other:
                 self.other_models.append(model)
             else:
                 self._blocks.append(_Block(digests, None, path))

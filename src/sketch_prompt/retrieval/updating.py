@@ -89,7 +89,7 @@ def update_table(
 
     Args:
         table: the photos so far; it is not changed.
-        records: photos that were read, each name once.
+        records: photos that were read; of those of one name the last counts.
         gone: names in the table whose files are there no longer.
         next_id: greater than all ids there have been.
         changes: counts are added to it.
@@ -99,7 +99,7 @@ def update_table(
     for row in free:
         nameless.setdefault(table.digests[row], []).append(row)
     dropped, kept, new = set(free), {}, []
-    for record in records:
+    for record in {record.entry.path: record for record in records}.values():
         row = table.rows.get(record.entry.path)
         if row is not None and record.digest == table.digests[row]:
             kept[row] = record

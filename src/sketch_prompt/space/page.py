@@ -18,7 +18,8 @@ from .own_photos import MAX_PHOTOS, OwnPhotos
 from .pictures import CANVAS_SIDE, MAX_BYTES, data_url, on_canvas, read_canvas, read_upload
 from .searching import Query, explain, search
 
-SESSION_SECONDS = 3600  # after which the photos of a visitor who does nothing are forgotten
+SESSIONS = 200  # visitors whose photos are kept; beyond, those of who was away longest are forgotten
+UPLOAD_SECONDS = 3600  # after which an upload that was cut off is deleted
 CONCURRENCY = 4
 WEIGHT = 0.5
 MAX_TEXT = 200
@@ -32,9 +33,9 @@ MONO_FONTS = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 def build_page(catalogue: Catalogue) -> gr.Blocks:
     """The page on a catalogue; `launch_page` serves it."""
     with gr.Blocks(
-        title=TITLE, analytics_enabled=False, delete_cache=(SESSION_SECONDS, SESSION_SECONDS)
+        title=TITLE, analytics_enabled=False, delete_cache=(UPLOAD_SECONDS, UPLOAD_SECONDS)
     ) as page:
-        own = gr.State(None, time_to_live=SESSION_SECONDS)
+        own = gr.State(None)  # forgotten after the page is closed
         gr.HTML(HEADER)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=320, elem_id="query"):
@@ -42,35 +43,7 @@ def build_page(catalogue: Catalogue) -> gr.Blocks:
                     canvas = _canvas()
                     upload_drawing = gr.UploadButton("Upload a drawing", elem_id="upload-drawing")
                 with gr.Column(elem_id="options"):
-                    text = gr.Textbox(
-                        label="Add words",
-                        placeholder="such as: a red teapot",
-                        max_length=MAX_TEXT,
-                        elem_id="text",
-                    )
-                    weight = gr.Slider(
-                        0,
-                        1,
-                        WEIGHT,
-                        step=0.05,
-                        label="Drawing or words?",
-                        info="0: drawing alone, 1: words alone",
-                        elem_id="weight",
-                    )
-                    gallery = gr.Dropdown(
-                        _gallery_choices(catalogue, 0),
-                        value=catalogue.main,
-                        label="Search in",
-                        filterable=False,
-                        elem_id="gallery",
-                    )
-                    method = gr.Dropdown(
-                        catalogue.methods,
-                        value=catalogue.methods[0],
-                        label="Method",
-                        filterable=False,
-                        elem_id="method",
-                    )
+                    text, weight, gallery, method = _options(catalogue)
                     upload_photos, forget, own_status = _own_photos()
             with gr.Column(scale=7, min_width=320, elem_id="answer"):
                 status = gr.HTML(elem_id="status")
@@ -131,6 +104,7 @@ def launch_page(
         share=False,
         ssr_mode=False,
         max_file_size=2 * MAX_BYTES,
+        state_session_capacity=SESSIONS,
         footer_links=["gradio"],
         theme=_theme(),
         css=_asset("page.css"),
@@ -168,8 +142,41 @@ def _canvas() -> gr.HTML:
     )
 
 
+def _options(catalogue: Catalogue) -> tuple[gr.Textbox, gr.Slider, gr.Dropdown, gr.Dropdown]:
+    text = gr.Textbox(
+        label="Add words",
+        placeholder="such as: a red teapot",
+        max_length=MAX_TEXT,
+        elem_id="text",
+    )
+    weight = gr.Slider(
+        0,
+        1,
+        WEIGHT,
+        step=0.05,
+        label="Drawing or words?",
+        info="0: drawing alone, 1: words alone",
+        elem_id="weight",
+    )
+    gallery = gr.Dropdown(
+        _gallery_choices(catalogue, 0),
+        value=catalogue.main,
+        label="Search in",
+        filterable=False,
+        elem_id="gallery",
+    )
+    method = gr.Dropdown(
+        catalogue.methods,
+        value=catalogue.methods[0],
+        label="Method",
+        filterable=False,
+        elem_id="method",
+    )
+    return text, weight, gallery, method
+
+
 def _own_photos() -> tuple[gr.UploadButton, gr.Button, gr.HTML]:
-    with gr.Accordion("Your own photos", open=False, elem_id="own"):
+    with gr.Accordion("Your own photos", elem_id="own"):
         gr.HTML(
             f"<p class='fine'>Up to {MAX_PHOTOS} photos. The server keeps them in memory while the page is open; "
             "nobody else sees them.</p>"
@@ -238,7 +245,8 @@ def _take_drawing(path: str):
     try:
         return data_url(on_canvas(read_upload(path, CANVAS_SIDE)), "PNG"), gr.skip()
     except UnreadableImageError as error:
-        return gr.skip(), views.message(f"{error}. The drawing stays as it was.", "problem")
+        reason = str(error).rstrip(".")
+        return gr.skip(), views.message(f"{reason}. The drawing stays as it was.", "problem")
     finally:
         _delete([path])
 

@@ -88,7 +88,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
         prompts = self.adapter.sketch_prompts if domain == "sketch" else self.adapter.photo_prompts
-        tower = self._encode(pixel_values, prompts, output_hidden_states=True)
+        tower = self._encode(pixel_values, prompts)
         return patch_keys(self.clip.vision_model, tower)
 
     def embed_triplets(

@@ -453,10 +453,18 @@ class DpClipModel(SketchPromptPreTrainedModel):
         condition: DpClipCondition | None = None,
         category: str | Sequence[str] | None = None,
     ) -> Tensor:
-        """Keys of the last layer under the category's condition, which is the same for both domains, (B, P, d)."""
+        """Keys of the last layer, and beside them those of the windows' own: (B, P, d), with windows (B, P, 2 d)."""
         condition = self._condition(len(pixel_values), condition, category)
-        tower = self._encode(pixel_values, condition, output_hidden_states=True)
-        return patch_keys(self.clip.vision_model, tower)
+        tower, vision = self._encode(pixel_values, condition), self.clip.vision_model
+        beside = ()
+        if self.adapter.branches is not None:
+            scale = None if condition.scales is None else condition.scales.select(-3, -1)
+            beside = self.adapter.branches[-1], scale
+        keys = patch_keys(vision, tower, *beside)
+        if self.adapter.matcher is None:
+            return keys
+        own = self.adapter.matcher.patch_keys(tower.last_input, vision.encoder.layers[-1])
+        return torch.cat([keys, own], dim=-1)
 
     # Training
 

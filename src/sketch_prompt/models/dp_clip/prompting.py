@@ -158,6 +158,14 @@ class WindowMatcher(nn.Module):
         normed = torch.stack([norm(output[:, i]) for i, norm in enumerate(self.norms)])
         return (normed @ self.projections.to(normed.dtype)).transpose(0, 1)
 
+    def patch_keys(self, tokens: Tensor, last_block: nn.Module) -> Tensor:
+        """What the windows' attention knows the patches by, (B, P, d); arguments as in `forward`."""
+        normed = self.layer_norm1(tokens)
+        keys = (self.self_attn or last_block.self_attn).k_proj(normed)
+        if self.branches is not None:
+            keys = keys + self.branches.attention(normed, None)[1]
+        return keys[:, 1:]
+
 
 def _freeze(module: nn.Linear) -> None:
     """Turn parameters into buffers: part of the checkpoint, but nothing that training can change."""

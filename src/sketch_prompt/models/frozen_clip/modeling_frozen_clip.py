@@ -26,5 +26,5 @@ class FrozenClipModel(SketchPromptPreTrainedModel):
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer, (B, P, d)."""
         self._activate()
-        tower = encode_vision(self.clip.vision_model, pixel_values, output_hidden_states=True)
+        tower = encode_vision(self.clip.vision_model, pixel_values)
         return patch_keys(self.clip.vision_model, tower)

@@ -39,8 +39,10 @@ class SplipConfig(SketchPromptPreTrainedConfig):
             Ours: the margin's class texts: the `"frozen"` CLIP's, which stay put, or the `"prompted"` ones of the
             photos as they are at that step.
         fixed_margin (`float`):
-            The margin where it does not adapt, 0.2 in the paper's comparison. Ours: also where both photos are of
-            one class (fine-grained), or the negative's class is not given.
+            The margin where it does not adapt, 0.2 in the paper's comparison. Ours: also where the negative's class
+            is not given.
+        same_class_margin (`float`):
+            Ours: the adaptive margin where both photos are of one class (fine-grained), whose text then says nothing.
         classification_weight (`float`): alpha, of the sketch's and of the photo's classification loss.
         temperature (`float`, *optional*): of the classification losses; None takes the CLIP's own.
         jigsaw_weight (`float`): beta, of the conditional cross-modal jigsaw.
@@ -62,7 +64,8 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         "layer_norms": "the towers whose LayerNorms train",
         "margin_text": "whose class texts the adaptive margin compares",
         "class_prompt": "the sentence it compares them in",
-        "fixed_margin": "the margin between photos of one class, where the adaptive one would be 1 for all",
+        "same_class_margin": "the margin between photos of one class (fine-grained), where the adaptive one would "
+        "compare a text with itself",
         "temperature": "of the classification losses (null: the CLIP's)",
         "n_permutations": "size of the bank of 3 x 3 permutations; up to 72 can differ in 8 of 9 tiles pairwise",
         "solver_heads": "attention heads of the jigsaw solver",
@@ -83,6 +86,7 @@ class SplipConfig(SketchPromptPreTrainedConfig):
     adaptive_margin: bool = True
     margin_text: str = "frozen"
     fixed_margin: float | int = 0.2
+    same_class_margin: float | int = 0.2
     classification_weight: float | int = 1.0
     temperature: float | int | None = None
     jigsaw_weight: float | int = 1.0
@@ -104,7 +108,7 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         for field, choices in _CHOICES.items():
             value = getattr(self, field)
             require(value in choices, field, value, " or ".join(map(repr, choices)))
-        for field in ("n_text_prompts", "n_semantic_prompts", "fixed_margin"):
+        for field in ("n_text_prompts", "n_semantic_prompts", "fixed_margin", "same_class_margin"):
             require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
         for field in ("triplet_weight", "classification_weight", "jigsaw_weight"):
             require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")

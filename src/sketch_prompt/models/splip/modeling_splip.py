@@ -165,7 +165,7 @@ class SplipModel(SketchPromptPreTrainedModel):
     - B_vt reads the end-of-text token of every class (`text_readout`) and their mean (`class_aggregation`);
     - LayerNorms of both towers train (`layer_norms`);
     - the margin compares the classes' texts in the frozen CLIP (`margin_text`, `class_prompt`);
-    - photos of one class are kept apart by the margin the paper compares with (`fixed_margin`);
+    - photos of one class are kept apart by a margin of their own (`same_class_margin`);
     - the classification losses have the CLIP's temperature (`temperature`) and are those of sketch and photo;
     - the jigsaw has the 72 permutations that differ most (`n_permutations`); its hinge is taken by sketch;
     - the solver sees L2-normalised features (`solver_heads`, `solver_feedforward`).
@@ -340,7 +340,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
-        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain], output_hidden_states=True)
+        tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain])
         return patch_keys(self.clip.vision_model, tower)
 
     def _encode(
@@ -480,4 +480,4 @@ class SplipModel(SketchPromptPreTrainedModel):
         classes = self.adapter.class_embeddings
         if config.margin_text == "prompted":
             classes = prompts.class_embeddings[PHOTO].detach()
-        return losses.class_margins(classes, labels, negative_labels, config.fixed_margin)
+        return losses.class_margins(classes, labels, negative_labels, config.same_class_margin)

@@ -187,13 +187,18 @@ class PairMatcher(nn.Module):
 
     def anchor(self, patches: Tensor, places: Tensor | None) -> Tensor:
         """Patch tokens (B, K, d) as L2-normalised anchors (B, A, c); patches left out count as zero."""
-        if places is not None:
-            full = patches.new_zeros(len(patches), self.grid**2, patches.shape[-1])
-            patches = full.scatter(1, places.expand(len(patches), -1)[..., None].expand_as(patches), patches)
+        patches = self.spread(patches, places)
         if self.layout == "grid":
             patches = patches.mT
         anchors = self.anchors(patches.reshape(len(patches), -1, self.grid, self.grid))
         return F.normalize(anchors.flatten(2).mT, dim=-1)
+
+    def spread(self, patches: Tensor, places: Tensor | None) -> Tensor:
+        """Patch tokens (B, K, d) in their places, (B, P, d); those left out are zero."""
+        if places is None:
+            return patches
+        full = patches.new_zeros(len(patches), self.grid**2, patches.shape[-1])
+        return full.scatter(1, places.expand(len(patches), -1)[..., None].expand_as(patches), patches)
 
     def anchor_of_patches(self) -> Tensor:
         """(P,), number of the anchor that each patch belongs to; -1 in an odd grid's last row or column."""

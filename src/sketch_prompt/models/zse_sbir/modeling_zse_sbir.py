@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from transformers import CLIPVisionModel
 
 from ... import losses
+from ...explain import patch_similarity
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import SketchRetrievalOutput
 from ..prompted_clip import TowerOutput, encode_vision
@@ -97,6 +98,7 @@ class PairEvidence:
 
     Attributes:
         score: the relation score, 0 to 1.
+        sketch_tokens, photo_tokens: (P, d) the patches after the cross attention; zero where left out.
         sketch_kept, photo_kept: (P,) whether token selection kept the patch.
         sketch_attention: (P, P) how much each sketch patch looks at each photo patch, the mean over heads.
         photo_attention: (P, P) how much each photo patch looks at each sketch patch.
@@ -105,6 +107,8 @@ class PairEvidence:
     """
 
     score: float
+    sketch_tokens: Tensor
+    photo_tokens: Tensor
     sketch_kept: Tensor
     photo_kept: Tensor
     sketch_attention: Tensor
@@ -299,8 +303,11 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
     def relate_patches(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> Tensor:
         """How strongly the cross attention and the relation network connect the patches of a sketch and a photo.
 
-        The geometric mean of how much two patches look at each other, times what the similarity of the anchors they
-        belong to adds to the relation score; relative to the strongest connection.
+        How alike two patches are after the cross attention, times what the similarity of the anchors they belong to
+        adds to the relation score; relative to the strongest connection. Who looks at whom does not enter: what a
+        patch gets for a look is a value of its own image (see `CrossAttention`), and on MiniSketch the patches that
+        look at each other most show the same part hardly more often than chance. The reference code's layout
+        scrambles the places of anchors; with it the likeness stands alone.
 
         Args:
             sketch_pixel_values, photo_pixel_values: (1, 3, H, W)
@@ -308,13 +315,20 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
         Returns:
             (P, P) in 0 to 1.
         """
-        evidence = self.pair_evidence(sketch_pixel_values, photo_pixel_values)
-        looks = (evidence.sketch_attention * evidence.photo_attention.T).sqrt()
-        anchors = self.adapter.matcher.anchor_of_patches()
-        counts = evidence.relation_weights.relu()
-        # a last row and column of patches that no anchor covers take no part
-        counts = F.pad(counts, (0, 1, 0, 1))[anchors][:, anchors]
-        strength = looks * counts
+        evidence, matcher = self.pair_evidence(sketch_pixel_values, photo_pixel_values), self.adapter.matcher
+        sides = (
+            (evidence.sketch_tokens, evidence.sketch_kept),
+            (evidence.photo_tokens, evidence.photo_kept),
+        )
+        # the mean of the others is nothing that sets a patch apart
+        tokens = [torch.where(kept[:, None], side, side[kept].mean(0)) for side, kept in sides]
+        strength = patch_similarity(*tokens, *2 * [(matcher.grid, matcher.grid)]).relu()
+        strength = strength * evidence.sketch_kept[:, None] * evidence.photo_kept
+        if matcher.layout == "grid":
+            anchors = matcher.anchor_of_patches()
+            # a last row and column of patches that no anchor covers take no part
+            counts = F.pad(evidence.relation_weights.relu(), (0, 1, 0, 1))[anchors][:, anchors]
+            strength = strength * counts
         return strength / strength.max().clamp_min(torch.finfo(strength.dtype).tiny)
 
     def pair_evidence(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> PairEvidence:
@@ -337,6 +351,8 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
         cosines = cosines.detach()[0]
         return PairEvidence(
             score=score.item(),
+            sketch_tokens=matcher.spread(looks[0], sketch.get("places"))[0],
+            photo_tokens=matcher.spread(looks[1], photo.get("places"))[0],
             sketch_kept=(sketch_tokens[0, 1:] != 0).any(-1),
             photo_kept=(photo_tokens[0, 1:] != 0).any(-1),
             sketch_attention=matcher.attention_map(sketch, photo),

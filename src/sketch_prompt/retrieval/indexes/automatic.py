@@ -56,8 +56,8 @@ class AutomaticIndex(VectorIndex):
         return self._index.save(directory, name)
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Take up the index that was in use."""
-        self._index = faiss_index(saved["kind"])
+        """Take up the index that was in use; where none is named, choose one."""
+        self._index = faiss_index(saved.get("kind", kind_for(len(ids), self.kind)))
         self._index.load(directory, saved, ids, vectors)
 
 

@@ -21,6 +21,8 @@ except ImportError as error:
 DATABASE = "gallery.db"
 # Named as the files of a gallery's state are: the mark goes with those of the old state when the gallery is saved.
 _UNSETTLED = "index-unsettled.milvus"
+# pymilvus pings an idle server every ten seconds, for which milvus-lite ends the connection, with noise on stderr.
+_CHANNEL = {"grpc.keepalive_time_ms": 300_000}
 _ROWS_A_CALL = 2048
 _MOST_RESULTS = 16_384
 
@@ -188,7 +190,9 @@ class MilvusIndex(VectorIndex):
             if self.uri is None:
                 self.directory.mkdir(parents=True, exist_ok=True)
             self._opened = MilvusClient(
-                self.uri or os.fspath(self.directory / DATABASE), token=os.environ.get("MILVUS_TOKEN", "")
+                self.uri or os.fspath(self.directory / DATABASE),
+                token=os.environ.get("MILVUS_TOKEN", ""),
+                grpc_options=_CHANNEL,
             )
             if self._opened.has_collection(self.collection):
                 self._opened.load_collection(self.collection)
