@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark, write_clip
+from evaluation.tiny import UNSEEN, TinyModel, TinyPairModel, TinyProcessor, write_benchmark, write_clip
 from sketch_prompt.cli import app
 from sketch_prompt.data.minisketch import MiniSketch
 
@@ -101,6 +101,21 @@ def test_instance_level_and_gallery_are_chosen_on_the_command_line(tiny, tmp_pat
     compared = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--compare", output / "report.json")
     assert compared.exit_code == 1
     assert "is of instance level and cannot be compared with category level" in compared.stderr
+
+
+def test_ranking_by_pairs_is_chosen_on_the_command_line(tiny, tmp_path, monkeypatch):
+    arguments = ("evaluate", "checkpoint", "--benchmark", "tiny-3", "--format", "json")
+    refused = run(*arguments, "--ranking", "exhaustive")
+    assert refused.exit_code == 1 and "tiny compares embeddings only" in refused.stderr
+    monkeypatch.setattr(
+        "sketch_prompt.evaluation.loading.load_model", lambda *_: (TinyPairModel(), TinyProcessor())
+    )
+    chosen = ("--ranking", "exhaustive", "--work-dir", tmp_path / "work", "--pair-dtype", "bfloat16")
+    report = json.loads(run(*arguments, *chosen).stdout)
+    assert (report["ranking"], report["pairs"]) == ("exhaustive", report["queries"] * report["gallery"])
+    assert (tmp_path / "work" / "job.json").is_file()
+    report = json.loads(run(*arguments, "--shortlist", 2).stdout)
+    assert (report["ranking"], report["shortlist"]) == ("rerank", 2)
 
 
 def test_settings_reach_the_benchmark_only_where_given(tiny):

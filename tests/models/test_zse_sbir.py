@@ -33,6 +33,8 @@ def model(**fields):
     for name, parameter in built.adapter.matcher.named_parameters():
         if "norm" in name or name.endswith("bias"):
             nn.init.normal_(parameter, 1.0 if name.endswith("norm.weight") else 0.0, 0.2)
+        elif name.endswith(("out.weight", "fc2.weight")):
+            nn.init.normal_(parameter, 0.0, parameter.shape[1] ** -0.5)
     return built.eval()
 
 

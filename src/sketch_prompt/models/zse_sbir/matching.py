@@ -53,6 +53,8 @@ class CrossAttention(nn.Module):
 
     Queries and values come from the image's own tokens, keys from the other's; the residual follows the values. That
     is the reference code's wiring; its comments and the paper speak of exchanging queries.
+
+    Both residual branches start at zero (ours): a new matcher compares the tower's own tokens.
     """
 
     def __init__(self, width: int, config: ZseSbirConfig):
@@ -64,6 +66,9 @@ class CrossAttention(nn.Module):
         self.fc2 = nn.Linear(config.cross_ffn, width)
         self.output_norm = UnbiasedLayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
+        for branch in (self.out, self.fc2):
+            nn.init.zeros_(branch.weight)
+            nn.init.zeros_(branch.bias)
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, d) -> (B, heads, T, d / heads)"""
