@@ -40,3 +40,11 @@ def test_the_meter_averages_since_the_last_reading(accelerator):
     assert values == {"loss": 2.0, "triplet": 1.0} and speed > 0
     meter.add(torch.tensor(5.0), {"triplet": torch.tensor(5.0)})
     assert meter.read()[0]["loss"] == 5.0
+
+
+def test_the_meter_averages_a_term_over_the_passes_that_had_it(accelerator):
+    meter = LossMeter(accelerator, triplets=8)
+    meter.add(torch.tensor(1.0), {"triplet": torch.tensor(1.0)})
+    for hard in (4.0, 6.0):
+        meter.add(torch.tensor(4.0), {"triplet": torch.tensor(1.0), "hard_triplet": torch.tensor(hard)})
+    assert meter.read()[0] == {"loss": 3.0, "triplet": 1.0, "hard_triplet": 5.0}

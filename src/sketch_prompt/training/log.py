@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
 class LossMeter:
     """Mean loss, mean loss terms and speed since the last reading; losses stay on their device until then.
 
+    A term that a schedule switches on or off in between is averaged over the passes that had it.
+
     Args:
         accelerator: Averages over the processes.
         triplets: Triplets of a forward pass, over all processes.
@@ -77,9 +80,9 @@ class LossMeter:
         self._clear()
 
     def _clear(self) -> None:
-        self._names: list[str] = []
-        self._sum: Tensor | None = None
-        self._count, self._seconds = 0, 0.0
+        self._sums: dict[str, Tensor] = {}
+        self._counts: Counter[str] = Counter()
+        self._seconds = 0.0
 
     def lap(self) -> float:
         """Seconds since the last lap, which count for nothing else."""
@@ -89,22 +92,21 @@ class LossMeter:
 
     def add(self, loss: Tensor, terms: dict[str, Tensor]) -> float:
         """Take in the losses of a forward pass; returns the seconds since the last lap, which it took."""
-        values = torch.stack([loss, *terms.values()]).detach().float()
-        self._names = ["loss", *terms]
-        self._sum = values if self._sum is None else self._sum + values
-        self._count += 1
+        for name, value in {"loss": loss, **terms}.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach().float()
+            self._counts[name] += 1
         seconds = self.lap()
         self._seconds += seconds
         return seconds
 
     def loss(self) -> float:
         """This process's mean loss since the last reading; 0 where there is none."""
-        return 0.0 if self._sum is None else (self._sum[0] / self._count).item()
+        return (self._sums["loss"] / self._counts["loss"]).item() if self._sums else 0.0
 
     def read(self) -> tuple[dict[str, float], float]:
         """The means by name ("loss" first) and the triplets a second; starts anew."""
-        means = self.accelerator.reduce(self._sum / self._count, reduction="mean").tolist()
-        speed = self._count * self.triplets / max(self._seconds, 1e-9)
-        values = dict(zip(self._names, means))
+        means = torch.stack([total / self._counts[name] for name, total in self._sums.items()])
+        values = dict(zip(self._sums, self.accelerator.reduce(means, reduction="mean").tolist()))
+        speed = self._counts["loss"] * self.triplets / max(self._seconds, 1e-9)
         self._clear()
         return values, speed
