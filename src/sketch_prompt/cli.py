@@ -438,7 +438,7 @@ def index(
     batch_size: Annotated[int, typer.Option(min=1, help="Photos a forward pass.")] = 64,
     num_workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Processes that read photos; by default 8 for a GPU, 0 for a CPU."),
+        typer.Option(min=0, help="Processes that read photos; by default up to 8 where cores are spare."),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, ...; by default a GPU if there is one.")

@@ -18,6 +18,7 @@ from .photos import category_key
 
 # Photos much larger than the model's input are decoded at a reduced scale, which still has this many times its side.
 _DECODED_SIDES = 4
+_WORTH_WORKERS = 512  # photos; with fewer, starting processes takes longer than they save
 
 
 class Read(NamedTuple):
@@ -56,7 +57,7 @@ class _Reader(Dataset):
         self.processor = processor
         self.known = known
         self.categories = categories
-        self.min_size = _DECODED_SIDES * processor.image_processor.size
+        self.min_size = _DECODED_SIDES * processor.size
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -115,20 +116,18 @@ def embed_photos(
         numbers: which of them to read.
         known: digests that need no features.
         batch_size: photos a forward pass.
-        num_workers: processes that read photos. By default up to eight for a GPU and none for a CPU, whose cores the
-            model needs.
+        num_workers: processes that read photos. By default up to eight, and none for a few photos or where a CPU of
+            one or two cores runs the model.
         progress: show a bar on stderr.
         categories: {`category_key`: name} of those under which photos are embedded, by a method with conditions.
     """
-    parameter = next(model.parameters())
-    if num_workers is None:
-        num_workers = min(8, os.cpu_count() or 1) if parameter.device.type == "cuda" else 0
+    device = next(model.parameters()).device
     loader = DataLoader(
-        _Reader(source, numbers, processor, known, categories or {}),
+        _Reader(source, numbers, processor.image_processor, known, categories or {}),
         batch_size=batch_size,
-        num_workers=num_workers,
+        num_workers=_default_workers(device, len(numbers)) if num_workers is None else num_workers,
         collate_fn=list,
-        pin_memory=parameter.device.type == "cuda",
+        pin_memory=device.type == "cuda",
     )
     embedded: set[str] = set()
     with tqdm(total=len(numbers), desc="Indexing photos", unit="photo", disable=not progress) as bar:
@@ -139,6 +138,13 @@ def embed_photos(
             embedded |= new.keys()
             bar.update(len(reads))
             yield Embedded([read._replace(pixels=None) for read in reads], list(new), features)
+
+
+def _default_workers(device: torch.device, n_photos: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if n_photos < _WORTH_WORKERS or (device.type == "cpu" and cores <= 2):
+        return 0
+    return min(8, cores if device.type == "cuda" else cores // 2)
 
 
 def _embed(model, reads: Sequence[Read]) -> np.ndarray:

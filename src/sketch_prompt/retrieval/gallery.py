@@ -44,7 +44,7 @@ class Gallery(PhotoCollection):
             "ivf-sq8", "ivf-pq", or "milvus".
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos a forward pass.
-        num_workers: processes that read photos; by default up to eight for a GPU and none for a CPU.
+        num_workers: processes that read photos; by default up to eight where there are cores to spare.
         by_category: embed each photo under its category (its folder or label), which methods with conditions (DP-CLIP)
             can; photos of categories that the model was not shown are embedded without. A search then names one
             category: `filters={"category": "chair"}`.
