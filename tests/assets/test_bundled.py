@@ -35,7 +35,8 @@ def test_a_bundled_model_finds_the_class_of_an_unseen_sketch(method):
     labels = torch.arange(len(UNSEEN_CLASSES)).repeat(3)
     nearest = labels[processor.score(sketches, photos).argmax(dim=1)]
     assert (nearest == labels[: len(UNSEEN_CLASSES)]).float().mean() > 0.5
-    assert (processor.score(photos, text).argmax(dim=1) == labels).float().mean() > 0.7
+    if text.shape[1] == photos.shape[1]:  # parts side by side are no space of texts
+        assert (processor.score(photos, text).argmax(dim=1) == labels).float().mean() > 0.7
 
 
 @pytest.mark.parametrize("method", sorted(MODELS))
