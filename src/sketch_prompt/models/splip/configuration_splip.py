@@ -42,7 +42,8 @@ class SplipConfig(SketchPromptPreTrainedConfig):
             The margin where it does not adapt, 0.2 in the paper's comparison. Ours: also where the negative's class
             is not given.
         same_class_margin (`float`):
-            Ours: the adaptive margin where both photos are of one class (fine-grained), whose text then says nothing.
+            Ours: the adaptive margin where both photos are of one class (fine-grained): 1, the cosine of a text with
+            itself.
         classification_weight (`float`): alpha, of the sketch's and of the photo's classification loss.
         temperature (`float`, *optional*): of the classification losses; None takes the CLIP's own.
         jigsaw_weight (`float`): beta, of the conditional cross-modal jigsaw.
@@ -65,7 +66,7 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         "margin_text": "whose class texts the adaptive margin compares",
         "class_prompt": "the sentence it compares them in",
         "same_class_margin": "the margin between photos of one class (fine-grained), where the adaptive one would "
-        "compare a text with itself",
+        "compare a text with itself (1)",
         "temperature": "of the classification losses (null: the CLIP's)",
         "n_permutations": "size of the bank of 3 x 3 permutations; up to 72 can differ in 8 of 9 tiles pairwise",
         "solver_heads": "attention heads of the jigsaw solver",
@@ -86,7 +87,7 @@ class SplipConfig(SketchPromptPreTrainedConfig):
     adaptive_margin: bool = True
     margin_text: str = "frozen"
     fixed_margin: float | int = 0.2
-    same_class_margin: float | int = 0.2
+    same_class_margin: float | int = 1.0
     classification_weight: float | int = 1.0
     temperature: float | int | None = None
     jigsaw_weight: float | int = 1.0

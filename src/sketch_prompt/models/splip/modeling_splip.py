@@ -165,7 +165,7 @@ class SplipModel(SketchPromptPreTrainedModel):
     - B_vt reads the end-of-text token of every class (`text_readout`) and their mean (`class_aggregation`);
     - LayerNorms of both towers train (`layer_norms`);
     - the margin compares the classes' texts in the frozen CLIP (`margin_text`, `class_prompt`);
-    - photos of one class are kept apart by a margin of their own (`same_class_margin`);
+    - within a class (fine-grained) that cosine is 1, and any other margin can be set (`same_class_margin`);
     - the classification losses have the CLIP's temperature (`temperature`) and are those of sketch and photo;
     - the jigsaw has the 72 permutations that differ most (`n_permutations`); its hinge is taken by sketch;
     - the solver sees L2-normalised features (`solver_heads`, `solver_feedforward`).
