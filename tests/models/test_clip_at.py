@@ -150,7 +150,7 @@ def test_patch_shuffling_shuffles_sketch_and_photo_alike_and_the_photo_also_othe
     m = model(patch_shuffling_weight=1.0, patch_shuffling_tiles=2, patch_shuffling_margin=0.4)
     seen = []
 
-    def embed(*parts):
+    def embed(parts):
         seen.extend(parts)
         return [torch.nn.functional.normalize(part.flatten(1), dim=-1) for part in parts]
 

@@ -14,6 +14,7 @@ from sketch_prompt.models import prompted_clip
 from sketch_prompt.models.dp_clip import prompting
 from sketch_prompt.models.dp_clip.category_text import category_sentences
 from sketch_prompt.models.dp_clip.prompting import window_masks
+from sketch_prompt.models.outputs import TripletBatch
 from sketch_prompt.models.prompted_clip import embed_patches
 from tiny_clip import DIM, IMAGE_SIZE, LAYERS, WIDTH, WordProcessor, images, tiny_clip
 
@@ -228,7 +229,9 @@ def test_a_checkpoint_whose_categories_do_not_fit_is_an_error(tmp_path):
 def test_in_training_the_support_set_is_drawn_from_the_rows_of_the_label():
     m = taught(prompt_dropout=0.0).train()
     given = batch(labels=[0, 1, 0, 1])
-    made = m._batch_condition(given["sketch_pixel_values"], given["photo_pixel_values"], given["labels"])
+    made = m._batch_condition(
+        TripletBatch(given["sketch_pixel_values"], given["photo_pixel_values"], labels=given["labels"])
+    )
     for label, rows in ((0, [0, 2]), (1, [1, 3])):
         text = m.adapter.class_embeddings[label]
         possible = [

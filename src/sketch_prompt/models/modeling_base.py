@@ -15,7 +15,7 @@ from .categories import CategoryMixin
 from .checkpoints import AdapterFile, read_adapter, read_backbone, upload_checkpoint, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
 from .explanations import ExplanationMixin
-from .outputs import SketchRetrievalOutput
+from .outputs import ProcessedTriplets, SketchRetrievalOutput, TripletBatch
 from .prompted_clip import encode_text
 from .reranking import RerankingMixin
 
@@ -115,15 +115,25 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
         raise TypeError(f"{type(self).__name__} is the contract, not a method: it embeds nothing")
 
-    def compute_loss_terms(
-        self,
-        sketch_embeds: Tensor,
-        photo_embeds: Tensor,
-        negative_embeds: Tensor | None,
-        labels: Tensor | None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted loss and its terms by name; a method without training has none."""
-        raise ValueError(f"{self.method} has nothing to train")
+    def process_triplets(self, batch: TripletBatch, return_loss: bool) -> ProcessedTriplets:
+        """Embed a batch of triplets and compute the method's loss: what `forward` does, see there.
+
+        Methods override it; those that need more than a batch take further arguments of `forward` by name.
+
+        Returns:
+            The embeddings of the batch's `images`, the weighted loss and its terms by name, None without
+            `return_loss`.
+        """
+        if return_loss:
+            raise ValueError(f"{self.method} has nothing to train")
+        sketches, *photos = batch.images
+        return [self.get_sketch_features(sketches), *map(self.get_photo_features, photos)], None, None
+
+    def embed_classes(self, class_names: list[str], processor) -> Tensor:
+        """Text features (C, D) of classes, L2-normalised: of `config.class_prompt` with their names."""
+        sentences = [self.config.class_prompt.format(name) for name in class_names]
+        inputs = processor(text=sentences, return_tensors="pt").to(self.device)
+        return torch.cat([self.get_text_features(ids) for ids in inputs["input_ids"].split(64)])
 
     # What they share
 
@@ -146,13 +156,6 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
         pooled = encode_text(self.clip.text_model, input_ids).pooled
         return nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
 
-    def embed_triplets(
-        self, sketches: Tensor, photos: Tensor, negatives: Tensor | None
-    ) -> list[Tensor | None]:
-        """Embeddings of a batch's three parts; methods that can do them in one pass override this."""
-        negative_embeds = None if negatives is None else self.get_photo_features(negatives)
-        return [self.get_sketch_features(sketches), self.get_photo_features(photos), negative_embeds]
-
     def forward(
         self,
         sketch_pixel_values: Tensor,
@@ -162,6 +165,7 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
         instance_ids: Tensor | None = None,
         negative_labels: Tensor | None = None,
         return_loss: bool = True,
+        **inputs,
     ) -> SketchRetrievalOutput:
         """Embed aligned triplets and compute the method's loss.
 
@@ -173,35 +177,41 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
             instance_ids: (B,) identity of the drawn photo, for fine-grained losses.
             negative_labels: (B,) classes of the negatives.
             return_loss: compute the loss too.
+            inputs: what else a method takes, see its `process_triplets`.
 
-        Returns:
-            `SketchRetrievalOutput`
+        Raises:
+            ValueError: if the loss needs something that is not there.
         """
-        embeds = self.embed_triplets(sketch_pixel_values, photo_pixel_values, negative_pixel_values)
-        loss, terms = self.compute_loss_terms(*embeds, labels) if return_loss else (None, None)
-        return SketchRetrievalOutput(
-            loss=loss,
-            loss_terms=terms,
-            sketch_embeds=embeds[0],
-            photo_embeds=embeds[1],
-            negative_embeds=embeds[2],
+        batch = TripletBatch(
+            sketch_pixel_values,
+            photo_pixel_values,
+            negative_pixel_values,
+            labels,
+            instance_ids,
+            negative_labels,
         )
+        embeds, loss, terms = self.process_triplets(batch, return_loss, **inputs)
+        return SketchRetrievalOutput(loss, terms, *embeds)
 
     @torch.no_grad()
     def set_classes(self, class_names: list[str], processor) -> None:
-        """Make `class_names` the training classes: remember them and embed `config.class_prompt` of each.
+        """Make `class_names` the training classes: remember them and embed their texts (`embed_classes`).
 
         Args:
             class_names: C names; labels given to `forward` index this list.
             processor: a `SketchPromptProcessor` with the tokenizer of the base model.
         """
         self.config.class_names = list(class_names)
-        if self.clip is None:
-            return
-        sentences = [self.config.class_prompt.format(name) for name in class_names]
-        inputs = processor(text=sentences, return_tensors="pt").to(self.device)
-        embeddings = [self.get_text_features(ids) for ids in inputs["input_ids"].split(64)]
-        self.adapter.class_embeddings = torch.cat(embeddings)
+        if self.clip is not None:
+            self.adapter.class_embeddings = self.embed_classes(class_names, processor)
+
+    def _missing_for_classes(self, labels: Tensor | None) -> str | None:
+        """What a loss over the training classes lacks, in words; None if it is all there."""
+        if labels is None:
+            return "labels"
+        if self.adapter.class_embeddings is None:
+            return "class texts: call model.set_classes(class_names, processor)"
+        return None
 
     # Training
 

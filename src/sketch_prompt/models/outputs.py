@@ -1,9 +1,38 @@
-"""What the models return."""
+"""What the models are given to train on, and what they return."""
 
 from dataclasses import dataclass
 
 from torch import Tensor
 from transformers.utils import ModelOutput
+
+ProcessedTriplets = tuple[list[Tensor], Tensor | None, dict[str, Tensor] | None]
+"""Embeddings of sketches, photos and perhaps negatives; the loss; its terms."""
+
+
+@dataclass
+class TripletBatch:
+    """Aligned triplets: row i of every part belongs to sketch i.
+
+    Attributes:
+        sketches: (B, 3, H, W), row i a sketch of `labels[i]`.
+        photos: (B, 3, H, W), row i a photo that sketch i should find.
+        negatives: (B, 3, H, W), row i a photo it should not find.
+        labels: (B,) indices into `config.class_names`.
+        instance_ids: (B,) identity of the drawn photo.
+        negative_labels: (B,) classes of the negatives.
+    """
+
+    sketches: Tensor
+    photos: Tensor
+    negatives: Tensor | None = None
+    labels: Tensor | None = None
+    instance_ids: Tensor | None = None
+    negative_labels: Tensor | None = None
+
+    @property
+    def images(self) -> list[Tensor]:
+        """Sketches, photos and, where there are any, negatives."""
+        return [self.sketches, self.photos] + ([] if self.negatives is None else [self.negatives])
 
 
 @dataclass

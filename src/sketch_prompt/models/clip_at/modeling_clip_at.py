@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ... import losses
 from ...processing import Domain
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
-from ..outputs import SketchRetrievalOutput
+from ..outputs import ProcessedTriplets, TripletBatch
 from ..prompted_clip import TowerOutput, encode_vision, patch_keys
 from ..tiles import shuffle_tiles
 from .configuration_clip_at import ClipAtConfig
@@ -91,46 +91,29 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         tower = self._encode(pixel_values, prompts)
         return patch_keys(self.clip.vision_model, tower)
 
-    def embed_triplets(
-        self, sketches: Tensor, photos: Tensor, negatives: Tensor | None
-    ) -> list[Tensor | None]:
-        """All parts in one pass of the tower, each row with the prompts of its modality."""
-        images = [sketches, photos] if negatives is None else [sketches, photos, negatives]
+    def embed_triplets(self, images: list[Tensor]) -> list[Tensor]:
+        """Sketches and one or two sets of photos in one pass of the tower, each row with its modality's prompts."""
         prompts = [
             prompt.expand(len(part), -1, -1)
             for part, prompt in zip(images, [self.adapter.sketch_prompts] + 2 * [self.adapter.photo_prompts])
         ]
-        embeds = list(
-            self._embed(torch.cat(images), torch.cat(prompts)).split([len(part) for part in images])
-        )
-        return embeds if negatives is not None else [*embeds, None]
+        return list(self._embed(torch.cat(images), torch.cat(prompts)).split([len(part) for part in images]))
 
-    def forward(
-        self,
-        sketch_pixel_values: Tensor,
-        photo_pixel_values: Tensor,
-        negative_pixel_values: Tensor | None = None,
-        labels: Tensor | None = None,
-        instance_ids: Tensor | None = None,
-        negative_labels: Tensor | None = None,
-        return_loss: bool = True,
-    ) -> SketchRetrievalOutput:
-        """Embed aligned triplets and compute the loss, eq. 5 or eq. 10; see the base class for the arguments.
+    def process_triplets(self, batch: TripletBatch, return_loss: bool) -> ProcessedTriplets:
+        """Embed aligned triplets and compute the loss, eq. 5 or eq. 10; see the base class.
 
         Raises:
             ValueError: if the weights ask for a loss whose inputs (negatives, labels, classes) are not there.
         """
-        images = sketch_pixel_values, photo_pixel_values, negative_pixel_values
-        embeds = self.embed_triplets(*images)
-        loss = terms = None
-        if return_loss:
-            terms = self._triplet_terms(*embeds, labels) | self._classification_terms(*embeds[:2], labels)
-            if self.config.patch_shuffling_weight:
-                terms["patch_shuffling"] = self._patch_shuffling(*images[:2])
-            if not terms:
-                raise ValueError("the weights of all losses are 0: there is no loss")
-            loss = losses.weighted_sum(terms, self._weights)
-        return SketchRetrievalOutput(loss, terms, *embeds)
+        embeds = self.embed_triplets(batch.images)
+        if not return_loss:
+            return embeds, None, None
+        terms = self._triplet_terms(embeds, batch.labels) | self._classification_terms(embeds, batch.labels)
+        if self.config.patch_shuffling_weight:
+            terms["patch_shuffling"] = self._patch_shuffling(batch.sketches, batch.photos)
+        if not terms:
+            raise ValueError("the weights of all losses are 0: there is no loss")
+        return embeds, losses.weighted_sum(terms, self._weights), terms
 
     @property
     def _weights(self) -> dict[str, float]:
@@ -143,36 +126,33 @@ class ClipAtModel(SketchPromptPreTrainedModel):
             "patch_shuffling": config.patch_shuffling_weight,
         }
 
-    def _triplet_terms(self, sketch, photo, negative, labels) -> dict[str, Tensor]:
+    def _triplet_terms(self, embeds: list[Tensor], labels: Tensor | None) -> dict[str, Tensor]:
         config, terms = self.config, {}
         for name in ("triplet", "f_divergence"):
-            if negative is None and getattr(config, f"{name}_weight"):
+            if len(embeds) < 3 and getattr(config, f"{name}_weight"):
                 raise ValueError(
                     f"the {name} loss needs negative_pixel_values; set {name}_weight=0 to train without"
                 )
         if labels is None and config.f_divergence_weight:
             raise ValueError("the f_divergence loss needs labels; set f_divergence_weight=0 to go without")
         if config.triplet_weight:
-            terms["triplet"] = losses.triplet_loss(sketch, photo, negative, config.triplet_margin)
+            terms["triplet"] = losses.triplet_loss(*embeds, config.triplet_margin)
         if config.f_divergence_weight:
-            terms["f_divergence"] = losses.f_divergence_loss(sketch, photo, negative, labels)
+            terms["f_divergence"] = losses.f_divergence_loss(*embeds, labels)
         return terms
 
-    def _classification_terms(self, sketch, photo, labels) -> dict[str, Tensor]:
+    def _classification_terms(self, embeds: list[Tensor], labels: Tensor | None) -> dict[str, Tensor]:
         if not self.config.classification_weight:
             return {}
-        classes = self.adapter.class_embeddings
-        if labels is None or classes is None:
-            missing = (
-                "labels" if labels is None else "class texts: call model.set_classes(class_names, processor)"
-            )
+        if missing := self._missing_for_classes(labels):
             raise ValueError(
                 f"the classification loss needs {missing}; set classification_weight=0 to go without"
             )
+        classes = self.adapter.class_embeddings
         temperature = self.config.temperature or torch.exp(-self.clip.logit_scale)
         return {
-            f"classification_{name}": losses.classification_loss(embeds, classes, labels, temperature)
-            for name, embeds in (("sketch", sketch), ("photo", photo))
+            f"classification_{name}": losses.classification_loss(part, classes, labels, temperature)
+            for name, part in zip(("sketch", "photo"), embeds)
         }
 
     def _patch_shuffling(self, sketches: Tensor, photos: Tensor) -> Tensor:
@@ -183,9 +163,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         second = first.gather(1, _other_orders(len(sketches), tiles))
         images = (sketches, first), (photos, first), (photos, second)
         shuffled = [shuffle_tiles(part, permutations) for part, permutations in images]
-        return losses.patch_shuffling_loss(
-            *self.embed_triplets(*shuffled), self.config.patch_shuffling_margin
-        )
+        return losses.patch_shuffling_loss(*self.embed_triplets(shuffled), self.config.patch_shuffling_margin)
 
 
 def _other_orders(rows: int, places: int) -> Tensor:

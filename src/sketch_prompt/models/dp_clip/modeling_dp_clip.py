@@ -24,7 +24,7 @@ from .. import backbone as clip_backbone
 from ..checkpoints import AdapterFile
 from ..low_rank import LowRankBranches
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
-from ..outputs import SketchRetrievalOutput
+from ..outputs import ProcessedTriplets, TripletBatch
 from ..prompted_clip import TowerOutput, embed_patches, encode_vision, patch_keys
 from .category_text import category_sentences
 from .configuration_dp_clip import DpClipConfig
@@ -214,16 +214,9 @@ class DpClipModel(SketchPromptPreTrainedModel):
         return self.get_text_features(inputs["input_ids"].to(self.device)).mean(0)
 
     @torch.no_grad()
-    def set_classes(self, class_names: list[str], processor) -> None:
-        """Make `class_names` the training classes: remember them and their text features.
-
-        Args:
-            class_names: C names; labels given to `forward` index this list.
-            processor: a `SketchPromptProcessor` with the tokenizer of the base model.
-        """
-        self.config.class_names = list(class_names)
-        texts = [self.category_text_features(name, processor) for name in class_names]
-        self.adapter.class_embeddings = torch.stack(texts)
+    def embed_classes(self, class_names: list[str], processor) -> Tensor:
+        """The text features (C, D) that classes are conditioned on."""
+        return torch.stack([self.category_text_features(name, processor) for name in class_names])
 
     @torch.no_grad()
     def add_category(
@@ -478,64 +471,47 @@ class DpClipModel(SketchPromptPreTrainedModel):
         """Anneal the loss towards hard negatives: weight hard_weight_step * (epoch // hard_weight_every)."""
         self._hard_weight = self.config.hard_weight_step * (epoch // self.config.hard_weight_every)
 
-    def forward(
-        self,
-        sketch_pixel_values: Tensor,
-        photo_pixel_values: Tensor,
-        negative_pixel_values: Tensor | None = None,
-        labels: Tensor | None = None,
-        instance_ids: Tensor | None = None,
-        negative_labels: Tensor | None = None,
-        return_loss: bool = True,
-        condition: DpClipCondition | None = None,
-    ) -> SketchRetrievalOutput:
-        """Embed aligned triplets and compute the loss; see the base class for the arguments.
+    def process_triplets(
+        self, batch: TripletBatch, return_loss: bool, condition: DpClipCondition | None = None
+    ) -> ProcessedTriplets:
+        """Embed aligned triplets and compute the loss; see the base class.
 
         Every row is embedded, its photo and its negative too, under the category of its label. In training the
         support set of a category is drawn from the sketches and photos of the batch.
 
         Args:
+            batch: the triplets.
+            return_loss: compute the loss too.
             condition: of all rows, or of each, in place of what the labels say.
 
         Raises:
             ValueError: if the loss needs negatives, instances, labels or class texts that are not there.
         """
         if condition is None:
-            condition = self._batch_condition(sketch_pixel_values, photo_pixel_values, labels)
-        images = [sketch_pixel_values, photo_pixel_values]
-        images += [] if negative_pixel_values is None else [negative_pixel_values]
+            condition = self._batch_condition(batch)
+        images = batch.images
         single = all(part is None or part.dim() == 3 for part in (condition.prompts, condition.scales))
         if not single:
-            rows = torch.arange(len(sketch_pixel_values), device=self.device).repeat(len(images))
+            rows = torch.arange(len(batch.sketches), device=self.device).repeat(len(images))
             condition = condition.rows(rows)
         parts = self.get_part_features(torch.cat(images), condition)
         parts = parts.split([len(part) for part in images])
         loss = terms = None
         if return_loss:
-            loss, terms = self._losses(*parts, instance_ids=instance_ids)
-        embeds = [self.fuse(part) for part in parts]
-        return SketchRetrievalOutput(
-            loss=loss,
-            loss_terms=terms,
-            sketch_embeds=embeds[0],
-            photo_embeds=embeds[1],
-            negative_embeds=embeds[2] if len(embeds) > 2 else None,
-        )
+            loss, terms = self._losses(*parts, instance_ids=batch.instance_ids)
+        return [self.fuse(part) for part in parts], loss, terms
 
-    def _batch_condition(self, sketches: Tensor, photos: Tensor, labels: Tensor | None) -> DpClipCondition:
+    def _batch_condition(self, batch: TripletBatch) -> DpClipCondition:
         """The condition of every row, its support set drawn from the rows of the same label."""
         if not self.training:
             return self._agnostic_condition()
-        if labels is None or self.adapter.class_embeddings is None:
-            missing = (
-                "labels" if labels is None else "class texts: call model.set_classes(class_names, processor)"
-            )
+        if missing := self._missing_for_classes(batch.labels):
             raise ValueError(f"DP-CLIP trains under categories and needs {missing}, or a condition")
-        classes, row_class = labels.unique(return_inverse=True)
+        classes, row_class = batch.labels.unique(return_inverse=True)
         support = []
         for number in range(len(classes)):
             rows = (row_class == number).nonzero().flatten()
-            for images, count in zip((sketches, photos), self.support_size):
+            for images, count in zip((batch.sketches, batch.photos), self.support_size):
                 order = torch.randperm(len(rows)).to(rows.device)
                 support.append(images[rows[order[torch.arange(count) % len(rows)]]])
         support = torch.cat(support).unflatten(0, (len(classes), -1))

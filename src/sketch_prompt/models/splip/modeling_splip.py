@@ -20,7 +20,7 @@ from ... import losses
 from ...processing import Domain
 from .. import backbone as clip_backbone
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
-from ..outputs import SketchRetrievalOutput
+from ..outputs import ProcessedTriplets, TripletBatch
 from ..prompted_clip import (
     TowerOutput,
     embed_patches,
@@ -359,30 +359,21 @@ class SplipModel(SketchPromptPreTrainedModel):
     # Training
 
     @torch.no_grad()
-    def _mean_patches(self, parts: dict[str, Tensor]) -> Tensor:
+    def _mean_patches(self, images: list[Tensor]) -> Tensor:
         """E_0 of the batch, (2, P, d_v), which also enters the running mean."""
         adapter, momentum = self.adapter, self.config.patch_mean_momentum
-        photos = torch.cat([parts[name] for name in ("photo", "negative") if name in parts])
+        sketches, photos = images[0], torch.cat(images[1:])
         # The patch embedding is affine: the mean of the patches is the patches of the mean image.
-        images = torch.stack([parts["sketch"].mean(0), photos.mean(0)])
-        means = embed_patches(self.clip.vision_model, images)[:, 1:]
-        added = torch.tensor([len(parts["sketch"]), len(photos)], device=means.device)
+        averages = torch.stack([sketches.mean(0), photos.mean(0)])
+        means = embed_patches(self.clip.vision_model, averages)[:, 1:]
+        added = torch.tensor([len(sketches), len(photos)], device=means.device)
         adapter.images_seen += added
         share = (added / adapter.images_seen).clamp(min=momentum or 0)[:, None, None]
         adapter.patch_means.lerp_(means.to(adapter.patch_means), share.to(adapter.patch_means))
         return means
 
-    def forward(
-        self,
-        sketch_pixel_values: Tensor,
-        photo_pixel_values: Tensor,
-        negative_pixel_values: Tensor | None = None,
-        labels: Tensor | None = None,
-        instance_ids: Tensor | None = None,
-        negative_labels: Tensor | None = None,
-        return_loss: bool = True,
-    ) -> SketchRetrievalOutput:
-        """Embed aligned triplets and compute the loss; see the base class for the arguments.
+    def process_triplets(self, batch: TripletBatch, return_loss: bool) -> ProcessedTriplets:
+        """Embed aligned triplets and compute the loss; see the base class.
 
         In training mode B_t sees the patches of this batch. Without `negative_labels` the margin is `fixed_margin`.
 
@@ -390,30 +381,23 @@ class SplipModel(SketchPromptPreTrainedModel):
             ValueError: if the weights ask for a loss whose inputs (negatives, labels, classes) are not there.
         """
         if return_loss:
-            self._check_loss_inputs(negative_pixel_values, labels)
-        parts = {"sketch": sketch_pixel_values, "photo": photo_pixel_values}
-        if negative_pixel_values is not None:
-            parts["negative"] = negative_pixel_values
-        prompts = self._make_prompts(self._mean_patches(parts)) if self.training else self.prompts()
+            self._check_loss_inputs(batch)
+        images = batch.images
+        parts = dict(zip(("sketch", "photo", "negative"), images))
+        prompts = self._make_prompts(self._mean_patches(images)) if self.training else self.prompts()
         permutations = None
         if return_loss and self.config.jigsaw_weight:
-            permutations = torch.randint(self.config.n_permutations, (len(sketch_pixel_values),))
+            permutations = torch.randint(self.config.n_permutations, (len(batch.sketches),))
             orders = permutation_bank(self.config.n_permutations)[permutations]
-            parts["shuffled"] = shuffle_tiles(sketch_pixel_values, orders)
+            parts["shuffled"] = shuffle_tiles(batch.sketches, orders)
         embeds = self._embed_parts(parts, prompts)
         loss = terms = None
         if return_loss:
-            terms = self._loss_terms(embeds, prompts, labels, negative_labels, permutations)
+            terms = self._loss_terms(embeds, prompts, batch, permutations)
             weights = dict.fromkeys(terms, self.config.classification_weight)
             weights |= {"triplet": self.config.triplet_weight, "jigsaw": self.config.jigsaw_weight}
             loss = losses.weighted_sum(terms, weights)
-        return SketchRetrievalOutput(
-            loss=loss,
-            loss_terms=terms,
-            sketch_embeds=embeds["sketch"],
-            photo_embeds=embeds["photo"],
-            negative_embeds=embeds.get("negative"),
-        )
+        return list(embeds.values())[: len(images)], loss, terms
 
     def _embed_parts(self, parts: dict[str, Tensor], prompts: SplipPrompts) -> dict[str, Tensor]:
         """All parts of a batch in one pass of the tower, each row with the prompts of its modality."""
@@ -423,18 +407,18 @@ class SplipModel(SketchPromptPreTrainedModel):
         embeds = self._embed(torch.cat(list(parts.values())), prompts, rows)
         return dict(zip(parts, embeds.split(sizes)))
 
-    def _check_loss_inputs(self, negatives: Tensor | None, labels: Tensor | None) -> None:
+    def _check_loss_inputs(self, batch: TripletBatch) -> None:
         config = self.config
         if not (config.triplet_weight or config.classification_weight or config.jigsaw_weight):
             raise ValueError(
                 "triplet_weight, classification_weight and jigsaw_weight are all 0: there is no loss"
             )
-        if negatives is None and (config.triplet_weight or config.jigsaw_weight):
+        if batch.negatives is None and (config.triplet_weight or config.jigsaw_weight):
             raise ValueError(
                 "the triplet and jigsaw losses need negative_pixel_values; "
                 "set triplet_weight=0 and jigsaw_weight=0 to train without"
             )
-        if labels is None and config.classification_weight:
+        if batch.labels is None and config.classification_weight:
             raise ValueError(
                 "the classification loss needs labels; set classification_weight=0 to go without"
             )
@@ -447,14 +431,13 @@ class SplipModel(SketchPromptPreTrainedModel):
         self,
         embeds: dict[str, Tensor],
         prompts: SplipPrompts,
-        labels: Tensor | None,
-        negative_labels: Tensor | None,
+        batch: TripletBatch,
         permutations: Tensor | None,
     ) -> dict[str, Tensor]:
         """Every loss that has a weight, by name."""
         config, terms = self.config, {}
         if config.triplet_weight:
-            margins = self._margins(prompts, labels, negative_labels)
+            margins = self._margins(prompts, batch.labels, batch.negative_labels)
             terms["triplet"] = losses.squared_triplet_loss(
                 embeds["sketch"], embeds["photo"], embeds["negative"], margins
             )
@@ -462,7 +445,7 @@ class SplipModel(SketchPromptPreTrainedModel):
             temperature = config.temperature or torch.exp(-self.clip.logit_scale)
             for name, classes in zip(("sketch", "photo"), prompts.class_embeddings):
                 terms[f"classification_{name}"] = losses.classification_loss(
-                    embeds[name], classes, labels, temperature
+                    embeds[name], classes, batch.labels, temperature
                 )
         if config.jigsaw_weight:
             clues = (embeds[name] for name in ("sketch", "photo", "negative"))

@@ -18,7 +18,7 @@ from transformers import CLIPVisionModel
 from ... import losses
 from ...explain import patch_similarity
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
-from ..outputs import SketchRetrievalOutput
+from ..outputs import ProcessedTriplets, TripletBatch
 from ..prompted_clip import TowerOutput, encode_vision
 from .configuration_zse_sbir import ZseSbirConfig
 from .matching import PairMatcher, Prepared
@@ -229,50 +229,36 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
         """Relation scores (`rn`) of every pair, (Ns, Np) in 0 to 1, block by block."""
         return self.adapter.matcher.score(sketches, photos)
 
-    def forward(
+    def process_triplets(
         self,
-        sketch_pixel_values: Tensor,
-        photo_pixel_values: Tensor,
-        negative_pixel_values: Tensor | None = None,
-        labels: Tensor | None = None,
-        instance_ids: Tensor | None = None,
-        negative_labels: Tensor | None = None,
-        return_loss: bool = True,
+        batch: TripletBatch,
+        return_loss: bool,
         mismatched_sketch_pixel_values: Tensor | None = None,
-    ) -> SketchRetrievalOutput:
+    ) -> ProcessedTriplets:
         """Embed triplets; the loss is 2 * triplet of the class tokens + 4 * squared error of the relation scores.
 
         Every sketch is compared with its photo and with its negative: both losses look at pairs.
 
         Args:
-            sketch_pixel_values, photo_pixel_values, negative_pixel_values, labels, instance_ids, negative_labels,
-                return_loss: as in the base class; the loss needs the negatives.
+            batch: the triplets; the loss needs the negatives.
+            return_loss: compute the loss too.
             mismatched_sketch_pixel_values: (B, 3, H, W), sketches to compare with the negatives, of other classes
                 than those, as in the reference code; by default the sketches themselves.
 
         Raises:
             ValueError: if there are no negatives to compute a loss with.
         """
-        sketches = self.encode_tokens(sketch_pixel_values, "sketch")
-        photos = self.encode_tokens(photo_pixel_values, "photo")
-        negatives = None
-        if negative_pixel_values is not None:
-            negatives = self.encode_tokens(negative_pixel_values, "photo")
+        domains = ("sketch", "photo", "photo")
+        tokens = [self.encode_tokens(part, domain) for part, domain in zip(batch.images, domains)]
         loss = terms = None
         if return_loss:
-            if negatives is None:
+            if len(tokens) < 3:
                 raise ValueError("zse-sbir's losses need negative_pixel_values")
-            others = sketches
+            others = tokens[0]
             if mismatched_sketch_pixel_values is not None:
                 others = self.encode_tokens(mismatched_sketch_pixel_values, "sketch")
-            loss, terms = self.compute_pair_losses(sketches, photos, others, negatives)
-        return SketchRetrievalOutput(
-            loss=loss,
-            loss_terms=terms,
-            sketch_embeds=self.pool_tokens(sketches, "sketch"),
-            photo_embeds=self.pool_tokens(photos, "photo"),
-            negative_embeds=None if negatives is None else self.pool_tokens(negatives, "photo"),
-        )
+            loss, terms = self.compute_pair_losses(*tokens[:2], others, tokens[2])
+        return [self.pool_tokens(part, domain) for part, domain in zip(tokens, domains)], loss, terms
 
     def compute_pair_losses(
         self, sketches: Tensor, photos: Tensor, others: Tensor, negatives: Tensor
