@@ -1,4 +1,6 @@
+import gc
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -196,6 +198,24 @@ def test_an_interrupted_run_is_saved_after_its_step_and_goes_on(recipe, tmp_path
     assert handlers == (signal.default_int_handler, signal.SIG_DFL)
     train(cut)
     assert_same_adapter(whole.output_dir, cut.output_dir)
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_no_process_of_the_loader_outlasts_the_training(recipe, monkeypatch, crash):
+    # They ignore SIGTERM, so the interpreter would wait for them for ever when it ends.
+    gc.disable()
+    try:
+        if crash:
+            crash_at(monkeypatch, 3)
+            with pytest.raises(RuntimeError, match="power cut"):
+                train(recipe(data={"num_workers": 1}))
+        else:
+            train(recipe(data={"num_workers": 1}, optimisation={"max_steps": 2}))
+        assert multiprocessing.active_children() == []
+    finally:
+        gc.enable()
+        for process in multiprocessing.active_children():
+            process.kill()
 
 
 def test_a_finished_run_is_not_trained_again(recipe):

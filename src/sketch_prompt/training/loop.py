@@ -141,10 +141,14 @@ class Trainer:
         self.meter = LossMeter(self.accelerator, self.batches.micro_batch * self.accelerator.num_processes)
         self.training_seconds = 0.0
         alone = self.accelerator.num_processes == 1
-        with Interruption(enabled=alone) as interruption, self._bar() as bar:
-            while self.progress.step < self.total_steps:
-                self._train_epoch(bar, interruption)
-                self._end_epoch()
+        try:
+            with Interruption(enabled=alone) as interruption, self._bar() as bar:
+                while self.progress.step < self.total_steps:
+                    self._train_epoch(bar, interruption)
+                    self._end_epoch()
+        finally:
+            # Its workers go with it. They ignore signals: left to the end of the process they would outlast it.
+            del self.loader
         return self._finish(self.progress.step - started_at)
 
     def _start(self) -> None:
