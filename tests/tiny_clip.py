@@ -25,9 +25,9 @@ def tiny_clip(seed: int = 0, **vision) -> CLIPModel:
     return clip
 
 
-def images(n: int, seed: int = 0) -> torch.Tensor:
-    """(n, 3, 32, 32)"""
-    return torch.randn(n, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(seed))
+def images(n: int, seed: int = 0, size: int = IMAGE_SIZE) -> torch.Tensor:
+    """(n, 3, size, size)"""
+    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
 def token_ids(n: int, seed: int = 0) -> torch.Tensor:

@@ -15,8 +15,8 @@ TRAINED = sorted(set(METHODS) - {"frozen-clip"})
 CLASSES = ["cup", "cat", "hot air balloon"]
 
 
-def build(method, seed=0, **fields):
-    clip = tiny_clip()
+def build(method, seed=0, vision=None, **fields):
+    clip = tiny_clip(**vision or {})
     torch.manual_seed(seed)
     return SketchPromptModel.from_config(
         SketchPromptConfig(method, base_model=None, **fields), backbone=clip
@@ -37,11 +37,11 @@ def trained(method, seed=0, steps=2, **fields):
     return model.eval()
 
 
-def loss(model, seed=0):
+def loss(model, seed=0, size=IMAGE_SIZE):
     batch = {
-        "sketch_pixel_values": images(3, seed),
-        "photo_pixel_values": images(3, seed + 10),
-        "negative_pixel_values": images(3, seed + 20),
+        "sketch_pixel_values": images(3, seed, size),
+        "photo_pixel_values": images(3, seed + 10, size),
+        "negative_pixel_values": images(3, seed + 20, size),
         "labels": torch.arange(3),
         "negative_labels": (torch.arange(3) + 1) % 3,
     }
@@ -144,6 +144,20 @@ def test_every_method_explains_itself(method, tmp_path):
     model.save_pretrained(tmp_path, include_backbone=True)
     half = SketchPromptModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
     assert half.explain(images(1), images(1, seed=1)).similarity.dtype == np.float32
+
+
+@pytest.mark.parametrize(("size", "patch"), [(16, 8), (40, 8), (56, 8), (36, 8), (48, 16), (42, 14)])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_patch_grid_trains_and_explains_itself(method, size, patch):
+    # odd grids, hardly any patches, and (36, 8): a border that is no whole patch
+    model = build(method, vision={"image_size": size, "patch_size": patch})
+    model.set_classes(CLASSES, WordProcessor())
+    if method in TRAINED:
+        value = loss(model, size=size)
+        value.backward()
+        assert torch.isfinite(value)
+    known = model.eval().explain(images(1, 0, size), images(1, 1, size))
+    assert known.sketch_map.shape == known.photo_map.shape == (size // patch,) * 2
 
 
 @pytest.mark.parametrize("include_backbone", [False, True])

@@ -45,6 +45,7 @@ class LearnedTokenizer(nn.Module):
 
     def __init__(self, patch_size: int, channels: list[int], width: int, fusion: str):
         super().__init__()
+        self.patch_size = patch_size
         strides = []
         while patch_size % 2 == 0:
             strides.append(2)
@@ -65,7 +66,9 @@ class LearnedTokenizer(nn.Module):
 
     def forward(self, pixel_values: Tensor, patches: Tensor) -> Tensor:
         """(B, 3, H, W) and their patch embeddings (B, d, g, g) -> (B, d, g, g)"""
-        hidden = self.convolutions[0](pixel_values)
+        # The tower leaves out a border that is less than a patch.
+        height, width = (self.patch_size * count for count in patches.shape[-2:])
+        hidden = self.convolutions[0](pixel_values[..., :height, :width])
         for convolution in self.convolutions[1:]:
             hidden = convolution(F.relu(hidden))
         return (patches + hidden) / 2 if self.fusion == "average" else patches + hidden
