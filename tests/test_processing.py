@@ -11,9 +11,6 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from sketch_prompt.processing import SketchPromptImageProcessor, SketchPromptProcessor
 
-SHARED = (parent / "shared" / "real-clip" for parent in Path(__file__).parents)
-REAL_CLIP = next((folder for folder in SHARED if folder.is_dir()), None)
-
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
@@ -230,11 +227,8 @@ def test_a_checkpoint_without_a_tokenizer_loads_and_says_so_when_asked_for_text(
         processor(text="a cat")
 
 
-@pytest.mark.skipif(
-    REAL_CLIP is None, reason="the small real CLIP (../shared/real-clip) is not on this machine"
-)
-def test_the_real_clip_folder_loads():
-    processor = SketchPromptProcessor.from_base_model(REAL_CLIP)
+def test_the_real_clip_folder_loads(shared):
+    processor = SketchPromptProcessor.from_base_model(shared("real-clip"))
     batch = processor(photos=noise(80, 60), text=processor.class_prompt("hot-air_balloon"))
     assert batch["photo_pixel_values"].shape == (1, 3, 64, 64)
     assert (

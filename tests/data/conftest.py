@@ -9,10 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-# Beside the repository; a git worktree lies one folder deeper.
-_REPOSITORY = Path(__file__).resolve().parents[2]
-SHARED = next((p for up in (1, 2) if (p := _REPOSITORY.parents[up - 1] / "shared").is_dir()), None)
-
 
 class ToyProcessor:
     """The processor's contract, with nothing in it: 8 x 8 RGB in [0, 1]."""
@@ -25,18 +21,6 @@ class ToyProcessor:
 @pytest.fixture
 def processor():
     return ToyProcessor()
-
-
-@pytest.fixture
-def shared():
-    """Finds a folder of the material beside the repository, or skips the test."""
-
-    def find(name):
-        if SHARED is None or not (SHARED / name).is_dir():
-            pytest.skip(f"needs ../shared/{name}, which is not part of the repository")
-        return SHARED / name
-
-    return find
 
 
 @pytest.fixture

@@ -11,10 +11,6 @@ from sketch_prompt import SketchPromptConfig, SketchPromptModel, SketchPromptPro
 from sketch_prompt.processing import SketchPromptImageProcessor
 from tiny_clip import IMAGE_SIZE, tiny_clip
 
-# Beside the repository; a git worktree lies one folder deeper.
-_REPOSITORY = Path(__file__).resolve().parents[2]
-SHARED = next((p for up in (1, 2) if (p := _REPOSITORY.parents[up - 1] / "shared").is_dir()), None)
-
 
 def make_model(seed: int = 0, method: str = "frozen-clip"):
     """A model of a few thousand random weights that counts the photos it embeds."""
@@ -63,15 +59,3 @@ def photos(tmp_path):
     for number in range(2):
         picture(100 + number).save(folder / f"free {number}.png")
     return folder
-
-
-@pytest.fixture
-def shared():
-    """Finds a folder of the material beside the repository, or skips the test."""
-
-    def find(name):
-        if SHARED is None or not (SHARED / name).is_dir():
-            pytest.skip(f"needs ../shared/{name}, which is not part of the repository")
-        return SHARED / name
-
-    return find

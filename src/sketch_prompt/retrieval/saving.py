@@ -139,12 +139,6 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
         return {}
 
 
-def is_gallery(directory: str | os.PathLike) -> bool:
-    """Whether a folder holds a gallery, complete or begun."""
-    path = Path(directory)
-    return (path / MANIFEST).is_file() or (path / FEATURES).is_dir()
-
-
 @contextmanager
 def writing(directory: Path) -> Iterator[None]:
     """Be the only process that changes the gallery in a folder, which is made if it is not there.
