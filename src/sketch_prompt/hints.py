@@ -15,4 +15,4 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of an error message: "did you mean 'x'?", or all known names if none is much alike."""
     known = list(known)
     near = nearest(name, known)
-    return f"did you mean {near!r}?" if near is not None else f"known: {', '.join(known)}"
+    return f"did you mean {near!r}?" if near is not None else f"known: {', '.join(known) or 'none'}"

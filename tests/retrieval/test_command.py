@@ -94,6 +94,17 @@ def test_search_by_text_needs_no_sketch(gallery):
     assert len(json.loads(result.stdout)["results"]) == 2
 
 
+def test_a_gallery_by_category_says_what_the_model_does_not_know_and_wants_a_category(tmp_path):
+    photos = write_photos(tmp_path / "photos", {"cat": 2, "zebra": 2})
+    result = index(photos, tmp_path / "gallery", "--model", "mini-dp-clip", "--by-category")
+    assert "Embedded without a category, not known to the model: zebra\n" in result.stderr
+    picture(3).save(tmp_path / "drawing.png")
+    result = run("search", tmp_path / "gallery", tmp_path / "drawing.png")
+    assert result.exit_code == 1 and "name the one to search (--category" in " ".join(result.stderr.split())
+    result = run("search", tmp_path / "gallery", tmp_path / "drawing.png", "--category", "Cat")
+    assert [Path(line.split("\t")[2]).parent.name for line in result.stdout.splitlines()] == ["cat", "cat"]
+
+
 def test_photos_that_moved_are_found_with_an_option(gallery, photos, tmp_path):
     photos.rename(tmp_path / "moved")
     result = run("search", gallery, "--text", "a cat", "--top-k", 1, "--photos", tmp_path / "moved")
@@ -110,6 +121,11 @@ def test_photos_that_moved_are_found_with_an_option(gallery, photos, tmp_path):
         (("search", "{gallery}", "--text", "x", "--weight", "2"), 2, "--weight"),
         (("search", "{gallery}", "--text", "x", "--model", "mini-clip-at"), 1, "made with another model"),
         (("search", "{gallery}", "--text", "x", "--figure", "out.xyz"), 1, "xyz"),
+        (
+            ("search", "{gallery}", "--text", "x", "--category", "dgo"),
+            1,
+            "category 'dgo'; did you mean",
+        ),
         (("index", "nowhere", "-o", "{gallery}"), 1, "no folder of photos"),
         (("index", "{gallery}"), 2, "--output"),
         (("index", "{gallery}", "-o", "x", "--index", "hsnw"), 2, "--index"),

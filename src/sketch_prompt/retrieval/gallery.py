@@ -386,6 +386,14 @@ class Gallery(PhotoCollection):
             return {}
         return {category_key(name): name for name in self.model.categories}
 
+    @property
+    def unconditioned_categories(self) -> list[str]:
+        """Categories of photos that, with `by_category`, are embedded without: the model was not shown them."""
+        known = self._categories
+        return [
+            name for name in self.photos.categories if self.by_category and category_key(name) not in known
+        ]
+
     def _category_of(self, filters: Filters | None) -> str | None:
         """The category under which a sketch is embedded; None where the gallery has none."""
         if not self.by_category:
@@ -395,8 +403,8 @@ class Gallery(PhotoCollection):
         wanted = [wanted] if isinstance(wanted, str) else list(wanted or ())
         if len(wanted) != 1:
             raise ValueError(
-                "the photos of this gallery are embedded under their categories: name the one to search, "
-                "filters={'category': ...}"
+                "the photos of this gallery are embedded under their categories: name the one to search "
+                "(--category on the command line, filters={'category': ...} in Python)"
             )
         return self._categories.get(category_key(wanted[0]))
 

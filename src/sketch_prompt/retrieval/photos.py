@@ -113,6 +113,11 @@ class PhotoTable:
         return self._columns["size"]
 
     @property
+    def categories(self) -> list[str]:
+        """Names of the categories that photos are of, in order."""
+        return sorted({name for name in self._columns["category"] if name is not None})
+
+    @property
     def rows(self) -> dict[str, int]:
         """{path: row}"""
         if self._rows is None:
