@@ -499,7 +499,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"out of {', '.join(BENCHMARKS)} (default: all of them)"
+    )
     parser.add_argument("--repeats", type=int, default=9, help="turns of each contender")
     parser.add_argument("--metrics-memory", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--table", help=argparse.SUPPRESS)
@@ -507,6 +509,8 @@ def main() -> None:
     parser.add_argument("--build-large", help=argparse.SUPPRESS)
     parser.add_argument("--search-large", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in BENCHMARKS]:
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     if arguments.build_large:
         build_large(arguments.build_large)
         return
