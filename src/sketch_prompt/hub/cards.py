@@ -12,6 +12,22 @@ _PAPERS = {
     "dp-clip": "Gao et al., *Dual-Modal Prompting for Sketch-Based Image Retrieval*, 2024",
 }
 
+# What a method can do besides embedding.
+_MORE_USE = {
+    "dp-clip": [
+        "\n# under a category, which the model is shown once; nothing is trained",
+        'model.add_category("teapot", sketches=["drawing.png"], photos=["1.jpg", "2.jpg"], processor=processor)',
+        'sketch_features = model.get_sketch_features(inputs.sketch_pixel_values, category="teapot")',
+        'photo_features = model.get_photo_features(inputs.photo_pixel_values, category="teapot")',
+    ],
+    "zse-sbir": [
+        "\n# pair by pair (rn)",
+        'sketch_tokens = model.encode_tokens(inputs.sketch_pixel_values, "sketch")',
+        'photo_tokens = model.encode_tokens(inputs.photo_pixel_values, "photo")',
+        "scores = model.score_pairs(sketch_tokens, photo_tokens)",
+    ],
+}
+
 
 def model_card(config, method: str, results: dict | None = None) -> str:
     """README.md of a checkpoint: what it is, how to use it, what it was trained on, what it scored.
@@ -67,6 +83,7 @@ def model_card(config, method: str, results: dict | None = None) -> str:
             "sketch_features = model.get_sketch_features(inputs.sketch_pixel_values)",
             "photo_features = model.get_photo_features(inputs.photo_pixel_values)",
             "scores = sketch_features @ photo_features.T",
+            *_MORE_USE.get(method, []),
             "```",
             "\n## Training classes\n",
             seen,
