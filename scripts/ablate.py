@@ -39,7 +39,7 @@ def main() -> int:
     except KeyboardInterrupt as interruption:
         print(f"\n{interruption}", file=sys.stderr)
         return 130
-    title = f"{arguments.recipe.resolve().name}, {arguments.seeds} seeds, percent"
+    title = f"{arguments.recipe.resolve().name}, seeds: {arguments.seeds}, percent"
     Console().print(ablation_table(scores, title))
     print(f"wrote {output / 'results.json'}", file=sys.stderr)
     return 0

@@ -171,7 +171,7 @@ def main() -> None:
     save_figure(figure, arguments.output / "retrieval.png")
 
     for level in levels:
-        title = f"MiniSketch, 12 unseen classes, {level} level, {arguments.seeds} seeds, percent"
+        title = f"MiniSketch, 12 unseen classes, {level} level, seeds: {arguments.seeds}, percent"
         print_table(results, list(frozen[level].metrics), title)
     print(
         f"{time.perf_counter() - start:.0f} s, peak memory {peak_memory(torch.device('cpu'))['process']:.0f} MB."
