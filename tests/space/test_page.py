@@ -143,6 +143,7 @@ def test_photo_without_a_drawing_is_shown_with_what_to_do(visit):
     page = visit()
     page.locator(".photo").first.click()
     page.locator("#why figcaption", has_text="Draw something").wait_for()
+    assert page.locator("#why figcaption").inner_text().startswith("Draw something to see which parts")
 
 
 def test_upload_that_is_no_picture_is_a_message_and_the_drawing_stays(visit):
