@@ -534,17 +534,17 @@ def search(
     from sketch_prompt.hints import suggestion
     from sketch_prompt.retrieval.figures import save_figure
     from sketch_prompt.retrieval.gallery import Gallery
-    from sketch_prompt.retrieval.photos import category_key
 
     if sketch is None and text is None:
         raise typer.BadParameter("give a SKETCH, --text, or both")
     given = {"base_model": base_model} if base_model is not None else {}
     opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
     filters = {name: values for name, values in (("category", category), ("path", path)) if values}
-    known = {category_key(name): name for name in opened.photos.categories} if category else {}
     for name in category or ():
-        if category_key(name) not in known:
-            raise ValueError(f"no photo is of category {name!r}; {suggestion(name, known.values())}")
+        if not opened.photos.select({"category": name}).any():
+            raise ValueError(
+                f"no photo is of category {name!r}; {suggestion(name, opened.photos.categories)}"
+            )
     hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank)
     if figure is not None:
         save_figure(opened.plot(hits, sketch, text), figure)

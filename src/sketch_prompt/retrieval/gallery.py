@@ -389,10 +389,10 @@ class Gallery(PhotoCollection):
     @property
     def unconditioned_categories(self) -> list[str]:
         """Categories of photos that, with `by_category`, are embedded without: the model was not shown them."""
+        if not self.by_category:
+            return []
         known = self._categories
-        return [
-            name for name in self.photos.categories if self.by_category and category_key(name) not in known
-        ]
+        return [name for name in self.photos.categories if category_key(name) not in known]
 
     def _category_of(self, filters: Filters | None) -> str | None:
         """The category under which a sketch is embedded; None where the gallery has none."""
