@@ -342,7 +342,7 @@ _QUERIES_SEED = 1_000_003  # of no gallery vector
 
 def benchmark_search(repeats: int) -> None:
     """Exact search of 100,000 photos, and approximate search of a million whose features are on disk."""
-    from sketch_prompt.retrieval.indexes import make_index
+    from sketch_prompt.gallery.indexes import make_index
 
     vectors, queries = _clustered_vectors(100_000, 10), _clustered_vectors(50, _QUERIES_SEED)
     index = make_index("auto")
@@ -379,7 +379,7 @@ _MODEL = {
 
 
 def _large_vectors(folder: str):
-    from sketch_prompt.retrieval.store import FeatureStore, StoredVectors
+    from sketch_prompt.gallery.store import FeatureStore, StoredVectors
 
     store = FeatureStore(Path(folder) / "features", _MODEL)
     store.read_blocks()
@@ -392,8 +392,8 @@ def build_large(folder: str) -> None:
     import json
 
     from sketch_prompt.evaluation.environment import peak_memory
-    from sketch_prompt.retrieval.indexes import make_index
-    from sketch_prompt.retrieval.indexes.recall import RunningTruth
+    from sketch_prompt.gallery.indexes import make_index
+    from sketch_prompt.gallery.indexes.recall import RunningTruth
 
     store, vectors = _large_vectors(folder)
     truth = RunningTruth(_clustered_vectors(200, _QUERIES_SEED))
@@ -417,8 +417,8 @@ def search_large(folder: str) -> None:
     import json
 
     from sketch_prompt.evaluation.environment import peak_memory
-    from sketch_prompt.retrieval.indexes import make_index
-    from sketch_prompt.retrieval.indexes.recall import recall
+    from sketch_prompt.gallery.indexes import make_index
+    from sketch_prompt.gallery.indexes.recall import recall
 
     _, vectors = _large_vectors(folder)
     index = make_index("auto")

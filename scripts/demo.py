@@ -70,8 +70,8 @@ def search(model, processor, drawing: Image.Image, name: str | None, benchmark, 
     """The ten photos nearest to `drawing` as a picture, right ones framed."""
     import torch
 
-    from sketch_prompt.retrieval.figures import plot_ranking
-    from sketch_prompt.retrieval.ranking import rank
+    from sketch_prompt.metrics.ranking import rank
+    from sketch_prompt.plotting import plot_ranking
 
     with torch.inference_mode():
         features = model.get_sketch_features(processor(sketches=drawing)["sketch_pixel_values"])
@@ -142,7 +142,7 @@ def main() -> None:
     from sketch_prompt.atomic import atomic_write
     from sketch_prompt.evaluation import embed, evaluate_model
     from sketch_prompt.evaluation.environment import peak_memory
-    from sketch_prompt.retrieval.figures import save_figure
+    from sketch_prompt.plotting import save_figure
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     benchmark, recipes = load_benchmark("mini"), load_recipes(arguments.all)

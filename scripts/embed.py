@@ -10,9 +10,9 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from sketch_prompt.retrieval.gallery import Gallery
-from sketch_prompt.retrieval.indexes import KINDS
-from sketch_prompt.retrieval.store import FLUSH_SECONDS
+from sketch_prompt.gallery.gallery import Gallery
+from sketch_prompt.gallery.indexes import KINDS
+from sketch_prompt.gallery.store import FLUSH_SECONDS
 
 
 def main() -> int:

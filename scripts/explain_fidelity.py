@@ -18,7 +18,7 @@ def draw_figures(model, classes: list[str], folder: Path, image_size: int, seed:
     """Explain the first sketch of each class by its own photo and draw all kinds of figures of that."""
     from sketch_prompt.data.minisketch import MiniSketch
     from sketch_prompt.explain.figures import plot_explanation
-    from sketch_prompt.retrieval.figures import save_figure
+    from sketch_prompt.plotting import save_figure
 
     mini = MiniSketch(image_size, seed)
     for name in classes:
@@ -31,10 +31,10 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from part_fidelity import measure_fidelity, untrained
     from sketch_prompt import SketchPromptModel
     from sketch_prompt.atomic import atomic_write
     from sketch_prompt.data.minisketch import SEEN_CLASSES, UNSEEN_CLASSES
-    from sketch_prompt.explain.fidelity import measure_fidelity, untrained
     from sketch_prompt.models.auto import MODELS
     from sketch_prompt.sources import bundled_names
 

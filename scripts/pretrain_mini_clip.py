@@ -12,8 +12,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from sketch_prompt.training.mini_clip.pretraining import PretrainingJob, pretrain
-from sketch_prompt.training.mini_clip.training import PretrainingOptions
+from mini_clip.pretraining import PretrainingJob, pretrain
+from mini_clip.training import PretrainingOptions
 
 
 def main() -> None:

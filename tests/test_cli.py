@@ -24,7 +24,7 @@ def tiny(monkeypatch, tmp_path):
         asked["benchmark"] = arguments, options
         return benchmark
 
-    monkeypatch.setattr("sketch_prompt.evaluation.loading.load_model", load_model)
+    monkeypatch.setattr("sketch_prompt.models.loading.load_model", load_model)
     monkeypatch.setattr("sketch_prompt.data.benchmarks.load_benchmark", load_benchmark)
     return model, asked
 
@@ -108,7 +108,7 @@ def test_ranking_by_pairs_is_chosen_on_the_command_line(tiny, tmp_path, monkeypa
     refused = run(*arguments, "--ranking", "exhaustive")
     assert refused.exit_code == 1 and "tiny compares embeddings only" in refused.stderr
     monkeypatch.setattr(
-        "sketch_prompt.evaluation.loading.load_model", lambda *_: (TinyPairModel(), TinyProcessor())
+        "sketch_prompt.models.loading.load_model", lambda *_: (TinyPairModel(), TinyProcessor())
     )
     chosen = ("--ranking", "exhaustive", "--work-dir", tmp_path / "work", "--pair-dtype", "bfloat16")
     report = json.loads(run(*arguments, *chosen).stdout)

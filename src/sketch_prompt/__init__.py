@@ -15,7 +15,7 @@ _PUBLIC = {
     "DpClipModel": ".models.dp_clip",
     "FrozenClipConfig": ".models.frozen_clip",
     "FrozenClipModel": ".models.frozen_clip",
-    "Gallery": ".retrieval.gallery",
+    "Gallery": ".gallery.gallery",
     "SketchPromptConfig": ".models.auto",
     "SketchPromptModel": ".models.auto",
     "SketchPromptProcessor": ".processing",

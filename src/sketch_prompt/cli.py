@@ -251,9 +251,9 @@ def evaluate(
     from sketch_prompt.data.benchmarks import load_benchmark
     from sketch_prompt.evaluation import Report, Task, evaluate_task
     from sketch_prompt.evaluation.curves import check_comparable
-    from sketch_prompt.evaluation.loading import load_model
     from sketch_prompt.evaluation.outputs import write_outputs
     from sketch_prompt.evaluation.results import RESULTS_FILE, append_result
+    from sketch_prompt.models.loading import load_model
 
     named = {"setting": setting, "seen_share": seen_share, "train_protocol": train_protocol}
     options = _parse_options(option) | {name: value for name, value in named.items() if value is not None}
@@ -365,9 +365,9 @@ def explain(
     """Show which patches of a photo a model takes for which patches of a sketch."""
     if output is None and not as_json:
         raise ValueError("nothing to write: give -o FIGURE.png, --json or both")
-    from sketch_prompt.evaluation.loading import load_model
     from sketch_prompt.explain.figures import plot_explanation
-    from sketch_prompt.retrieval.figures import save_figure
+    from sketch_prompt.models.loading import load_model
+    from sketch_prompt.plotting import save_figure
 
     loaded, loaded.processor = load_model(model, base_model, device)
     if category is not None and not loaded.is_conditional:
@@ -451,8 +451,8 @@ def index(
     renamed photo keeps its features, and a run that was killed goes on where it was. Files that are no photos or
     cannot be read are left out and listed.
     """
-    from sketch_prompt.retrieval.gallery import Gallery
-    from sketch_prompt.retrieval.saving import saved_settings
+    from sketch_prompt.gallery.gallery import Gallery
+    from sketch_prompt.gallery.saving import saved_settings
 
     settings = saved_settings(output)
     if model is None and "model" in settings:
@@ -531,9 +531,9 @@ def search(
 
     Prints one photo a line, the best first: rank, score and path, separated by tabs.
     """
+    from sketch_prompt.gallery.gallery import Gallery
     from sketch_prompt.hints import suggestion
-    from sketch_prompt.retrieval.figures import save_figure
-    from sketch_prompt.retrieval.gallery import Gallery
+    from sketch_prompt.plotting import save_figure
 
     if sketch is None and text is None:
         raise typer.BadParameter("give a SKETCH, --text, or both")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
+from mini_clip.captions import caption
 from sketch_prompt.data.minisketch import SEEN_CLASSES, UNSEEN_CLASSES, MiniSketch
-from sketch_prompt.training.mini_clip.captions import caption
 
 FOLDER = resources.files("sketch_prompt") / "assets" / "mini-clip"
 ALL_CLASSES = sorted(SEEN_CLASSES + UNSEEN_CLASSES)

@@ -4,7 +4,7 @@ import pytest
 
 from sketch_prompt import SketchPromptModel
 from sketch_prompt.data.minisketch.generator import MiniSketch
-from sketch_prompt.retrieval.photo_sources import Skipped
+from sketch_prompt.gallery.photo_sources import Skipped
 from sketch_prompt.space import views
 
 EVIL = '<img src=x onerror="alert(1)">'

@@ -1,8 +1,7 @@
 """Evaluating a model on a benchmark: embedding, the leakage guard, the report."""
 
 from .embedding import EmbeddingTable, embed
-from .leakage import SeenClassError, check_classes
-from .protocol import (
+from .evaluate import (
     Evaluation,
     Task,
     check_benchmark,
@@ -11,6 +10,7 @@ from .protocol import (
     evaluate_task,
     report_embeddings,
 )
+from .leakage import SeenClassError, check_classes
 from .report import Report
 from .search import Search
 

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
-from sketch_prompt.retrieval.pair_store import EncodedBatch, PairStore
 
 from .conditioning import Conditions
+from .pair_store import EncodedBatch, PairStore
 
 Domain = Literal["sketch", "photo"]
 _DESCRIPTIONS = {"sketch": "Embedding sketches", "photo": "Embedding photos"}

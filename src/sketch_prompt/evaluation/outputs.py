@@ -6,12 +6,12 @@ from pathlib import Path
 
 import datasets
 
-from sketch_prompt.retrieval.figures import plot_rankings, save_figure
+from sketch_prompt.plotting import plot_rankings, save_figure
 
 from .curves import plot_curves
-from .protocol import Evaluation
-from .rankings import choose_queries, extreme_queries, ranked_queries
+from .evaluate import Evaluation
 from .report import Report
+from .sheets import choose_queries, extreme_queries, ranked_queries
 
 CURVE_FILES = {"category": "precision_recall.png", "instance": "accuracy.png"}
 

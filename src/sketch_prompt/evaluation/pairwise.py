@@ -15,9 +15,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
-from sketch_prompt.retrieval.pair_store import PairStore, claim_folder
-from sketch_prompt.retrieval.rankers import EmbeddingRanker, ExhaustiveRanker, Ranker, Ranking, Reranker
 
+from .pair_store import PairStore, claim_folder
+from .rankers import EmbeddingRanker, ExhaustiveRanker, Ranker, Ranking, Reranker
 from .search import TEST_SPLITS
 
 Stores = dict[str, PairStore]

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sketch_prompt.atomic import atomic_write
-from sketch_prompt.retrieval.rankers import Ranking
 
 from .leakage import Setting
+from .rankers import Ranking
 from .search import GalleryScope, Level
 
 _CATEGORIES = {

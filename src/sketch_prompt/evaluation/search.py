@@ -18,9 +18,9 @@ from sketch_prompt.metrics import (
 )
 from sketch_prompt.metrics.core import RECALL_LEVELS, Convention
 from sketch_prompt.metrics.instance import distinct_photos
-from sketch_prompt.retrieval.rankers import EmbeddingRanker, Ranker
 
 from .embedding import EmbeddingTable, UnreadableImage
+from .rankers import EmbeddingRanker, Ranker
 
 Level = Literal["category", "instance"]
 LEVELS: tuple[Level, ...] = ("category", "instance")

@@ -1,7 +1,7 @@
 """Inner products of query and gallery features, block by block.
 
 The similarity matrix of a benchmark is never held: QuickDraw's would take 20 GB. Everything that ranks photos
-(`core`, `instance`, `retrieval.ranking`) reads it through `pair_scores.FeatureScores`, and so `similarity_blocks`.
+(`core`, `instance`, `ranking`) reads it through `pair_scores.FeatureScores`, and so `similarity_blocks`.
 """
 
 import hashlib

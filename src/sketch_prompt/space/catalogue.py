@@ -11,10 +11,10 @@ from pathlib import Path
 from huggingface_hub import cached_assets_path
 
 from sketch_prompt.data.minisketch.builder import source_fingerprint
+from sketch_prompt.gallery.fingerprint import describe_model
+from sketch_prompt.gallery.gallery import Gallery
 from sketch_prompt.models.auto import MODELS, SketchPromptModel
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.retrieval.fingerprint import describe_model
-from sketch_prompt.retrieval.gallery import Gallery
 from sketch_prompt.sources import bundled_names, find_checkpoint
 
 from .minisketch import PHOTOS_PER_CLASS, draw_photos

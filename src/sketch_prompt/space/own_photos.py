@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImageError
-from sketch_prompt.retrieval.gallery import Gallery
-from sketch_prompt.retrieval.photo_sources import Skipped
+from sketch_prompt.gallery.gallery import Gallery
+from sketch_prompt.gallery.photo_sources import Skipped
 
 from .pictures import read_upload
 

@@ -9,10 +9,10 @@ from PIL import Image, ImageOps
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.explain import Correspondence
+from sketch_prompt.gallery.gallery import Gallery, Hit
+from sketch_prompt.gallery.photo_sources import Skipped
+from sketch_prompt.gallery.table import Photo
 from sketch_prompt.imaging import to_rgb
-from sketch_prompt.retrieval.gallery import Gallery, Hit
-from sketch_prompt.retrieval.photo_sources import Skipped
-from sketch_prompt.retrieval.photos import Photo
 
 from .catalogue import Catalogue
 from .own_photos import OwnPhotos

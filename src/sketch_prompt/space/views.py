@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from sketch_prompt.explain import Correspondence
 from sketch_prompt.explain.figures import match_colours, synthesize
-from sketch_prompt.retrieval.photo_sources import Skipped
+from sketch_prompt.gallery.photo_sources import Skipped
 
 from .pictures import data_url
 

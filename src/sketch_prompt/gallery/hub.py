@@ -1,0 +1,163 @@
+"""A gallery as a data set of the Hub: one row a photo, with its features and, if wanted, the photo itself.
+
+data/photos-<n>.parquet  the columns of `Photo` and "features"; "image" where photos are included
+gallery.json             the model, without which features mean nothing, and the index
+README.md                the data set's card
+
+`datasets.load_dataset(repo_id)` reads it like any other.
+"""
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from PIL import Image
+
+from .fingerprint import differences
+from .saving import FORMAT
+from .table import Photo
+
+DESCRIPTION = "gallery.json"
+_ROWS_A_FILE = 10_000
+_PATTERNS = ["*.parquet", "*.json", "README.md"]
+
+
+def write_data_set(gallery, directory: Path, include_photos: bool) -> None:
+    """Write a gallery's rows, description and card into an empty folder.
+
+    Raises:
+        ValueError: the gallery is empty.
+        UnreadableImageError: a photo is to be included and cannot be read.
+    """
+    if not len(gallery):
+        raise ValueError("the gallery is empty: there is nothing to upload")
+    names = _public_names(gallery.photos.paths)
+    (directory / "data").mkdir()
+    for number, start in enumerate(range(0, len(names), _ROWS_A_FILE)):
+        rows = np.arange(start, min(start + _ROWS_A_FILE, len(names)))
+        part = _to_dataset(gallery, rows, names, include_photos)
+        part.to_parquet(directory / "data" / f"photos-{number:05d}.parquet")
+    description = {"format": FORMAT, "count": len(names), **gallery.describe()}
+    (directory / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    (directory / "README.md").write_text(_card(gallery, include_photos), encoding="utf-8")
+
+
+def upload(directory: Path, repo_id: str, private: bool | None, token: str | bool | None) -> str:
+    """Upload the folder as a data set, in one commit; returns the commit's address."""
+    api = HfApi(token=token)
+    repo_id = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True).repo_id
+    commit = api.upload_folder(
+        repo_id=repo_id,
+        repo_type="dataset",
+        folder_path=directory,
+        allow_patterns=_PATTERNS,
+        delete_patterns=["data/*.parquet"],
+        commit_message="Upload a sketch-prompt gallery",
+    )
+    return commit.commit_url
+
+
+def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset]:
+    """The description of a gallery on the Hub, and its rows.
+
+    Raises:
+        FileNotFoundError: there is no such data set, or no network to ask.
+        ValueError: it is no gallery.
+    """
+    try:
+        directory = Path(snapshot_download(repo_id, repo_type="dataset", allow_patterns=_PATTERNS, **hub))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise FileNotFoundError(
+            f"no gallery {repo_id!r}: the Hub has no such data set or cannot be asked ({type(error).__name__})"
+        ) from error
+    files = sorted((directory / "data").glob("photos-*.parquet"))
+    if not (directory / DESCRIPTION).is_file() or not files:
+        raise ValueError(f"{repo_id} is no gallery: it has no {DESCRIPTION} or no data/photos-*.parquet")
+    try:
+        description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
+        version, fingerprint = description["format"], description["model"]["fingerprint"]
+        differences(fingerprint, fingerprint)  # fails unless everything is there
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{repo_id} is no gallery: its {DESCRIPTION} is not one's ({error!r})") from error
+    if version != FORMAT:
+        raise ValueError(f"{repo_id} has format {version}, this version reads {FORMAT}")
+    rows = datasets.concatenate_datasets([datasets.Dataset.from_parquet(os.fspath(path)) for path in files])
+    if len(rows) != description["count"]:
+        raise ValueError(f"{repo_id} is incomplete: {len(rows)} of {description['count']} photos are there")
+    return description, rows
+
+
+def _public_names(paths: Sequence[str]) -> list[str]:
+    """The names of photos without the folders of this machine: a full path is reduced to its last part."""
+    names, taken = [], set(paths)
+    for path in paths:
+        stem, suffix = os.path.splitext(os.path.basename(path) if os.path.isabs(path) else path)
+        name, copy = stem + suffix, 2
+        while os.path.isabs(path) and name in taken:
+            name, copy = f"{stem} ({copy}){suffix}", copy + 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _to_dataset(gallery, rows: np.ndarray, names: Sequence[str], include_photos: bool) -> datasets.Dataset:
+    photos = [gallery.photos[row] for row in rows]
+    columns = {
+        name: [getattr(photo, name) for photo in photos] for name in ("id", "path", "category", "digest")
+    }
+    vectors = gallery.features_of(rows)
+    columns |= {"path": [names[row] for row in rows], "features": list(vectors)}
+    features = datasets.Features(
+        id=datasets.Value("int64"),
+        path=datasets.Value("string"),
+        category=datasets.Value("string"),
+        digest=datasets.Value("string"),
+        features=datasets.List(datasets.Value("float32"), length=vectors.shape[1]),
+    )
+    if include_photos:
+        columns["image"] = [_encoded(gallery, photo) for photo in photos]
+        features["image"] = datasets.Image()
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def _encoded(gallery, photo: Photo) -> dict[str, Any]:
+    content = gallery.content(photo)
+    if isinstance(content, Image.Image):
+        buffer = io.BytesIO()
+        content.save(buffer, "PNG")
+        content = buffer.getvalue()
+    return {"path": os.path.basename(photo.path), "bytes": content}
+
+
+def _card(gallery, include_photos: bool) -> str:
+    model = gallery.describe()["model"]
+    source = model["source"] or "the gallery's model"
+    given = "" if model["source"] else ", model"
+    return "\n".join(
+        [
+            "---",
+            "library_name: sketch-prompt",
+            "tags:",
+            "- sketch-based-image-retrieval",
+            f"- {model['fingerprint']['method']}",
+            "configs:",
+            "- config_name: default",
+            "  data_files: data/photos-*.parquet",
+            "---",
+            f"\n# A gallery of {len(gallery):,} photos\n",
+            f"Features of {source} ({model['fingerprint']['method']}), ready to be searched with a drawing. "
+            + ("The photos are included." if include_photos else "The photos themselves are not included."),
+            "\n```python",
+            "from sketch_prompt import Gallery\n",
+            f'gallery = Gallery.from_hub("this/repository"{given})',
+            'gallery.search("drawing.png", top_k=12)',
+            "```\n",
+        ]
+    )

@@ -1,0 +1,188 @@
+"""A gallery on disk: a folder in which every file is complete or absent.
+
+gallery.json             what belongs together: format, model, folder of photos, and the names of the files below
+photos-<token>.parquet   the table of photos
+skipped-<token>.jsonl    files that are not in the gallery, and why
+index-<token>.*          the index, where it is not made anew from the features in no time
+features/*.safetensors   features by content digest; see `store`
+
+`gallery.json` is replaced last, and files of an older state are deleted after that: whenever a process is killed, the
+folder holds the gallery of before or of after, and all features that were computed.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sketch_prompt
+from sketch_prompt.atomic import atomic_write
+
+from .fingerprint import differences
+from .photo_sources import Skipped
+from .table import PhotoTable
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two processes at one gallery are the user's care
+    fcntl = None
+
+MANIFEST = "gallery.json"
+FEATURES = "features"
+FORMAT = 1
+_LOCK = ".lock"
+_GENERATIONS = ("photos-*", "skipped-*", "index-*")
+
+
+class DamagedGalleryError(ValueError):
+    """A file of a gallery is damaged or missing; its message says which, and how to repair it."""
+
+    def __init__(self, directory: Path, reason: str):
+        super().__init__(
+            f"the gallery in {directory} is damaged: {reason}. Index its photos into it once more "
+            f"(sketch-prompt index PHOTOS -o {directory}): what is intact is kept, only the rest is embedded again."
+        )
+
+
+@dataclass
+class SavedGallery:
+    """What lies in a gallery's folder, besides features and index.
+
+    Attributes:
+        model: {"source", "base_model", "fingerprint"}: where the model came from, and `describe_model` of it.
+        photos: the table.
+        skipped: files that were left out.
+        root: folder of the photos; None where there is none.
+        next_id: greater than all ids there have been.
+        index: what the index's `save` returned.
+    """
+
+    model: dict[str, Any]
+    photos: PhotoTable
+    skipped: list[Skipped]
+    root: Path | None
+    next_id: int
+    index: dict[str, Any]
+
+    def write(self, directory: Path, token: str) -> None:
+        """Write everything, `gallery.json` last, and delete what it no longer names."""
+        files = {"photos": f"photos-{token}.parquet", "skipped": f"skipped-{token}.jsonl"}
+        self.photos.write(directory / files["photos"])
+        with atomic_write(directory / files["skipped"]) as temporary:
+            lines = (json.dumps(skipped._asdict()) + "\n" for skipped in self.skipped)
+            temporary.write_text("".join(lines), encoding="utf-8")
+        manifest = {
+            "format": FORMAT,
+            "sketch_prompt": sketch_prompt.__version__,
+            "count": len(self.photos),
+            "skipped": len(self.skipped),
+            "next_id": self.next_id,
+            "root": None if self.root is None else str(self.root),
+            "model": self.model,
+            "index": self.index,
+            "files": files,
+        }
+        with atomic_write(directory / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        current = {*files.values(), self.index.get("file")}
+        for pattern in _GENERATIONS:
+            for path in directory.glob(pattern):
+                if path.name not in current:
+                    path.unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, directory: Path) -> "SavedGallery":
+        """Read what `write` wrote.
+
+        Raises:
+            FileNotFoundError: there is no gallery in the folder.
+            DamagedGalleryError: a file is damaged or missing.
+            ValueError: the gallery was written by a newer version.
+        """
+        manifest = _read_manifest(directory)
+        try:
+            photos = PhotoTable.read(directory / manifest["files"]["photos"])
+            if len(photos) != manifest["count"]:
+                raise ValueError(f"{len(photos)} of {manifest['count']} photos are there")
+            lines = (directory / manifest["files"]["skipped"]).read_text(encoding="utf-8").splitlines()
+            if len(lines) != manifest["skipped"]:
+                raise ValueError(f"{manifest['files']['skipped']} is incomplete")
+            model = {name: manifest["model"][name] for name in ("source", "base_model", "fingerprint")}
+            differences(model["fingerprint"], model["fingerprint"])  # fails unless everything is there
+            return cls(
+                model=model,
+                photos=photos,
+                skipped=[Skipped(**json.loads(line)) for line in lines],
+                root=None if manifest["root"] is None else Path(manifest["root"]),
+                next_id=int(manifest["next_id"]),
+                index={"name": manifest["index"]["name"], **manifest["index"]},
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedGalleryError(directory, _describe(error)) from error
+
+
+def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
+    """ "model", "base_model" and "index" of the gallery in a folder; empty where there is none that can be read."""
+    try:
+        manifest = _read_manifest(Path(directory))
+        return {
+            "model": manifest["model"]["source"],
+            "base_model": manifest["model"]["base_model"],
+            "index": manifest["index"]["name"],
+            "by_category": manifest["model"]["fingerprint"]["by_category"],
+        }
+    except (FileNotFoundError, DamagedGalleryError, KeyError, TypeError):
+        return {}
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Be the only process that changes the gallery in a folder, which is made if it is not there.
+
+    Raises:
+        ValueError: another process is at it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / _LOCK, "w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process, however that ends
+            except BlockingIOError:
+                raise ValueError(
+                    f"another process is writing into the gallery in {directory}; wait for it"
+                ) from None
+        yield
+
+
+def new_token() -> str:
+    """A name for the files of one state of a gallery."""
+    return uuid.uuid4().hex[:12]
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    path = directory / MANIFEST
+    if not path.is_file():
+        if (directory / FEATURES).is_dir():
+            raise DamagedGalleryError(directory, f"{MANIFEST} is missing, indexing was cut off")
+        raise FileNotFoundError(
+            f"there is no gallery in {directory} (no {MANIFEST}); make one: sketch-prompt index PHOTOS -o {directory}"
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DamagedGalleryError(directory, f"{path} cannot be read ({_describe(error)})") from error
+    if version != FORMAT:
+        raise ValueError(
+            f"{path} has format {version}; sketch-prompt {sketch_prompt.__version__} reads format {FORMAT}. "
+            f"It was written by sketch-prompt {manifest.get('sketch_prompt')}: install that version or a newer one."
+        )
+    return manifest
+
+
+def _describe(error: Exception) -> str:
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)

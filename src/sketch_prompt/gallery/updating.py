@@ -1,0 +1,136 @@
+"""How the table of photos changes when files appear, vanish, change or get another name."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .photo_sources import Entry, Skipped
+from .table import Photo, PhotoTable
+
+
+@dataclass
+class Changes:
+    """What an addition, removal or refresh did.
+
+    Attributes:
+        added: photos that are new.
+        removed: photos that are gone.
+        changed: photos whose file has other content than before.
+        renamed: photos whose file has another name than before.
+        unchanged: photos looked at that are as they were.
+        embedded: contents that went through the model.
+        skipped: files that are not in the gallery, and why.
+    """
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    renamed: int = 0
+    unchanged: int = 0
+    embedded: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {**asdict(self), "skipped": [skipped._asdict() for skipped in self.skipped]}
+
+    def describe(self, total: int) -> str:
+        """A line of counts for people, and one for each file that was skipped.
+
+        Args:
+            total: photos there are now.
+        """
+        counts = [("added", self.added), ("changed", self.changed), ("renamed", self.renamed)]
+        counts += [("removed", self.removed), ("unchanged", self.unchanged)]
+        done = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "nothing to do"
+        lines = [f"{total:,} photos: {done}; {self.embedded:,} embedded"]
+        if self.skipped:
+            lines.append(f"Skipped {len(self.skipped):,}:")
+            lines += [f"  {path}: {reason}" for path, reason in self.skipped]
+        return "\n".join(lines)
+
+
+class Record(NamedTuple):
+    """A photo that was read.
+
+    Attributes:
+        entry: as its source knows it.
+        digest: of its content; None for one that could not be read.
+        read_ns: when it was read.
+    """
+
+    entry: Entry
+    digest: str | None
+    read_ns: int
+
+
+class Update(NamedTuple):
+    """A new table, and what that means for the index.
+
+    Attributes:
+        table: the photos.
+        removed: ids that are gone.
+        added: ids that are new, ascending.
+    """
+
+    table: PhotoTable
+    removed: np.ndarray
+    added: np.ndarray
+
+
+def update_table(
+    table: PhotoTable, records: Iterable[Record], gone: Iterable[str], next_id: int, changes: Changes
+) -> Update:
+    """Apply what was read to a table.
+
+    A photo keeps its id as long as its content stays the same, whatever its file is called.
+
+    Args:
+        table: the photos so far; it is not changed.
+        records: photos that were read; of those of one name the last counts.
+        gone: names in the table whose files are there no longer.
+        next_id: greater than all ids there have been.
+        changes: counts are added to it.
+    """
+    free = [table.rows[path] for path in gone]
+    nameless: dict[str, list[int]] = {}
+    for row in free:
+        nameless.setdefault(table.digests[row], []).append(row)
+    dropped, kept, new = set(free), {}, []
+    for record in {record.entry.path: record for record in records}.values():
+        row = table.rows.get(record.entry.path)
+        if row is not None and record.digest == table.digests[row]:
+            kept[row] = record
+            changes.unchanged += 1
+            continue
+        if row is not None:
+            dropped.add(row)
+            changes.changed += record.digest is not None
+        elif nameless.get(record.digest):
+            row = nameless[record.digest].pop(0)
+            dropped.discard(row)
+            kept[row] = record
+            changes.renamed += 1
+            continue
+        if record.digest is not None:
+            new.append(record)
+    changes.added += len(new) - changes.changed
+    changes.removed += len(dropped) - changes.changed
+    photos = [_photo(next_id + number, record) for number, record in enumerate(new)]
+    renewed = [_photo(int(table.ids[row]), record) for row, record in kept.items()]
+    mask = np.ones(len(table), bool)
+    mask[list(dropped)] = False
+    renewed_table = table.replaced(np.array(list(kept), np.int64), renewed)
+    return Update(
+        renewed_table.take(mask).extended(PhotoTable.of(photos)),
+        table.ids[~mask],
+        np.array([photo.id for photo in photos], np.int64),
+    )
+
+
+def _photo(id: int, record: Record) -> Photo:
+    return Photo(
+        id, record.entry.path, record.entry.category, record.digest, *record.entry[2:], record.read_ns
+    )
