@@ -1,12 +1,18 @@
 import logging
 import os
+from dataclasses import dataclass
+from typing import ClassVar
 
 import datasets
 import pytest
 import yaml
 from PIL import Image
 
+from sketch_prompt.data import benchmarks
 from sketch_prompt.data.benchmarks import load_benchmark, make_builder
+from sketch_prompt.data.builder import BenchmarkBuilder
+from sketch_prompt.data.check import check_data
+from sketch_prompt.data.sketch_folder import SketchFolderConfig
 from sketch_prompt.data.splits import SPLIT_NAMES, published_split
 
 
@@ -202,3 +208,49 @@ def test_real_sketchy_loads_with_the_published_classes(load, shared):
         photos = {*data["train_photo"]["instance_id"], *data["test_photo"]["instance_id"]}
         drawn = {*data["train_sketch"]["instance_id"], *data["test_sketch"]["instance_id"]}
         assert len(drawn & photos) == 578
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Registers benchmarks that are forgotten after the test."""
+    monkeypatch.setattr(benchmarks, "_BUILDERS", dict(benchmarks._BUILDERS))
+    return benchmarks.register_benchmark
+
+
+def test_a_registered_benchmark_is_loaded_by_name_and_reported_at_its_own_level(registered, sketch_folder):
+    @dataclass
+    class PairsConfig(SketchFolderConfig):
+        level = "instance"
+        test_counts: ClassVar = {"test_photo": 3}
+
+    class PairsBuilder(BenchmarkBuilder):
+        BUILDER_CONFIG_CLASS = PairsConfig
+
+    registered("toy-pairs", PairsBuilder)
+    assert "toy-pairs" in benchmarks.benchmark_names()
+    assert benchmarks.default_level("toy-pairs") == "instance"
+    tables = load_benchmark("toy-pairs", sketch_folder)
+    assert tables["test_photo"].num_rows == 3
+    with pytest.raises(ValueError, match="did you mean 'toy-pairs'"):
+        load_benchmark("toy-pair", sketch_folder)
+    assert check_data(sketch_folder, "toy-pairs", progress=False).benchmarks[0].published["test_photo"] == 3
+
+
+def test_a_name_is_registered_once_and_for_builders_of_benchmarks_only(registered):
+    with pytest.raises(ValueError, match="there is a benchmark 'mini' already: MiniSketchBuilder"):
+        registered("mini", benchmarks.find_builder("sketchy-21"))
+    with pytest.raises(TypeError, match="BUILDER_CONFIG_CLASS must be a subclass of"):
+        registered("toy", datasets.GeneratorBasedBuilder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data_dir": "."}, "mini is generated, not read"),
+        ({"instance_per_class": 2}, "did you mean 'instances_per_class'"),
+        ({"split": {"seen": ["cup"]}}, "mini: unknown option 'split'"),
+    ],
+)
+def test_an_option_that_mini_does_not_have_is_an_error_that_says_so(options, message):
+    with pytest.raises(ValueError, match=message):
+        load_benchmark("mini", **options)

@@ -254,7 +254,7 @@ def test_listed_files_that_are_absent_are_skipped_and_recorded(listed, tmp_path)
     gone = spelled(published_split(benchmark).unseen[0])
     (base / sketch_root / gone / "a-1.png").unlink()
     builder = make_builder(benchmark, base.parent, cache_dir=tmp_path / "cache")
-    (record,) = builder.config.contents.skipped
+    (record,) = builder.config.list_contents().skipped
     assert f"{gone}/a-1.png: named in " in record and "but absent" in record
 
 

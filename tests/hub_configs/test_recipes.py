@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sketch_prompt.data.benchmarks import BENCHMARKS
-from sketch_prompt.evaluation.search import default_level
+from sketch_prompt.data.benchmarks import benchmark_names, default_level
 from sketch_prompt.models.auto import SketchPromptConfig
 from sketch_prompt.processing import SketchPromptImageProcessor
 from sketch_prompt.sources import bundled_names
@@ -21,7 +20,7 @@ def test_a_recipe_is_named_after_its_method_and_benchmark(folder):
     name = f"{config.model.method}-{config.data.benchmark}"
     # "-fg" where the method has a recipe for either level of the benchmark.
     assert folder.name == name or (folder.name == f"{name}-fg" and fine_grained)
-    assert config.data.benchmark in BENCHMARKS
+    assert config.data.benchmark in benchmark_names()
 
 
 def test_config_json_is_what_the_recipe_trains(folder):

@@ -1,34 +1,103 @@
-"""`load_benchmark`: every benchmark by its name."""
+"""`load_benchmark`: every benchmark by its name; `register_benchmark`: one more."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import cache
+from importlib.metadata import entry_points
+from pkgutil import resolve_name
 
 import datasets
 
-from sketch_prompt.data.builder import BenchmarkBuilder
-from sketch_prompt.data.configs import BenchmarkConfig
-from sketch_prompt.data.qmul import ChairBuilder, ShoeBuilder
-from sketch_prompt.data.quickdraw import QuickDrawBuilder
+from sketch_prompt.data.configs import BenchmarkConfig, Level
 from sketch_prompt.data.settings import cross_dataset, generalized_zero_shot
-from sketch_prompt.data.sketch_folder import SketchFolderBuilder
-from sketch_prompt.data.sketchy import SketchyBuilder, SketchyInstanceBuilder
-from sketch_prompt.data.splits import BenchmarkSplit, published_protocols, published_split, unknown_name
-from sketch_prompt.data.tu_berlin import TuBerlinBuilder
+from sketch_prompt.data.splits import BenchmarkSplit, unknown_name
 
-_BUILDERS: dict[str, type[BenchmarkBuilder]] = {
-    "sketchy-21": SketchyBuilder,
-    "sketchy-25": SketchyBuilder,
-    "tu-berlin-30": TuBerlinBuilder,
-    "quickdraw-30": QuickDrawBuilder,
-    "sketchy-fg": SketchyInstanceBuilder,
-    "shoe-v2": ShoeBuilder,
-    "chair-v2": ChairBuilder,
-    "sketch-folder": SketchFolderBuilder,
-}
-FOLDER_BENCHMARKS = tuple(_BUILDERS)
-BENCHMARKS = ("mini", *FOLDER_BENCHMARKS)
 SETTINGS = ("zs", "gzs")
+ENTRY_POINTS = "sketch_prompt.benchmarks"
+
+Builder = type[datasets.GeneratorBasedBuilder]
+
+# The builder of each benchmark, or where it is: a module is imported when its benchmark is asked for.
+_BUILDERS: dict[str, str | Builder] = {
+    "mini": "sketch_prompt.data.minisketch.builder:MiniSketchBuilder",
+    "sketchy-21": "sketch_prompt.data.sketchy:SketchyBuilder",
+    "sketchy-25": "sketch_prompt.data.sketchy:SketchyBuilder",
+    "tu-berlin-30": "sketch_prompt.data.tu_berlin:TuBerlinBuilder",
+    "quickdraw-30": "sketch_prompt.data.quickdraw:QuickDrawBuilder",
+    "sketchy-fg": "sketch_prompt.data.sketchy:SketchyInstanceBuilder",
+    "shoe-v2": "sketch_prompt.data.qmul:ShoeBuilder",
+    "chair-v2": "sketch_prompt.data.qmul:ChairBuilder",
+    "sketch-folder": "sketch_prompt.data.sketch_folder:SketchFolderBuilder",
+}
+
+
+def register_benchmark(name: str, builder: Builder) -> None:
+    """Make a benchmark known by its name to `load_benchmark`, recipes, evaluation and the command line.
+
+    An installed package can do without the call: its entry point of the group `sketch_prompt.benchmarks` has the
+    benchmark's name and leads to the builder.
+
+    Args:
+        name: what it is called in recipes and reports.
+        builder: a `datasets` builder that makes the four splits with the columns of `load_benchmark`. Its
+            `BUILDER_CONFIG_CLASS` is a `BenchmarkConfig` that declares what the benchmark is for. For class folders
+            on disk subclass `BenchmarkBuilder` and `PackagedConfig`, as `sketch_prompt.data.tu_berlin` does.
+
+    Raises:
+        ValueError: if another benchmark has the name.
+        TypeError: if the builder's configuration is no `BenchmarkConfig`.
+    """
+    if not issubclass(builder.BUILDER_CONFIG_CLASS, BenchmarkConfig):
+        raise TypeError(
+            f"{builder.__name__}.BUILDER_CONFIG_CLASS must be a subclass of {BenchmarkConfig.__module__}."
+            f"BenchmarkConfig, not {builder.BUILDER_CONFIG_CLASS.__name__}"
+        )
+    if name in _BUILDERS and find_builder(name) is not builder:
+        raise ValueError(f"there is a benchmark {name!r} already: {find_builder(name).__qualname__}")
+    _BUILDERS[name] = builder
+
+
+def benchmark_names() -> tuple[str, ...]:
+    """The names of all benchmarks: those of this package, registered ones, and those of installed packages."""
+    return tuple(_BUILDERS | _installed())
+
+
+def find_builder(name: str) -> Builder:
+    """The `datasets` builder of a benchmark.
+
+    Raises:
+        ValueError: if there is none of the name; the nearest known one is named.
+    """
+    if name not in _BUILDERS and (installed := _installed().get(name)):
+        register_benchmark(name, installed.load())
+    if name not in _BUILDERS:
+        raise ValueError(unknown_name("benchmark", name, benchmark_names()))
+    builder = _BUILDERS[name]
+    return resolve_name(builder) if isinstance(builder, str) else builder
+
+
+@cache
+def _installed() -> dict:
+    """The entry points of other packages by the names of their benchmarks."""
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def benchmark_config(name: str, data_dir: str | os.PathLike | None = None) -> BenchmarkConfig:
+    """What a benchmark is for, with its default options; no data are read.
+
+    Raises:
+        ValueError: if there is none of the name; the nearest known one is named.
+    """
+    builder = find_builder(name)
+    configs = {config.name: config for config in builder.BUILDER_CONFIGS}
+    config = configs[name] if name in configs else builder.BUILDER_CONFIG_CLASS(name=name)
+    return replace(config, data_dir=data_dir)
+
+
+def default_level(name: str) -> Level:
+    """The level that a benchmark is trained and reported at unless asked otherwise; "category" for other names."""
+    return benchmark_config(name).level if name in benchmark_names() else BenchmarkConfig.level
 
 
 def load_benchmark(
@@ -50,9 +119,16 @@ def load_benchmark(
     Columns: `image` (`datasets.Image`; the files stay where they are), `label` (`ClassLabel`, the same in all
     splits: seen classes sorted, then unseen ones), `instance_id` (a sketch has its photo's), `domain`.
 
+    Example:
+        >>> from sketch_prompt import load_benchmark
+        >>> mini = load_benchmark("mini")  # drawn on the first call; nothing is downloaded
+        >>> mini["test_sketch"].features["label"].int2str(mini["test_sketch"][0]["label"])
+        'axe'
+        >>> sketchy = load_benchmark("sketchy-21", data_dir="/data/Sketchy")  # doctest: +SKIP
+
     Args:
-        name: one of `BENCHMARKS`.
-        data_dir: folder of the data; not needed for `mini`.
+        name: one of `benchmark_names()`.
+        data_dir: folder of the data; not for `mini`, which is generated.
         split: seen and unseen classes in place of the benchmark's own: a YAML file or a mapping with the lists
             `seen` and `unseen` (and `aliases`, where folders are named otherwise), or a published protocol's
             name.
@@ -81,8 +157,9 @@ def load_benchmark(
     given = {option: value for option, value in given.items() if value is not None}
     tables = _load(name, data_dir, cache_dir, streaming, given)
     if train_protocol is not None:
-        if train_dir is None and train_protocol in published_protocols():
-            tables = cross_dataset(published_split(train_protocol).seen, tables)
+        published = benchmark_config(train_protocol).published()
+        if train_dir is None and published is not None:
+            tables = cross_dataset(published.seen, tables)
         else:
             training = _load(train_protocol, train_dir, cache_dir, False, {})
             trained = training["train_sketch"].features["label"].names[: _n_seen(training)]
@@ -99,12 +176,6 @@ def _load(
     streaming: bool,
     options: dict,
 ) -> datasets.DatasetDict | datasets.IterableDatasetDict:
-    if name == "mini":
-        if data_dir is not None:
-            raise ValueError("mini is generated, not read: leave data_dir out")
-        return _load_mini(cache_dir, streaming, options)
-    if name not in _BUILDERS:
-        raise ValueError(unknown_name("benchmark", name, BENCHMARKS))
     builder = make_builder(name, data_dir, cache_dir=cache_dir, **options)
     if streaming:
         return builder.as_streaming_dataset()
@@ -112,35 +183,20 @@ def _load(
     return builder.as_dataset()
 
 
-def _load_mini(
-    cache_dir: str | os.PathLike | None, streaming: bool, options: dict
-) -> datasets.DatasetDict | datasets.IterableDatasetDict:
-    from sketch_prompt.data.minisketch.builder import MiniSketchBuilder, load_mini
-
-    if streaming:
-        return MiniSketchBuilder(**options).as_streaming_dataset()
-    if cache_dir is not None:
-        options["cache_dir"] = cache_dir
-    return load_mini(**options)
-
-
 def _n_seen(benchmark: datasets.DatasetDict) -> int:
     return 1 + max(benchmark["train_sketch"]["label"][:])
 
 
-def benchmark_config(name: str, data_dir: str | os.PathLike | None) -> BenchmarkConfig:
-    """How a benchmark is found in a folder, with its default options; nothing is read yet."""
-    config = next(config for config in _BUILDERS[name].BUILDER_CONFIGS if config.name == name)
-    return replace(config, data_dir=data_dir)
-
-
 def make_builder(
     name: str, data_dir: str | os.PathLike | None, *, cache_dir: str | os.PathLike | None = None, **options
-) -> BenchmarkBuilder:
-    """The `datasets` builder of a benchmark that is read from a folder; see `load_benchmark`."""
-    builder_class = _BUILDERS[name]
+) -> datasets.GeneratorBasedBuilder:
+    """The `datasets` builder of a benchmark with its options; see `load_benchmark`."""
+    builder_class = find_builder(name)
+    config_class = builder_class.BUILDER_CONFIG_CLASS
+    if data_dir is not None and not config_class.reads_data_dir:
+        raise ValueError(f"{name} is generated, not read: leave data_dir out")
     inherited = {field.name for field in fields(datasets.BuilderConfig)}
-    known = {field.name for field in fields(builder_class.BUILDER_CONFIG_CLASS)} - inherited
+    known = {field.name for field in fields(config_class)} - inherited
     if "seed" not in known:
         options.pop("seed", None)
     for option in options:
@@ -150,5 +206,9 @@ def make_builder(
             raise ValueError(f"{name}: " + unknown_name("option", shown, choices))
     data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
     if cache_dir is not None:
-        options.setdefault("unpack_dir", os.path.join(cache_dir, "sketch_prompt_archives"))
-    return builder_class(config_name=name, data_dir=data_dir, cache_dir=cache_dir, **options)
+        cache_dir = os.fspath(cache_dir)
+        if "unpack_dir" in known:
+            options.setdefault("unpack_dir", os.path.join(cache_dir, "sketch_prompt_archives"))
+    return builder_class(
+        dataset_name=name, config_name=name, data_dir=data_dir, cache_dir=cache_dir, **options
+    )

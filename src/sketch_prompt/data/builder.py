@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import datasets
 
-from sketch_prompt.data.configs import BenchmarkConfig
+from sketch_prompt.data.configs import FolderConfig
 from sketch_prompt.data.splits import SPLIT_NAMES
 
 
@@ -16,10 +16,10 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
     """
 
     VERSION = datasets.Version("1.0.0")
-    BUILDER_CONFIG_CLASS = BenchmarkConfig
+    BUILDER_CONFIG_CLASS = FolderConfig
 
     def _info(self) -> datasets.DatasetInfo:
-        contents = self.config.contents
+        contents = self.config.list_contents()
         description = f"{self.config.name}, {contents.packaging}"
         if contents.skipped:
             description += f"\n{len(contents.skipped)} files skipped:\n" + "\n".join(contents.skipped)
@@ -29,7 +29,7 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
         return [datasets.SplitGenerator(name=part, gen_kwargs={"part": part}) for part in SPLIT_NAMES]
 
     def _generate_examples(self, part: str) -> Iterator[tuple[int, dict]]:
-        items = self.config.contents.items[part]
+        items = self.config.list_contents().items[part]
         domain = part.rpartition("_")[2]
         rows = (
             {"image": image, "label": name, "instance_id": instance, "domain": domain}

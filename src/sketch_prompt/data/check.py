@@ -15,12 +15,12 @@ from rich.text import Text
 from tqdm.auto import tqdm
 
 from sketch_prompt.data.archives import ArchiveError
-from sketch_prompt.data.benchmarks import FOLDER_BENCHMARKS, benchmark_config
-from sketch_prompt.data.configs import BenchmarkConfig
+from sketch_prompt.data.benchmarks import benchmark_config, benchmark_names
+from sketch_prompt.data.configs import FolderConfig
 from sketch_prompt.data.contents import Survey
 from sketch_prompt.data.listing import ImageFile
 from sketch_prompt.data.reading import UnreadableImageError, read_image
-from sketch_prompt.data.splits import SPLIT_NAMES, published_protocols, published_split, unknown_name
+from sketch_prompt.data.splits import SPLIT_NAMES, unknown_name
 
 _OWN_DATA = "sketch-folder"
 # A benchmark is recognised in folders that several share, such as `images`, by this share of its classes.
@@ -160,19 +160,17 @@ def check_data(
     Raises:
         ValueError: if the benchmark is unknown; the nearest known one is named.
     """
-    if benchmark is not None and benchmark not in FOLDER_BENCHMARKS:
-        raise ValueError(unknown_name("benchmark", benchmark, FOLDER_BENCHMARKS))
+    known = [name for name in benchmark_names() if isinstance(benchmark_config(name), FolderConfig)]
+    if benchmark is not None and benchmark not in known:
+        raise ValueError(unknown_name("benchmark", benchmark, known))
     directory = os.path.abspath(os.path.expanduser(directory))
-    published = [name for name in FOLDER_BENCHMARKS if name != _OWN_DATA]
-    surveys, problems = _survey(
-        directory, published if benchmark is None else [benchmark], benchmark is not None
-    )
+    wanted = [name for name in known if name != _OWN_DATA] if benchmark is None else [benchmark]
+    surveys, problems = _survey(directory, wanted, benchmark is not None)
     if not surveys and benchmark is None:
         surveys, more = _survey(directory, [_OWN_DATA], True)
         problems += more
     files = {file.path: file for _, survey in surveys for file in _files(survey) if not file.holds_strokes}
     unreadable, duplicates = _read(list(files.values()), num_workers, progress) if read_images else ((), ())
-    wanted = FOLDER_BENCHMARKS if benchmark is None else [benchmark]
     return DataReport(
         directory=directory,
         benchmarks=tuple(_check(config, survey) for config, survey in surveys),
@@ -180,13 +178,13 @@ def check_data(
         images_read=len(files) if read_images else 0,
         unreadable=unreadable,
         duplicates=duplicates,
-        help_text="" if surveys else _help_text(wanted),
+        help_text="" if surveys else _help_text(known if benchmark is None else [benchmark]),
     )
 
 
 def _survey(
     directory: str, names: Iterable[str], wanted: bool
-) -> tuple[list[tuple[BenchmarkConfig, Survey]], list[str]]:
+) -> tuple[list[tuple[FolderConfig, Survey]], list[str]]:
     """What is there of the benchmarks; those with few of their classes only if they are what is `wanted`."""
     surveys, problems = [], []
     for name in names:
@@ -206,10 +204,10 @@ def _survey(
     return surveys, problems
 
 
-def _check(config: BenchmarkConfig, survey: Survey) -> BenchmarkCheck:
+def _check(config: FolderConfig, survey: Survey) -> BenchmarkCheck:
     limit = getattr(config, "drawings_per_class", None)
     seen = set(survey.split.seen)
-    known = published_split(config.name).counts if config.name in published_protocols() else {}
+    published = config.published_counts()
     files, problem = _files_by_split(config, survey)
     return BenchmarkCheck(
         benchmark=config.name,
@@ -225,7 +223,7 @@ def _check(config: BenchmarkConfig, survey: Survey) -> BenchmarkCheck:
             for name in survey.split.class_names
         ),
         found={part: _count(files[part], limit) for part in SPLIT_NAMES},
-        published={part: known.get(part) for part in SPLIT_NAMES},
+        published={part: published.get(part) for part in SPLIT_NAMES},
         incomplete=survey.incomplete_classes(),
         skipped=survey.skipped,
         ignored=survey.ignored,
@@ -234,7 +232,7 @@ def _check(config: BenchmarkConfig, survey: Survey) -> BenchmarkCheck:
     )
 
 
-def _files_by_split(config: BenchmarkConfig, survey: Survey) -> tuple[dict[str, list[ImageFile]], str]:
+def _files_by_split(config: FolderConfig, survey: Survey) -> tuple[dict[str, list[ImageFile]], str]:
     """Files of each split as `load_benchmark` has them; where it refuses the data, all that are there, and why."""
     problem = ""
     if not survey.incomplete_classes():

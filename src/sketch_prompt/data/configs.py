@@ -1,12 +1,11 @@
-"""Where a benchmark lies and how its files are found: the configurations of the `datasets` builders."""
+"""What a benchmark is for, where it lies and how its files are found: the configurations of the builders."""
 
 import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import datasets
 
@@ -21,15 +20,48 @@ from sketch_prompt.data.contents import (
 from sketch_prompt.data.file_lists import find_file_lists, select_listed
 from sketch_prompt.data.listing import list_class_folders
 from sketch_prompt.data.packagings import FoundPackaging, Packaging, find_packaging, search_bases
-from sketch_prompt.data.splits import BenchmarkSplit, read_split
+from sketch_prompt.data.splits import BenchmarkSplit, published_protocols, published_split, read_split
 from sketch_prompt.data.strokes import encode_png, rasterize, read_drawings
 
 logger = logging.getLogger(__name__)
 
 
+Level = Literal["category", "instance"]
+
+
 @dataclass
 class BenchmarkConfig(datasets.BuilderConfig):
-    """Where a benchmark lies. Subclasses say how its files are found and what its classes are.
+    """What a benchmark is for. Subclasses add the options that it is loaded with.
+
+    Class attributes:
+        level: the level that it is trained and reported at unless asked otherwise: "category" (every photo of the
+            sketch's class is right) or "instance" (the one photo that was drawn is).
+        protocol: the published protocol whose classes it has; None for the one of the benchmark's own name.
+        test_counts: published number of files of `test_sketch` and `test_photo`, where it is not the protocol's.
+        reads_data_dir: whether it is read from a folder; otherwise `data_dir` is refused.
+    """
+
+    level: ClassVar[Level] = "category"
+    protocol: ClassVar[str | None] = None
+    test_counts: ClassVar[Mapping[str, int] | None] = None
+    reads_data_dir: ClassVar[bool] = True
+
+    def published(self) -> BenchmarkSplit | None:
+        """The published classes; None where no protocol of this benchmark was published."""
+        name = self.protocol or self.name
+        return published_split(name) if name in published_protocols() else None
+
+    def published_counts(self) -> Mapping[str, int | None]:
+        """Published number of files of every split for which it is known."""
+        if self.test_counts is not None:
+            return self.test_counts
+        published = self.published()
+        return {} if published is None else published.counts
+
+
+@dataclass
+class FolderConfig(BenchmarkConfig):
+    """A benchmark that is read from a folder. Subclasses say how its files are found and what its classes are.
 
     Attributes:
         data_dir: folder of the data, or of the downloaded archives (zip, tar, 7z), or one such archive.
@@ -42,20 +74,21 @@ class BenchmarkConfig(datasets.BuilderConfig):
 
     layout: ClassVar[str]
     sources: ClassVar[str]
+    _listed: ClassVar[BenchmarkContents | None] = None
 
-    @cached_property
-    def contents(self) -> BenchmarkContents:
-        """The files found under `data_dir`, listed once.
+    def list_contents(self) -> BenchmarkContents:
+        """List the files under `data_dir` as training and test data. Later calls return the same list.
 
         Raises:
             FileNotFoundError: if the folder is missing or holds no known packaging of the benchmark.
             ValueError: if a class lacks photos or sketches.
         """
-        contents = self.find()
-        if contents.skipped:
-            shown = shorten(contents.skipped, limit=10)
-            logger.warning("%s: %d files skipped: %s", self.name, len(contents.skipped), shown)
-        return contents
+        if self._listed is None:
+            self._listed = self.find()
+            if self._listed.skipped:
+                shown = shorten(self._listed.skipped, limit=10)
+                logger.warning("%s: %d files skipped: %s", self.name, len(self._listed.skipped), shown)
+        return self._listed
 
     def survey(self) -> Survey:
         """What is there, whether or not every class is.
@@ -66,7 +99,7 @@ class BenchmarkConfig(datasets.BuilderConfig):
         raise NotImplementedError
 
     def find(self) -> BenchmarkContents:
-        """What is there as training and test data; see `contents`."""
+        """What is there as training and test data; `list_contents` calls it once."""
         raise NotImplementedError
 
     def examples_of(self, item: Item) -> Iterator[tuple[str | dict, str]]:
@@ -74,8 +107,8 @@ class BenchmarkConfig(datasets.BuilderConfig):
         yield item.file.path, item.instance_id
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
-        """Name the cached table after the files it lists, so that a folder that changed is read anew."""
-        return f"{self.name}-{self.contents.fingerprint}"
+        """List the files and name the cached table after them: a folder that has changed is read again."""
+        return f"{self.name}-{self.list_contents().fingerprint}"
 
     def required_dir(self, folder: str | os.PathLike | None, option: str = "data_dir") -> str:
         """The absolute path of a folder that must exist.
@@ -128,7 +161,7 @@ class BenchmarkConfig(datasets.BuilderConfig):
 
 
 @dataclass
-class PackagedConfig(BenchmarkConfig):
+class PackagedConfig(FolderConfig):
     """A published benchmark of class folders, in any of its packagings."""
 
     packagings: ClassVar[tuple[Packaging, ...]]
@@ -145,14 +178,9 @@ class PackagedConfig(BenchmarkConfig):
         """The instance that an image shows; a photo's stem is among `photo_stems`."""
         raise NotImplementedError
 
-    @property
-    def protocol(self) -> str:
-        """The published protocol whose classes count."""
-        return self.name
-
     def split(self) -> BenchmarkSplit:
         """The user's classes or else the protocol's, with the packagings' folder names as aliases."""
-        split = read_split(self.protocol if self.class_split is None else self.class_split)
+        split = read_split(self.published() if self.class_split is None else self.class_split)
         aliases = {other: name for other, name in self.folder_aliases.items() if split.class_of(name)}
         return replace(split, aliases=aliases | dict(split.aliases))
 
@@ -183,8 +211,8 @@ class PackagedConfig(BenchmarkConfig):
 
 
 @dataclass
-class StrokeOptions:
-    """How drawings kept as strokes become images; mixed into the configs of benchmarks that may hold any.
+class StrokeOptions(FolderConfig):
+    """How drawings kept as strokes become images. A base, named first, of benchmarks that may hold any.
 
     Attributes:
         drawings_per_class: how many drawings of a class to take, in the file's order; None for all.
@@ -197,7 +225,7 @@ class StrokeOptions:
     stroke_width: float = 3.0
 
     def find(self) -> BenchmarkContents:
-        """What is there as training and test data; see `BenchmarkConfig.contents`.
+        """What is there as training and test data; with a check of the stroke files.
 
         Raises:
             ValueError: if a stroke file holds no drawing; all such files are named.
@@ -222,7 +250,7 @@ class StrokeOptions:
         """The table depends on the files and, where there are strokes, on how they are drawn."""
         config_id = super().create_config_id(config_kwargs, custom_features)
         options = (self.drawings_per_class, self.sketch_size, self.stroke_width)
-        if not _stroke_files(self.contents):
+        if not _stroke_files(self.list_contents()):
             return config_id
         return f"{config_id}-{hashlib.sha256(repr(options).encode()).hexdigest()[:8]}"
 

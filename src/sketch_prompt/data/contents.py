@@ -131,7 +131,7 @@ def zero_shot_contents(survey: Survey, instance_of: InstanceRule) -> BenchmarkCo
     return BenchmarkContents(survey.packaging, survey.split.class_names, items, survey.skipped)
 
 
-def drawn_only(contents: BenchmarkContents) -> BenchmarkContents:
+def keep_paired_sketches(contents: BenchmarkContents) -> BenchmarkContents:
     """The contents without sketches whose own photo is absent, which instance-level retrieval cannot use.
 
     Raises:

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from sketch_prompt.data.builder import BenchmarkBuilder
-from sketch_prompt.data.configs import BenchmarkConfig
-from sketch_prompt.data.contents import BenchmarkContents, Item, Survey, drawn_only
+from sketch_prompt.data.configs import FolderConfig
+from sketch_prompt.data.contents import BenchmarkContents, Item, Survey, keep_paired_sketches
 from sketch_prompt.data.listing import ImageFile, list_images
 from sketch_prompt.data.packagings import Packaging
 from sketch_prompt.data.splits import SPLIT_NAMES, BenchmarkSplit
@@ -19,7 +19,7 @@ _TEST_LISTS = ("photo_test.txt", "test_photo.txt")
 
 
 @dataclass
-class QmulConfig(BenchmarkConfig):
+class QmulConfig(FolderConfig):
     """One category whose photos, not classes, are divided into training and test data.
 
     Attributes:
@@ -31,6 +31,7 @@ class QmulConfig(BenchmarkConfig):
     test_fraction: float | None = None
     seed: int = 0
 
+    level = "instance"
     category: ClassVar[str]
     published_test_fraction: ClassVar[float]
     packagings: ClassVar[tuple[Packaging, ...]]
@@ -57,7 +58,9 @@ class QmulConfig(BenchmarkConfig):
         photos = survey.files["photo"][self.category]
         test_photos = self._test_photos([photo.stem for photo in photos])
         items = self._divide(photos, survey.files["sketch"][self.category], test_photos)
-        return drawn_only(BenchmarkContents(survey.packaging, (self.category,), items, survey.skipped))
+        return keep_paired_sketches(
+            BenchmarkContents(survey.packaging, (self.category,), items, survey.skipped)
+        )
 
     def _test_photos(self, stems: list[str]) -> set[str]:
         """The test photos that the packaging lists, or else a seeded share of all."""
@@ -106,6 +109,7 @@ class ShoeConfig(QmulConfig):
     """ShoeV2: 2,000 photos, 6,648 sketches."""
 
     category = "shoe"
+    test_counts: ClassVar = {"test_photo": 200}
     published_test_fraction = 0.1
     packagings = _packagings("ShoeV2")
     containers = ("ShoeV2", "ShoeV2_F")
@@ -117,6 +121,7 @@ class ChairConfig(QmulConfig):
     """ChairV2: 400 photos, 1,275 sketches."""
 
     category = "chair"
+    test_counts: ClassVar = {"test_photo": 100}
     published_test_fraction = 0.25
     packagings = _packagings("ChairV2")
     containers = ("ChairV2", "ChairV2_F")

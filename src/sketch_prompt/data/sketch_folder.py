@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from sketch_prompt.data.builder import BenchmarkBuilder
-from sketch_prompt.data.configs import BenchmarkConfig, StrokeOptions
+from sketch_prompt.data.configs import StrokeOptions
 from sketch_prompt.data.contents import BenchmarkContents, Survey, files_by_class, zero_shot_contents
 from sketch_prompt.data.listing import list_class_folders
 from sketch_prompt.data.packagings import Packaging
@@ -28,7 +28,7 @@ def folder_instance(class_name: str, stem: str, photo_stems: set[str]) -> str:
 
 
 @dataclass
-class SketchFolderConfig(StrokeOptions, BenchmarkConfig):
+class SketchFolderConfig(StrokeOptions):
     """Folders of photos and sketches by class.
 
     Attributes:

@@ -1,8 +1,7 @@
 """Sketchy (Sangkloy et al. 2016) and its photo extension (Liu et al. 2017).
 
-Protocols: `sketchy-21`, `sketchy-25` (category level, with the extension) and `sketchy-fg` (instance level,
-the
-classes of `sketchy-21`, the photos that were drawn and nothing else of the extension).
+Benchmarks: `sketchy-21` and `sketchy-25` (category level, with the extension), and `sketchy-fg` (instance level:
+the classes of `sketchy-21` with the photos that were drawn, without the extension).
 """
 
 import re
@@ -11,13 +10,13 @@ from typing import ClassVar
 
 from sketch_prompt.data.builder import BenchmarkBuilder
 from sketch_prompt.data.configs import PackagedConfig
-from sketch_prompt.data.contents import BenchmarkContents, drawn_only
+from sketch_prompt.data.contents import BenchmarkContents, keep_paired_sketches
 from sketch_prompt.data.packagings import Packaging
 
 
 @dataclass
 class SketchyConfig(PackagedConfig):
-    """Sketchy with the classes of a published protocol, which the config is named after."""
+    """Sketchy with the classes of the published protocol that the config is named after."""
 
     packagings = (
         Packaging(
@@ -70,14 +69,16 @@ data_dir is a folder around these, or one with the downloaded archives"""
 class SketchyInstanceConfig(SketchyConfig):
     """Sketchy for instance-level retrieval: the archive's own photos and the sketches that draw them."""
 
+    level = "instance"
     protocol = "sketchy-21"
+    test_counts: ClassVar = {"test_photo": 2100}  # 100 photos of each of the 21 classes
     uses_extra_photos = False
     # The lists mix the extension's photos in.
     list_names: ClassVar = {}
 
     def find(self) -> BenchmarkContents:
         """List the archive; sketches whose photo is absent are left out."""
-        return drawn_only(super().find())
+        return keep_paired_sketches(super().find())
 
 
 class SketchyBuilder(BenchmarkBuilder):

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from sketch_prompt.data.benchmarks import default_level
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.metrics.core import Convention
 
@@ -30,7 +31,6 @@ from .search import (
     Level,
     Search,
     check_instances,
-    default_level,
     parts_instances,
     search_categories,
     search_instances,

@@ -5,14 +5,12 @@ from collections.abc import Mapping
 import datasets
 import numpy as np
 
+from sketch_prompt.data.benchmarks import benchmark_config, benchmark_names
 from sketch_prompt.data.class_names import class_key
-from sketch_prompt.data.splits import published_protocols, published_split
+from sketch_prompt.data.configs import BenchmarkConfig
 
 from .search import TEST_SPLITS
 
-_CLASSES_OF = {"sketchy-fg": "sketchy-21"}
-# Sketchy has 100 photos a class; QMUL's divisions leave 200 shoes and 100 chairs for testing
-_INSTANCE_PHOTOS = {"sketchy-fg": 2100, "shoe-v2": 200, "chair-v2": 100}
 _PLURALS = {"sketch": "sketches", "photo": "photos"}
 
 
@@ -28,23 +26,24 @@ def differences_from_published(
     """
     crossed = train_protocol not in (None, protocol)
     queried = _class_keys(benchmark[TEST_SPLITS["sketch"]])
-    expected, counts = queried, {"test_photo": _INSTANCE_PHOTOS.get(protocol)}
-    listed = _CLASSES_OF.get(protocol, protocol)
-    if listed in published_protocols():
-        split = published_split(listed)
-        expected = set(map(class_key, split.unseen))
-        if crossed and train_protocol in published_protocols():
-            expected -= set(map(class_key, published_split(train_protocol).seen))
-        if listed == protocol:
-            counts = split.counts
+    expected, tested, trained = queried, _config(protocol), _config(train_protocol) if crossed else None
+    if published := tested.published():
+        expected = set(map(class_key, published.unseen))
+        if trained is not None and (seen := trained.published()):
+            expected -= set(map(class_key, seen.seen))
     differences = []
     if expected - queried:
         differences.append(f"{len(expected & queried)} of the {len(expected)} test classes")
     if queried - expected:
         differences.append(f"{len(queried - expected)} test classes that are not the protocol's")
     if not differences and not crossed:
-        differences += _differences_of_counts(benchmark, counts, queried)
+        differences += _differences_of_counts(benchmark, tested.published_counts(), queried)
     return differences
+
+
+def _config(name: str) -> BenchmarkConfig:
+    """What was published for a benchmark: nothing for a name that is no benchmark's."""
+    return benchmark_config(name) if name in benchmark_names() else BenchmarkConfig(name="unknown")
 
 
 def _class_keys(table: datasets.Dataset) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Literal
 import datasets
 import numpy as np
 
+from sketch_prompt.data.configs import Level
 from sketch_prompt.metrics import (
     PairScores,
     QueryScores,
@@ -22,14 +23,12 @@ from sketch_prompt.metrics.instance import distinct_photos
 from .embedding import EmbeddingTable, UnreadableImage
 from .rankers import EmbeddingRanker, Ranker
 
-Level = Literal["category", "instance"]
 LEVELS: tuple[Level, ...] = ("category", "instance")
 GalleryScope = Literal["category", "all"]
 GALLERY_SCOPES: tuple[GalleryScope, ...] = ("category", "all")
 DEFAULT_KS = {"category": (100, 200), "instance": (1, 5, 10)}
 TEST_SPLITS = {"sketch": "test_sketch", "photo": "test_photo"}
 
-_INSTANCE_BENCHMARKS = ("sketchy-fg", "shoe-v2", "chair-v2")
 _LONGEST_CURVE = 100
 _BY_EMBEDDING = EmbeddingRanker()
 _NAMED = 5
@@ -81,11 +80,6 @@ class Search:
         if self.level == "instance":
             right &= self.photos.instance_ids[photos] == self.sketches.instance_ids[query]
         return right
-
-
-def default_level(protocol: str) -> Level:
-    """The level at which a benchmark is reported unless asked otherwise."""
-    return "instance" if protocol in _INSTANCE_BENCHMARKS else "category"
 
 
 def search_categories(

@@ -10,9 +10,11 @@ from typing import Any, Literal
 import yaml
 from huggingface_hub.dataclasses import strict
 
+from sketch_prompt.data.benchmarks import default_level
+from sketch_prompt.data.configs import Level
 from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.evaluation.conditioning import Category
-from sketch_prompt.evaluation.search import DEFAULT_KS, GalleryScope, Level, default_level
+from sketch_prompt.evaluation.search import DEFAULT_KS, GalleryScope
 from sketch_prompt.models.auto import model_class
 from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, require
 from sketch_prompt.processing import SketchPromptImageProcessor

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import datasets
 import numpy as np
 
-from sketch_prompt.evaluation.search import Level, instance_keys, parts_instances
+from sketch_prompt.data.configs import Level
+from sketch_prompt.evaluation.search import instance_keys, parts_instances
 from sketch_prompt.training.recipe import RecipeError
 
 LEAST_CLASSES = 2  # a triplet's negative is of another class, and among photos of one every ranking is right

@@ -13,11 +13,13 @@ from pathlib import Path
 import datasets
 from PIL import Image
 
+from ..builder import features
+from ..configs import BenchmarkConfig
 from .generator import SEEN_CLASSES, UNSEEN_CLASSES, MiniSketch
 
 
 @dataclass
-class MiniSketchConfig(datasets.BuilderConfig):
+class MiniSketchConfig(BenchmarkConfig):
     """Options of the table; each is part of the name under which it is cached.
 
     Attributes:
@@ -34,25 +36,21 @@ class MiniSketchConfig(datasets.BuilderConfig):
     sketches_per_instance: int = 2
     seed: int = 0
 
+    reads_data_dir = False
+
     def __post_init__(self):
         if self.unseen_instances_per_class is None:
             self.unseen_instances_per_class = self.instances_per_class
-        options = {name: getattr(self, name) for name in OPTIONS}
         for name in ("instances_per_class", "unseen_instances_per_class", "sketches_per_instance"):
-            if options[name] < 1:
-                raise ValueError(f"{name} is {options[name]}; MiniSketch needs at least 1.")
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; MiniSketch needs at least 1.")
         MiniSketch(self.image_size, self.seed)
-        self.name = "-".join(f"{name}={value}" for name, value in options.items())
         super().__post_init__()
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
-        """The options and the renderers' source, so that what would be drawn otherwise is drawn anew."""
-        return f"{self.name}-{source_fingerprint()}"
-
-
-OPTIONS = tuple(
-    field.name for field in fields(MiniSketchConfig) if field.name not in vars(datasets.BuilderConfig())
-)
+        """The options and a hash of the renderers' source: pictures that would look different are drawn again."""
+        options = (field.name for field in fields(self) if field.name in vars(MiniSketchConfig))
+        return "-".join([*(f"{name}={getattr(self, name)}" for name in options), source_fingerprint()])
 
 
 class MiniSketchBuilder(datasets.GeneratorBasedBuilder):
@@ -69,14 +67,7 @@ class MiniSketchBuilder(datasets.GeneratorBasedBuilder):
         return datasets.DatasetInfo(
             description="MiniSketch: procedural objects, each as a photo and as several line drawings.",
             license="apache-2.0",
-            features=datasets.Features(
-                {
-                    "image": datasets.Image(),
-                    "label": datasets.ClassLabel(names=[*SEEN_CLASSES, *UNSEEN_CLASSES]),
-                    "instance_id": datasets.Value("string"),
-                    "domain": datasets.Value("string"),
-                }
-            ),
+            features=features([*SEEN_CLASSES, *UNSEEN_CLASSES]),
         )
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
@@ -111,14 +102,7 @@ class MiniSketchBuilder(datasets.GeneratorBasedBuilder):
 
 
 def load_mini(
-    *,
-    image_size: int = 128,
-    instances_per_class: int = 40,
-    unseen_instances_per_class: int | None = None,
-    sketches_per_instance: int = 2,
-    seed: int = 0,
-    cache_dir: str | os.PathLike | None = None,
-    num_proc: int | None = None,
+    *, cache_dir: str | os.PathLike | None = None, num_proc: int | None = None, **options
 ) -> datasets.DatasetDict:
     """MiniSketch as train_sketch, train_photo (seen classes), test_sketch and test_photo (unseen classes).
 
@@ -126,26 +110,15 @@ def load_mini(
     and read from the `datasets` cache afterwards.
 
     Args:
-        image_size: pixels a side.
-        instances_per_class: instances of every seen class; each has one photo.
-        unseen_instances_per_class: instances of every unseen class; None for as many as of seen ones.
-        sketches_per_instance: drawings of each instance.
-        seed: another seed gives other instances.
         cache_dir: in place of the `datasets` cache.
         num_proc: processes to draw with.
+        **options: see `MiniSketchConfig`.
 
     Raises:
         ValueError: if an option is out of range.
     """
-    builder = MiniSketchBuilder(
-        cache_dir=None if cache_dir is None else os.fspath(cache_dir),
-        dataset_name="minisketch",
-        image_size=image_size,
-        instances_per_class=instances_per_class,
-        unseen_instances_per_class=unseen_instances_per_class,
-        sketches_per_instance=sketches_per_instance,
-        seed=seed,
-    )
+    cache_dir = None if cache_dir is None else os.fspath(cache_dir)
+    builder = MiniSketchBuilder(dataset_name="mini", config_name="mini", cache_dir=cache_dir, **options)
     builder.download_and_prepare(num_proc=num_proc)
     return builder.as_dataset()
 
