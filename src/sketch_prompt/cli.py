@@ -252,7 +252,7 @@ def evaluate(
     from sketch_prompt.evaluation import Report, Task, evaluate_task
     from sketch_prompt.evaluation.curves import check_comparable
     from sketch_prompt.evaluation.outputs import write_outputs
-    from sketch_prompt.evaluation.results import RESULTS_FILE, append_result
+    from sketch_prompt.evaluation.report import RESULTS_FILE, append_result
     from sketch_prompt.models.loading import load_model
 
     named = {"setting": setting, "seen_share": seen_share, "train_protocol": train_protocol}
@@ -305,8 +305,8 @@ def reproduce(
     format: Annotated[Format, typer.Option(help="What is printed.")] = Format.table,
 ) -> None:
     """Print the results of evaluations beside the numbers of the papers, one table a task."""
+    from sketch_prompt.evaluation.report import read_results
     from sketch_prompt.evaluation.reproduction import reproduce as compare
-    from sketch_prompt.evaluation.results import read_results
 
     _print_report(compare(read_results(report)), format)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sketch_prompt.evaluation.scoring_job import Piece, ScoringJob
+from sketch_prompt.evaluation.pairwise import Piece, ScoringJob
 
 PIECES = [Piece(np.arange(4) + 4 * i, np.arange(5)) for i in range(12)]
 

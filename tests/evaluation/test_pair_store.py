@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sketch_prompt.evaluation.pair_store import EncodedBatch, PairStore, claim_folder
+from sketch_prompt.evaluation.pairwise import EncodedBatch, PairStore, claim_folder
 
 
 def batch(rows, left_out=()):

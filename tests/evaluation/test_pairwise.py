@@ -70,7 +70,7 @@ def test_instance_level_scores_pairs_of_a_category_alone(benchmark):
 
 
 def test_the_photos_shown_of_a_query_are_those_of_its_pairwise_ranking(benchmark):
-    from sketch_prompt.evaluation.sheets import ranked_queries
+    from sketch_prompt.evaluation.outputs import ranked_queries
 
     evaluation = evaluate_task(
         TinyPairModel(), TinyProcessor(), benchmark, Task("tiny-3", ranking="exhaustive"), progress=False

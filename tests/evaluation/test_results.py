@@ -4,7 +4,7 @@ import multiprocessing
 import pytest
 
 from sketch_prompt.evaluation import Report
-from sketch_prompt.evaluation.results import append_result, read_results
+from sketch_prompt.evaluation.report import append_result, read_results
 
 
 def report(number=0):

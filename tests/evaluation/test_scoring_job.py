@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from evaluation.killed_job import PIECES, run, score
-from sketch_prompt.evaluation.scoring_job import Piece, ScoringJob
+from sketch_prompt.evaluation.pairwise import Piece, ScoringJob
 
 EXPECTED = np.concatenate([score(piece) for piece in PIECES])
 

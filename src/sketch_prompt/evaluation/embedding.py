@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from sketch_prompt.data.reading import UnreadableImageError, read_image
 
 from .conditioning import Conditions
-from .pair_store import EncodedBatch, PairStore
+from .pairwise import EncodedBatch, PairStore
 
 Domain = Literal["sketch", "photo"]
 _DESCRIPTIONS = {"sketch": "Embedding sketches", "photo": "Embedding photos"}

@@ -15,18 +15,18 @@ from accelerate.utils import broadcast_object_list
 from sketch_prompt.data.benchmarks import default_level
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.metrics.core import Convention
+from sketch_prompt.vocabulary import TEST_SPLITS
 
 from .conditioning import CATEGORIES, Category, conditioned
 from .embedding import EmbeddingTable, embed
 from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
-from .pairwise import Stores, build_ranker, open_stores, working_folder
+from .pairwise import Stores, open_stores, working_folder
 from .published_data import differences_from_published
-from .rankers import DEFAULT_SHORTLIST, RANKINGS, EmbeddingRanker, Ranker, Ranking
+from .ranking import DEFAULT_SHORTLIST, RANKINGS, EmbeddingRanker, Ranker, Ranking, build_ranker
 from .report import Report
 from .search import (
     DEFAULT_KS,
-    TEST_SPLITS,
     GalleryScope,
     Level,
     Search,

@@ -1,19 +1,25 @@
-"""The folder of an evaluation: its report, its curve, and sheets of its queries."""
+"""What an evaluation writes into its folder: the report, the curve, and sheets of queries with their first photos."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
+import numpy as np
+from PIL import Image
 
-from sketch_prompt.plotting import plot_rankings, save_figure
+from sketch_prompt.data.reading import UnreadableImageError, read_image
+from sketch_prompt.metrics.ranking import rank_scores
+from sketch_prompt.plotting import RankedQuery, plot_rankings, save_figure
+from sketch_prompt.vocabulary import TEST_SPLITS
 
 from .curves import plot_curves
 from .evaluate import Evaluation
 from .report import Report
-from .sheets import choose_queries, extreme_queries, ranked_queries
+from .search import Search
 
 CURVE_FILES = {"category": "precision_recall.png", "instance": "accuracy.png"}
+_OF_A_CLASS = 2
 
 
 def write_outputs(
@@ -53,3 +59,94 @@ def write_outputs(
             figure = plot_rankings(ranked_queries(benchmark, search, queries), f"{report.title}: {title}")
             written.append(save_figure(figure, folder / f"{name}.png"))
     return written
+
+
+def choose_queries(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Indices of `count` queries, drawn so that every class comes up before any comes up again."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    turn = _turns(labels, shuffled)
+    return shuffled[np.argsort(turn, kind="stable")][:count]
+
+
+def extreme_queries(search: Search, count: int, best: bool, seed: int = 0) -> np.ndarray:
+    """Indices of the `count` queries that did best or worst, the most extreme one first.
+
+    Two of a class at most, unless the classes are too few: one hard class would fill the sheet otherwise. Queries
+    that did equally well are drawn from.
+    """
+    quality = -search.quality if best else search.quality
+    order = np.random.default_rng(seed).permutation(len(quality))
+    order = order[np.argsort(quality[order], kind="stable")]
+    order = order[~np.isnan(quality[order])]
+    later = _turns(search.sketches.labels, order) >= _OF_A_CLASS
+    chosen = order[np.argsort(later, kind="stable")][:count]
+    return chosen[np.argsort(quality[chosen], kind="stable")]
+
+
+def ranked_queries(
+    benchmark: datasets.DatasetDict, search: Search, queries: Sequence[int], top_k: int = 10
+) -> list[RankedQuery]:
+    """The first `top_k` photos of some sketches, for `sketch_prompt.plotting.plot_rankings`.
+
+    At instance level the last of them is the sketch's own photo where that is not among the first.
+
+    Args:
+        benchmark: where the images are.
+        search: whose queries and gallery.
+        queries: rows of `search.sketches`.
+        top_k: photos a query.
+    """
+    names = benchmark[TEST_SPLITS["sketch"]].features["label"].names
+    sketches, photos = search.sketches, search.photos
+    sketch_images, photo_images = (
+        benchmark[split].select_columns("image").cast_column("image", datasets.Image(decode=False))
+        for split in TEST_SPLITS.values()
+    )
+    rows = []
+    for query in queries:
+        ranking, scores, ranks = _first_photos(search, query, top_k)
+        titles = [names[photos.labels[photo]] for photo in ranking]
+        if search.level == "instance":
+            titles = photos.instance_ids[ranking].tolist()
+        rows.append(
+            RankedQuery(
+                query_image=_open(sketch_images[int(sketches.rows[query])]["image"]),
+                gallery_images=[_open(photo_images[int(photos.rows[photo])]["image"]) for photo in ranking],
+                correct=search.is_right(query, ranking).tolist(),
+                scores=scores.tolist(),
+                titles=titles,
+                query_title=names[sketches.labels[query]],
+                query_caption=search.captions[query],
+                ranks=ranks.tolist(),
+            )
+        )
+    return rows
+
+
+def _first_photos(search: Search, query: int, top_k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of `search.photos`, their scores and their places (from 1)."""
+    gallery = search.gallery_of(query)
+    scores, indices = (values[0] for values in rank_scores(search.scores, top_k, [query], gallery))
+    ranking, ranks = gallery[indices], np.arange(1, len(indices) + 1)
+    if search.own_ranks is not None and search.own_ranks[query] >= len(ranking):
+        own = gallery[search.is_right(query, gallery)][0]
+        ranking[-1], ranks[-1] = own, search.own_ranks[query] + 1
+        scores[-1] = rank_scores(search.scores, 1, [query], [own]).scores[0, 0]
+    return ranking, scores, ranks
+
+
+def _turns(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """For each index in `order`, how many of its class came before it."""
+    seen: dict[int, int] = {}
+    turns = np.empty(len(order), np.int64)
+    for place, index in enumerate(order):
+        turns[place] = seen.get(labels[index], 0)
+        seen[labels[index]] = turns[place] + 1
+    return turns
+
+
+def _open(source) -> Image.Image | None:
+    try:
+        return read_image(source)
+    except UnreadableImageError:
+        return None

@@ -1,26 +1,132 @@
-"""What ranking by pairs adds to an evaluation: a place for encoded images and scores, and the ranker over them."""
+"""Scoring pairs of images: a store for encoded images, a resumable job over all pairs, and the folder for both."""
 
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import datasets
+import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
 
+from sketch_prompt.atomic import atomic_write
 from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
+from sketch_prompt.vocabulary import TEST_SPLITS
 
-from .pair_store import PairStore, claim_folder
-from .rankers import EmbeddingRanker, ExhaustiveRanker, Ranker, Ranking, Reranker
-from .search import TEST_SPLITS
+_PAIR = "pair."
+_IDENTITY = "job.json"
+
+
+class EncodedBatch(NamedTuple):
+    """A batch of encoded images.
+
+    Attributes:
+        rows: their rows in the table.
+        features: (B, D) float32, for the first ranking.
+        prepared: from `model.prepare_pairs`, on the CPU.
+        left_out: {row: (path, reason)} of images that cannot be read.
+    """
+
+    rows: list[int]
+    features: np.ndarray
+    prepared: dict[str, Tensor]
+    left_out: dict[int, tuple[str, str]]
+
+
+class PairStore:
+    """The encoded images of one table, batch by batch.
+
+    Args:
+        folder: where to keep them, so that a run that was cut off goes on and memory stays free; None keeps them in
+            memory.
+        dtype: type to keep them in; None keeps the model's own. bfloat16 takes half the room.
+    """
+
+    def __init__(self, folder: Path | None = None, dtype: torch.dtype | None = None):
+        self.folder, self.dtype = folder, dtype
+        self._batches: dict[int, EncodedBatch] = {}
+        self._files: dict[Path, safe_open] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+
+    def __contains__(self, start: int) -> bool:
+        return start in self._batches or (self.folder is not None and self._path(start).is_file())
+
+    def add(self, start: int, batch: EncodedBatch) -> None:
+        """Keep the batch whose first row in the table is `start`."""
+        prepared = {
+            name: value.to(self.dtype) if self.dtype is not None and value.is_floating_point() else value
+            for name, value in batch.prepared.items()
+        }
+        batch = batch._replace(prepared={name: value.contiguous() for name, value in prepared.items()})
+        if self.folder is None:
+            self._batches[start] = batch
+            return
+        tensors = {_PAIR + name: value for name, value in batch.prepared.items()}
+        tensors |= {"rows": torch.tensor(batch.rows), "features": torch.from_numpy(batch.features)}
+        with atomic_write(self._path(start)) as temporary:
+            save_file(tensors, temporary, metadata={"left_out": json.dumps(batch.left_out)})
+
+    def read(self, start: int) -> EncodedBatch:
+        """A batch that was added, without its `prepared`."""
+        if start in self._batches:
+            return self._batches[start]._replace(prepared={})
+        file = self._open(self._path(start))
+        left_out = {int(row): tuple(why) for row, why in json.loads(file.metadata()["left_out"]).items()}
+        return EncodedBatch(
+            file.get_tensor("rows").tolist(), file.get_tensor("features").numpy(), {}, left_out
+        )
+
+    def take(self, rows: np.ndarray, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """`prepared` of some images, by their rows in the table, in this order.
+
+        Raises:
+            KeyError: one of them was never added.
+        """
+        if not self._places:
+            self._find_places()
+        parts: dict[str, list[Tensor]] = {}
+        for row in np.asarray(rows).tolist():
+            start, position = self._places[row]
+            for name, value in self._image(start, position).items():
+                parts.setdefault(name, []).append(value)
+        return {name: torch.stack(values).to(device) for name, values in parts.items()}
+
+    def _image(self, start: int, position: int) -> dict[str, Tensor]:
+        if start in self._batches:
+            return {name: value[position] for name, value in self._batches[start].prepared.items()}
+        file = self._open(self._path(start))
+        names = [name for name in file.keys() if name.startswith(_PAIR)]  # noqa: SIM118 - not a mapping
+        return {name.removeprefix(_PAIR): file.get_slice(name)[position] for name in names}
+
+    def _find_places(self) -> None:
+        starts = list(self._batches)
+        if self.folder is not None:
+            starts += [int(path.stem) for path in self.folder.glob("*.safetensors")]
+        for start in starts:
+            self._places |= {row: (start, position) for position, row in enumerate(self.read(start).rows)}
+
+    def _path(self, start: int) -> Path:
+        return self.folder / f"{start:09d}.safetensors"
+
+    def _open(self, path: Path):
+        if path not in self._files:
+            self._files[path] = safe_open(path, "pt")
+        return self._files[path]
+
 
 Stores = dict[str, PairStore]
+"""{domain: the encoded images of that domain}"""
 
 
 @contextmanager
@@ -80,13 +186,120 @@ def open_stores(
     return {domain: PairStore(folder / split, dtype) for domain, split in TEST_SPLITS.items()}
 
 
-def build_ranker(ranking: Ranking, model, stores: Stores | None, shortlist: int, **options) -> Ranker:
-    """The ranker of a name; `options` are those of `ExhaustiveRanker`."""
-    if ranking == "embedding":
-        return EmbeddingRanker()
-    if ranking == "rerank":
-        return Reranker(model, stores["sketch"], stores["photo"], shortlist=shortlist, **options)
-    return ExhaustiveRanker(model, stores["sketch"], stores["photo"], **options)
+def claim_folder(folder: Path, identity: dict) -> None:
+    """Make `folder` the place of one job, or check that it is this one's already.
+
+    Args:
+        folder: made where it lacks.
+        identity: all that the job's results depend on, as JSON knows it.
+
+    Raises:
+        ValueError: the folder holds the results of something else; what differs is named.
+    """
+    path = folder / _IDENTITY
+    if not path.is_file():
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        return
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    identity = json.loads(json.dumps(identity))
+    different = [name for name in sorted({*stored, *identity}) if stored.get(name) != identity.get(name)]
+    if different:
+        raise ValueError(
+            f"{folder} holds the pairs of another evaluation (its {', '.join(different)} differ): "
+            "choose another work folder, or delete it"
+        )
+
+
+class Piece(NamedTuple):
+    """Some pairs.
+
+    Attributes:
+        sketches: (S,) sketches.
+        photos: (P,) photos, each paired with every sketch; or (S, k), the photos of each sketch.
+    """
+
+    sketches: np.ndarray
+    photos: np.ndarray
+
+    @property
+    def pairs(self) -> int:
+        """How many there are."""
+        return self.photos.size * (len(self.sketches) if self.photos.ndim == 1 else 1)
+
+
+class ScoringJob:
+    """Scores of pieces, each computed once.
+
+    Args:
+        pieces: what to score.
+        score: the scores of a piece, (S, P) or (S, k).
+        folder: where finished pieces are kept; None keeps them in memory, and nothing survives the process.
+        accelerator: shares the pieces among processes.
+        progress: show a bar with pairs a second and the time left on stderr (of the first process).
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[Piece],
+        score: Callable[[Piece], np.ndarray],
+        folder: Path | None = None,
+        accelerator: Accelerator | None = None,
+        progress: bool = True,
+    ):
+        self.pieces, self.score, self.accelerator, self.progress = pieces, score, accelerator, progress
+        self.folder = None if folder is None else folder / f"scores-{_name_of(pieces)}"
+        self._scores: dict[int, np.ndarray] = {}
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are in all."""
+        return sum(piece.pairs for piece in self.pieces)
+
+    def run(self) -> Iterator[tuple[Piece, np.ndarray]]:
+        """Score what is not scored yet; then every piece with its scores, in order."""
+        process, processes = 0, 1
+        if self.accelerator is not None:
+            process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        missing = [number for number in range(len(self.pieces)) if not self._is_done(number)]
+        done = self.pairs - sum(self.pieces[number].pairs for number in missing)
+        hidden = not self.progress or process > 0
+        with tqdm(
+            desc="Scoring pairs", total=self.pairs, initial=done, unit="pair", unit_scale=True, disable=hidden
+        ) as bar:
+            for number in missing[process::processes]:
+                self._keep(number, self.score(self.pieces[number]))
+                # the processes work at the same pace, so the first one's bar speaks for all
+                bar.update(min(processes * self.pieces[number].pairs, self.pairs - bar.n))
+        if processes > 1:
+            self.accelerator.wait_for_everyone()
+            for scores in gather_object([self._scores]):
+                self._scores |= scores
+        return ((piece, self._read(number)) for number, piece in enumerate(self.pieces))
+
+    def _is_done(self, number: int) -> bool:
+        return self.folder is not None and self._path(number).is_file()
+
+    def _keep(self, number: int, scores: np.ndarray) -> None:
+        if self.folder is None:
+            self._scores[number] = scores
+            return
+        with atomic_write(self._path(number)) as temporary:
+            np.save(temporary, scores)
+
+    def _read(self, number: int) -> np.ndarray:
+        return self._scores[number] if self.folder is None else np.load(self._path(number))
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:08d}.npy"
+
+
+def _name_of(pieces: Sequence[Piece]) -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    for piece in pieces:
+        for numbers in piece:
+            digest.update(repr(numbers.shape).encode() + np.ascontiguousarray(numbers, np.int64).tobytes())
+    return digest.hexdigest()
 
 
 def _digest(*parts: bytes) -> str:

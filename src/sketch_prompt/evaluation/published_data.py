@@ -8,8 +8,7 @@ import numpy as np
 from sketch_prompt.data.benchmarks import benchmark_config, benchmark_names
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.data.configs import BenchmarkConfig
-
-from .search import TEST_SPLITS
+from sketch_prompt.vocabulary import TEST_SPLITS
 
 _PLURALS = {"sketch": "sketches", "photo": "photos"}
 

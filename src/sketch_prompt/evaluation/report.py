@@ -2,6 +2,8 @@
 
 import json
 import os
+import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,12 +12,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sketch_prompt.atomic import atomic_write
+from sketch_prompt.atomic import append_line, atomic_write
 
 from .leakage import Setting
-from .rankers import Ranking
+from .ranking import Ranking
 from .search import GalleryScope, Level
 
+RESULTS_FILE = "results.jsonl"
+_NEEDED = ("method", "model", "protocol", "level", "setting", "claim", "metrics")
 _CATEGORIES = {
     None: "",
     "given": ", every image embedded under its own category",
@@ -244,6 +248,48 @@ class Report:
             facts.append(("versions", ", ".join(f"{name} {machine[name]}" for name in packages)))
             facts.append(("platform", str(machine["platform"])))
         return facts
+
+
+def append_result(path: str | os.PathLike, report: Report) -> None:
+    """Append what a report says in short; safe beside other writers."""
+    append_line(path, json.dumps(report.summary(), ensure_ascii=False))
+
+
+def read_results(paths: Iterable[str | os.PathLike]) -> list[dict]:
+    """The lines of result files, in order. A line that cannot be read is passed over with a warning.
+
+    Args:
+        paths: files, or folders with a `results.jsonl`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: there is no result in any of them.
+    """
+    results = []
+    paths = [Path(path) / RESULTS_FILE if Path(path).is_dir() else Path(path) for path in paths]
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"There is no {path}: sketch-prompt evaluate writes one (--output FOLDER or --results FILE)."
+            )
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                results.append(_read_line(line))
+            except ValueError as error:
+                warnings.warn(f"{path}, line {number} is passed over: {error}", stacklevel=2)
+    if not results:
+        raise ValueError(f"No result in {', '.join(map(str, paths))}.")
+    return results
+
+
+def _read_line(line: str) -> dict:
+    result = json.loads(line)
+    missing = [name for name in _NEEDED if not isinstance(result, dict) or name not in result]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    return result
 
 
 def format_interval(interval: list[float] | None) -> str:

@@ -19,15 +19,15 @@ from sketch_prompt.metrics import (
 )
 from sketch_prompt.metrics.core import RECALL_LEVELS, Convention
 from sketch_prompt.metrics.instance import distinct_photos
+from sketch_prompt.vocabulary import TEST_SPLITS
 
 from .embedding import EmbeddingTable, UnreadableImage
-from .rankers import EmbeddingRanker, Ranker
+from .ranking import EmbeddingRanker, Ranker
 
 LEVELS: tuple[Level, ...] = ("category", "instance")
 GalleryScope = Literal["category", "all"]
 GALLERY_SCOPES: tuple[GalleryScope, ...] = ("category", "all")
 DEFAULT_KS = {"category": (100, 200), "instance": (1, 5, 10)}
-TEST_SPLITS = {"sketch": "test_sketch", "photo": "test_photo"}
 
 _LONGEST_CURVE = 100
 _BY_EMBEDDING = EmbeddingRanker()

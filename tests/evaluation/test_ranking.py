@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from sketch_prompt.evaluation import rankers
-from sketch_prompt.evaluation.pair_store import EncodedBatch, PairStore
-from sketch_prompt.evaluation.rankers import EmbeddingRanker, ExhaustiveRanker, Reranker
+from sketch_prompt.evaluation import ranking
+from sketch_prompt.evaluation.pairwise import EncodedBatch, PairStore
+from sketch_prompt.evaluation.ranking import EmbeddingRanker, ExhaustiveRanker, Reranker
 
 N_SKETCHES, N_PHOTOS = 9, 14
 GROUPS = np.arange(N_SKETCHES) % 3, np.arange(N_PHOTOS) % 3
@@ -34,7 +34,7 @@ def pair_score(sketch, photo):
 
 @pytest.fixture
 def case(monkeypatch):
-    monkeypatch.setattr(rankers, "_TILE", 4)
+    monkeypatch.setattr(ranking, "_TILE", 4)
     generator = np.random.default_rng(0)
     tables, stores = [], []
     for size in (N_SKETCHES, N_PHOTOS):

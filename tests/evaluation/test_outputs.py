@@ -4,8 +4,8 @@ import numpy as np
 
 from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark
 from sketch_prompt.evaluation import embed_benchmark
+from sketch_prompt.evaluation.outputs import choose_queries, extreme_queries, ranked_queries
 from sketch_prompt.evaluation.search import search_categories, search_instances
-from sketch_prompt.evaluation.sheets import choose_queries, extreme_queries, ranked_queries
 
 
 def test_queries_cover_the_classes_before_any_comes_again():

@@ -11,8 +11,7 @@ from accelerate import Accelerator
 from sketch_prompt.metrics.pair_scores import FeatureScores, MatrixScores, PairScores, RerankedScores
 from sketch_prompt.metrics.ranking import rank_scores
 
-from .pair_store import PairStore
-from .scoring_job import Piece, ScoringJob
+from .pairwise import PairStore, Piece, ScoringJob, Stores
 
 Ranking = Literal["embedding", "rerank", "exhaustive"]
 RANKINGS: tuple[Ranking, ...] = ("embedding", "rerank", "exhaustive")
@@ -178,6 +177,15 @@ class ExhaustiveRanker(_PairwiseRanker):
             return np.empty((n_sketches, n_photos), np.float32)
         file = tempfile.TemporaryFile(dir=self.options["folder"])  # noqa: SIM115 - lives as long as the matrix
         return np.memmap(file, np.float32, "w+", shape=(n_sketches, n_photos))
+
+
+def build_ranker(ranking: Ranking, model, stores: Stores | None, shortlist: int, **options) -> Ranker:
+    """The ranker of a name; `options` are those of `ExhaustiveRanker`."""
+    if ranking == "embedding":
+        return EmbeddingRanker()
+    if ranking == "rerank":
+        return Reranker(model, stores["sketch"], stores["photo"], shortlist=shortlist, **options)
+    return ExhaustiveRanker(model, stores["sketch"], stores["photo"], **options)
 
 
 def _groups(

@@ -1,0 +1,31 @@
+"""The words that Python, reports, recipes and the command line share, and the values each of them takes.
+
+Nothing is imported here, so the command line can offer these choices without loading torch.
+"""
+
+from typing import Literal
+
+Domain = Literal["sketch", "photo"]
+"""What an image is. Each domain has its own encoder and its own preprocessing."""
+
+Level = Literal["category", "instance"]
+"""Which photo is right for a sketch: any photo of its category, or the one photo that it was drawn from."""
+
+GalleryPhotos = Literal["all", "category"]
+"""Which photos are ranked for a sketch: all of them, or those of its category. The value of `gallery`."""
+
+Condition = Literal["auto", "given", "predicted", "none"]
+"""What a method with conditions (DP-CLIP) is told about an image: its category, the category that the model predicts,
+or nothing. "auto" is "given" where a sketch ranks the photos of its own category only, and "predicted" elsewhere."""
+
+Convention = Literal["standard", "interpolated"]
+"""How mAP and precision are computed: as scikit-learn and SEM-PCYC do, or as ZSE-SBIR and SAKE do."""
+
+Ranking = Literal["embedding", "rerank", "exhaustive"]
+"""How photos are ranked: by embeddings, by embeddings and then pair by pair for the first ones, or by every pair."""
+
+IndexKind = Literal["auto", "exact", "hnsw", "ivf-sq8", "ivf-pq", "milvus"]
+"""How the photos of a gallery are searched."""
+
+TEST_SPLITS: dict[Domain, str] = {"sketch": "test_sketch", "photo": "test_photo"}
+"""The splits of a benchmark that an evaluation uses."""
