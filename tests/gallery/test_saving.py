@@ -14,7 +14,7 @@ import torch
 
 from gallery.conftest import make_model, picture, write_photos
 from sketch_prompt import Gallery, SketchPromptProcessor
-from sketch_prompt.gallery.photo_sources import Skipped
+from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.gallery.saving import DamagedGalleryError
 from sketch_prompt.processing import SketchPromptImageProcessor
 from tiny_clip import IMAGE_SIZE
@@ -132,7 +132,7 @@ def files_of(directory):
 @pytest.mark.parametrize("number", range(4))
 def test_any_file_cut_short_is_named_and_mended_by_indexing_again(saved, photos, tmp_path, number, keep):
     directory, expected = tmp_path / "gallery", found(saved)
-    saved.skipped.append(Skipped("notes.txt", "not an image"))
+    saved.skipped.append(UnreadableImage("notes.txt", "not an image"))
     saved.save(directory)
     path = directory / files_of(directory)[number]
     content = path.read_bytes()

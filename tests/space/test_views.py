@@ -4,7 +4,7 @@ import pytest
 
 from sketch_prompt import SketchPromptModel
 from sketch_prompt.data.minisketch.generator import MiniSketch
-from sketch_prompt.gallery.photo_sources import Skipped
+from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.space import views
 
 EVIL = '<img src=x onerror="alert(1)">'
@@ -15,7 +15,7 @@ EVIL = '<img src=x onerror="alert(1)">'
     [
         views.photo_grid([views.Card(1, EVIL, "data:,", 0.5)]),
         views.message(EVIL),
-        views.skipped_list([Skipped(EVIL, EVIL)]),
+        views.skipped_list([UnreadableImage(EVIL, EVIL)]),
         views.photo_alone("data:,", EVIL, EVIL),
     ],
 )
@@ -30,7 +30,7 @@ def test_grid_shows_every_photo_in_order_with_its_score():
 
 
 def test_skipped_files_are_all_listed_and_nothing_is_said_of_none():
-    listed = views.skipped_list([Skipped(f"{n}.jpg", "damaged") for n in range(40)])
+    listed = views.skipped_list([UnreadableImage(f"{n}.jpg", "damaged") for n in range(40)])
     assert listed.count("<li>") == 40
     assert views.skipped_list([]) == ""
 

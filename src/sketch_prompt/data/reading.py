@@ -4,9 +4,10 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
@@ -19,6 +20,21 @@ MAX_PIXELS = 89_478_485
 MAX_BYTES = 2**29
 
 ImageSource = str | os.PathLike | bytes | Mapping | Image.Image
+
+
+class UnreadableImage(NamedTuple):
+    """An image, or a file that is none, that was left out, and why.
+
+    Attributes:
+        path: where it is.
+        reason: what is wrong with it.
+    """
+
+    path: str
+    reason: str
+
+    def __str__(self):
+        return f"{self.path}: {self.reason}"
 
 
 class UnreadableImageError(ValueError):
@@ -36,6 +52,26 @@ class UnreadableImageError(ValueError):
 
     def __str__(self):
         return f"{self.path}: {self.reason}"
+
+    @property
+    def image(self) -> UnreadableImage:
+        """The image and the reason as plain values."""
+        return UnreadableImage(self.path, self.reason)
+
+
+@contextmanager
+def unprocessable_is_unreadable(path: str) -> Iterator[None]:
+    """Treat an image that opens, but whose pixels cannot be processed, as one that cannot be read.
+
+    Raises:
+        UnreadableImageError: in place of whatever an image processor raises.
+    """
+    try:
+        yield
+    except UnreadableImageError:
+        raise
+    except (ValueError, OSError, MemoryError) as error:
+        raise UnreadableImageError(path, f"cannot be processed: {error}") from error
 
 
 def read_image(source: ImageSource, *, min_size: int | None = None) -> Image.Image:

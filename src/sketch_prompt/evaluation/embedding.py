@@ -1,32 +1,32 @@
-"""Embed every image of a table, on one process or on several."""
+"""Embed every readable image of a benchmark's table, on one process or on several."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from functools import partial
 
 import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from sketch_prompt.data.reading import UnreadableImageError, read_image
+from sketch_prompt.data.reading import (
+    UnreadableImage,
+    UnreadableImageError,
+    read_image,
+    unprocessable_is_unreadable,
+)
+from sketch_prompt.embedding import LoadedImage, encode_images, split_batches
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import Domain, SketchPromptProcessor
 
 from .conditioning import Conditions
 from .pairwise import EncodedBatch, PairStore
 
-Domain = Literal["sketch", "photo"]
 _DESCRIPTIONS = {"sketch": "Embedding sketches", "photo": "Embedding photos"}
-
-
-class UnreadableImage(NamedTuple):
-    """An image that was left out, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class EmbeddingTable:
 
 
 def embed(
-    model,
+    model: SketchPromptPreTrainedModel,
     dataset: datasets.Dataset,
-    processor,
+    processor: SketchPromptProcessor,
     domain: Domain,
     *,
     batch_size: int = 64,
@@ -79,7 +79,7 @@ def embed(
         dataset: table with the columns image, label and instance_id.
         processor: its `preprocess(image, domain)` turns a PIL image into pixel values (3, H, W).
         domain: "sketch" or "photo": which encoder and which pipeline.
-        batch_size: images a forward pass.
+        batch_size: images in a forward pass.
         num_workers: processes that read images; 0 reads them here.
         device: where to embed; the model's device by default. Not with `accelerator`, which brings its own.
         accelerator: shares the work among the processes that `accelerate` started.
@@ -94,55 +94,45 @@ def embed(
     start = time.perf_counter()
     if accelerator is not None:
         model, device = accelerator.unwrap_model(model), accelerator.device
-    device = torch.device(device or next(model.parameters()).device)
-    main_process = accelerator is None or accelerator.is_main_process
-    batches = _own_batches(len(dataset), batch_size, accelerator)
+    model = model.to(device or next(model.parameters()).device)
+    batches = split_batches(range(len(dataset)), batch_size, accelerator)
     stored = [batch.start for batch in batches if store is not None and batch.start in store]
-    known = set(stored)
-    loader = DataLoader(
-        _Images(dataset, processor, domain),
-        batch_sampler=[batch for batch in batches if batch.start not in known],
-        num_workers=num_workers,
-        collate_fn=_collate,
-        pin_memory=device.type == "cuda",
-    )
-    bar = tqdm(
-        loader,
+    bar = partial(
+        tqdm,
         desc=_DESCRIPTIONS[domain],
         unit="batch",
         initial=len(stored),
         total=len(batches),
-        disable=not (progress and main_process),
+        disable=not progress or (accelerator is not None and not accelerator.is_main_process),
     )
     columns = dataset.select_columns(["label", "instance_id"])[:]
     labels = np.asarray(columns["label"])
+
+    def encode(pixel_values: Tensor, images: list[LoadedImage]) -> tuple[np.ndarray, dict[str, Tensor]]:
+        rows = [image.number for image in images]
+        options = {} if conditions is None else conditions(pixel_values, labels[rows])
+        return _encode(model, pixel_values, domain, store is not None, options)
+
+    batches = [batch for batch in batches if batch.start not in set(stored)]
     encoded = [store.read(start) for start in stored]
-    encoded += _encode_batches(model.to(device), bar, domain, device, store, labels, conditions)
-    rows, features, unreadable = _joined(encoded)
+    images = _TableImages(dataset, processor, domain)
+    for batch in encode_images(model, images, batches, encode, num_workers, bar):
+        features, prepared = batch.encoded or (np.empty((0, 0), np.float32), {})
+        unreadable = {image.number: image.unreadable for image in batch.images if image.unreadable}
+        result = EncodedBatch([image.number for image in batch.new], features, prepared, unreadable)
+        if store is not None:
+            store.add(batch.images[0].number, result)
+        encoded.append(result._replace(prepared={}))
     if accelerator is not None:
-        rows, features, unreadable = _gather(rows, features, unreadable)
-    order = np.argsort(rows, kind="stable")
-    if not len(order):
-        reasons = [f"{path}: {reason}" for path, reason in list(unreadable.values())[:5]]
-        raise ValueError(
-            f"None of the {len(dataset)} {domain} images can be read: {'; '.join(reasons) or 'there are none'}."
-        )
-    rows = rows[order]
-    return EmbeddingTable(
-        features=features[order],
-        labels=labels[rows],
-        instance_ids=np.asarray(columns["instance_id"])[rows],
-        rows=rows,
-        unreadable=[image for _, image in sorted(unreadable.items())],
-        seconds=time.perf_counter() - start,
-    )
+        encoded = gather_object(encoded)
+    return _join(encoded, columns, domain, start)
 
 
-class _Images(Dataset):
-    """Pixel values of one row, or the reason why there are none."""
+class _TableImages(Dataset):
+    """The images of a benchmark's table, prepared for the model."""
 
-    def __init__(self, dataset: datasets.Dataset, processor, domain: Domain):
-        images = dataset.select_columns("image").with_format(None)
+    def __init__(self, table: datasets.Dataset, processor: SketchPromptProcessor, domain: Domain):
+        images = table.select_columns("image").with_format(None)
         self.images = images.cast_column("image", datasets.Image(decode=False))
         self.processor = processor
         self.domain = domain
@@ -150,70 +140,18 @@ class _Images(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, row: int) -> tuple[int, torch.Tensor | UnreadableImage]:
+    def __getitem__(self, row: int) -> LoadedImage:
         source = self.images[row]["image"]
         try:
-            return row, self.processor.preprocess(read_image(source), self.domain)
+            with unprocessable_is_unreadable(source["path"] or "<bytes>"):
+                return LoadedImage(row, row, self.processor.preprocess(read_image(source), self.domain))
         except UnreadableImageError as error:
-            return row, UnreadableImage(error.path, error.reason)
-        except (ValueError, OSError) as error:  # it opens, but its pixels make no picture
-            return row, UnreadableImage(source["path"] or "<bytes>", f"cannot be processed: {error}")
-
-
-class _Batch(NamedTuple):
-    rows: list[int]
-    pixel_values: torch.Tensor | None
-    unreadable: dict[int, UnreadableImage]
-
-
-def _collate(items: Sequence[tuple[int, torch.Tensor | UnreadableImage]]) -> _Batch:
-    readable = [(row, pixels) for row, pixels in items if not isinstance(pixels, UnreadableImage)]
-    pixel_values = torch.stack([pixels for _, pixels in readable]) if readable else None
-    unreadable = {row: reason for row, reason in items if isinstance(reason, UnreadableImage)}
-    return _Batch([row for row, _ in readable], pixel_values, unreadable)
-
-
-def _own_batches(size: int, batch_size: int, accelerator: Accelerator | None) -> list[range]:
-    batches = [range(start, min(start + batch_size, size)) for start in range(0, size, batch_size)]
-    if accelerator is None:
-        return batches
-    return batches[accelerator.process_index :: accelerator.num_processes]
-
-
-@torch.inference_mode()
-def _encode_batches(
-    model,
-    loader,
-    domain: Domain,
-    device: torch.device,
-    store: PairStore | None,
-    labels: np.ndarray,
-    conditions: Conditions | None,
-) -> list[EncodedBatch]:
-    """The batches of a loader, their `prepared` handed to the store."""
-    dtype = next(model.parameters()).dtype
-    training = model.training
-    model.eval()
-    encoded = []
-    try:
-        for batch in loader:
-            features, prepared = np.empty((0, 0), np.float32), {}
-            if batch.pixel_values is not None:
-                pixel_values = batch.pixel_values.to(device, dtype, non_blocking=True)
-                options = {} if conditions is None else conditions(pixel_values, labels[batch.rows])
-                features, prepared = _encode(model, pixel_values, domain, store is not None, options)
-            result = EncodedBatch(batch.rows, features, prepared, batch.unreadable)
-            if store is not None:
-                store.add(min(batch.rows + list(batch.unreadable)), result)
-            encoded.append(result._replace(prepared={}))
-    finally:
-        model.train(training)
-    return encoded
+            return LoadedImage(row, unreadable=error.image)
 
 
 def _encode(
-    model, pixel_values: torch.Tensor, domain: Domain, for_pairs: bool, options: dict
-) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+    model: SketchPromptPreTrainedModel, pixel_values: Tensor, domain: Domain, for_pairs: bool, options: dict
+) -> tuple[np.ndarray, dict[str, Tensor]]:
     """Features (B, D), and what scoring pairs needs of the images if asked for."""
     if not for_pairs:
         encode = model.get_sketch_features if domain == "sketch" else model.get_photo_features
@@ -223,25 +161,23 @@ def _encode(
     return model.pool_tokens(tokens, domain).float().cpu().numpy(), prepared
 
 
-def _joined(
-    batches: list[EncodedBatch],
-) -> tuple[np.ndarray, np.ndarray, dict[int, UnreadableImage]]:
-    rows = [row for batch in batches for row in batch.rows]
-    features = [batch.features for batch in batches if batch.rows]
+def _join(
+    batches: list[EncodedBatch], columns: dict[str, list], domain: Domain, start: float
+) -> EmbeddingTable:
+    """The batches of all processes as one table, in the order of the rows."""
     unreadable = {row: UnreadableImage(*why) for batch in batches for row, why in batch.left_out.items()}
-    return np.asarray(rows, np.int64), np.concatenate(features) if features else np.empty((0, 0)), unreadable
-
-
-def _gather(
-    rows: np.ndarray, features: np.ndarray, unreadable: dict[int, UnreadableImage]
-) -> tuple[np.ndarray, np.ndarray, dict[int, UnreadableImage]]:
-    """What all processes found. One that had nothing to read brings no columns."""
-    parts = gather_object([(rows, features, unreadable)])
-    found = [(rows, features) for rows, features, _ in parts if len(rows)]
-    everything: dict[int, UnreadableImage] = {}
-    for part in parts:
-        everything |= part[2]
-    if not found:
-        return rows, features, everything
-    all_rows, all_features = zip(*found)
-    return np.concatenate(all_rows), np.concatenate(all_features), everything
+    unreadable = [image for _, image in sorted(unreadable.items())]
+    rows = np.asarray([row for batch in batches for row in batch.rows], np.int64)
+    if not len(rows):
+        reasons = "; ".join(map(str, unreadable[:5])) or "there are none"
+        raise ValueError(f"None of the {len(columns['label'])} {domain} images can be read: {reasons}.")
+    order = np.argsort(rows, kind="stable")
+    rows = rows[order]
+    return EmbeddingTable(
+        features=np.concatenate([batch.features for batch in batches if batch.rows])[order],
+        labels=np.asarray(columns["label"])[rows],
+        instance_ids=np.asarray(columns["instance_id"])[rows],
+        rows=rows,
+        unreadable=unreadable,
+        seconds=time.perf_counter() - start,
+    )

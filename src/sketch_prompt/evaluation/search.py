@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 
 from sketch_prompt.data.configs import Level
+from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.metrics import (
     PairScores,
     QueryScores,
@@ -21,7 +22,7 @@ from sketch_prompt.metrics.core import RECALL_LEVELS, Convention
 from sketch_prompt.metrics.instance import distinct_photos
 from sketch_prompt.vocabulary import TEST_SPLITS
 
-from .embedding import EmbeddingTable, UnreadableImage
+from .embedding import EmbeddingTable
 from .ranking import EmbeddingRanker, Ranker
 
 LEVELS: tuple[Level, ...] = ("category", "instance")

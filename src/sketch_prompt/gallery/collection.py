@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sketch_prompt.data.reading import UnreadableImageError, read_file, read_image
+from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, read_file, read_image
 from sketch_prompt.plotting import plot_hits
 
 from .fingerprint import differences
@@ -23,7 +23,6 @@ from .photo_sources import (
     FileSource,
     PhotoSource,
     PictureSource,
-    Skipped,
     picture_names,
 )
 from .queries import Sketch, as_drawing
@@ -84,7 +83,7 @@ class PhotoCollection:
         self, model: dict[str, Any], source: dict[str, str | None], index: str, milvus_uri: str | None
     ):
         self.photos = PhotoTable()
-        self.skipped: list[Skipped] = []
+        self.skipped: list[UnreadableImage] = []
         self.root: Path | None = None
         self.index = make_index(index, **({"uri": milvus_uri} if index == "milvus" else {}))
         self.store = FeatureStore(None, model)

@@ -1,17 +1,22 @@
-"""Photos on their way into the model: read, recognised by their content, prepared, embedded."""
+"""Photos on their way into a gallery: read, recognised by their content, prepared, embedded."""
 
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from sketch_prompt.data.reading import UnreadableImageError, read_image
+from sketch_prompt.data.reading import UnreadableImageError, read_image, unprocessable_is_unreadable
+from sketch_prompt.embedding import EncodedImages, LoadedImage, encode_images, split_batches
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptImageProcessor, SketchPromptProcessor
 
 from .photo_sources import PhotoSource, content_digest
 from .table import category_key
@@ -21,123 +26,99 @@ _DECODED_SIDES = 4
 _WORTH_WORKERS = 512  # photos; with fewer, starting processes takes longer than they save
 
 
-class Read(NamedTuple):
-    """What came of a photo.
+@dataclass(frozen=True)
+class LoadedPhoto(LoadedImage):
+    """A photo of a source, as `_SourcePhotos` read it; its key is the digest of its content.
 
     Attributes:
-        number: its number in the source.
-        digest: of its content; None if that could not be read.
-        category: under which it is embedded; None for none.
-        pixels: (3, H, W) for the model; None where features of this digest are known, or nothing could be read.
-        reason: why it could not be read.
+        category: the category under which it is embedded; None for none.
         read_ns: when its content was read.
     """
 
-    number: int
-    digest: str | None
-    category: str | None
-    pixels: torch.Tensor | None
-    reason: str | None
-    read_ns: int
+    category: str | None = None
+    read_ns: int = 0
 
 
-class _Reader(Dataset):
+class _SourcePhotos(Dataset):
     """Reads, recognises and prepares photos, in the loader's processes."""
 
     def __init__(
         self,
         source: PhotoSource,
-        numbers: Sequence[int],
-        processor,
+        processor: SketchPromptImageProcessor,
         known: set[str],
         categories: Mapping[str, str],
     ):
         self.source = source
-        self.numbers = numbers
         self.processor = processor
         self.known = known
         self.categories = categories
         self.min_size = _DECODED_SIDES * processor.size
 
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, position: int) -> Read:
-        number, now = self.numbers[position], time.time_ns()
-        entry = self.source.entries[number]
+    def __getitem__(self, number: int) -> LoadedPhoto:
+        entry, now = self.source.entries[number], time.time_ns()
         category = self.categories.get(category_key(entry.category))
         try:
-            content = self.source.content(number)
-            digest = content_digest(content, category)
-            if digest in self.known:
-                return Read(number, digest, category, None, None, now)
-            value = content if isinstance(content, Image.Image) else {"path": entry.path, "bytes": content}
-            image = read_image(value, min_size=self.min_size)
-            return Read(number, digest, category, self.processor.preprocess(image, "photo"), None, now)
+            with unprocessable_is_unreadable(self.source.full_path(number)):
+                content = self.source.content(number)
+                digest = content_digest(content, category)
+                if digest in self.known:
+                    return LoadedPhoto(number, digest, category=category, read_ns=now)
+                value = (
+                    content if isinstance(content, Image.Image) else {"path": entry.path, "bytes": content}
+                )
+                image = read_image(value, min_size=self.min_size)
+                pixel_values = self.processor.preprocess(image, "photo")
+                return LoadedPhoto(number, digest, pixel_values, category=category, read_ns=now)
         except UnreadableImageError as error:
-            return Read(number, None, None, None, error.reason, now)
-        except (ValueError, OSError, MemoryError) as error:  # it opens, but its pixels make no picture
-            return Read(number, None, None, None, f"cannot be processed: {error}", now)
+            reason = error.image._replace(path=self.source.full_path(number))
+            return LoadedPhoto(number, unreadable=reason, category=category, read_ns=now)
 
 
-class Embedded(NamedTuple):
-    """A batch of photos.
-
-    Attributes:
-        reads: all of them.
-        digests: of those that were embedded.
-        features: (n, D) float32 of those.
-    """
-
-    reads: list[Read]
-    digests: list[str]
-    features: np.ndarray
-
-
-@torch.inference_mode()
 def embed_photos(
-    model,
-    processor,
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
     source: PhotoSource,
     numbers: Sequence[int],
     known: set[str],
     *,
     batch_size: int = 64,
     num_workers: int | None = None,
+    accelerator: Accelerator | None = None,
     progress: bool = True,
     categories: Mapping[str, str] | None = None,
-) -> Iterator[Embedded]:
+) -> Iterator[EncodedImages[np.ndarray]]:
     """Read photos and embed those whose content is not known yet, each content once.
 
     Args:
-        model: anything with the model contract, in eval mode.
-        processor: a `SketchPromptProcessor`.
+        model: it embeds the photos.
+        processor: its processor.
         source: where the photos are.
         numbers: which of them to read.
         known: digests that need no features.
-        batch_size: photos a forward pass.
+        batch_size: photos in a forward pass.
         num_workers: processes that read photos. By default up to eight, and none for a few photos or where a CPU of
             one or two cores runs the model.
+        accelerator: of several processes; this one embeds its share of the batches.
         progress: show a bar on stderr.
         categories: {`category_key`: name} of those under which photos are embedded, by a method with conditions.
+
+    Yields:
+        Batches of `LoadedPhoto` with the features (n, D) float32 of those that are new.
     """
-    device = next(model.parameters()).device
-    loader = DataLoader(
-        _Reader(source, numbers, processor.image_processor, known, categories or {}),
-        batch_size=batch_size,
-        num_workers=_default_workers(device, len(numbers)) if num_workers is None else num_workers,
-        collate_fn=list,
-        pin_memory=device.type == "cuda",
-    )
-    embedded: set[str] = set()
-    with tqdm(total=len(numbers), desc="Indexing photos", unit="photo", disable=not progress) as bar:
-        for reads in loader:
-            new = {read.digest: read for read in reads if read.pixels is not None}
-            new = {digest: read for digest, read in new.items() if digest not in embedded}
-            features = _embed(model, list(new.values()))
-            embedded |= new.keys()
-            bar.update(len(reads))
-            yield Embedded([read._replace(pixels=None) for read in reads], list(new), features)
+    batches = split_batches(numbers, batch_size, accelerator)
+    total = sum(map(len, batches))
+    if num_workers is None:
+        num_workers = _default_workers(next(model.parameters()).device, total)
+    photos = _SourcePhotos(source, processor.image_processor, known, categories or {})
+
+    def encode(pixel_values: Tensor, images: list[LoadedPhoto]) -> np.ndarray:
+        return _features_by_category(model, pixel_values, [image.category for image in images])
+
+    with tqdm(total=total, desc="Indexing photos", unit="photo", disable=not progress) as bar:
+        for batch in encode_images(model, photos, batches, encode, num_workers):
+            bar.update(len(batch.images))
+            yield batch
 
 
 def _default_workers(device: torch.device, n_photos: int) -> int:
@@ -147,19 +128,17 @@ def _default_workers(device: torch.device, n_photos: int) -> int:
     return min(8, cores if device.type == "cuda" else cores // 2)
 
 
-def _embed(model, reads: Sequence[Read]) -> np.ndarray:
+def _features_by_category(
+    model: SketchPromptPreTrainedModel, pixel_values: Tensor, categories: Sequence[str | None]
+) -> np.ndarray:
     """Features (n, D): one forward pass for each category among the photos, which is one where there are none."""
-    parameter = next(model.parameters())
     groups: dict[str | None, list[int]] = {}
-    for place, read in enumerate(reads):
-        groups.setdefault(read.category, []).append(place)
+    for place, category in enumerate(categories):
+        groups.setdefault(category, []).append(place)
     parts = []
     for category, places in groups.items():
-        pixels = torch.stack([reads[place].pixels for place in places])
         condition = {} if category is None else {"category": category}
-        pixels = pixels.to(parameter.device, parameter.dtype, non_blocking=True)
-        parts.append(model.get_photo_features(pixels, **condition).float().cpu().numpy())
-    if not parts:
-        return np.empty((0, 0), np.float32)
+        features = model.get_photo_features(pixel_values[places], **condition)
+        parts.append(features.float().cpu().numpy())
     order = np.argsort([place for places in groups.values() for place in places])
     return np.concatenate(parts)[order]

@@ -17,9 +17,9 @@ from sketch_prompt.models.loading import load_model
 
 from . import hub
 from .collection import Hit, PhotoCollection, Photos
-from .embedding import Read, embed_photos
+from .embedding import LoadedPhoto, embed_photos
 from .fingerprint import describe_model
-from .photo_sources import FileSource, PhotoSource, Skipped
+from .photo_sources import FileSource, PhotoSource
 from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
 from .reranking import PairReranker
 from .saving import DamagedGalleryError, SavedGallery, writing
@@ -263,7 +263,11 @@ class Gallery(PhotoCollection):
             self._update(source, range(len(source)), (), changes, progress)
             self._remember(source)
         skipped = {skipped.path: skipped for skipped in (*self.skipped, *changes.skipped)}
-        self.skipped = [value for path, value in skipped.items() if self._name(path) not in self.photos]
+        self.skipped = [
+            value
+            for path, value in skipped.items()
+            if path not in self.photos and self._name(path) not in self.photos
+        ]
         return changes
 
     def refresh(self, photos_dir: str | os.PathLike | None = None, *, progress: bool = True) -> Changes:
@@ -425,33 +429,29 @@ class Gallery(PhotoCollection):
     ) -> None:
         """Read photos of a source, embed what is new, and bring table and index up to date."""
         self._check_adapter()
-        share = self._share(numbers)
         batches = embed_photos(
             self.model,
             self.processor,
             source,
-            share,
+            numbers,
             self.store.digests,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
+            accelerator=self._accelerator,
             progress=progress and self._is_main_process,
             categories=self._categories,
         )
-        reads, embedded = [], 0
+        loaded, embedded = [], 0
         for batch in batches:
-            self.store.append(batch.digests, batch.features)
-            embedded += len(batch.digests)
-            reads += batch.reads
-        reads, embedded = self._collect(reads, embedded)
+            self.store.append([photo.key for photo in batch.new], batch.encoded)
+            embedded += len(batch.new)
+            loaded += batch.images
+        loaded, embedded = self._collect(loaded, embedded)
         changes.embedded += embedded
         if not self._is_main_process:
             return
-        for read in reads:
-            if read.reason is not None:
-                changes.skipped.append(
-                    Skipped(self._full_path(source.entries[read.number].path), read.reason)
-                )
-        records = (Record(source.entries[read.number], read.digest, read.read_ns) for read in reads)
+        changes.skipped += [photo.unreadable for photo in loaded if photo.unreadable]
+        records = (Record(source.entries[photo.number], photo.key, photo.read_ns) for photo in loaded)
         self._apply(records, gone, changes)
 
     @classmethod
@@ -486,20 +486,14 @@ class Gallery(PhotoCollection):
     def _is_main_process(self) -> bool:
         return self._accelerator is None or self._accelerator.is_main_process
 
-    def _share(self, numbers: Sequence[int]) -> Sequence[int]:
-        """This process's part of the work."""
-        if self._accelerator is None:
-            return numbers
-        return numbers[self._accelerator.process_index :: self._accelerator.num_processes]
-
-    def _collect(self, reads: list[Read], embedded: int) -> tuple[list[Read], int]:
+    def _collect(self, loaded: list[LoadedPhoto], embedded: int) -> tuple[list[LoadedPhoto], int]:
         """What all processes have read, in the order of the source; their features are in the store then."""
         if self._accelerator is None:
-            return reads, embedded
+            return loaded, embedded
         self.store.flush()
-        parts = gather_object([(reads, embedded)])
+        parts = gather_object([(loaded, embedded)])
         self.store.read_blocks()
-        everything = sorted((read for part, _ in parts for read in part), key=lambda read: read.number)
+        everything = sorted((photo for part, _ in parts for photo in part), key=lambda photo: photo.number)
         return everything, sum(embedded for _, embedded in parts)
 
 

@@ -17,13 +17,6 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\x00", b"MM\x00*",
 _CONTAINERS = ((b"RIFF", b"WEBP"), (b"", b"ftypavif"))
 
 
-class Skipped(NamedTuple):
-    """A file that is not in the gallery, and why."""
-
-    path: str
-    reason: str
-
-
 class Entry(NamedTuple):
     """A photo as its source knows it before it is opened; see `Photo` for the fields."""
 
@@ -40,6 +33,10 @@ class PhotoSource(ABC):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def full_path(self, number: int) -> str:
+        """Where a photo is; the name of one that is no file."""
+        return self.entries[number].path
 
     @abstractmethod
     def content(self, number: int) -> bytes | Image.Image:
@@ -62,9 +59,13 @@ class FileSource(PhotoSource):
         self.entries = list(entries)
         self.root = os.fspath(root)
 
+    def full_path(self, number: int) -> str:
+        """The file's path."""
+        return os.path.join(self.root, self.entries[number].path)
+
     def content(self, number: int) -> bytes:
         """The file's bytes. One whose name is no image's is looked into only if it starts like an image."""
-        path = os.path.join(self.root, self.entries[number].path)
+        path = self.full_path(number)
         extension = os.path.splitext(path)[1].lower()
         if extension not in IMAGE_EXTENSIONS and not _starts_like_an_image(path):
             raise UnreadableImageError(path, "not an image")

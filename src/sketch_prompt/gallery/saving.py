@@ -21,9 +21,9 @@ from typing import Any
 
 import sketch_prompt
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.data.reading import UnreadableImage
 
 from .fingerprint import differences
-from .photo_sources import Skipped
 from .table import PhotoTable
 
 try:
@@ -63,7 +63,7 @@ class SavedGallery:
 
     model: dict[str, Any]
     photos: PhotoTable
-    skipped: list[Skipped]
+    skipped: list[UnreadableImage]
     root: Path | None
     next_id: int
     index: dict[str, Any]
@@ -116,7 +116,7 @@ class SavedGallery:
             return cls(
                 model=model,
                 photos=photos,
-                skipped=[Skipped(**json.loads(line)) for line in lines],
+                skipped=[UnreadableImage(**json.loads(line)) for line in lines],
                 root=None if manifest["root"] is None else Path(manifest["root"]),
                 next_id=int(manifest["next_id"]),
                 index={"name": manifest["index"]["name"], **manifest["index"]},

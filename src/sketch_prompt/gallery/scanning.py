@@ -5,7 +5,9 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .photo_sources import Entry, Skipped
+from sketch_prompt.data.reading import UnreadableImage
+
+from .photo_sources import Entry
 from .saving import FEATURES, MANIFEST
 
 
@@ -19,7 +21,7 @@ class Scan:
     """
 
     entries: list[Entry] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[UnreadableImage] = field(default_factory=list)
 
 
 def scan(root: str | os.PathLike) -> Scan:
@@ -59,11 +61,11 @@ def scan_file(path: str | os.PathLike) -> Scan:
         path.encode()
         status = os.stat(path)
     except UnicodeEncodeError:
-        return Scan(skipped=[Skipped(_readable(path), "its name is not valid text")])
+        return Scan(skipped=[UnreadableImage(_readable(path), "its name is not valid text")])
     except OSError as error:
-        return Scan(skipped=[Skipped(path, _reason(error))])
+        return Scan(skipped=[UnreadableImage(path, _reason(error))])
     if not stat.S_ISREG(status.st_mode):
-        return Scan(skipped=[Skipped(path, "not a regular file")])
+        return Scan(skipped=[UnreadableImage(path, "not a regular file")])
     return Scan(entries=[Entry(path, None, status.st_size, status.st_mtime_ns)])
 
 
@@ -74,23 +76,25 @@ def _list_folder(
     if os.path.islink(full) and folder:
         identity = _identity(os.stat(full))
         if identity in seen:
-            found.skipped.append(Skipped(_readable(full), "a link to a folder that is listed already"))
+            found.skipped.append(
+                UnreadableImage(_readable(full), "a link to a folder that is listed already")
+            )
             return
         seen.add(identity)
     try:
         with os.scandir(full) as entries:
             entries = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        found.skipped.append(Skipped(_readable(full), _reason(error)))
+        found.skipped.append(UnreadableImage(_readable(full), _reason(error)))
         return
     if {entry.name for entry in entries} >= {MANIFEST, FEATURES}:
-        found.skipped.append(Skipped(_readable(full), "a gallery"))
+        found.skipped.append(UnreadableImage(_readable(full), "a gallery"))
         return
     for entry in entries:
         name = f"{folder}/{entry.name}" if folder else entry.name
         reason = _refusal(entry)
         if reason is not None:
-            found.skipped.append(Skipped(_readable(entry.path), reason))
+            found.skipped.append(UnreadableImage(_readable(entry.path), reason))
         elif not entry.is_dir():
             status = entry.stat()
             found.entries.append(

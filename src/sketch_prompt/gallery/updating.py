@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .photo_sources import Entry, Skipped
+from sketch_prompt.data.reading import UnreadableImage
+
+from .photo_sources import Entry
 from .table import Photo, PhotoTable
 
 
@@ -30,7 +32,7 @@ class Changes:
     renamed: int = 0
     unchanged: int = 0
     embedded: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[UnreadableImage] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values."""

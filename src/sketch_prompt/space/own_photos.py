@@ -6,9 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sketch_prompt.data.reading import UnreadableImageError
+from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError
 from sketch_prompt.gallery.gallery import Gallery
-from sketch_prompt.gallery.photo_sources import Skipped
 
 from .pictures import read_upload
 
@@ -30,18 +29,18 @@ class OwnPhotos:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def add(self, paths: Sequence[str | os.PathLike]) -> list[Skipped]:
+    def add(self, paths: Sequence[str | os.PathLike]) -> list[UnreadableImage]:
         """Take in uploaded files; returns those that are left out, and why."""
         skipped = []
         for path in paths:
             name = Path(path).name
             if len(self) >= MAX_PHOTOS:
-                skipped.append(Skipped(name, f"there is room for {MAX_PHOTOS} photos"))
+                skipped.append(UnreadableImage(name, f"there is room for {MAX_PHOTOS} photos"))
                 continue
             try:
                 self.pictures[self._free(name)] = read_upload(path, MAX_SIDE)
             except UnreadableImageError as error:
-                skipped.append(Skipped(name, error.reason))
+                skipped.append(error.image)
         return skipped
 
     def clear(self) -> None:

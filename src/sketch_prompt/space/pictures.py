@@ -7,7 +7,7 @@ import os
 
 from PIL import Image, ImageOps
 
-from sketch_prompt.data.reading import UnreadableImageError, read_image
+from sketch_prompt.data.reading import UnreadableImageError, read_image, unprocessable_is_unreadable
 from sketch_prompt.imaging import INK_BELOW, to_rgb
 
 CANVAS_SIDE = 512
@@ -24,13 +24,12 @@ def read_upload(path: str | os.PathLike, side: int) -> Image.Image:
     """
     name = os.path.basename(os.fspath(path))
     try:
-        if os.path.getsize(path) > MAX_BYTES:
-            raise UnreadableImageError(name, f"larger than {MAX_BYTES // 2**20} MB")
-        picture = to_rgb(read_image(path, min_size=side))
+        with unprocessable_is_unreadable(name):
+            if os.path.getsize(path) > MAX_BYTES:
+                raise UnreadableImageError(name, f"larger than {MAX_BYTES // 2**20} MB")
+            picture = to_rgb(read_image(path, min_size=side))
     except UnreadableImageError as error:
         raise UnreadableImageError(name, error.reason) from error
-    except (ValueError, OSError, MemoryError) as error:  # it opens, but its pixels make no picture
-        raise UnreadableImageError(name, f"cannot be used: {error}") from error
     picture.thumbnail((side, side))
     return picture
 

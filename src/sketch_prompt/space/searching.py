@@ -7,10 +7,9 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, ImageOps
 
-from sketch_prompt.data.reading import UnreadableImageError, read_image
+from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, read_image
 from sketch_prompt.explain import Correspondence
 from sketch_prompt.gallery.gallery import Gallery, Hit
-from sketch_prompt.gallery.photo_sources import Skipped
 from sketch_prompt.gallery.table import Photo
 from sketch_prompt.imaging import to_rgb
 
@@ -60,7 +59,7 @@ class Found:
 
     cards: list[Card]
     status: str
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[UnreadableImage] = field(default_factory=list)
 
 
 def search(catalogue: Catalogue, query: Query, own: OwnPhotos, top_k: int = SHOWN_PHOTOS) -> Found:
@@ -123,7 +122,7 @@ def _show(gallery: Gallery, photo: Hit | Photo, found: Found) -> None:
             content = read_image({"path": photo.path, "bytes": content}, min_size=2 * THUMBNAIL_SIDE)
         picture = thumbnail(content, THUMBNAIL_SIDE)
     except UnreadableImageError as error:
-        found.skipped.append(Skipped(PurePath(photo.path).name, error.reason))
+        found.skipped.append(error.image._replace(path=PurePath(photo.path).name))
         return
     found.cards.append(Card(photo.id, _name(photo), picture, getattr(photo, "score", None)))
 

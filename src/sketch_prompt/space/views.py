@@ -9,9 +9,9 @@ from html import escape
 
 from matplotlib.colors import to_hex
 
+from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.explain import Correspondence
 from sketch_prompt.explain.figures import match_colours, synthesize
-from sketch_prompt.gallery.photo_sources import Skipped
 
 from .pictures import data_url
 
@@ -57,7 +57,7 @@ def message(text: str, kind: str = "note") -> str:
     return f'<p class="message {kind}">{escape(text)}</p>'
 
 
-def skipped_list(skipped: Sequence[Skipped]) -> str:
+def skipped_list(skipped: Sequence[UnreadableImage]) -> str:
     """Files that were left out, each with its reason; nothing if there are none."""
     if not skipped:
         return ""
