@@ -5,7 +5,7 @@ that the record survives the workers of a `DataLoader`.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import datasets
@@ -17,11 +17,16 @@ from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.data.samplers import Triplet, TripletSampler
 
 MAX_DRAWS = 100
+_SHOWN = 5  # complaints that a message lists
 
 # (sketch, photo, negative, random generator) -> the three images, changed
 Augmentation = Callable[
     [Image.Image, Image.Image, Image.Image, np.random.Generator], tuple[Image.Image, Image.Image, Image.Image]
 ]
+
+
+class NoReadableTripletError(RuntimeError):
+    """So many images cannot be read that no triplet was found."""
 
 
 class ImageProcessor(Protocol):
@@ -97,7 +102,7 @@ class TripletDataset(torch.utils.data.Dataset):
         """Pixel values (3, H, W) of the images, label, negative_label, instance_id (a code), unreadable.
 
         Raises:
-            RuntimeError: if no readable triplet was found in `MAX_DRAWS` draws.
+            NoReadableTripletError: if no readable triplet was found in `MAX_DRAWS` draws.
         """
         rng = np.random.default_rng(triplet.seed)
         broken: dict[tuple[str, int], str] = {}
@@ -107,8 +112,8 @@ class TripletDataset(torch.utils.data.Dataset):
             if not failed:
                 return self._example(triplet, images, list(broken.values()), rng)
             triplet = self._redraw(triplet, failed, rng)
-        raise RuntimeError(
-            f"no readable triplet in {MAX_DRAWS} draws; unreadable: {'; '.join(broken.values())}"
+        raise NoReadableTripletError(
+            f"no readable triplet in {MAX_DRAWS} draws; unreadable: {_listed(list(broken.values()))}"
         )
 
     def _read(self, triplet: Triplet, broken: dict[tuple[str, int], str]) -> dict[str, Image.Image | None]:
@@ -152,6 +157,49 @@ class TripletDataset(torch.utils.data.Dataset):
             "instance_id": int(self.sketches.instance_codes[triplet.sketch]),
             "unreadable": unreadable,
         }
+
+
+def require_readable(triplets: TripletDataset, class_names: Sequence[str]) -> None:
+    """Check that every class has at least one sketch and one photo that can be read.
+
+    Of a class whose first image is readable no other is opened.
+
+    Args:
+        triplets: the data to train on.
+        class_names: of the labels.
+
+    Raises:
+        ValueError: some classes have none; they are named.
+    """
+    without = []
+    for domain, table in (("sketch", triplets.sketches), ("photo", triplets.photos)):
+        for label in np.unique(table.labels):
+            rows = np.flatnonzero(table.labels == label)
+            reason = _first_reason(table, rows)
+            if reason is not None:
+                without.append(f"none of the {len(rows)} {domain} images of {class_names[label]} ({reason})")
+    if without:
+        raise ValueError(
+            f"there are classes without a readable image: {_listed(without)}. Repair their files, or leave these "
+            "classes out"
+        )
+
+
+def _listed(complaints: Sequence[str]) -> str:
+    more = len(complaints) - _SHOWN
+    return "; ".join(complaints[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _first_reason(table: ImageTable, rows: np.ndarray) -> str | None:
+    """Why the first of these images cannot be read; None if any of them can."""
+    reason = None
+    for row in rows:
+        try:
+            table.read(int(row))
+            return None
+        except UnreadableImageError as error:
+            reason = reason or str(error)
+    return reason
 
 
 def instance_code(instance_id: str) -> int:

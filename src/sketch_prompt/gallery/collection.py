@@ -74,7 +74,8 @@ class PhotoCollection:
     Attributes:
         photos: the table.
         skipped: files that were left out, and why.
-        root: the folder that the photos' names are relative to; None where there is none.
+        root: the folder that the photos' names are relative to; None where there is none, or none that this user
+            named.
         index: the index.
         store: the features.
     """
@@ -91,6 +92,7 @@ class PhotoCollection:
         self._source = source
         self._next_id = 0
         self._pictures: dict[str, Callable[[], bytes | Image.Image]] = {}
+        self._foreign: set[str] = set()  # names that somebody else wrote; see `ownership`
         self._sample: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -111,24 +113,38 @@ class PhotoCollection:
         self._apply((), set(paths), changes)
         return changes
 
-    def image(self, photo: PhotoName) -> Image.Image:
+    def image(self, photo: PhotoName, min_size: int | None = None) -> Image.Image:
         """The picture of a photo.
 
         Args:
             photo: its path, name or id, or a hit.
+            min_size: decode a large JPEG at a smaller scale, whose sides have at least so many pixels.
 
         Raises:
-            UnreadableImageError: its file is gone or damaged, or the picture was in memory when the gallery was saved.
+            UnreadableImageError: its file is gone or damaged, or the picture was in memory when the gallery was saved,
+                or somebody else made the gallery and the photo is in no folder that `photos_dir` names.
             ValueError: it is not in the gallery.
         """
-        content = self.content(photo)
-        encoded = not isinstance(content, Image.Image)
-        return read_image({"path": self._path_in_table(photo), "bytes": content} if encoded else content)
+        content = self._read(photo)
+        if isinstance(content, Image.Image):
+            return read_image(content)
+        return read_image({"path": self._path_in_table(photo), "bytes": content}, min_size=min_size)
 
     def content(self, photo: PhotoName) -> bytes | Image.Image:
-        """The encoded file of a photo, or the picture where there is no file; see `image`."""
+        """The encoded file of a photo, or the picture where there is no file; see `image`.
+
+        A file that is no picture is never given out, whatever the gallery says of it.
+        """
+        content = self._read(photo)
+        if not isinstance(content, Image.Image):
+            read_image({"path": self._path_in_table(photo), "bytes": content}, min_size=1)
+        return content
+
+    def _read(self, photo: PhotoName) -> bytes | Image.Image:
         path = self._path_in_table(photo)
-        return self._pictures[path]() if path in self._pictures else read_file(self._full_path(path))
+        if path in self._pictures:
+            return self._pictures[path]()
+        return read_file(self._file_below_root(path) if path in self._foreign else self._full_path(path))
 
     def search_features(self, queries: np.ndarray, top_k: int, filters: Filters | None = None) -> Neighbours:
         """The ids of the nearest photos of queries (Q, D), L2-normalised; see `search` for the rest."""
@@ -196,9 +212,9 @@ class PhotoCollection:
             self.store.compact(self.photos.digests, directory / FEATURES)
         self.store.flush()
         model = {**self._source, "fingerprint": self.store.model}
-        SavedGallery(model, self.photos, self.skipped, self.root, self._next_id, index).write(
-            directory, token
-        )
+        own = self._foreign.isdisjoint(self.photos.rows)
+        saved = SavedGallery(model, self.photos, self.skipped, self.root, self._next_id, index, own)
+        saved.write(directory, token)
         if self.store.is_scattered(len(self)):
             self.store.compact(self.photos.digests)
         self.store.delete_others()
@@ -224,8 +240,9 @@ class PhotoCollection:
         if lacking.any() and not repair:
             reason = self.store.damaged[0] if self.store.damaged else "a file of features is gone"
             raise DamagedGalleryError(directory, f"{lacking.sum():,} photos have no features ({reason})")
-        self.photos, self.skipped, self.root = saved.photos.take(~lacking), saved.skipped, saved.root
-        self._next_id = saved.next_id
+        self.photos, self.skipped, self._next_id = saved.photos.take(~lacking), saved.skipped, saved.next_id
+        self.root = saved.root if saved.own else None
+        self._foreign = set() if saved.own else set(self.photos.rows)
 
     def _take_index(self, directory: Path, saved: SavedGallery) -> None:
         """Read the index of a folder, after the rest."""
@@ -240,8 +257,9 @@ class PhotoCollection:
         columns = zip(rows["id"], rows["path"], rows["category"], digests)
         self.photos = PhotoTable.of(Photo(*values) for values in columns)
         self._next_id = int(self.photos.ids[-1]) + 1
+        self._foreign = set(self.photos.rows)
         if "image" in rows.column_names:
-            self._remember(DatasetSource(rows, rows["path"][:]))
+            self._remember(DatasetSource(rows, rows["path"][:], embedded_only=True))
         self.index.update(self.photos.ids[:0], self.photos.ids, self.photos.ids, self._vectors())
 
     def _check_model(self, saved: dict[str, Any], place: str | Path) -> None:
@@ -282,6 +300,25 @@ class PhotoCollection:
 
     def _full_path(self, path: str) -> str:
         return os.path.join(self.root or "", path)
+
+    def _file_below_root(self, path: str) -> str:
+        """The file of a name that somebody else wrote: below the folder that this user named, links resolved."""
+        if self.root is None:
+            raise UnreadableImageError(
+                path,
+                "no such file: this gallery came without its photos, or is not one that you indexed here; say in "
+                "which folder its photos are (photos_dir=, --photos), or index them into it once more",
+            )
+        try:
+            root, full = os.path.realpath(self.root), os.path.realpath(self._full_path(path))
+            inside = os.path.commonpath([root, full]) == root
+        except ValueError:  # a null byte, or another drive
+            inside = False
+        if os.path.isabs(path) or not inside:
+            raise UnreadableImageError(
+                path, f"this file is not in the gallery's folder of photos, {self.root}"
+            )
+        return full
 
     def _name(self, path: str | os.PathLike) -> str:
         full = os.path.abspath(path)
@@ -330,7 +367,7 @@ class PhotoCollection:
 
     def _is_unchanged(self, entry: Entry) -> bool:
         row = self.photos.rows.get(entry.path)
-        if row is None:
+        if row is None or entry.path in self._foreign:
             return False
         photo = self.photos[row]
         settled = photo.read_ns - photo.mtime_ns > _CLOCK_GRAIN_NS
@@ -341,7 +378,7 @@ class PhotoCollection:
         paths = (
             path
             for path, size in zip(self.photos.paths, self.photos.sizes)
-            if size >= 0 and os.path.isabs(path)
+            if size >= 0 and os.path.isabs(path) and path not in self._foreign
         )
         return [entry._replace(path=path) for path in paths for entry in scan_file(path).entries]
 
@@ -352,6 +389,8 @@ class PhotoCollection:
                 self._pictures[entry.path] = partial(source.content, number)
 
     def _apply(self, records: Iterable[Record], gone: Iterable[str], changes: Changes) -> None:
+        records = list(records)
+        self._foreign -= {record.entry.path for record in records}
         update = update_table(self.photos, records, gone, self._next_id, changes)
         self.photos, self._sample = update.table, None
         if len(update.added):

@@ -170,7 +170,8 @@ class Gallery(PhotoCollection):
         Args:
             directory: its folder.
             model: the model it was made with, or its name; by default what the gallery says.
-            photos_dir: where the folder of photos is now, if it was moved.
+            photos_dir: where the folder of photos is now, if it was moved, or if somebody else made the gallery:
+                photos are opened only where this user said that they are.
             options: those of the class.
 
         Raises:

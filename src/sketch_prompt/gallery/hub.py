@@ -10,12 +10,15 @@ README.md                the data set's card
 import io
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from PIL import Image
@@ -26,7 +29,16 @@ from .table import Photo
 
 DESCRIPTION = "gallery.json"
 _ROWS_A_FILE = 10_000
-_PATTERNS = ["*.parquet", "*.json", "README.md"]
+_PATTERNS = ["data/photos-*.parquet", DESCRIPTION, "README.md"]
+_COLUMNS = {
+    "id": datasets.Value("int64"),
+    "path": datasets.Value("string"),
+    "category": datasets.Value("string"),
+    "digest": datasets.Value("string"),
+}
+_DIGEST = re.compile("[0-9a-f]{32}")
+_WIDEST = 65_536  # numbers a photo
+_NORM_TOLERANCE = 1e-2  # of features that a model in half precision made
 
 
 def write_data_set(gallery, directory: Path, include_photos: bool) -> None:
@@ -88,10 +100,58 @@ def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset
         raise ValueError(f"{repo_id} is no gallery: its {DESCRIPTION} is not one's ({error!r})") from error
     if version != FORMAT:
         raise ValueError(f"{repo_id} has format {version}, this version reads {FORMAT}")
-    rows = datasets.concatenate_datasets([datasets.Dataset.from_parquet(os.fspath(path)) for path in files])
-    if len(rows) != description["count"]:
-        raise ValueError(f"{repo_id} is incomplete: {len(rows)} of {description['count']} photos are there")
+    try:
+        rows = _read_rows(files)
+        if len(rows) != description["count"]:
+            raise ValueError(f"{len(rows)} of {description['count']} photos are there")
+    except (ValueError, pa.ArrowException, datasets.exceptions.DatasetsError, OSError) as error:
+        raise ValueError(f"{repo_id} is no gallery, or a damaged one: {error.__cause__ or error}") from error
     return description, rows
+
+
+def _read_rows(files: Sequence[Path]) -> datasets.Dataset:
+    """The rows of these files, which anybody may have written; only columns that a gallery has are read.
+
+    Raises:
+        ValueError: what is in them is no gallery's.
+    """
+    schemas = [pq.read_schema(path) for path in files]
+    columns = [_column_types(schema) for schema in schemas]
+    if any(types != columns[0] for types in columns):
+        raise ValueError("its files have different columns")
+    parts = [
+        datasets.Dataset.from_parquet(os.fspath(path), features=columns[0], columns=list(columns[0]))
+        for path in files
+    ]
+    rows = datasets.concatenate_datasets(parts)
+    ids = np.array(rows["id"][:], np.float64)  # a null becomes NaN, which is not greater than anything
+    if not (len(ids) and ids[0] >= 0 and (np.diff(ids) > 0).all()):
+        raise ValueError("the ids of its photos do not ascend")
+    paths = rows["path"][:]
+    if None in paths or len(set(paths)) != len(paths):
+        raise ValueError("the names of its photos are not all there, or not all different")
+    if not all(digest and _DIGEST.fullmatch(digest) for digest in rows["digest"][:]):
+        raise ValueError("the digests of its photos are not all there")
+    with_numpy = rows.select_columns("features").with_format("numpy")
+    for part in with_numpy.iter(_ROWS_A_FILE):
+        norms = np.linalg.norm(part["features"].astype(np.float64), axis=1)
+        if not np.allclose(norms, 1.0, atol=_NORM_TOLERANCE):
+            raise ValueError("the features of its photos are not of length 1")
+    return rows
+
+
+def _column_types(schema: pa.Schema) -> datasets.Features:
+    if missing := [
+        name for name in ("id", "path", "category", "digest", "features") if name not in schema.names
+    ]:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    width = getattr(schema.field("features").type, "list_size", 0)
+    if not 1 <= width <= _WIDEST:
+        raise ValueError("its features are not vectors of one length")
+    types = datasets.Features(_COLUMNS | {"features": datasets.List(datasets.Value("float32"), length=width)})
+    if "image" in schema.names:
+        types["image"] = datasets.Image(decode=False)
+    return types
 
 
 def _public_names(paths: Sequence[str]) -> list[str]:
@@ -114,12 +174,9 @@ def _to_dataset(gallery, rows: np.ndarray, names: Sequence[str], include_photos:
     }
     vectors = gallery.features_of(rows)
     columns |= {"path": [names[row] for row in rows], "features": list(vectors)}
+    width = vectors.shape[1]
     features = datasets.Features(
-        id=datasets.Value("int64"),
-        path=datasets.Value("string"),
-        category=datasets.Value("string"),
-        digest=datasets.Value("string"),
-        features=datasets.List(datasets.Value("float32"), length=vectors.shape[1]),
+        _COLUMNS | {"features": datasets.List(datasets.Value("float32"), length=width)}
     )
     if include_photos:
         columns["image"] = [_encoded(gallery, photo) for photo in photos]
@@ -128,7 +185,7 @@ def _to_dataset(gallery, rows: np.ndarray, names: Sequence[str], include_photos:
 
 
 def _encoded(gallery, photo: Photo) -> dict[str, Any]:
-    content = gallery.content(photo)
+    content = gallery.content(photo)  # of no file that is not a picture
     if isinstance(content, Image.Image):
         buffer = io.BytesIO()
         content.save(buffer, "PNG")

@@ -95,12 +95,16 @@ class DatasetSource(PhotoSource):
     Args:
         dataset: the table.
         names: what each row is called in the gallery; by default the path of its file, or `row 7`.
+        embedded_only: read no file that a row names, as somebody else wrote the rows: only bytes that they hold.
 
     Raises:
         ValueError: it has no column `image`, or there are more or fewer names than rows.
     """
 
-    def __init__(self, dataset: datasets.Dataset, names: Sequence[str] | None = None):
+    def __init__(
+        self, dataset: datasets.Dataset, names: Sequence[str] | None = None, embedded_only: bool = False
+    ):
+        self.embedded_only = embedded_only
         if "image" not in dataset.column_names:
             raise ValueError(
                 f"the data set has no column 'image' but {', '.join(dataset.column_names)}; rename the one that holds "
@@ -120,6 +124,10 @@ class DatasetSource(PhotoSource):
         value = self.images[number]["image"]
         if value["bytes"] is not None:
             return value["bytes"]
+        if self.embedded_only or value["path"] is None:
+            raise UnreadableImageError(
+                self.entries[number].path, "this photo is not included in the data set"
+            )
         return read_file(value["path"])
 
 

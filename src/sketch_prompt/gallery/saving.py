@@ -24,6 +24,7 @@ from sketch_prompt.atomic import atomic_write
 from sketch_prompt.data.reading import UnreadableImage
 
 from .fingerprint import differences
+from .ownership import is_sealed, seal
 from .table import PhotoTable
 
 try:
@@ -59,6 +60,7 @@ class SavedGallery:
         root: folder of the photos; None where there is none.
         next_id: greater than all ids there have been.
         index: what the index's `save` returned.
+        own: whether this user made it; see `ownership`.
     """
 
     model: dict[str, Any]
@@ -67,6 +69,7 @@ class SavedGallery:
     root: Path | None
     next_id: int
     index: dict[str, Any]
+    own: bool
 
     def write(self, directory: Path, token: str) -> None:
         """Write everything, `gallery.json` last, and delete what it no longer names."""
@@ -75,13 +78,15 @@ class SavedGallery:
         with atomic_write(directory / files["skipped"]) as temporary:
             lines = (json.dumps(skipped._asdict()) + "\n" for skipped in self.skipped)
             temporary.write_text("".join(lines), encoding="utf-8")
+        root = None if self.root is None else str(self.root)
         manifest = {
             "format": FORMAT,
             "sketch_prompt": sketch_prompt.__version__,
             "count": len(self.photos),
             "skipped": len(self.skipped),
             "next_id": self.next_id,
-            "root": None if self.root is None else str(self.root),
+            "root": root,
+            "seal": seal(root, self.photos.paths) if self.own else None,
             "model": self.model,
             "index": self.index,
             "files": files,
@@ -120,6 +125,7 @@ class SavedGallery:
                 root=None if manifest["root"] is None else Path(manifest["root"]),
                 next_id=int(manifest["next_id"]),
                 index={"name": manifest["index"]["name"], **manifest["index"]},
+                own=is_sealed(manifest.get("seal"), manifest["root"], photos.paths),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedGalleryError(directory, _describe(error)) from error

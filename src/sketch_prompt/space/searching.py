@@ -7,7 +7,7 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, ImageOps
 
-from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, read_image
+from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError
 from sketch_prompt.explain import Correspondence
 from sketch_prompt.gallery.gallery import Gallery, Hit
 from sketch_prompt.gallery.table import Photo
@@ -117,10 +117,7 @@ def _some(gallery: Gallery, count: int) -> list[Photo]:
 
 def _show(gallery: Gallery, photo: Hit | Photo, found: Found) -> None:
     try:
-        content = gallery.content(photo)
-        if not isinstance(content, Image.Image):  # large photos are decoded at a fraction of their size
-            content = read_image({"path": photo.path, "bytes": content}, min_size=2 * THUMBNAIL_SIDE)
-        picture = thumbnail(content, THUMBNAIL_SIDE)
+        picture = thumbnail(gallery.image(photo, min_size=2 * THUMBNAIL_SIDE), THUMBNAIL_SIDE)
     except UnreadableImageError as error:
         found.skipped.append(error.image._replace(path=PurePath(photo.path).name))
         return

@@ -2,13 +2,40 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+from torch.utils.data import DataLoader
+
+_PATIENCE = 5.0  # seconds that a worker gets to end by itself
 
 
 def leave_signals_to_the_trainer(worker: int) -> None:
     """For `worker_init_fn`: a terminal's Ctrl-C reaches the loader's workers too, who must finish the step."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def ending_workers(loader: DataLoader) -> Iterator[None]:
+    """Leave no process of a loader behind, however the block ends.
+
+    They ignore SIGTERM, by which Python would end them at its own exit, and then it would wait for them for ever. An
+    exception that leaves the block keeps the loader's iterator alive, so they do not end with that either.
+    """
+    try:
+        yield
+    finally:
+        iterator = loader._iterator
+        workers = getattr(iterator, "_workers", ())
+        if workers:
+            iterator._shutdown_workers()
+        for worker in workers:
+            worker.join(_PATIENCE)
+            if worker.is_alive():  # in a read that does not return, as of a network drive that is gone
+                worker.kill()
+                worker.join()
 
 
 class Interruption:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Iterator
 
 import torch
 from accelerate import Accelerator
@@ -15,7 +16,7 @@ from tqdm.auto import tqdm
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.data.benchmarks import load_benchmark
 from sketch_prompt.data.collator import TripletCollator
-from sketch_prompt.data.loading import TripletDataset
+from sketch_prompt.data.loading import NoReadableTripletError, TripletDataset, require_readable
 from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.evaluation import Report, evaluate_model
 from sketch_prompt.evaluation.conditioning import show_categories
@@ -34,7 +35,11 @@ from sketch_prompt.training.checkpoints import (
     save_state,
 )
 from sketch_prompt.training.config import TrainingConfig
-from sketch_prompt.training.interruption import Interruption, leave_signals_to_the_trainer
+from sketch_prompt.training.interruption import (
+    Interruption,
+    ending_workers,
+    leave_signals_to_the_trainer,
+)
 from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.recipe import RecipeError
@@ -122,8 +127,15 @@ class Trainer:
             rank=accelerator.process_index,
         )
         augment = PairAugmentation(**data.augmentation) if data.augmentation else None
+        triplets = TripletDataset(
+            *tables, self.processor, sampler, augment=augment, min_size=data.min_image_size
+        )
+        try:
+            require_readable(triplets, self.benchmark["train_photo"].features["label"].names)
+        except ValueError as error:
+            raise RecipeError(f"data: {error}") from error
         self.loader = DataLoader(
-            TripletDataset(*tables, self.processor, sampler, augment=augment, min_size=data.min_image_size),
+            triplets,
             batch_sampler=self.batches,
             collate_fn=TripletCollator(),
             num_workers=data.num_workers,
@@ -141,14 +153,15 @@ class Trainer:
         self.meter = LossMeter(self.accelerator, self.batches.micro_batch * self.accelerator.num_processes)
         self.training_seconds = 0.0
         alone = self.accelerator.num_processes == 1
-        try:
-            with Interruption(enabled=alone) as interruption, self._bar() as bar:
-                while self.progress.step < self.total_steps:
-                    self._train_epoch(bar, interruption)
-                    self._end_epoch()
-        finally:
-            # Its workers go with it. They ignore signals: left to the end of the process they would outlast it.
-            del self.loader
+        with (
+            ending_workers(self.loader),
+            Interruption(enabled=alone) as interruption,
+            self._bar() as bar,
+        ):
+            while self.progress.step < self.total_steps:
+                self._train_epoch(bar, interruption)
+                self._end_epoch()
+        del self.loader
         return self._finish(self.progress.step - started_at)
 
     def _start(self) -> None:
@@ -178,7 +191,7 @@ class Trainer:
         self.batches.set_epoch(progress.epoch, progress.epoch_step)
         self.model.begin_epoch(progress.epoch, math.ceil(self.total_steps / self.batches.steps))
         self.meter.lap()
-        for batch in self.loader:
+        for batch in self._batches():
             if not self._train_batch(batch):
                 continue
             progress.step += 1
@@ -195,6 +208,14 @@ class Trainer:
                 )
             if run.save_every and progress.step % run.save_every == 0:
                 self._save_last()
+
+    def _batches(self) -> Iterator[dict]:
+        try:
+            yield from self.loader
+        except NoReadableTripletError as error:
+            # A worker's error comes with the worker's traceback as its text.
+            message = str(error).rsplit(f"{NoReadableTripletError.__name__}: ", 1)[-1].strip()
+            raise RecipeError(f"data: {message}") from None
 
     def _train_batch(self, batch: dict) -> bool:
         """One forward and backward pass; True if it completed an optimiser step."""
