@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from evaluation.tiny import UNSEEN, TinyModel, TinyPairModel, TinyProcessor, write_benchmark, write_clip
+from fakes.benchmarks import UNSEEN, write_benchmark
+from fakes.clip import write_clip
+from fakes.models import TinyModel, TinyPairModel, TinyProcessor
 from sketch_prompt.cli import app
 from sketch_prompt.data.minisketch import MiniSketch
 

@@ -4,23 +4,15 @@ import io
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-
-class ToyProcessor:
-    """The processor's contract, with nothing in it: 8 x 8 RGB in [0, 1]."""
-
-    def preprocess(self, image, domain):
-        pixels = np.asarray(image.convert("RGB").resize((8, 8)), np.float32) / 255
-        return torch.from_numpy(pixels).permute(2, 0, 1)
+from fakes.models import TinyProcessor
 
 
 @pytest.fixture
 def processor():
-    return ToyProcessor()
+    return TinyProcessor()
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark
+from fakes.benchmarks import UNSEEN, write_benchmark
+from fakes.models import TinyModel, TinyProcessor
 from sketch_prompt.evaluation import Task, evaluate_model
 from sketch_prompt.evaluation.conditioning import conditioned, show_categories
 from sketch_prompt.evaluation.report import Report

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.tiny import TinyModel, TinyProcessor, write_benchmark
+from fakes.benchmarks import write_benchmark
+from fakes.models import TinyModel, TinyProcessor
 from sketch_prompt.evaluation import embed
 
 
@@ -102,7 +103,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
-from evaluation.tiny import TinyModel, TinyPairModel, TinyProcessor, read_benchmark, write_benchmark
+from fakes.benchmarks import read_benchmark, write_benchmark
+from fakes.models import TinyModel, TinyPairModel, TinyProcessor
 from sketch_prompt.evaluation import embed, evaluate_model
 
 accelerator = Accelerator(cpu=True)

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark
+from fakes.benchmarks import UNSEEN, write_benchmark
+from fakes.models import TinyModel, TinyProcessor
 from sketch_prompt.evaluation import SeenClassError, embed_benchmark, evaluate_model
 from sketch_prompt.metrics import chance_level, evaluate_retrieval
 

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark
+from fakes.benchmarks import UNSEEN, write_benchmark
+from fakes.models import TinyModel, TinyProcessor
 from sketch_prompt.evaluation import embed_benchmark
 from sketch_prompt.evaluation.outputs import choose_queries, extreme_queries, ranked_queries
 from sketch_prompt.evaluation.search import search_categories, search_instances

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.tiny import TinyModel, TinyPairModel, TinyProcessor, write_benchmark
+from fakes.benchmarks import write_benchmark
+from fakes.models import TinyModel, TinyPairModel, TinyProcessor
 from sketch_prompt.evaluation import Task, embed_benchmark, evaluate_model, evaluate_task
 from sketch_prompt.metrics import evaluate_retrieval
 
@@ -24,7 +25,7 @@ def evaluate(benchmark, model, **options):
 
 def pair_features(benchmark):
     model = TinyPairModel().eval()
-    model.projection = model.pair_projection
+    model.adapter.projection = model.adapter.pair_projection
     return embed_benchmark(model, TinyProcessor(), benchmark, progress=False)
 
 

@@ -4,7 +4,8 @@ import datasets
 import numpy as np
 import pytest
 
-from evaluation.tiny import UNSEEN, TinyModel, TinyProcessor, write_benchmark
+from fakes.benchmarks import UNSEEN, write_benchmark
+from fakes.models import TinyModel, TinyProcessor
 from sketch_prompt.evaluation import SeenClassError, embed_benchmark, evaluate_model
 from sketch_prompt.metrics import evaluate_instance_retrieval, instance_chance_level
 

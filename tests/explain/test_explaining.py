@@ -4,10 +4,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch.testing import assert_close
 
+from fakes.clip import IMAGE_SIZE, images, tiny_clip
 from sketch_prompt import SketchPromptConfig, SketchPromptModel, SketchPromptProcessor
 from sketch_prompt.explain.explaining import SHOWN_SIDE
 from sketch_prompt.processing import SketchPromptImageProcessor
-from tiny_clip import IMAGE_SIZE, images, tiny_clip
 
 
 def build(processor=True, method="clip-at", clip=None, **pipeline):

@@ -1,50 +1,8 @@
-"""A tiny model, and folders of photos that it can tell apart."""
+"""The tiny model, and a folder of photos."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from sketch_prompt import SketchPromptConfig, SketchPromptModel, SketchPromptProcessor
-from sketch_prompt.processing import SketchPromptImageProcessor
-from tiny_clip import IMAGE_SIZE, tiny_clip
-
-
-def make_model(seed: int = 0, method: str = "frozen-clip"):
-    """A model of a few thousand random weights that counts the photos it embeds."""
-    torch.manual_seed(seed)
-    model = SketchPromptModel.from_config(
-        SketchPromptConfig(method, base_model=None), backbone=tiny_clip(seed)
-    )
-    model.processor = SketchPromptProcessor(SketchPromptImageProcessor(size=IMAGE_SIZE))
-    model.embedded = 0
-    embed = model.get_photo_features
-
-    def counting(pixel_values, **conditions):
-        model.embedded += len(pixel_values)
-        return embed(pixel_values, **conditions)
-
-    model.get_photo_features = counting
-    return model.eval()
-
-
-def picture(seed: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
-    """Coarse coloured noise, another one for each seed."""
-    noise = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
-    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
-
-
-def write_photos(folder: Path, categories: dict[str, int], first: int = 0) -> Path:
-    """`{"cat": 3}` writes cat/0.jpg, cat/1.jpg and cat/2.jpg."""
-    seed = first
-    for category, count in categories.items():
-        (folder / category).mkdir(parents=True, exist_ok=True)
-        for number in range(count):
-            picture(seed).save(folder / category / f"{number}.jpg", quality=95)
-            seed += 1
-    return folder
+from fakes.photos import make_model, picture, write_photos
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gallery.conftest import make_model, picture
+from fakes.photos import make_model, picture
 from sketch_prompt import Gallery
 from sketch_prompt.models.dp_clip.modeling_dp_clip import DpClipModel
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from gallery.conftest import picture, write_photos
+from fakes.photos import picture, write_photos
 from sketch_prompt import Gallery
 from sketch_prompt.cli import app
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gallery.conftest import make_model, picture, write_photos
+from fakes.photos import make_model, picture, write_photos
 from sketch_prompt import Gallery
 from sketch_prompt.metrics.ranking import rank
 

@@ -9,7 +9,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from gallery.conftest import make_model, picture, write_photos
+from fakes.photos import make_model, picture, write_photos
 from sketch_prompt import Gallery
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from gallery.conftest import make_model, picture
+from fakes.photos import make_model, picture
 from sketch_prompt import Gallery
 from sketch_prompt.gallery import hub
 

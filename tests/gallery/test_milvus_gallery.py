@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gallery.conftest import make_model, picture, write_photos
+from fakes.photos import make_model, picture, write_photos
 from sketch_prompt import Gallery
 
 pytest.importorskip("milvus_lite", reason="needs the extra 'scale': pip install 'sketch-prompt[scale]'")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gallery.conftest import make_model, picture
+from fakes.photos import make_model, picture
 from sketch_prompt import Gallery
 from sketch_prompt.gallery import reranking
 

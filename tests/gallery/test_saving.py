@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from gallery.conftest import make_model, picture, write_photos
+from fakes.clip import IMAGE_SIZE
+from fakes.photos import make_model, picture, write_photos
 from sketch_prompt import Gallery, SketchPromptProcessor
 from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.gallery.saving import DamagedGalleryError
 from sketch_prompt.processing import SketchPromptImageProcessor
-from tiny_clip import IMAGE_SIZE
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_features_of_photos_long_gone_are_cleared_away(saved, photos, tmp_path):
 INDEX_SLOWLY = """
 import sys, time
 sys.path.insert(0, {tests!r})
-from gallery.conftest import make_model
+from fakes.photos import make_model
 from sketch_prompt import Gallery
 
 model = make_model()

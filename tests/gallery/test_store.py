@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallery.conftest import make_model
+from fakes.photos import make_model
 from sketch_prompt.gallery import store as module
 from sketch_prompt.gallery.fingerprint import describe_model
 from sketch_prompt.gallery.store import FeatureStore, StoredVectors

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fakes.clip import tiny_clip
 from sketch_prompt import ClipAtConfig, ClipAtModel, SketchPromptModel
-from tiny_clip import tiny_clip
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from fakes.clip import LAYERS, WIDTH, WordProcessor, images, tiny_clip
 from sketch_prompt import ClipAtConfig, ClipAtModel, losses
-from tiny_clip import LAYERS, WIDTH, WordProcessor, images, tiny_clip
 
 CLASSES = ["cup", "cat"]
 

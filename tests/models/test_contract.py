@@ -6,9 +6,9 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoConfig, AutoModel
 
+from fakes.clip import DIM, IMAGE_SIZE, WIDTH, WordProcessor, images, tiny_clip, token_ids
 from sketch_prompt import SketchPromptConfig, SketchPromptModel
 from sketch_prompt.models.auto import MODELS, model_class
-from tiny_clip import DIM, IMAGE_SIZE, WIDTH, WordProcessor, images, tiny_clip, token_ids
 
 METHODS = sorted(MODELS)
 TRAINED = sorted(set(METHODS) - {"frozen-clip"})

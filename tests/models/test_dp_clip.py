@@ -9,6 +9,7 @@ from PIL import Image
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
+from fakes.clip import DIM, IMAGE_SIZE, LAYERS, WIDTH, WordProcessor, images, tiny_clip
 from sketch_prompt import DpClipConfig, DpClipModel, SketchPromptModel, losses
 from sketch_prompt.models import prompted_clip
 from sketch_prompt.models.dp_clip import prompting
@@ -16,7 +17,6 @@ from sketch_prompt.models.dp_clip.category_text import category_sentences
 from sketch_prompt.models.dp_clip.prompting import window_masks
 from sketch_prompt.models.outputs import TripletBatch
 from sketch_prompt.models.prompted_clip import embed_patches
-from tiny_clip import DIM, IMAGE_SIZE, LAYERS, WIDTH, WordProcessor, images, tiny_clip
 
 CLASSES = ["cup", "cat"]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from fakes.clip import LAYERS, WIDTH, images, tiny_clip, token_ids
 from sketch_prompt.models.prompted_clip import encode_text, encode_vision, patch_keys
-from tiny_clip import LAYERS, WIDTH, images, tiny_clip, token_ids
 
 
 @pytest.fixture(scope="module")

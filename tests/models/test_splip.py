@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from fakes.clip import DIM, IMAGE_SIZE, LAYERS, PATCH, WIDTH, WordProcessor, images, tiny_clip
 from sketch_prompt import SketchPromptModel, SplipConfig, SplipModel, losses
 from sketch_prompt.hub.cards import model_card
 from sketch_prompt.models.prompted_clip import embed_patches
 from sketch_prompt.models.splip import modeling_splip
 from sketch_prompt.training.checkpoints import load_adapter_tensors
-from tiny_clip import DIM, IMAGE_SIZE, LAYERS, PATCH, WIDTH, WordProcessor, images, tiny_clip
 
 CLASSES = ["cup", "cat", "hot air balloon"]
 PATCHES = (IMAGE_SIZE // PATCH) ** 2

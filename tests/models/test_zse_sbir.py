@@ -6,11 +6,11 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import ViTConfig, ViTModel
 
+from fakes.clip import LAYERS, WIDTH, images, tiny_clip
 from sketch_prompt import SketchPromptModel, ZseSbirConfig, ZseSbirModel, losses
 from sketch_prompt.explain import patch_similarity
 from sketch_prompt.models.prompted_clip import encode_vision
 from sketch_prompt.models.zse_sbir.modeling_zse_sbir import LearnedTokenizer
-from tiny_clip import LAYERS, WIDTH, images, tiny_clip
 
 VIT = {
     "hidden_size": 64,

@@ -4,11 +4,10 @@ import copy
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from PIL import Image, ImageDraw
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from fakes.clip import write_clip
 from sketch_prompt.training.config import TrainingConfig
 
 CLASSES = {
@@ -26,29 +25,7 @@ PICTURES = 6
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory) -> Path:
     """A randomly initialised CLIP folder: 32 px, patch 8, width 32, two layers."""
-    folder = tmp_path_factory.mktemp("tiny-clip")
-    letters = list("abcdefghijklmnopqrstuvwxyz")
-    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
-    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = CLIPConfig(
-        text_config=tower
-        | {
-            "vocab_size": len(words),
-            "max_position_embeddings": 32,
-            "bos_token_id": 0,
-            "eos_token_id": 1,
-            "pad_token_id": 1,
-        },
-        vision_config=tower | {"image_size": 32, "patch_size": 8},
-        projection_dim=16,
-    )
-    torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(folder)
-    CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[]).save_pretrained(folder)
-    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(
-        folder
-    )
-    return folder
+    return write_clip(tmp_path_factory.mktemp("tiny-clip"))
 
 
 @pytest.fixture(scope="session")

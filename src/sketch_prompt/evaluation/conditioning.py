@@ -91,7 +91,7 @@ def conditioned(
     Yields:
         What `embed` takes as `conditions`; None where nothing depends on a category.
     """
-    if category is None or not getattr(model, "is_conditional", False):
+    if category is None or not model.is_conditional:
         yield None
         return
     tables = benchmark["test_sketch"], benchmark["test_photo"]

@@ -92,7 +92,7 @@ class Task:
         Raises:
             ValueError: by pairs, which the model cannot score.
         """
-        can = getattr(model, "has_reranker", False)
+        can = model.has_reranker
         if self.ranking not in (None, "embedding") and not can:
             raise ValueError(
                 f"{model.method} compares embeddings only: ranking={self.ranking!r} needs a method that scores pairs."
@@ -343,14 +343,14 @@ def report_embeddings(
     report = Report(
         method=model.method,
         model=source or model.config.name_or_path or type(model).__name__,
-        base_model=getattr(model.config, "base_model", None),
+        base_model=model.config.base_model,
         protocol=task.protocol,
         train_protocol=task.train_protocol,
         level=search.level,
         gallery_scope=search.scope,
         setting=claim.setting,
         convention=search.convention,
-        category=(task.category or "none") if getattr(model, "is_conditional", False) else None,
+        category=(task.category or "none") if model.is_conditional else None,
         zero_shot=claim.zero_shot,
         claim=claim.text,
         differences=differences_from_published(benchmark, task.protocol, task.train_protocol),

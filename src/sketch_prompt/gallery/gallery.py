@@ -88,7 +88,7 @@ class Gallery(PhotoCollection):
                 "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
             )
         self.by_category = by_category
-        if by_category and not getattr(self.model, "is_conditional", False):
+        if by_category and not self.model.is_conditional:
             raise ValueError(f"{self.model.method} embeds all categories alike: leave out by_category")
         description = describe_model(self.model, self.processor, by_category)
         super().__init__(description, source, index, milvus_uri)
