@@ -17,6 +17,7 @@ _PUBLIC = {
     "FrozenClipModel": ".models.frozen_clip",
     "Gallery": ".gallery.gallery",
     "SketchPromptConfig": ".models.auto",
+    "SketchPromptImageProcessor": ".processing",
     "SketchPromptModel": ".models.auto",
     "SketchPromptProcessor": ".processing",
     "SplipConfig": ".models.splip",

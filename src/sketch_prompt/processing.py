@@ -27,6 +27,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.hints import suggestion
+from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, auto_map, module_source
 from sketch_prompt.imaging import (
     RESIZE_MODES,
     ImageLike,
@@ -37,7 +38,7 @@ from sketch_prompt.imaging import (
     thicken_lines,
     to_rgb,
 )
-from sketch_prompt.sources import HUB_ARGUMENTS, find_checkpoint
+from sketch_prompt.sources import HUB_ARGUMENTS, PROCESSOR_FILES, find_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,16 @@ NORMALIZATIONS = {
     "clip": (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD),
     "imagenet": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
 }
+# What the Auto classes and pipelines pass along.
+_AUTO_ARGUMENTS = (
+    "trust_remote_code",
+    "code_revision",
+    "_from_auto",
+    "_from_pipeline",
+    "use_fast",
+    "backend",
+    "dtype",
+)
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.json")
 
 
@@ -193,7 +204,12 @@ class SketchPromptImageProcessor(BaseImageProcessor):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as `preprocessor_config.json` holds them."""
-        return {**super().to_dict(), "processor_class": "SketchPromptProcessor"}
+        classes = {"AutoImageProcessor": type(self), "AutoProcessor": SketchPromptProcessor}
+        names = {
+            "processor_class": "SketchPromptProcessor",
+            "auto_map": auto_map(PROCESSOR_MODULE, **classes),
+        }
+        return {**super().to_dict(), **names}
 
     def to_json_file(self, json_file_path: str | os.PathLike) -> None:
         """Write the fields as JSON, complete or not at all."""
@@ -203,6 +219,7 @@ class SketchPromptImageProcessor(BaseImageProcessor):
     @classmethod
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> "SketchPromptImageProcessor":
         """From saved fields; keywords replace them, and both are checked as in the constructor."""
+        kwargs = {name: value for name, value in kwargs.items() if name not in _AUTO_ARGUMENTS}
         return cls(**{**image_processor_dict, **kwargs})
 
     @classmethod
@@ -212,7 +229,7 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         Raises:
             OSError: The base model's `preprocessor_config.json` is neither in the folder nor on the Hub.
         """
-        saved, _ = cls.get_image_processor_dict(find_checkpoint(base_model))
+        saved, _ = cls.get_image_processor_dict(find_checkpoint(base_model, files=PROCESSOR_FILES))
         crops = saved.get("do_center_crop", True)
         fields = {
             "size": (saved.get("crop_size") if crops else None) or saved.get("size", 224),
@@ -320,6 +337,10 @@ class SketchPromptProcessor(ProcessorMixin):
         Beside an adapter the tokenizer may be left out: `from_pretrained` then takes the base model's.
         """
         files = self.image_processor.save_pretrained(save_directory)
+        files.append(str(Path(save_directory) / f"{PROCESSOR_MODULE}.py"))
+        module = module_source(type(self), type(self.image_processor))
+        with atomic_write(files[-1]) as temporary:
+            temporary.write_text(module, encoding="utf-8")
         if self.tokenizer is not None and tokenizer:
             files += self.tokenizer.save_pretrained(save_directory)
         if push_to_hub:
@@ -336,10 +357,8 @@ class SketchPromptProcessor(ProcessorMixin):
             OSError: There is no such checkpoint, or no `preprocessor_config.json` in it.
             ValueError: The file has an unknown key (the error names the nearest known one).
         """
-        for service in ("trust_remote_code", "_from_auto"):
-            kwargs.pop(service, None)
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        directory = find_checkpoint(pretrained_model_name_or_path, **hub)
+        directory = find_checkpoint(pretrained_model_name_or_path, files=PROCESSOR_FILES, **hub)
         image_processor = SketchPromptImageProcessor.from_pretrained(directory, **kwargs)
         return cls(image_processor, _load_tokenizer(directory) or _load_base_tokenizer(directory, hub))
 
@@ -355,7 +374,7 @@ class SketchPromptProcessor(ProcessorMixin):
             OSError: The base model's files are neither in the folder nor on the Hub.
         """
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        directory = find_checkpoint(base_model, **hub)
+        directory = find_checkpoint(base_model, files=PROCESSOR_FILES, **hub)
         image_processor = SketchPromptImageProcessor.from_base_model(directory, **kwargs)
         return cls(image_processor, _load_tokenizer(directory))
 
@@ -376,13 +395,12 @@ def _load_tokenizer(directory: Path):
 def _load_base_tokenizer(directory: Path, hub: dict[str, Any]):
     """The tokenizer of the base model that a checkpoint names; None if there is none within reach."""
     config = directory / "config.json"
-    base_model = (
-        json.loads(config.read_text(encoding="utf-8")).get("base_model") if config.is_file() else None
-    )
-    if base_model is None:
+    fields = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    if fields.get("base_model") is None:
         return None
+    hub = {**hub, "revision": fields.get("base_model_revision"), "subfolder": ""}
     try:
-        return _load_tokenizer(find_checkpoint(base_model, **{**hub, "revision": None}))
+        return _load_tokenizer(find_checkpoint(fields["base_model"], files=PROCESSOR_FILES, **hub))
     except FileNotFoundError as error:
         logger.warning("no tokenizer, so no text: %s", error)
         return None

@@ -107,9 +107,9 @@ def test_saving_twice_replaces_and_leaves_nothing_behind(saved):
     model.save_pretrained(saved)
     assert {path.name for path in saved.iterdir()} == {
         "README.md",
-        "adapter_config.json",
         "adapter_model.safetensors",
         "config.json",
+        "sketch_prompt_model.py",
     }
 
 
@@ -156,5 +156,22 @@ def test_a_saved_config_holds_no_path_of_this_machine_but_the_base_model_it_was_
     model = SketchPromptModel.from_pretrained(saved)
     model.config.base_model = "some/clip"
     model.save_pretrained(tmp_path / "again")
-    for name in ("config.json", "adapter_config.json", "README.md"):
+    for name in ("config.json", "sketch_prompt_model.py", "README.md"):
         assert str(tmp_path) not in (tmp_path / "again" / name).read_text()
+
+
+def test_a_checkpoint_of_the_first_release_loads_and_is_checked_against_its_base_model(saved, tmp_path):
+    config = json.loads((saved / "config.json").read_text())
+    old = {"method": "clip-at", "base_model_name_or_path": config["base_model"], "revision": None}
+    old["base_model_fingerprint"] = config.pop("base_model_fingerprint")
+    del config["auto_map"]
+    (saved / "config.json").write_text(json.dumps(config))
+    (saved / "adapter_config.json").write_text(json.dumps(old))
+    (saved / "sketch_prompt_model.py").unlink()
+    model = SketchPromptModel.from_pretrained(saved)
+    assert model.config.base_model_fingerprint == old["base_model_fingerprint"]
+    with pytest.raises(ValueError, match="trained on the base model"):
+        SketchPromptModel.from_pretrained(saved, backbone=tiny_clip(seed=7))
+    model.save_pretrained(saved)
+    assert not (saved / "adapter_config.json").exists()
+    assert json.loads((saved / "config.json").read_text())["base_model_fingerprint"]

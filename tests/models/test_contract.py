@@ -169,7 +169,8 @@ def test_saving_and_loading_gives_bit_equal_features(method, include_backbone, t
     model.save_pretrained(tmp_path / "saved", include_backbone=include_backbone)
     expected = features(model)
     files = {path.name for path in (tmp_path / "saved").iterdir()}
-    assert {"config.json", "adapter_config.json", "README.md"} <= files
+    assert {"config.json", "sketch_prompt_model.py", "README.md"} <= files
+    assert "adapter_config.json" not in files
     assert ("model.safetensors" in files) == include_backbone
     for load in (SketchPromptModel, AutoModel, model_class(method)):
         again = load.from_pretrained(tmp_path / "saved")

@@ -1,9 +1,9 @@
 """From a method's name or a checkpoint to its class, like transformers' Auto classes."""
 
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor
 
 from ..hints import suggestion
-from ..processing import SketchPromptProcessor
+from ..processing import SketchPromptImageProcessor, SketchPromptProcessor
 from ..sources import HUB_ARGUMENTS, find_checkpoint
 from .checkpoints import read_adapter
 from .clip_at import ClipAtModel
@@ -24,6 +24,9 @@ for _model in MODELS.values():
     AutoConfig.register(_model.config_class.model_type, _model.config_class, exist_ok=True)
     AutoModel.register(_model.config_class, _model, exist_ok=True)
     AutoProcessor.register(_model.config_class, SketchPromptProcessor, exist_ok=True)
+    AutoImageProcessor.register(
+        _model.config_class, image_processor_classes={"pil": SketchPromptImageProcessor}, exist_ok=True
+    )
 
 
 def model_class(method: str) -> type[SketchPromptPreTrainedModel]:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import torch
 from peft import LNTuningConfig, inject_adapter_in_model
 from peft.tuners.ln_tuning.layer import LNTuningLayer
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
-from ..sources import find_checkpoint
+from ..sources import BROKEN_CONNECTION, explain, find_checkpoint, local_checkpoint
 
 _ALIGNMENT = 64  # bytes, what torch allocates by
 _PROBES_PER_TENSOR = 4
@@ -34,22 +35,35 @@ def load_backbone(
     """Load a CLIP by Hub id, directory or bundled name and freeze it.
 
     Raises:
-        FileNotFoundError: if it cannot be found.
-        ValueError: if what is there is not a CLIP.
+        FileNotFoundError: if it cannot be had.
+        OSError: if a directory holds no weights.
+        ValueError: if what is there is not a CLIP, or is damaged.
     """
-    directory = find_checkpoint(base_model, **hub_kwargs)
+    revision = hub_kwargs.pop("revision", None)
+    directory = find_checkpoint(base_model, files=["config.json"], revision=revision, **hub_kwargs)
     config = CLIPConfig.get_config_dict(directory)[0]
     if config.get("model_type") != "clip":
         raise ValueError(
             f"{base_model} is a {config.get('model_type', 'nameless')!r} model; the base model must be a CLIP"
         )
-    clip = CLIPModel.from_pretrained(
-        directory,
-        dtype=dtype,
-        attn_implementation=attn_implementation,
-        use_safetensors=True,
-        local_files_only=True,
-    )
+    # transformers knows every form the weights may have: safetensors, pickled tensors (which it reads with
+    # `weights_only=True`), in one file or in shards.
+    if local_checkpoint(base_model) is not None:
+        place, hub_kwargs = directory, {"local_files_only": True}
+    else:
+        # The commit that the configuration is of, so that both are of one moment.
+        commit = directory.parent if hub_kwargs.get("subfolder") else directory
+        place, hub_kwargs = str(base_model), {**hub_kwargs, "revision": commit.name}
+    try:
+        clip = CLIPModel.from_pretrained(
+            place, dtype=dtype, attn_implementation=attn_implementation, **hub_kwargs
+        )
+    except SafetensorError as error:
+        raise ValueError(f"the weights of {base_model} are damaged ({error}); fetch them again") from error
+    except (OSError, BROKEN_CONNECTION) as error:
+        if place == directory:
+            raise
+        raise FileNotFoundError(explain(error, base_model, revision)) from error
     return freeze(clip)
 
 

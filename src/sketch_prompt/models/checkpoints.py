@@ -1,9 +1,11 @@
 """Reading and writing checkpoints: an adapter of a megabyte, or self-contained with its CLIP.
 
-config.json                the method's configuration with the base model's id and revision
-adapter_config.json        what the adapter is for: method, base model and its fingerprint
+config.json                the method's configuration with the base model's id, revision and fingerprint
 adapter_model.safetensors  only what training can change
 model.safetensors          the frozen CLIP, in self-contained checkpoints only
+sketch_prompt_model.py     leads AutoModel to this package, see `hub.auto_map`
+
+There is no adapter_config.json: transformers would take it for one of peft's and load the base model instead.
 """
 
 import json
@@ -20,11 +22,13 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from ..hints import nearest
+from ..hub.auto_map import MODEL_MODULE, auto_map, module_source
 from ..hub.cards import model_card
 from . import backbone as clip_backbone
 
 CONFIG = "config.json"
-ADAPTER_CONFIG = "adapter_config.json"
+OLD_ADAPTER_CONFIG = "adapter_config.json"
+"""Where 0.1 kept the fingerprint."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BACKBONE_WEIGHTS = "model.safetensors"
 
@@ -36,16 +40,14 @@ class AdapterFile:
     directory: Path
     config_dict: dict
     tensors: dict[str, Tensor]
-    base_model: str | None
-    fingerprint: list[float] | None
 
     def check_backbone(self, clip: CLIPModel | None) -> None:
         """Raise ValueError unless `clip` is the CLIP the adapter was trained on, or there is none."""
-        if None not in (clip, self.fingerprint) and not clip_backbone.matches_fingerprint(
-            clip, self.fingerprint
-        ):
+        fingerprint = self.config_dict.get("base_model_fingerprint")
+        if None not in (clip, fingerprint) and not clip_backbone.matches_fingerprint(clip, fingerprint):
             raise ValueError(
-                f"the adapter in {self.directory} was trained on the base model {self.base_model!r}; "
+                f"the adapter in {self.directory} was trained on the base model "
+                f"{self.config_dict.get('base_model')!r}; "
                 f"the CLIP it is to run on ({clip.config.name_or_path or 'given as backbone'}) has other weights. "
                 "Load it with the base model it names."
             )
@@ -101,14 +103,14 @@ def read_adapter(directory: Path) -> AdapterFile:
     if not (directory / CONFIG).is_file():
         raise FileNotFoundError(f"{directory} holds no {CONFIG}: it is not a sketch-prompt checkpoint")
     config_dict = read_json(directory / CONFIG)
-    meta = read_json(directory / ADAPTER_CONFIG) if (directory / ADAPTER_CONFIG).is_file() else {}
+    if (directory / OLD_ADAPTER_CONFIG).is_file() and "base_model_fingerprint" not in config_dict:
+        fingerprint = read_json(directory / OLD_ADAPTER_CONFIG).get("base_model_fingerprint")
+        config_dict["base_model_fingerprint"] = fingerprint
     weights = directory / ADAPTER_WEIGHTS
     return AdapterFile(
         directory=directory,
         config_dict=config_dict,
         tensors=read_tensors(weights) if weights.is_file() else {},
-        base_model=meta.get("base_model_name_or_path"),
-        fingerprint=meta.get("base_model_fingerprint"),
     )
 
 
@@ -141,17 +143,21 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
     """Write `model`'s active adapter into `directory`, every file at once or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__]
-    meta = {
-        "method": model.method,
-        "base_model_name_or_path": model.config.base_model,
-        "revision": model.config.base_model_revision,
-        "base_model_fingerprint": clip_backbone.fingerprint(model.clip),
-    }
+    fingerprint = model.config.base_model_fingerprint
+    # One that was read is kept: a model loaded in bfloat16 still names the weights it was trained on.
+    if (
+        model.clip is None
+        or fingerprint is None
+        or not clip_backbone.matches_fingerprint(model.clip, fingerprint)
+    ):
+        model.config.base_model_fingerprint = clip_backbone.fingerprint(model.clip)
+    model.config.auto_map = auto_map(MODEL_MODULE, AutoConfig=type(model.config), AutoModel=type(model))
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.adapter_tensors().items()}
     with tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as folder:
         new = Path(folder)
         model.config.to_json_file(new / CONFIG, use_diff=False)
-        (new / ADAPTER_CONFIG).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+        module = module_source(type(model.config), type(model))
+        (new / f"{MODEL_MODULE}.py").write_text(module, encoding="utf-8")
         if tensors:
             save_file(tensors, new / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         if include_backbone and model.clip is not None:
@@ -165,6 +171,7 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
         for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG):
             path.chmod(0o644)  # safetensors keeps what it writes to its owner
             os.replace(path, directory / path.name)
+        (directory / OLD_ADAPTER_CONFIG).unlink(missing_ok=True)
         if not include_backbone:
             (directory / BACKBONE_WEIGHTS).unlink(missing_ok=True)
 
@@ -187,6 +194,6 @@ def upload_checkpoint(
         revision=revision,
         commit_message=commit_message,
         create_pr=create_pr,
-        allow_patterns=["*.json", "*.safetensors", "*.txt", "README.md"],
+        allow_patterns=["*.json", "*.safetensors", "*.txt", "*.py", "README.md"],
     )
     return commit.commit_url

@@ -14,6 +14,7 @@ _TRANSFORMERS_KEYS = frozenset(
         "model_type",
         "name_or_path",
         "torch_dtype",
+        "auto_map",
         "attn_implementation",
         "experts_implementation",
         "output_attentions",
@@ -37,6 +38,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
             Hub id, directory or bundled name of the frozen CLIP. None for a model whose backbone exists only
             inside its own checkpoint (a converted one).
         base_model_revision (`str`, *optional*): commit of `base_model` on the Hub.
+        base_model_fingerprint (`list[float]`, *optional*):
+            A dozen weights of the CLIP that the adapter was trained on; it is refused on any other.
         clip_config (`CLIPConfig`, *optional*): architecture of the backbone.
         class_names (`list[str]`, *optional*): classes the adapter was trained on; labels index this list.
         class_prompt (`str`): sentence that turns a class name into text.
@@ -52,6 +55,7 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
 
     base_model: str | None = "openai/clip-vit-base-patch32"
     base_model_revision: str | None = None
+    base_model_fingerprint: list[float] | None = None
     clip_config: dict | CLIPConfig | None = None
     class_names: list[str] | None = None
     class_prompt: str = "a photo of a {}"

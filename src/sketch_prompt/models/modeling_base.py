@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from transformers import CLIPModel, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..sources import HUB_ARGUMENTS, find_checkpoint
 from . import backbone as clip_backbone
@@ -158,16 +159,19 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
 
     def forward(
         self,
-        sketch_pixel_values: Tensor,
-        photo_pixel_values: Tensor,
+        sketch_pixel_values: Tensor | None = None,
+        photo_pixel_values: Tensor | None = None,
         negative_pixel_values: Tensor | None = None,
         labels: Tensor | None = None,
         instance_ids: Tensor | None = None,
         negative_labels: Tensor | None = None,
         return_loss: bool = True,
+        pixel_values: Tensor | None = None,
         **inputs,
-    ) -> SketchRetrievalOutput:
+    ) -> SketchRetrievalOutput | BaseModelOutputWithPooling:
         """Embed aligned triplets and compute the method's loss.
+
+        With `pixel_values` alone, embed photos: what transformers' `image-feature-extraction` pipeline calls.
 
         Args:
             sketch_pixel_values: (B, 3, H, W), row i a sketch of `labels[i]`.
@@ -177,11 +181,18 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
             instance_ids: (B,) identity of the drawn photo, for fine-grained losses.
             negative_labels: (B,) classes of the negatives.
             return_loss: compute the loss too.
+            pixel_values: (B, 3, H, W) photos, in place of all else; the answer's `pooler_output` is (B, D).
             inputs: what else a method takes, see its `process_triplets`.
 
         Raises:
-            ValueError: if the loss needs something that is not there.
+            ValueError: if the loss needs something that is not there, or there are no pictures.
         """
+        if pixel_values is not None:
+            return BaseModelOutputWithPooling(pooler_output=self.get_photo_features(pixel_values, **inputs))
+        if sketch_pixel_values is None or photo_pixel_values is None:
+            raise ValueError(
+                "forward needs sketch_pixel_values and photo_pixel_values, or pixel_values alone"
+            )
         batch = TripletBatch(
             sketch_pixel_values,
             photo_pixel_values,
@@ -377,10 +388,11 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
     @property
     def processor(self):
         """The processor that came with the checkpoint or was set, or None."""
-        if isinstance(self._processor, Path):
+        if isinstance(self._processor, tuple):
             from ..processing import SketchPromptProcessor
 
-            self._processor = SketchPromptProcessor.from_pretrained(self._processor)
+            directory, hub_kwargs = self._processor
+            self._processor = SketchPromptProcessor.from_pretrained(directory, **hub_kwargs)
         return self._processor
 
     @processor.setter
@@ -396,8 +408,9 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
         push_to_hub: bool = False,
         **kwargs,
     ) -> None:
-        """Write the active adapter: `config.json`, `adapter_config.json`, `adapter_model.safetensors`, the
-        processor and a model card; with `include_backbone` also the frozen CLIP (`model.safetensors`).
+        """Write the active adapter: `config.json`, `adapter_model.safetensors`, the processor and a model card.
+
+        With `include_backbone` also the frozen CLIP (`model.safetensors`).
 
         Args:
             save_directory: where to write; made if absent.
@@ -485,14 +498,16 @@ class SketchPromptPreTrainedModel(ExplanationMixin, RerankingMixin, CategoryMixi
                 config.base_model,
                 dtype=dtype,
                 attn_implementation=attn_implementation,
-                **{**hub_kwargs, "revision": config.base_model_revision},
+                **{**hub_kwargs, "revision": config.base_model_revision, "subfolder": ""},
             )
         adapter.check_backbone(backbone)
         model = cls(config, backbone=backbone, adapter_name=adapter_name)
         if not config.uses_clip:
             model.to(dtype)
         model._fill_adapter(adapter)
-        model._processor = directory if (directory / "preprocessor_config.json").is_file() else None
+        if (directory / "preprocessor_config.json").is_file():
+            # Read when it is asked for, from where the model is from.
+            model._processor = directory, {**hub_kwargs, "revision": None, "subfolder": ""}
         if device_map is not None:
             model.to(("cuda" if torch.cuda.is_available() else "cpu") if device_map == "auto" else device_map)
         return model.eval()
