@@ -7,13 +7,13 @@ import sys
 import pytest
 import torch
 from PIL import Image
+from tiny_clip import images
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, pipeline
 
 from sketch_prompt import SketchPromptModel, SketchPromptProcessor
 from sketch_prompt.models.auto import MODELS, model_class
 from sketch_prompt.processing import SketchPromptImageProcessor
 from sketch_prompt.sources import find_checkpoint
-from tiny_clip import images
 
 METHODS = sorted(MODELS)
 
