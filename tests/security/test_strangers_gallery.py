@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gallery.conftest import make_model, picture
+from fakes.photos import make_model, picture
 from sketch_prompt import Gallery
 from sketch_prompt.data.reading import UnreadableImageError
 
