@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -43,4 +44,18 @@ def write_photos(folder: Path, categories: dict[str, int], first: int = 0) -> Pa
         for number in range(count):
             picture(seed).save(folder / category / f"{number}.jpg", quality=95)
             seed += 1
+    return folder
+
+
+@pytest.fixture
+def model():
+    return make_model()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four cats, three dogs, and two photos that lie in no folder."""
+    folder = write_photos(tmp_path / "photos", {"cat": 4, "dog": 3})
+    for number in range(2):
+        picture(100 + number).save(folder / f"free {number}.png")
     return folder
