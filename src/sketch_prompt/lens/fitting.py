@@ -1,0 +1,266 @@
+"""The lens in closed form: a ridge map from sketches to targets, pulled to the identity.
+
+With X = Q - m the centred sketches (n, D) and Y their targets, W minimises
+
+    ||X W - Y||^2 / n + lambda t ||W - s I||^2,     t = tr(X'X / n) / D,     s = rms(Y) / rms(X),
+
+so W = (X'X / n + lambda t I)^-1 (X'Y / n + lambda t s I), which becomes s I, that is centring alone, as lambda grows.
+Targets are centred, too. That changes no ranking: (q - m) W . c is the same for every photo p when c is taken from p.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .lens import Lens
+from .sums import MEAN_ONLY, LensSums
+from .validation import Validation
+
+PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, math.inf)
+"""The lambdas to choose from; infinity is centring alone."""
+MIN_GROUPS = 20
+"""With fewer groups there is too little to learn a map from and to choose lambda on: centring alone."""
+N_FOLDS = 10
+
+_SAME = 1e-9
+_NOT_EARNED = (
+    "On groups held out, no map was better than centring by two standard errors: this lens centres queries and "
+    "does not map them."
+)
+
+
+class ClassTargets:
+    """Every sketch of a class has the same target: where the photos of the class are, or its text, or both.
+
+    y_c = normalise(normalise(p_c - mean p) + normalise(t_c - mean t)), the means over the classes fitted on; one
+    summand where the other is not given for the class.
+
+    Args:
+        photos: (C, D) mean photo feature of every class, NaN where it has no photo; None without photos.
+        texts: (C, D) text features of the classes; None without texts.
+    """
+
+    def __init__(self, photos: Tensor | None = None, texts: Tensor | None = None):
+        self._parts = [part.to("cpu", torch.float64) for part in (photos, texts) if part is not None]
+        if not self._parts:
+            raise ValueError("targets of classes are made of photos, texts or both: give one of them")
+
+    def known(self) -> Tensor:
+        """(C,) whether a class has a target."""
+        return torch.stack([part.isfinite().all(1) for part in self._parts]).any(0)
+
+    def directions(self, used: Tensor) -> Tensor:
+        """(C, D) targets, centred by the classes `used` (C,); 0 for a class without."""
+        total = torch.zeros_like(self._parts[0])
+        for part in self._parts:
+            there = part.isfinite().all(1)
+            part = torch.where(there[:, None], part, 0.0)
+            centred = part - part[used & there].mean(0) if (used & there).any() else part
+            total += torch.where(there[:, None], _normalize(centred), 0.0)
+        return _normalize(total)
+
+
+class InstanceTargets:
+    """The target of a sketch is the photo that it draws; both as residuals, without the mean of their class.
+
+    Args:
+        classes: (C,) the class of every group: the group itself, or, where the groups are drawn photos, theirs.
+    """
+
+    def __init__(self, classes: Tensor | Sequence[int]):
+        self.classes = torch.as_tensor(classes, dtype=torch.int64)
+
+    def known(self) -> Tensor:
+        """(C,) every group has targets."""
+        return torch.ones(len(self.classes), dtype=torch.bool)
+
+
+Targets = ClassTargets | InstanceTargets
+
+
+def group_folds(names: Sequence[str], known: Tensor, n_folds: int = N_FOLDS) -> Tensor:
+    """(C,) folds of groups for cross-validation, decided by their names alone and not by their order.
+
+    Args:
+        names: C different names.
+        known: (C,) groups without a target get `MEAN_ONLY`.
+        n_folds: folds of nearly the same number of groups.
+    """
+    folds = torch.full((len(names),), MEAN_ONLY)
+    rows = [row for row in range(len(names)) if known[row]]
+    rows.sort(key=lambda row: (hashlib.blake2b(names[row].encode(), digest_size=8).digest(), names[row]))
+    for rank, row in enumerate(rows):
+        folds[row] = rank % n_folds
+    return folds
+
+
+def fit_lens(
+    sums: LensSums,
+    targets: Targets | None,
+    validation: Validation | None = None,
+    penalty: float | None = None,
+    penalties: Sequence[float] = PENALTIES,
+) -> Lens:
+    """Fit m, W and, by cross-validation over groups, lambda.
+
+    The map has to earn its place: unless the best lambda is better than centring alone by two standard errors, over
+    groups and paired, the lens centres. Of the lambdas within one standard error of the best the greatest is taken.
+    Nothing is drawn at random.
+
+    Args:
+        sums: of the sketches, from all processes.
+        targets: what sketches are mapped to; None for centring alone.
+        validation: held-out sketches and what they search; needed to choose lambda.
+        penalty: lambda, instead of choosing it.
+        penalties: what it is chosen from.
+
+    Raises:
+        ValueError: there are fewer than two drawings, or they all look the same to the CLIP; or lambda is to be
+            chosen and there is no `validation`; or it is not positive.
+    """
+    drawings = int(sums.counts.sum().round())
+    if drawings < 2:
+        raise ValueError(f"a lens is fitted on many drawings (some hundred are good), not on {drawings}")
+    mean = sums.mean
+    _check_spread(sums)
+    if penalty is not None and not penalty > 0:
+        raise ValueError(f"the penalty lambda must be above 0, not {penalty}")
+    if targets is None:
+        return Lens(mean, None, math.inf, drawings=drawings)
+    used = sums.folds != MEAN_ONLY
+    groups = int((used & (sums.counts > 0)).sum())
+    if groups < (2 if penalty is not None else MIN_GROUPS):
+        note = (
+            f"There are drawings and targets of only {groups} classes: a map that carries over to others takes "
+            f"{MIN_GROUPS}, so this lens centres queries and does not map them."
+        )
+        return Lens(mean, None, math.inf, drawings=drawings, groups=groups, notes=(note,))
+    scores: dict[float, float] = {}
+    if penalty is None:
+        if validation is None:
+            raise ValueError("lambda is chosen on held-out groups: give validation=, or penalty=")
+        penalty, scores = _choose(sums, targets, validation, penalties)
+    map = _Equations.of(sums, targets, used).solve(penalty)
+    notes = (_NOT_EARNED,) if scores and map is None else ()
+    return Lens(mean, map, penalty if map is not None else math.inf, scores, drawings, groups, notes)
+
+
+def _normalize(rows: Tensor) -> Tensor:
+    """L2-normalised rows; 0 for rows that are 0 but for rounding, such as of classes that are all the same."""
+    return torch.nn.functional.normalize(rows, dim=1, eps=1e-6)
+
+
+def _check_spread(sums: LensSums) -> None:
+    total = sums.counts.sum()
+    squares = sums.squared_norms.sum() / total
+    if squares - sums.mean.square().sum() < _SAME * squares:
+        raise ValueError(
+            "the drawings all look the same to this CLIP: are they blank, or drawn in white? "
+            "Drawings are dark lines on a light ground."
+        )
+
+
+class _Equations(NamedTuple):
+    """X'X / n, X'Y / n and tr(Y'Y) / n of the groups in use, and the mean of their sketches."""
+
+    mean: Tensor
+    gram: Tensor
+    cross: Tensor
+    squares: float
+
+    @classmethod
+    def of(cls, sums: LensSums, targets: Targets, used: Tensor) -> "_Equations":
+        total = sums.counts[used].sum()
+        folds = sums.folds[used].unique()
+        gram = sums.grams[folds].sum(0)
+        sketches, counts = sums.sketches * used[:, None], sums.counts * used
+        mean = sketches.sum(0) / total
+        if isinstance(targets, ClassTargets):
+            aims = targets.directions(used)
+            gram = gram - total * torch.outer(mean, mean)
+            cross = (sketches - counts[:, None] * mean).T @ aims
+            squares = counts @ aims.square().sum(1)
+        else:
+            classes = int(targets.classes.max()) + 1
+
+            def by_class(values: Tensor) -> Tensor:
+                return values.new_zeros(classes, *values.shape[1:]).index_add_(0, targets.classes, values)
+
+            numbers = by_class(counts).clamp_min(1e-300)[:, None]
+            centres, partners = by_class(sketches), by_class(sums.partners * used[:, None])
+            gram = gram - centres.T @ (centres / numbers)
+            cross = sums.crosses[folds].sum(0) - centres.T @ (partners / numbers)
+            squares = sums.squares[folds].sum() - (partners.square() / numbers).sum()
+        return cls(mean, gram / total, cross / total, float(squares / total))
+
+    def solve(self, penalty: float) -> Tensor | None:
+        """(D, D) W; None where it is the identity: lambda is infinite, or the targets are all the same."""
+        if math.isinf(penalty) or not self._says_something():
+            return None
+        ridge, scale = self._ridge_and_scale()
+        pull = penalty * ridge * torch.eye(len(self.gram), dtype=torch.float64)
+        return torch.linalg.solve(self.gram + pull, self.cross + scale * pull, left=True)
+
+    def map_all(self, queries: Tensor, penalties: Sequence[float]) -> Iterator[Tensor]:
+        """Centred queries (N, D) mapped by W of every penalty in turn, float32; X'X is decomposed once."""
+        if not self._says_something():
+            yield from (queries.float() for _ in penalties)
+            return
+        ridge, scale = self._ridge_and_scale()
+        values, vectors = torch.linalg.eigh(self.gram)
+        # Float32 is enough to rank a few photos with.
+        aims = (vectors.T @ self.cross).float()
+        values, turned, vectors = values.clamp_min(0), (queries @ vectors).float(), vectors.float()
+        for penalty in penalties:
+            if math.isinf(penalty):
+                yield queries.float()
+                continue
+            pull = penalty * ridge
+            kept, pulled = (1 / (values + pull)).float(), (scale * pull / (values + pull)).float()
+            yield (turned * kept) @ aims + (turned * pulled) @ vectors.T
+
+    def _says_something(self) -> bool:
+        return bool(self.gram.diagonal().sum() > _SAME) and self.squares > _SAME
+
+    def _ridge_and_scale(self) -> tuple[Tensor, float]:
+        power = self.gram.diagonal().sum()
+        return power / len(self.gram), math.sqrt(self.squares / power)
+
+
+def _choose(
+    sums: LensSums, targets: Targets, validation: Validation, penalties: Sequence[float]
+) -> tuple[float, dict[float, float]]:
+    """The penalty to fit with, see `fit_lens`, and the score of each."""
+    penalties = sorted({*penalties, math.inf})
+    blocks = len(sums.grams)
+    totals, rounds = [], []
+    for first in range(blocks):
+        # Two blocks at a time: every group is held out twice, among different others.
+        held_out = (sums.folds == first) | (sums.folds == (first + 1) % blocks)
+        used = ~held_out & (sums.folds != MEAN_ONLY)
+        equations = _Equations.of(sums, targets, used)
+        directions = targets.directions(used) if isinstance(targets, ClassTargets) else None
+        queries = validation.queries(held_out) - equations.mean
+        scores = [
+            validation.scores(held_out, mapped, directions)
+            for mapped in equations.map_all(queries, penalties)
+        ]
+        totals.append(torch.stack(scores).nan_to_num(0))
+        rounds.append(scores[0].isfinite())
+    times = torch.stack(rounds).sum(0)
+    scores = (torch.stack(totals).sum(0) / times)[:, times > 0]
+    means = scores.mean(1)
+
+    def errors(row: int) -> Tensor:
+        return (scores[row] - scores).std(1) / math.sqrt(scores.shape[1])
+
+    best = int(means.argmax())
+    lost = means[best] - means
+    if lost[-1] <= 2 * errors(best)[-1]:
+        best = len(penalties) - 1
+    near = [row for row in range(best, len(penalties)) if means[best] - means[row] <= errors(best)[row]]
+    return penalties[near[-1]], dict(zip(penalties, means.tolist()))
