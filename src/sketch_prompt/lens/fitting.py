@@ -151,7 +151,8 @@ def fit_lens(
 
 def _normalize(rows: Tensor) -> Tensor:
     """L2-normalised rows; 0 for rows that are 0 but for rounding, such as of classes that are all the same."""
-    return torch.nn.functional.normalize(rows, dim=1, eps=1e-6)
+    norms = rows.norm(dim=1, keepdim=True)
+    return torch.where(norms > 1e-6, rows / norms.clamp_min(1e-6), 0.0)
 
 
 def _check_spread(sums: LensSums) -> None:
