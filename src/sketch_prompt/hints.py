@@ -1,6 +1,7 @@
-"""What a user may have meant by a name that is not known."""
+"""What messages say of names and values: what may have been meant, and as much of a value as fits a line."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -16,3 +17,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = nearest(name, known)
     return f"did you mean {near!r}?" if near is not None else f"known: {', '.join(known) or 'none'}"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+
+
+def shortened(value: object) -> str:
+    """`repr` of a value that may be long or deep, as one short line."""
+    return _SHORT.repr(value)

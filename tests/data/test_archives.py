@@ -164,6 +164,23 @@ def test_altered_bytes_are_found(tmp_path, refused, kind):
     refused(archive, "damaged or incomplete")
 
 
+@pytest.mark.parametrize("damage", ["header", "border", "within header", "zeroed header", "no end"])
+def test_a_tar_that_ends_early_is_an_error(tmp_path, refused, damage):
+    archive = make(tmp_path / "a.tar", {f"photo/{i}.png": bytes([i]) * 700 for i in range(1, 31)})
+    content = bytearray(archive.read_bytes())
+    with tarfile.open(archive) as opened:
+        members = opened.getmembers()
+    eleventh, after = members[10].offset, members[-1].offset_data + 1024
+    if damage == "header":
+        content[eleventh + 150] ^= 1
+    elif damage == "zeroed header":
+        content[eleventh : eleventh + 512] = bytes(512)
+    else:
+        content = content[: {"border": eleventh, "within header": eleventh + 100, "no end": after}[damage]]
+    archive.write_bytes(content)
+    refused(archive, "damaged or incomplete")
+
+
 def test_what_is_no_archive_is_an_error(tmp_path, refused):
     for kind in KINDS:
         (tmp_path / f"a.{kind}").write_bytes(b"no archive, whatever its name")
@@ -180,6 +197,9 @@ def test_an_encrypted_archive_is_an_error_that_says_what_to_do(tmp_path, refused
     with py7zr.SevenZipFile(tmp_path / "b.7z", "w", password="secret") as opened:
         opened.writestr(b"x", "photo/a.png")
     refused(tmp_path / "b.7z", "encrypted: unpack it yourself")
+    with py7zr.SevenZipFile(tmp_path / "c.7z", "w", password="secret", header_encryption=True) as opened:
+        opened.writestr(b"x", "photo/a.png")
+    refused(tmp_path / "c.7z", "encrypted: unpack it yourself")
 
 
 def test_entries_that_clash_are_an_error(tmp_path, refused):

@@ -148,9 +148,22 @@ def _zip_entries(archive: str) -> Iterator[Iterator[_Entry]]:
         yield entries()
 
 
+class _TarHeader(tarfile.TarInfo):
+    """A header whose damage is an error; by itself tarfile takes it for the end of the archive, but for the first."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_TarHeader":
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            raise  # zeros: the end
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error} at byte {archive.offset:,}") from error
+
+
 @contextmanager
 def _tar_entries(archive: str) -> Iterator[Iterator[_Entry]]:
-    with tarfile.open(archive) as opened:
+    with tarfile.open(archive, tarinfo=_TarHeader) as opened:
 
         def entries() -> Iterator[_Entry]:
             for member in opened:
@@ -160,9 +173,10 @@ def _tar_entries(archive: str) -> Iterator[Iterator[_Entry]]:
                     )
                 if member.isfile():
                     yield _Entry(member.name, member.size, lambda member=member: opened.extractfile(member))
-            # The checksum of a compressed tar comes after the tar's own end.
-            while opened.fileobj.read(_CHUNK):
-                pass
+            # The checksum of a compressed tar comes after the tar's own end, which is followed by nothing but zeros.
+            while chunk := opened.fileobj.read(_CHUNK):
+                if chunk.count(0) < len(chunk):
+                    raise tarfile.ReadError(f"there is more after its end at byte {opened.offset:,}")
 
         yield entries()
 
@@ -170,6 +184,7 @@ def _tar_entries(archive: str) -> Iterator[Iterator[_Entry]]:
 def _unpack_7z(archive: str, target: str, limit: int) -> None:
     import py7zr
     from py7zr.exceptions import ArchiveError as SevenZipError
+    from py7zr.exceptions import PasswordRequired
 
     try:
         with py7zr.SevenZipFile(archive) as opened:
@@ -187,6 +202,8 @@ def _unpack_7z(archive: str, target: str, limit: int) -> None:
             wanted = [entry for entry in files if _is_kept(entry.filename)]
             with _progress(archive, sum(entry.uncompressed for entry in wanted)) as bar:
                 opened.extract(target, [e.filename for e in wanted], callback=_sevenzip_callback(bar))
+    except PasswordRequired as error:
+        raise ArchiveError(f"{archive} is encrypted: unpack it yourself and give the folder") from error
     except SevenZipError as error:
         raise ArchiveError(f"{archive} is damaged or incomplete ({error}): download it again") from error
 

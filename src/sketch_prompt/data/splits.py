@@ -13,10 +13,10 @@ from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
-import yaml
 
 from sketch_prompt.data.class_names import class_key, merge_spellings
-from sketch_prompt.hints import nearest
+from sketch_prompt.hints import nearest, shortened
+from sketch_prompt.strict_yaml import read_yaml
 
 SPLIT_NAMES = ("train_sketch", "train_photo", "test_sketch", "test_photo")
 
@@ -47,7 +47,7 @@ class BenchmarkSplit:
         for side in ("seen", "unseen"):
             names = getattr(self, side)
             if isinstance(names, str | Mapping) or not isinstance(names, Iterable):
-                raise ValueError(f"the {side} classes must be a list of names, not {names!r}")
+                raise ValueError(f"the {side} classes must be a list of names, not {shortened(names)}")
             object.__setattr__(self, side, tuple(sorted(merge_spellings(map(str, names)).values())))
         both = sorted(set(map(class_key, self.seen)) & set(map(class_key, self.unseen)))
         if both:
@@ -119,12 +119,7 @@ def read_split(source: "str | os.PathLike | Mapping | BenchmarkSplit") -> Benchm
             f"no split {str(source)!r}: neither a YAML file with the lists `seen` and `unseen` "
             f"nor one of {', '.join(_published_splits())}"
         )
-    with open(path, encoding="utf-8") as file:
-        try:
-            content = yaml.safe_load(file)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not valid YAML: {error}") from error
-    return _split_from_mapping(content, path)
+    return _split_from_mapping(read_yaml(path), path)
 
 
 def _split_from_mapping(content: object, where: str) -> BenchmarkSplit:
@@ -136,7 +131,7 @@ def _split_from_mapping(content: object, where: str) -> BenchmarkSplit:
             raise ValueError(f"{where}: " + unknown_name("key", str(key), allowed))
     aliases = content.get("aliases") or {}
     if not isinstance(aliases, Mapping):
-        raise ValueError(f"{where}: `aliases` must map other names to classes, not be {aliases!r}")
+        raise ValueError(f"{where}: `aliases` must map other names to classes, not be {shortened(aliases)}")
     try:
         return BenchmarkSplit(
             seen=content.get("seen") or (),

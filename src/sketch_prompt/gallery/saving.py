@@ -13,8 +13,7 @@ folder holds the gallery of before or of after, and all features that were compu
 import json
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,15 @@ from typing import Any
 import sketch_prompt
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.data.reading import UnreadableImage
+from sketch_prompt.locking import only_writer
 
 from .fingerprint import differences
 from .ownership import is_sealed, seal
 from .table import PhotoTable
 
-try:
-    import fcntl
-except ImportError:  # Windows, where two processes at one gallery are the user's care
-    fcntl = None
-
 MANIFEST = "gallery.json"
 FEATURES = "features"
 FORMAT = 1
-_LOCK = ".lock"
 _GENERATIONS = ("photos-*", "skipped-*", "index-*")
 
 
@@ -145,23 +139,9 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
         return {}
 
 
-@contextmanager
-def writing(directory: Path) -> Iterator[None]:
-    """Be the only process that changes the gallery in a folder, which is made if it is not there.
-
-    Raises:
-        ValueError: another process is at it.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / _LOCK, "w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process, however that ends
-            except BlockingIOError:
-                raise ValueError(
-                    f"another process is writing into the gallery in {directory}; wait for it"
-                ) from None
-        yield
+def writing(directory: Path) -> AbstractContextManager[None]:
+    """Be the only process that changes the gallery in a folder; see `only_writer`."""
+    return only_writer(directory, "is writing into the gallery in")
 
 
 def new_token() -> str:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from transformers import CLIPConfig, PreTrainedConfig
 
-from ..hints import suggestion
+from ..hints import shortened, suggestion
 
 # Keys that transformers itself writes into or passes along with a config.
 _TRANSFORMERS_KEYS = frozenset(
@@ -98,4 +98,4 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
 def require(condition: bool, field: str, value, expected: str) -> None:
     """Raise a ValueError that names the config field unless `condition` holds."""
     if not condition:
-        raise ValueError(f"{field} must be {expected}, got {value!r}")
+        raise ValueError(f"{field} must be {expected}, got {shortened(value)}")

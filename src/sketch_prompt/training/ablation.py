@@ -5,10 +5,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import yaml
 from rich.table import Table
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.strict_yaml import NotPlainYamlError, read_yaml
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.loop import train
 from sketch_prompt.training.recipe import RecipeError
@@ -26,11 +26,11 @@ def read_rows(path: Path) -> dict[str, list[str]]:
         RecipeError: the file is missing or holds something else.
     """
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = read_yaml(path)
     except OSError as error:
         raise RecipeError(f"cannot read the ablation {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not valid YAML: {error}") from error
+    except NotPlainYamlError as error:
+        raise RecipeError(str(error)) from error
     if not isinstance(rows, dict) or not all(
         isinstance(row, list) and all(isinstance(entry, str) for entry in row) for row in rows.values()
     ):

@@ -15,6 +15,7 @@ from sketch_prompt.data.configs import Level
 from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.evaluation.conditioning import Category
 from sketch_prompt.evaluation.search import DEFAULT_KS, GalleryScope
+from sketch_prompt.hints import shortened
 from sketch_prompt.models.auto import model_class
 from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, require
 from sketch_prompt.processing import SketchPromptImageProcessor
@@ -324,7 +325,7 @@ def _method_config(model: ModelConfig) -> SketchPromptPreTrainedConfig:
 
 def _checked_processor(values: Any) -> dict[str, Any]:
     if not isinstance(values or {}, dict):
-        raise RecipeError(f"processor must be a section of keys, not {values!r}")
+        raise RecipeError(f"processor must be a section of keys, not {shortened(values)}")
     try:
         SketchPromptImageProcessor(**(values or {}))
     except ValueError as error:

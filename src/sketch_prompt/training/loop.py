@@ -3,9 +3,10 @@
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_seed
 from datasets import DatasetDict
@@ -21,6 +22,7 @@ from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.evaluation import Report, evaluate_model
 from sketch_prompt.evaluation.conditioning import show_categories
 from sketch_prompt.evaluation.environment import peak_memory
+from sketch_prompt.locking import only_writer
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
 from sketch_prompt.processing import SketchPromptProcessor
@@ -63,9 +65,14 @@ def train(config: TrainingConfig) -> TrainingResult:
         RecipeError: The recipe does not fit the data, the model, or the run it should resume.
         FileNotFoundError: Data or base model are not there, or `run.resume` is `"must"` and no checkpoint is.
         DivergedError: The loss is no longer a number.
+        LockedError: Another process is training in the same `run.output_dir`.
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the run was saved, and the same command goes on with it.
     """
-    return Trainer(config).run()
+    alone = (
+        only_writer(config.output_dir, "is training in") if PartialState().is_main_process else nullcontext()
+    )
+    with alone:
+        return Trainer(config).run()
 
 
 class Trainer:

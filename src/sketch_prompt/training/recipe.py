@@ -6,30 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub.errors import StrictDataclassError
 
-from sketch_prompt.hints import suggestion
+from sketch_prompt.hints import shortened, suggestion
+from sketch_prompt.strict_yaml import NotPlainYamlError, parse_yaml, read_yaml
+
+_LONGEST_REASON = 200
 
 
 class RecipeError(ValueError):
     """Something in a recipe that cannot be meant; the message says where, what, and what is near."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML whose `1e-4` is a number, as everywhere else, and in which no key may stand twice."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise RecipeError(f"line {node.start_mark.line + 1}: the key {key!r} stands there twice")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
 
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -46,23 +32,16 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     if path.is_dir():
         path = path / "training.yaml"
     try:
-        recipe = _parse(path.read_text(encoding="utf-8"), str(path)) or {}
+        recipe = read_yaml(path) or {}
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except NotPlainYamlError as error:
+        raise RecipeError(str(error)) from error
     if not isinstance(recipe, dict):
         raise RecipeError(f"{path} must hold sections (model:, data:, ...), not a {type(recipe).__name__}")
     for override in overrides:
         _apply(recipe, override)
     return recipe
-
-
-def _parse(text: str, place: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except RecipeError as error:
-        raise RecipeError(f"{place}, {error}") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{place} is not valid YAML: {error}") from error
 
 
 def _apply(recipe: dict[str, Any], override: str) -> None:
@@ -77,7 +56,10 @@ def _apply(recipe: dict[str, Any], override: str) -> None:
         target = target[section]
         if not isinstance(target, dict):
             raise RecipeError(f"override {override!r}: {section} is a value, not a section")
-    target[last] = _parse(value, f"override {override!r}")
+    try:
+        target[last] = parse_yaml(value, f"override {shortened(override)}")
+    except NotPlainYamlError as error:
+        raise RecipeError(str(error)) from error
 
 
 def build(cls: type, section: str, values: Any) -> Any:
@@ -89,7 +71,7 @@ def build(cls: type, section: str, values: Any) -> Any:
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise RecipeError(f"{section} must be a section of keys, not {values!r}")
+        raise RecipeError(f"{section} must be a section of keys, not {shortened(values)}")
     known = {field.name: field for field in dataclasses.fields(cls)}
     refuse_unknown(values, known, section)
     needed = [name for name, field in known.items() if _is_required(field) and name not in values]
@@ -124,4 +106,4 @@ def _reason(error: StrictDataclassError) -> str:
     name = field.group(1) if field else ""
     detail = detail.removeprefix(f"Field {name!r} ").split(". Errors:")[0].removesuffix(".")
     detail = re.sub(r"<class '(\w+)'>", r"\1", detail)
-    return f"{name}: {detail}"
+    return f"{name}: {detail if len(detail) <= _LONGEST_REASON else detail[:_LONGEST_REASON] + '...'}"

@@ -47,9 +47,11 @@ def forget(config: TrainingConfig) -> None:
 
 
 def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {
+    differing = {
         f"{section}.{key}": (earlier[section].get(key), value)
         for section in ("model", "data", "processor", "optimisation")
         for key, value in ({name: None for name in earlier[section]} | now[section]).items()
         if key not in _FREE.get(section, ()) and earlier[section].get(key) != value
     }
+    seeds = earlier["run"]["seed"], now["run"]["seed"]
+    return differing if seeds[0] == seeds[1] else {"run.seed": seeds} | differing
