@@ -1,9 +1,12 @@
 """Where a checkpoint comes from: a directory, a name bundled with the package, or the Hub."""
 
+import hashlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
@@ -18,6 +21,8 @@ from huggingface_hub.errors import (
 )
 
 from .hints import nearest
+
+RepoType = Literal["model", "dataset", "space"]
 
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
 """Keywords that say how to ask the Hub; those of `find_checkpoint`."""
@@ -40,6 +45,9 @@ PROCESSOR_FILES = (
     "vocab.json",
     "merges.txt",
 )
+
+# Small enough to be checked whenever they are loaded, not only when they arrive.
+_ALWAYS_CHECKED = ("adapter_model.safetensors",)
 
 # The client's own error for a connection that breaks: huggingface_hub does not re-export it, and which library it
 # comes from depends on the version.
@@ -78,21 +86,74 @@ def find_checkpoint(
     """
     path = local_checkpoint(source)
     if path is None:
-        try:
-            path = Path(
-                snapshot_download(
-                    str(source),
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    token=token,
-                    local_files_only=local_files_only,
-                    force_download=force_download,
-                    allow_patterns=[os.path.join(subfolder, name) if subfolder else name for name in files],
-                )
-            )
-        except (HFValidationError, OSError, BROKEN_CONNECTION) as error:
-            raise FileNotFoundError(explain(error, source, revision)) from error
+        path = download(
+            str(source),
+            [os.path.join(subfolder, name) if subfolder else name for name in files],
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
     return path / subfolder if subfolder else path
+
+
+def download(
+    repo_id: str,
+    files: Sequence[str],
+    *,
+    kind: RepoType = "model",
+    revision: str | None = None,
+    **options,
+) -> Path:
+    """Download files of a repository, unless they are in the cache, and check that they arrived as they are there.
+
+    Args:
+        repo_id: `owner/name`.
+        files: patterns of the files.
+        kind: what it is a repository of.
+        revision: branch, tag or commit.
+        options: further ones of `huggingface_hub.snapshot_download`.
+
+    Returns:
+        The folder of the snapshot in the cache.
+
+    Raises:
+        FileNotFoundError: if they cannot be had; the message says why and what to do.
+    """
+    started = time.time()
+    try:
+        folder = snapshot_download(
+            repo_id, repo_type=kind, revision=revision, allow_patterns=list(files), **options
+        )
+    except (HFValidationError, OSError, RuntimeError, BROKEN_CONNECTION) as error:
+        raise FileNotFoundError(explain(error, repo_id, revision, kind)) from error
+    for path in Path(folder).rglob("*"):
+        if path.is_file() and (path.name in _ALWAYS_CHECKED or path.stat().st_mtime >= started - 2):
+            _check_digest(path, repo_id)
+    return Path(folder)
+
+
+def _check_digest(path: Path, repo_id: str) -> None:
+    """Raise FileNotFoundError, and forget the file, if a file of the cache is not what its name there says.
+
+    The cache names a large file by the SHA-256 that the Hub has of it, but no client compares them.
+    """
+    # Not `resolve`: blobs may be links themselves, to a store that is shared and names files otherwise.
+    digest = Path(os.readlink(path)).name if path.is_symlink() else ""
+    if len(digest) != 64:
+        return  # a small file, or a cache without links, as on Windows: the digest is not known
+    with open(path, "rb") as file:
+        arrived = hashlib.sha256()
+        while block := file.read(1 << 20):
+            arrived.update(block)
+    if arrived.hexdigest() != digest:
+        (path.parent / os.readlink(path)).unlink()
+        path.unlink()
+        raise FileNotFoundError(
+            f"{path.name} of {repo_id} did not arrive as it is on the Hub, and was removed from the cache; run the "
+            "same command again"
+        )
 
 
 def local_checkpoint(source: str | os.PathLike) -> Path | None:
@@ -115,7 +176,7 @@ def explain(
         source, revision: what was asked for.
         kind: `"model"`, `"dataset"` or `"space"`.
     """
-    chain = list(_causes(error))
+    chain = list(causes(error))
     prefix = "" if kind == "model" else f"{kind}s/"
     page = f"{constants.ENDPOINT}/{prefix}{source}"
     login = "log in with `hf auth login` or pass token=..."
@@ -127,19 +188,12 @@ def explain(
     answers = [cause.response for cause in chain if isinstance(cause, HfHubHTTPError)]
     status = next((answer.status_code for answer in answers if answer is not None), None)
     words = " ".join(map(str, chain))
+    here = f"no {name} {str(source)!r}: "
+    if kind == "model":
+        here += "there is no such directory here, and "
+    others = _alternatives(source, kind)
     if caused_by(HFValidationError):
-        known = bundled_names() if kind == "model" else []
-        guess = nearest(str(source), known)
-        return (
-            f"no {name} {str(source)!r}: there is no such directory here, and it cannot be an id on the Hub"
-            + (
-                f"; did you mean {guess!r}?"
-                if guess
-                else f"; bundled names: {', '.join(known)}"
-                if known
-                else ""
-            )
-        )
+        return f"{here}it cannot be an id on the Hub; {others}"
     if caused_by(GatedRepoError):
         return f"{source!s} is gated: accept its conditions at {page} and {login}"
     if "Invalid credentials in Authorization header" in words:
@@ -148,12 +202,14 @@ def explain(
         return (
             f"{source!s} has no revision {str(revision)!r} on the Hub; its branches are at {page}/tree/main"
         )
-    if caused_by(RepositoryNotFoundError):
-        return _not_found(source, name, kind, login)
+    # To those who are not logged in the Hub answers 401 for what is not there, too.
+    if caused_by(RepositoryNotFoundError) or status == 401:
+        return f"{here}the Hub has none of that name, or it is private: {login}; {others}"
     if caused_by(OfflineModeIsEnabled) or (caused_by(LocalEntryNotFoundError) and len(chain) == 1):
-        return _not_cached(source, name, kind, partly=caused_by(IncompleteSnapshotError))
-    if status in (401, 403):
-        return f"the Hub does not let this token read {source!s} ({status}); {login} with one that may"
+        cached = "only in part" if caused_by(IncompleteSnapshotError) else "not"
+        return f"{here}offline it is {cached} in the cache: go online once to fetch it; {others}"
+    if status == 403:
+        return f"the Hub does not let this token read {source!s}; {login} with one that may"
     if status is not None:
         return f"the Hub answered {status} when asked for {source!s}; try again later"
     if any(type(cause).__name__ in ("ConnectError", "ConnectTimeout", "ReadTimeout") for cause in chain):
@@ -164,28 +220,17 @@ def explain(
     )
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what it was raised from, the outermost first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _not_found(source, name: str, kind: str, login: str) -> str:
-    known = bundled_names() if kind == "model" else []
+def _alternatives(source: str | os.PathLike, kind: RepoType) -> str:
+    """The bundled name that may have been meant, or all of them."""
+    if kind != "model":
+        return "give the id of another one"
+    known = bundled_names()
     guess = nearest(str(source), known) if "/" not in str(source) else None
-    bundled = f", bundled names: {', '.join(known)}" if known else ""
-    return (
-        f"no {name} {str(source)!r}: there is no such directory here, and the Hub has none of that name or it is "
-        + (f"private; did you mean {guess!r}?" if guess else f"private: {login}{bundled}")
-    )
-
-
-def _not_cached(source, name: str, kind: str, partly: bool) -> str:
-    known = bundled_names() if kind == "model" else []
-    guess = nearest(str(source), known) if "/" not in str(source) else None
-    what = "only in part" if partly else "not"
-    return (
-        f"no {name} {str(source)!r}: there is no such directory here, and offline it is {what} in the cache; "
-        + (f"did you mean {guess!r}? " if guess else "go online once to fetch it, or give a directory")
-        + (f" or one of the bundled names: {', '.join(known)}" if known and not guess else "")
-    )
+    return f"did you mean {guess!r}?" if guess else f"bundled names: {', '.join(known) or 'none'}"

@@ -1,0 +1,177 @@
+"""Model cards, written from what a checkpoint knows about itself."""
+
+import json
+from collections.abc import Iterable
+from importlib import resources
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment
+
+from .. import __version__
+from .facts import Measurement, TrainingFacts
+from .upload import hub_id
+
+_TASK = "zero-shot sketch-based image retrieval"
+# Fields of a configuration that say nothing about how it was trained.
+_NO_HYPERPARAMETERS = frozenset(
+    {
+        "architectures",
+        "auto_map",
+        "base_model",
+        "base_model_fingerprint",
+        "base_model_revision",
+        "categories",
+        "class_names",
+        "clip_config",
+        "dtype",
+        "model_type",
+        "transformers_version",
+        "vision_config",
+    }
+)
+
+
+def model_card(
+    model,
+    facts: TrainingFacts,
+    source: str,
+    *,
+    revision: str | None = None,
+    self_contained: bool = False,
+    tags: Iterable[str] = (),
+) -> ModelCard:
+    """README.md of a checkpoint: what it is, how to use it, what it was trained on, what it reached.
+
+    Args:
+        model: the model that is saved.
+        facts: how it came to be.
+        source: what its code passes to `from_pretrained`: the repository's id, or the name of a folder.
+        revision: the branch it is pushed to, where that is not main.
+        self_contained: whether the CLIP is in the checkpoint.
+        tags: further tags.
+    """
+    config, method = model.config, model.method
+    base = hub_id(config.base_model)
+    # A bundled base may be named; a folder of this machine may not.
+    base_name = base or (config.base_model if _is_plain(config.base_model) else None)
+    data = ModelCardData(
+        license="apache-2.0",
+        library_name="sketch-prompt",
+        pipeline_tag="image-feature-extraction",
+        base_model=base,
+        base_model_relation="adapter" if base else None,
+        datasets=[facts.dataset] if facts.dataset else None,
+        metrics=sorted({name for m in facts.measurements for name in m.metrics}) or None,
+        tags=list(dict.fromkeys(["sketch-based-image-retrieval", "zero-shot", method, *tags])),
+        model_name=source.rpartition("/")[2] if facts.measurements else None,
+        eval_results=_eval_results(facts.measurements),
+    )
+    on = f" on {base_name}" if base_name else ""
+    trained = bool(facts.recipe or config.class_names)
+    values = {
+        "title": f"{method}{on}" + (f", trained on {facts.benchmark}" if facts.benchmark else ""),
+        "about": model.paper_text,
+        "what": _what(model, base_name, self_contained, facts),
+        "source": source,
+        "revision": f', revision="{revision}"' if revision not in (None, "main") else "",
+        "usage": model.usage_text.strip(),
+        "measurements": [_shown(m) for m in facts.measurements],
+        "run": [(name, _text(value)) for name, value in facts.run.items()],
+        "untrained": "How it was trained was not recorded." if trained else "Nothing was trained.",
+        "classes": config.class_names or [],
+        "benchmark": facts.benchmark,
+        "hyperparameters": _hyperparameters(config, facts),
+        "choices": [
+            (f"`{field}`", f"`{json.dumps(getattr(config, field))}`", words)
+            for field, words in config.choices.items()
+        ],
+        "trained": trained,
+        "base": base_name,
+        "versions": ", ".join(f"{name} {value}" for name, value in facts.environment.items()),
+        "package_version": __version__,
+        "bibtex": model.bibtex.strip(),
+    }
+    return ModelCard(_render("model_card.md.jinja", card_data=data.to_yaml().strip(), **values))
+
+
+def _render(template: str, **values: Any) -> str:
+    text = resources.files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
+    environment = Environment(autoescape=False, keep_trailing_newline=False)
+    return environment.from_string(text).render(values).strip() + "\n"
+
+
+def _is_plain(name: str | None) -> bool:
+    return name is not None and "/" not in name and "\\" not in name
+
+
+def _what(model, base: str | None, self_contained: bool, facts: TrainingFacts) -> str:
+    size = sum(value.numel() for value in model.adapter_tensors().values())
+    if model.clip is None:
+        return f"A model of {_short(size)} weights with a vision tower of its own."
+    clip = f"frozen CLIP ({base})" if base else "frozen CLIP"
+    if not size:
+        return f"A {clip} without anything trained: the baseline."
+    where = "which is included here" if self_contained else "which is loaded from where it lies"
+    return f"An adapter of {_short(size)} weights on a {clip}, {where}."
+
+
+def _short(count: int) -> str:
+    return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
+
+
+def _eval_results(measurements: Iterable[Measurement]) -> list[EvalResult] | None:
+    results = [
+        EvalResult(
+            task_type="image-feature-extraction",
+            task_name=_TASK,
+            dataset_type=m.benchmark,
+            dataset_name=f"{m.benchmark}: {m.sentence}" if m.sentence else m.benchmark,
+            dataset_split="test",
+            metric_type=name,
+            metric_name=f"{name}, %",
+            metric_value=round(100 * value, 2),
+        )
+        for m in measurements
+        for name, value in m.metrics.items()
+    ]
+    return results or None
+
+
+def _shown(m: Measurement) -> dict[str, Any]:
+    """A measurement as the template's table: columns that have anything in them."""
+    others = {
+        "95 % interval": {
+            name: f"{_percent(low)} - {_percent(high)}" for name, (low, high) in m.intervals.items()
+        },
+        "frozen CLIP": {name: _percent(value) for name, value in m.frozen_clip.items()},
+        "chance": {name: _percent(value) for name, value in m.chance.items()},
+        "paper": {name: f"{100 * value:.4g}" for name, value in m.paper.items()},
+    }
+    columns = {title: values for title, values in others.items() if values}
+    rows = [
+        [name, f"**{_percent(value)}**", *(values.get(name, "") for values in columns.values())]
+        for name, value in m.metrics.items()
+    ]
+    heading = f"**{m.benchmark}**" + (f": {m.sentence}" if m.sentence else ", unseen classes")
+    return {"heading": heading, "columns": list(columns), "rows": rows, "citation": m.citation}
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _hyperparameters(config, facts: TrainingFacts) -> list[tuple[str, str, str]]:
+    """Every value that the training depended on, and whose it is."""
+    values = {
+        f"{section}.{key}": value for section, keys in facts.recipe.items() for key, value in keys.items()
+    }
+    if not values:
+        fields = config.to_diff_dict()
+        values = {f"model.{key}": value for key, value in fields.items() if key not in _NO_HYPERPARAMETERS}
+    return [(f"`{key}`", f"`{_text(value)}`", facts.origins.get(key, "")) for key, value in values.items()]
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.replace("|", "\\|").replace("\n", " ")
