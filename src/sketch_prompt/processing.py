@@ -39,6 +39,7 @@ from sketch_prompt.imaging import (
     to_rgb,
 )
 from sketch_prompt.sources import HUB_ARGUMENTS, PROCESSOR_FILES, find_checkpoint
+from sketch_prompt.top_k import best_places
 
 logger = logging.getLogger(__name__)
 
@@ -326,8 +327,9 @@ class SketchPromptProcessor(ProcessorMixin):
         Returns:
             For each query `{"indices": (k,), "scores": (k,)}`, best first; k is at most Ng.
         """
-        ordered, indices = scores.sort(dim=1, descending=True, stable=True)
-        return [{"indices": i, "scores": s} for i, s in zip(indices[:, :top_k], ordered[:, :top_k])]
+        rows = scores.detach().cpu().double().numpy()
+        places = [torch.from_numpy(best_places(row, top_k)).to(scores.device) for row in rows]
+        return [{"indices": best, "scores": row[best]} for best, row in zip(places, scores)]
 
     def save_pretrained(
         self, save_directory: str | os.PathLike, push_to_hub: bool = False, tokenizer: bool = True, **kwargs

@@ -21,6 +21,7 @@ from sketch_prompt.data.reading import (
 )
 from sketch_prompt.embedding import LoadedImage, encode_images, split_batches
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.pairs import prepare_pairs
 from sketch_prompt.processing import Domain, SketchPromptProcessor
 
 from .conditioning import Conditions
@@ -156,9 +157,8 @@ def _encode(
     if not for_pairs:
         encode = model.get_sketch_features if domain == "sketch" else model.get_photo_features
         return encode(pixel_values, **options).float().cpu().numpy(), {}
-    tokens = model.encode_tokens(pixel_values, domain, **options)
-    prepared = {name: value.cpu() for name, value in model.prepare_pairs(tokens, domain).items()}
-    return model.pool_tokens(tokens, domain).float().cpu().numpy(), prepared
+    features, prepared = prepare_pairs(model, pixel_values, domain, **options)
+    return features.float().cpu().numpy(), {name: value.cpu() for name, value in prepared.items()}
 
 
 def _join(

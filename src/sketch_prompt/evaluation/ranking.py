@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 
 from sketch_prompt.metrics.pair_scores import FeatureScores, MatrixScores, PairScores, RerankedScores
 from sketch_prompt.metrics.ranking import rank_scores
+from sketch_prompt.pairs import score_pairs
 
 from .pairwise import PairStore, Piece, ScoringJob, Stores
 
@@ -90,28 +90,13 @@ class _PairwiseRanker:
         self.pairs = job.pairs
         return job
 
-    @torch.inference_mode()
     def _score(self, piece: Piece) -> np.ndarray:
         device = next(self.model.parameters()).device
-        training = self.model.training
-        self.model.eval()
-        try:
-            sketches = self.sketches.take(piece.sketches, device)
-            if piece.photos.ndim == 1:
-                scores = self.model.score_prepared(sketches, self.photos.take(piece.photos, device))
-            else:
-                scores = torch.cat(
-                    [
-                        self.model.score_prepared(
-                            {name: value[[i]] for name, value in sketches.items()},
-                            self.photos.take(photos, device),
-                        )
-                        for i, photos in enumerate(piece.photos)
-                    ]
-                )
-        finally:
-            self.model.train(training)
-        return scores.float().cpu().numpy()
+        if piece.photos.ndim == 1:
+            photos = self.photos.take(piece.photos, device)
+        else:
+            photos = (self.photos.take(own, device) for own in piece.photos)
+        return score_pairs(self.model, self.sketches.take(piece.sketches, device), photos)
 
 
 class Reranker(_PairwiseRanker):

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sketch_prompt.metrics.pair_scores import FeatureScores, PairScores
+from sketch_prompt.top_k import best_places
+
+from .pair_scores import FeatureScores, PairScores
 
 
 class Ranking(NamedTuple):
@@ -54,10 +56,7 @@ def rank_scores(
     best_scores, best_indices = [], []
     for _, block in scores.blocks(rows, columns):
         for values in block:
-            # every photo that reaches the last place, so that gallery order decides among equals
-            last = np.partition(values, -top_k)[-top_k]
-            candidates = np.flatnonzero(values >= last)
-            best = candidates[np.argsort(-values[candidates], kind="stable")[:top_k]]
+            best = best_places(values, top_k)
             best_indices.append(best)
             best_scores.append(values[best])
     shape = len(rows), top_k

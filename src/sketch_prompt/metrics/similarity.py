@@ -2,6 +2,10 @@
 
 The similarity matrix of a benchmark is never held: QuickDraw's would take 20 GB. Everything that ranks photos
 (`core`, `instance`, `ranking`) reads it through `pair_scores.FeatureScores`, and so `similarity_blocks`.
+
+Equal photos must score equal, so that their order in the gallery decides between them. A matrix product does not
+promise that: its rounding depends on the place in the matrix. `similarity_blocks` therefore multiplies each distinct
+row once, and `top_k.exact_scores`, for the few best photos of a search in a very large gallery, one row at a time.
 """
 
 import hashlib
@@ -65,9 +69,7 @@ def similarity_blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield `(indices, similarity)`: query indices (B,) and their inner products (B, N_gallery).
 
-    `similarity` is a buffer that the next block overwrites. Equal gallery rows score exactly equal, which a
-    matrix product does not promise (its rounding depends on the place in the matrix): each distinct row is
-    multiplied once.
+    `similarity` is a buffer that the next block overwrites. Equal gallery rows score exactly equal.
 
     Args:
         query: (N_query, D), of the same dtype as `gallery` (see `as_feature_pair`).

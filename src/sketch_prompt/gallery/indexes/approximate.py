@@ -9,8 +9,9 @@ import faiss
 import numpy as np
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.top_k import exact_scores
 
-from .base import Neighbours, VectorIndex, Vectors, best, exact_scores
+from .base import Neighbours, VectorIndex, Vectors, best
 from .recall import RECALL_AT, RunningTruth, chunks, sample_queries
 
 logger = logging.getLogger(__name__)

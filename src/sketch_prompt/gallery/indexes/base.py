@@ -6,6 +6,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from sketch_prompt.top_k import best_places
+
 
 class Neighbours(NamedTuple):
     """The nearest vectors of every query, best first.
@@ -100,16 +102,12 @@ class VectorIndex(ABC):
         return {"backend": self.backend}
 
 
-def exact_scores(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Inner products (n,) of a query (D,) with vectors (n, D), row by row in float64: equal vectors score equal."""
-    return np.einsum("nd,d->n", vectors.astype(np.float64), query.astype(np.float64)).astype(np.float32)
-
-
 def best(scores: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
     """The first `top_k` of one query's candidates (n,) by score, equal ones by id, padded with -inf and -1."""
-    order = np.lexsort((ids, -scores))[:top_k]
-    missing = top_k - len(order)
+    by_id = np.argsort(ids)
+    places = by_id[best_places(scores[by_id], top_k)]
+    missing = top_k - len(places)
     return (
-        np.pad(scores[order].astype(np.float32), (0, missing), constant_values=-np.inf),
-        np.pad(ids[order].astype(np.int64), (0, missing), constant_values=-1),
+        np.pad(scores[places].astype(np.float32), (0, missing), constant_values=-np.inf),
+        np.pad(ids[places].astype(np.int64), (0, missing), constant_values=-1),
     )

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm.auto import tqdm
 
+from sketch_prompt.top_k import best_places
+
 from .base import VectorIndex, Vectors
 from .exact import ExactIndex
 
@@ -34,7 +36,7 @@ class RunningTruth:
         exact.build(ids, vectors)
         found = exact.search(self.queries, min(RECALL_AT, len(ids)))
         scores = np.concatenate([self._scores, found.scores], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :RECALL_AT]
+        order = np.stack([best_places(row, RECALL_AT) for row in scores])
         self._scores = np.take_along_axis(scores, order, axis=1)
         self.ids = np.take_along_axis(np.concatenate([self.ids, found.ids], axis=1), order, axis=1)
 
