@@ -22,9 +22,12 @@ def main() -> int:
     )
     parser.add_argument("photos", type=Path, help="folder of photos; its subfolders are searched too")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the gallery")
-    parser.add_argument("--model", default="mini-clip-at", help="directory, Hub id or bundled name")
+    parser.add_argument(
+        "--model",
+        help="directory, Hub id or bundled name; by default the gallery's, mini-clip-at for a new gallery",
+    )
     parser.add_argument("--base-model", help="where to get the frozen CLIP")
-    parser.add_argument("--index", choices=KINDS, default="auto")
+    parser.add_argument("--index", choices=KINDS, help="by default the gallery's; auto for a new one")
     parser.add_argument(
         "--by-category", action="store_true", help="embed photos under their folders' categories"
     )
@@ -45,7 +48,7 @@ def main() -> int:
             arguments.output,
             accelerator=accelerator,
             index=arguments.index,
-            by_category=arguments.by_category,
+            by_category=arguments.by_category or None,
             milvus_uri=arguments.milvus_uri,
             base_model=arguments.base_model,
             batch_size=arguments.batch_size,

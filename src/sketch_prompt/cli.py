@@ -452,17 +452,13 @@ def index(
     cannot be read are left out and listed.
     """
     from sketch_prompt.gallery.gallery import Gallery
-    from sketch_prompt.gallery.saving import saved_settings
 
-    settings = saved_settings(output)
-    if model is None and "model" in settings:
-        model, base_model = settings["model"], base_model or settings["base_model"]
     gallery = Gallery.build(
-        model or _DEFAULT_MODEL,
+        model,
         photos,
         output,
-        index=kind.value if kind is not None else settings.get("index", "auto"),
-        by_category=by_category or settings.get("by_category", False),
+        index=None if kind is None else kind.value,
+        by_category=by_category or None,
         milvus_uri=milvus_uri,
         base_model=base_model,
         batch_size=batch_size,
@@ -532,7 +528,6 @@ def search(
     Prints one photo a line, the best first: rank, score and path, separated by tabs.
     """
     from sketch_prompt.gallery.gallery import Gallery
-    from sketch_prompt.hints import suggestion
     from sketch_prompt.plotting import save_figure
 
     if sketch is None and text is None:
@@ -540,11 +535,6 @@ def search(
     given = {"base_model": base_model} if base_model is not None else {}
     opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
     filters = {name: values for name, values in (("category", category), ("path", path)) if values}
-    for name in category or ():
-        if not opened.photos.select({"category": name}).any():
-            raise ValueError(
-                f"no photo is of category {name!r}; {suggestion(name, opened.photos.categories)}"
-            )
     hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank)
     if figure is not None:
         save_figure(opened.plot(hits, sketch, text), figure)

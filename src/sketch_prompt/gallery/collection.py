@@ -5,37 +5,28 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, read_file, read_image
-from sketch_prompt.plotting import plot_hits
 
-from .fingerprint import differences
+from .encoder import LoadedPhoto
+from .fingerprint import describe_differences
 from .indexes import Neighbours, make_index
-from .photo_sources import (
-    DatasetSource,
-    Entry,
-    FileSource,
-    PhotoSource,
-    PictureSource,
-    picture_names,
-)
-from .queries import Sketch, as_drawing
-from .saving import FEATURES, DamagedGalleryError, SavedGallery, new_token, writing
+from .photo_sources import DatasetSource, Entry, FileSource, PhotoSource, PictureSource, picture_names
+from .saving import FEATURES, DamagedGalleryError, SavedGallery, new_token
 from .scanning import scan, scan_file
 from .store import FeatureStore, StoredVectors
 from .table import Filters, Photo, PhotoTable
-from .updating import Changes, Record, update_table
+from .updating import Changes, update_table
 
 Photos = str | os.PathLike | Image.Image | datasets.Dataset | Sequence[str | os.PathLike | Image.Image]
 
 _ROWS_AT_ONCE = 8192
-_CALIBRATION = 1024  # photos by which the parts of a query are balanced
+_SAMPLED_PHOTOS = 1024
 # A file that was changed this shortly before it was read may change again within the clock's grain.
 _CLOCK_GRAIN_NS = 2_000_000_000
 
@@ -62,34 +53,53 @@ class Hit:
 PhotoName = str | os.PathLike | int | np.integer | Hit | Photo
 
 
+class FolderChanges(NamedTuple):
+    """How a folder of photos differs from the gallery.
+
+    Attributes:
+        source: every file of the folder, and the gallery's files outside of it.
+        unseen: numbers of those to be read, because they are new or may have changed.
+        gone: names in the gallery whose files are not there any more.
+    """
+
+    source: FileSource
+    unseen: list[int]
+    gone: list[str]
+
+
 class PhotoCollection:
-    """Photos with features, searched by features. `Gallery` adds the model.
+    """Photos, their features and an index of them. `Gallery` fills it with a model.
 
     Args:
-        model: `describe_model` of the model whose features these are.
-        source: where that model came from, under the names "source" and "base_model".
+        fingerprint: `describe_model` of the model whose features these are.
+        origin: where that model came from, under the names "source" and "base_model".
         index: name of the index; see `make_index`.
         milvus_uri: address of a Milvus cluster.
+        flush_seconds: see `FeatureStore`.
 
     Attributes:
         photos: the table.
         skipped: files that were left out, and why.
-        root: the folder that the photos' names are relative to; None where there is none, or none that this user
-            named.
+        root: the folder that the photos' names are relative to; None if there is none, or none that this user named.
         index: the index.
         store: the features.
     """
 
     def __init__(
-        self, model: dict[str, Any], source: dict[str, str | None], index: str, milvus_uri: str | None
+        self,
+        fingerprint: dict[str, Any],
+        origin: dict[str, str | None],
+        index: str,
+        milvus_uri: str | None,
+        flush_seconds: float,
     ):
         self.photos = PhotoTable()
         self.skipped: list[UnreadableImage] = []
         self.root: Path | None = None
         self.index = make_index(index, **({"uri": milvus_uri} if index == "milvus" else {}))
-        self.store = FeatureStore(None, model)
+        self.store = FeatureStore(None, fingerprint, flush_seconds)
         self._index_name = index
-        self._source = source
+        self._origin = origin
         self._next_id = 0
         self._pictures: dict[str, Callable[[], bytes | Image.Image]] = {}
         self._foreign: set[str] = set()  # names that somebody else wrote; see `ownership`
@@ -98,56 +108,89 @@ class PhotoCollection:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def remove(self, photos: PhotoName | Iterable[PhotoName]) -> Changes:
-        """Forget photos. One whose file is still in the gallery's folder comes back with the next refresh.
+    def name_of(self, path: str | os.PathLike) -> str:
+        """What a file is called in the gallery: relative to the folder of photos if it lies there."""
+        full = Path(os.path.abspath(path))
+        inside = self.root is not None and full.is_relative_to(self.root)
+        return full.relative_to(self.root).as_posix() if inside else str(full)
 
-        Args:
-            photos: paths, names, ids or hits, or one of them.
+    def full_path(self, name: str) -> str:
+        """Where the file of a name is."""
+        return os.path.join(self.root or "", name)
 
-        Raises:
-            ValueError: one is not in the gallery; nothing is removed then.
-        """
-        single = isinstance(photos, PhotoName)
-        paths = [self._path_in_table(photo) for photo in ([photos] if single else photos)]
-        changes = Changes()
-        self._apply((), set(paths), changes)
-        return changes
-
-    def image(self, photo: PhotoName, min_size: int | None = None) -> Image.Image:
-        """The picture of a photo.
-
-        Args:
-            photo: its path, name or id, or a hit.
-            min_size: decode a large JPEG at a smaller scale, whose sides have at least so many pixels.
+    def row_of(self, photo: PhotoName) -> int:
+        """The row of a photo in the table.
 
         Raises:
-            UnreadableImageError: its file is gone or damaged, or the picture was in memory when the gallery was saved,
-                or somebody else made the gallery and the photo is in no folder that `photos_dir` names.
             ValueError: it is not in the gallery.
         """
-        content = self._read(photo)
+        if isinstance(photo, Hit | Photo):
+            photo = photo.id
+        if isinstance(photo, int | np.integer):
+            row = int(np.searchsorted(self.photos.ids, photo))
+            if row < len(self) and self.photos.ids[row] == photo:
+                return row
+            raise ValueError(f"there is no photo with the id {photo} in the gallery")
+        for name in (os.fspath(photo), self.name_of(photo)):
+            if name in self.photos:
+                return self.photos.rows[name]
+        raise ValueError(f"there is no photo {os.fspath(photo)!r} in the gallery")
+
+    def image(self, photo: PhotoName, min_size: int | None = None) -> Image.Image:
+        """The picture of a photo; see `Gallery.image`."""
+        name, content = self._read(photo)
         if isinstance(content, Image.Image):
             return read_image(content)
-        return read_image({"path": self._path_in_table(photo), "bytes": content}, min_size=min_size)
+        return read_image({"path": name, "bytes": content}, min_size=min_size)
 
     def content(self, photo: PhotoName) -> bytes | Image.Image:
-        """The encoded file of a photo, or the picture where there is no file; see `image`.
+        """The encoded file of a photo, or the picture if there is no file; see `Gallery.image`.
 
-        A file that is no picture is never given out, whatever the gallery says of it.
+        A file that is not a picture is never given out, whatever the gallery says about it.
         """
-        content = self._read(photo)
+        name, content = self._read(photo)
         if not isinstance(content, Image.Image):
-            read_image({"path": self._path_in_table(photo), "bytes": content}, min_size=1)
+            read_image({"path": name, "bytes": content}, min_size=1)
         return content
 
-    def _read(self, photo: PhotoName) -> bytes | Image.Image:
-        path = self._path_in_table(photo)
-        if path in self._pictures:
-            return self._pictures[path]()
-        return read_file(self._file_below_root(path) if path in self._foreign else self._full_path(path))
+    def _read(self, photo: PhotoName) -> tuple[str, bytes | Image.Image]:
+        name = self.photos.paths[self.row_of(photo)]
+        if name in self._pictures:
+            return name, self._pictures[name]()
+        return name, read_file(self._file_below_root(name) if name in self._foreign else self.full_path(name))
 
-    def search_features(self, queries: np.ndarray, top_k: int, filters: Filters | None = None) -> Neighbours:
-        """The ids of the nearest photos of queries (Q, D), L2-normalised; see `search` for the rest."""
+    def _file_below_root(self, name: str) -> str:
+        """The file of a name that somebody else wrote: below the folder that this user named, links resolved."""
+        if self.root is None:
+            raise UnreadableImageError(
+                name,
+                "no such file: this gallery came without its photos, or is not one that you indexed here; say in "
+                "which folder its photos are (photos_dir=, --photos), or index them into it once more",
+            )
+        try:
+            root, full = os.path.realpath(self.root), os.path.realpath(self.full_path(name))
+            inside = os.path.commonpath([root, full]) == root
+        except ValueError:  # a null byte, or another drive
+            inside = False
+        if os.path.isabs(name) or not inside:
+            raise UnreadableImageError(
+                name, f"this file is not in the gallery's folder of photos, {self.root}"
+            )
+        return full
+
+    def vectors(self) -> StoredVectors:
+        """The features of all photos, in the order of the table, read as they are asked for."""
+        return StoredVectors(self.store, self.photos.digests)
+
+    def sample(self) -> np.ndarray:
+        """(n, D) features of up to 1024 photos, evenly spread over the gallery."""
+        if self._sample is None:
+            rows = np.linspace(0, max(len(self) - 1, 0), min(len(self), _SAMPLED_PHOTOS)).astype(np.int64)
+            self._sample = self.vectors()[rows]
+        return self._sample
+
+    def search(self, queries: np.ndarray, top_k: int, filters: Filters | None = None) -> Neighbours:
+        """The ids of the nearest photos of queries (Q, D), L2-normalised; see `Gallery.search` for the rest."""
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
         allowed = self.photos.select(filters)
@@ -157,61 +200,120 @@ class PhotoCollection:
             None if allowed is None else self.photos.ids[allowed],
         )
 
-    @property
-    def features(self) -> np.ndarray:
-        """(N, D) float32, in the order of `photos`."""
-        return self._vectors()[:]
+    def hits(self, found: Neighbours) -> list[list[Hit]]:
+        """What was found for each query, as photos."""
+        return [
+            [
+                self._hit(rank, float(score), int(id))
+                for rank, (score, id) in enumerate(zip(*row), 1)
+                if id >= 0
+            ]
+            for row in zip(*found)
+        ]
 
-    def features_of(self, rows: np.ndarray) -> np.ndarray:
-        """(n, D) float32 of some rows of `photos`."""
-        return self._vectors()[rows]
+    def _hit(self, rank: int, score: float, id: int) -> Hit:
+        photo = self.photos[self.row_of(id)]
+        path = self.full_path(photo.path) if photo.size >= 0 else photo.path
+        return Hit(rank, score, path, photo.category, id)
 
-    def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> Figure:
-        """Draw what a search found beside what was searched for.
+    def sources(self, photos: Photos, names: Sequence[str] | None, changes: Changes) -> list[PhotoSource]:
+        """The photos that `Gallery.add` was given, by the way they are read.
 
-        Args:
-            hits: what `search` returned.
-            sketch, text: what it was asked.
+        Files that cannot be photos are added to `changes.skipped`.
         """
-        images = []
-        for hit in hits:
-            try:
-                images.append(self.image(hit))
-            except UnreadableImageError:
-                images.append(None)
-        titles = [f"{hit.score:.3f}  {hit.category or ''}" for hit in hits]
-        return plot_hits(as_drawing(sketch) if sketch is not None else text or "", images, titles)
+        if names is not None and len(set(names)) != len(names):
+            raise ValueError("the names are not all different")
+        if isinstance(photos, datasets.Dataset):
+            return [DatasetSource(photos, names)]
+        photos = [photos] if isinstance(photos, str | os.PathLike | Image.Image) else list(photos)
+        pictures = [photo for photo in photos if isinstance(photo, Image.Image)]
+        if names is not None and len(names) != len(pictures):
+            raise ValueError(f"{len(names)} names were given for {len(pictures)} pictures")
+        entries: list[Entry] = []
+        for path in (photo for photo in photos if not isinstance(photo, Image.Image)):
+            if not isinstance(path, str | os.PathLike):
+                raise TypeError(f"a photo is a path or a PIL image, not {type(path).__name__}")
+            found = scan(path) if os.path.isdir(path) else scan_file(path)
+            entries += [
+                entry._replace(path=self.name_of(os.path.join(path, entry.path))) for entry in found.entries
+            ]
+            changes.skipped += found.skipped
+        sources: list[PhotoSource] = []
+        if entries:
+            sources.append(FileSource(entries, self.root or ""))
+        if pictures:
+            sources.append(PictureSource(pictures, names or picture_names(pictures, self.photos.rows)))
+        return sources
+
+    def compare_folder(self, root: Path, changes: Changes) -> FolderChanges:
+        """Compare the gallery with a folder, which becomes its folder of photos. Nothing is opened.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            ValueError: the folder holds no file at all, but the gallery has photos.
+        """
+        found = scan(root)
+        if not found.entries and len(self):
+            raise ValueError(
+                f"{root} holds no photo any more, the gallery {len(self):,}. Is the drive connected? "
+                "To start anew, build another gallery."
+            )
+        self.root = root
+        changes.skipped += found.skipped
+        files = [path for path, size in zip(self.photos.paths, self.photos.sizes) if size >= 0]
+        outside = [
+            entry._replace(path=path)
+            for path in files
+            if os.path.isabs(path) and path not in self._foreign
+            for entry in scan_file(path).entries
+        ]
+        source = FileSource([*found.entries, *outside], root)
+        there = {entry.path for entry in source.entries}
+        unseen = [number for number, entry in enumerate(source.entries) if not self._is_unchanged(entry)]
+        changes.unchanged = len(source) - len(unseen)
+        return FolderChanges(source, unseen, [path for path in files if path not in there])
+
+    def _is_unchanged(self, entry: Entry) -> bool:
+        row = self.photos.rows.get(entry.path)
+        if row is None or entry.path in self._foreign:
+            return False
+        photo = self.photos[row]
+        settled = photo.read_ns - photo.mtime_ns > _CLOCK_GRAIN_NS
+        return settled and (photo.size, photo.mtime_ns) == (entry.size, entry.mtime_ns)
+
+    def keep_pictures(self, source: PhotoSource) -> None:
+        """Keep hold of photos that are no files, so that they can be shown."""
+        for number, entry in enumerate(source.entries):
+            if entry.size < 0 and entry.path in self.photos:
+                self._pictures[entry.path] = partial(source.content, number)
+
+    def apply(self, loaded: Iterable[LoadedPhoto], gone: Iterable[str], changes: Changes) -> None:
+        """Bring table and index up to date with photos that were read, whose features are in the store."""
+        loaded = list(loaded)
+        self._foreign -= {photo.entry.path for photo in loaded}
+        update = update_table(self.photos, loaded, gone, self._next_id, changes)
+        self.photos, self._sample = update.table, None
+        if len(update.added):
+            self._next_id = int(update.added[-1]) + 1
+        self.index.update(update.removed, update.added, self.photos.ids, self.vectors())
+        self._pictures = {path: read for path, read in self._pictures.items() if path in self.photos}
 
     def describe(self) -> dict[str, Any]:
         """Model and kind of index as plain values, without the folders of this machine."""
         fingerprint = self.store.model
-        public = {name: None if os.path.isabs(value or "") else value for name, value in self._source.items()}
+        public = {name: None if os.path.isabs(value or "") else value for name, value in self._origin.items()}
         if os.path.isabs(fingerprint["base_model"] or ""):
             fingerprint = {**fingerprint, "base_model": None}
         return {"model": {**public, "fingerprint": fingerprint}, "index": self._index_name}
 
-    def save(self, directory: str | os.PathLike) -> None:
-        """Write the gallery into a folder, which it stays with: features of photos added later go there at once.
-
-        A process that is killed meanwhile leaves the gallery that was there before. Pictures in memory are not saved,
-        only what it takes to find them.
-
-        Raises:
-            ValueError: the folder is the folder of photos, or another process is writing into it.
-        """
-        directory = Path(os.path.abspath(directory))
-        if directory == self.root:
-            raise ValueError(f"{directory} holds the photos; save the gallery into a folder of its own")
-        with writing(directory):
-            self._write(directory)
-
-    def _write(self, directory: Path) -> None:
+    def write(self, directory: Path) -> None:
+        """Write everything into a folder; see `Gallery.save`."""
         token = new_token()
         index = {"name": self._index_name, **self.index.save(directory, f"index-{token}")}
         if self.store.directory != directory / FEATURES:
             self.store.compact(self.photos.digests, directory / FEATURES)
         self.store.flush()
-        model = {**self._source, "fingerprint": self.store.model}
+        model = {**self._origin, "fingerprint": self.store.model}
         own = self._foreign.isdisjoint(self.photos.rows)
         saved = SavedGallery(model, self.photos, self.skipped, self.root, self._next_id, index, own)
         saved.write(directory, token)
@@ -219,23 +321,29 @@ class PhotoCollection:
             self.store.compact(self.photos.digests)
         self.store.delete_others()
 
-    def _take_up(self, directory: Path, saved: SavedGallery | None, repair: bool) -> None:
-        """Read features and table of a folder.
+    def read(
+        self, directory: Path, saved: SavedGallery | None, repair: bool, read_index: bool = True
+    ) -> None:
+        """Read what lies in a folder.
 
         Args:
             directory: the gallery's folder.
-            saved: the rest of what it holds; None if that is damaged or not there.
-            repair: forget photos without features, which will be embedded again; otherwise they are an error.
+            saved: the table and the rest; None if that is damaged or not there, so that only features are read.
+            repair: leave out photos without features, which will be embedded again; otherwise they are an error.
+            read_index: also read the index.
+
+        Raises:
+            DamagedGalleryError: photos have no features.
+            ValueError: the features are another model's.
         """
         self.index.open(directory)
         self.store = FeatureStore(directory / FEATURES, self.store.model, self.store.flush_seconds)
         self.store.read_blocks()
-        if saved is not None:
-            self._check_model(saved.model, directory)
-        elif self.store.other_models and not self.store.digests:
-            self._check_model({"fingerprint": self.store.other_models[0]}, directory)
         if saved is None:
+            if self.store.other_models and not self.store.digests:
+                self.check_model({"fingerprint": self.store.other_models[0]}, directory)
             return
+        self.check_model(saved.model, directory)
         lacking = self.store.lacking(saved.photos.digests)
         if lacking.any() and not repair:
             reason = self.store.damaged[0] if self.store.damaged else "a file of features is gone"
@@ -243,12 +351,10 @@ class PhotoCollection:
         self.photos, self.skipped, self._next_id = saved.photos.take(~lacking), saved.skipped, saved.next_id
         self.root = saved.root if saved.own else None
         self._foreign = set() if saved.own else set(self.photos.rows)
+        if read_index:
+            self.index.load(directory, saved.index, self.photos.ids, self.vectors())
 
-    def _take_index(self, directory: Path, saved: SavedGallery) -> None:
-        """Read the index of a folder, after the rest."""
-        self.index.load(directory, saved.index, self.photos.ids, self._vectors())
-
-    def _take_rows(self, rows: datasets.Dataset) -> None:
+    def read_rows(self, rows: datasets.Dataset) -> None:
         """Hold the rows of a gallery's data set; see `hub`."""
         digests = rows["digest"][:]
         for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -259,141 +365,15 @@ class PhotoCollection:
         self._next_id = int(self.photos.ids[-1]) + 1
         self._foreign = set(self.photos.rows)
         if "image" in rows.column_names:
-            self._remember(DatasetSource(rows, rows["path"][:], embedded_only=True))
-        self.index.update(self.photos.ids[:0], self.photos.ids, self.photos.ids, self._vectors())
+            self.keep_pictures(DatasetSource(rows, rows["path"][:], embedded_only=True))
+        self.index.update(self.photos.ids[:0], self.photos.ids, self.photos.ids, self.vectors())
 
-    def _check_model(self, saved: dict[str, Any], place: str | Path) -> None:
+    def check_model(self, saved: dict[str, Any], place: str | Path) -> None:
         """Raise ValueError unless a saved gallery's features are this model's."""
-        problems = differences(saved["fingerprint"], self.store.model)
+        problems = describe_differences(saved["fingerprint"], self.store.model)
         if problems:
             source = f" ({saved['source']})" if saved.get("source") else ""
             raise ValueError(
                 f"the gallery in {place} was made with another model: {'; '.join(problems)}. Use the model it was "
                 f"made with{source}, or index the photos into another folder."
             )
-
-    def _hits(self, found: Neighbours) -> list[list[Hit]]:
-        return [
-            [
-                self._hit(rank, float(score), int(id))
-                for rank, (score, id) in enumerate(zip(scores, ids), 1)
-                if id >= 0
-            ]
-            for scores, ids in zip(*found)
-        ]
-
-    def _hit(self, rank: int, score: float, id: int) -> Hit:
-        photo = self.photos[int(np.searchsorted(self.photos.ids, id))]
-        path = self._full_path(photo.path) if photo.size >= 0 else photo.path
-        return Hit(rank, score, path, photo.category, id)
-
-    def _vectors(self, ids: np.ndarray | None = None) -> StoredVectors:
-        rows = slice(None) if ids is None else np.searchsorted(self.photos.ids, ids)
-        return StoredVectors(self.store, self.photos.digests[rows])
-
-    def _calibration(self) -> np.ndarray:
-        """(n, D) photos evenly spread over the gallery."""
-        if self._sample is None:
-            rows = np.linspace(0, max(len(self) - 1, 0), min(len(self), _CALIBRATION)).astype(np.int64)
-            self._sample = self._vectors()[rows]
-        return self._sample
-
-    def _full_path(self, path: str) -> str:
-        return os.path.join(self.root or "", path)
-
-    def _file_below_root(self, path: str) -> str:
-        """The file of a name that somebody else wrote: below the folder that this user named, links resolved."""
-        if self.root is None:
-            raise UnreadableImageError(
-                path,
-                "no such file: this gallery came without its photos, or is not one that you indexed here; say in "
-                "which folder its photos are (photos_dir=, --photos), or index them into it once more",
-            )
-        try:
-            root, full = os.path.realpath(self.root), os.path.realpath(self._full_path(path))
-            inside = os.path.commonpath([root, full]) == root
-        except ValueError:  # a null byte, or another drive
-            inside = False
-        if os.path.isabs(path) or not inside:
-            raise UnreadableImageError(
-                path, f"this file is not in the gallery's folder of photos, {self.root}"
-            )
-        return full
-
-    def _name(self, path: str | os.PathLike) -> str:
-        full = os.path.abspath(path)
-        inside = self.root is not None and Path(full).is_relative_to(self.root)
-        return Path(full).relative_to(self.root).as_posix() if inside else full
-
-    def _path_in_table(self, photo: PhotoName) -> str:
-        if isinstance(photo, Hit | Photo):
-            photo = photo.id
-        if isinstance(photo, int | np.integer):
-            row = int(np.searchsorted(self.photos.ids, photo))
-            if row < len(self) and self.photos.ids[row] == photo:
-                return self.photos.paths[row]
-            raise ValueError(f"there is no photo with the id {photo} in the gallery")
-        for name in (os.fspath(photo), self._name(photo)):
-            if name in self.photos:
-                return name
-        raise ValueError(f"there is no photo {os.fspath(photo)!r} in the gallery")
-
-    def _sources(self, photos: Photos, names: Sequence[str] | None, changes: Changes) -> list[PhotoSource]:
-        """What `add` was given, by the way it is read; what cannot be a photo goes to `changes.skipped`."""
-        if names is not None and len(set(names)) != len(names):
-            raise ValueError("the names are not all different")
-        if isinstance(photos, datasets.Dataset):
-            return [DatasetSource(photos, names)]
-        photos = [photos] if isinstance(photos, str | os.PathLike | Image.Image) else list(photos)
-        pictures = [photo for photo in photos if isinstance(photo, Image.Image)]
-        if names is not None and len(names) != len(pictures):
-            raise ValueError(f"{len(names)} names were given for {len(pictures)} pictures")
-        for photo in photos:
-            if not isinstance(photo, str | os.PathLike | Image.Image):
-                raise TypeError(f"a photo is a path or a PIL image, not {type(photo).__name__}")
-        entries = []
-        for path in (photo for photo in photos if not isinstance(photo, Image.Image)):
-            found = scan(path) if os.path.isdir(path) else scan_file(path)
-            entries += [
-                entry._replace(path=self._name(os.path.join(path, entry.path))) for entry in found.entries
-            ]
-            changes.skipped += found.skipped
-        sources: list[PhotoSource] = []
-        if entries:
-            sources.append(FileSource(entries, self.root or ""))
-        if pictures:
-            sources.append(PictureSource(pictures, names or picture_names(pictures, self.photos.rows)))
-        return sources
-
-    def _is_unchanged(self, entry: Entry) -> bool:
-        row = self.photos.rows.get(entry.path)
-        if row is None or entry.path in self._foreign:
-            return False
-        photo = self.photos[row]
-        settled = photo.read_ns - photo.mtime_ns > _CLOCK_GRAIN_NS
-        return settled and (photo.size, photo.mtime_ns) == (entry.size, entry.mtime_ns)
-
-    def _elsewhere(self) -> list[Entry]:
-        """Files of the gallery that lie outside its folder, as they are now."""
-        paths = (
-            path
-            for path, size in zip(self.photos.paths, self.photos.sizes)
-            if size >= 0 and os.path.isabs(path) and path not in self._foreign
-        )
-        return [entry._replace(path=path) for path in paths for entry in scan_file(path).entries]
-
-    def _remember(self, source: PhotoSource) -> None:
-        """Keep hold of photos that are no files, so that they can be shown."""
-        for number, entry in enumerate(source.entries):
-            if entry.size < 0 and entry.path in self.photos:
-                self._pictures[entry.path] = partial(source.content, number)
-
-    def _apply(self, records: Iterable[Record], gone: Iterable[str], changes: Changes) -> None:
-        records = list(records)
-        self._foreign -= {record.entry.path for record in records}
-        update = update_table(self.photos, records, gone, self._next_id, changes)
-        self.photos, self._sample = update.table, None
-        if len(update.added):
-            self._next_id = int(update.added[-1]) + 1
-        self.index.update(update.removed, update.added, self.photos.ids, self._vectors())
-        self._pictures = {path: read for path, read in self._pictures.items() if path in self.photos}

@@ -46,7 +46,7 @@ def describe_model(model, processor, by_category: bool = False) -> dict[str, Any
     }
 
 
-def differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     """In what two descriptions differ, in words; empty where features of one may be searched with the other."""
     if saved["method"] != ours["method"]:
         return [f"its method is {saved['method']}, this model's {ours['method']}"]

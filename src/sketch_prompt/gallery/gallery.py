@@ -4,38 +4,54 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from matplotlib.figure import Figure
 from PIL import Image
 
+from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError
 from sketch_prompt.models.loading import load_model
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.plotting import plot_hits
+from sketch_prompt.processing import SketchPromptProcessor
 
 from . import hub
-from .collection import Hit, PhotoCollection, Photos
-from .embedding import LoadedPhoto, embed_photos
-from .fingerprint import describe_model
-from .photo_sources import FileSource, PhotoSource
-from .queries import Sketch, as_drawing, combine, embed_sketch, embed_text
+from .collection import Hit, PhotoCollection, PhotoName, Photos
+from .encoder import GalleryEncoder, LoadedPhoto
+from .indexes import Neighbours, VectorIndex
+from .photo_sources import PhotoSource
+from .queries import Sketch, as_drawing
 from .reranking import PairReranker
-from .saving import DamagedGalleryError, SavedGallery, writing
-from .scanning import check_folder, scan
+from .saving import DamagedGalleryError, SavedGallery, saved_settings, writing
+from .scanning import check_folder
 from .store import FLUSH_SECONDS
-from .table import Filters, category_key
-from .updating import Changes, Record
+from .table import Filters, PhotoTable, category_key
+from .updating import Changes
 
 __all__ = ["Gallery", "Hit"]
 
+DEFAULT_MODEL = "mini-clip-at"
+Model = str | os.PathLike | SketchPromptPreTrainedModel
 
-class Gallery(PhotoCollection):
+
+class Gallery:
     """Photos that a sketch searches.
 
-        gallery = Gallery.build("mini-clip-at", "photos/")
-        gallery.search("drawing.png", top_k=12)[0].path
+    Example:
+
+        from sketch_prompt import Gallery
+
+        gallery = Gallery.build("mini-clip-at", "photos/", output="my-gallery")
+        for hit in gallery.search("drawing.png", top_k=3):
+            print(hit.rank, hit.score, hit.path)
+
+        gallery = Gallery.load("my-gallery")
+        gallery.refresh()  # embeds only what is new
+        gallery.search("drawing.png", filters={"category": "chair"}, text="red")
 
     Args:
         model: a sketch-prompt model, or the Hub id, directory or bundled name of one.
@@ -43,30 +59,29 @@ class Gallery(PhotoCollection):
         index: "auto" (exact search, or an approximate index where there are very many photos), "exact", "hnsw",
             "ivf-sq8", "ivf-pq", or "milvus".
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
-        batch_size: photos a forward pass.
+        batch_size: photos in a forward pass.
         num_workers: processes that read photos; by default up to eight where there are cores to spare.
         by_category: embed each photo under its category (its folder or label), which methods with conditions (DP-CLIP)
             can; photos of categories that the model was not shown are embedded without. A search then names one
             category: `filters={"category": "chair"}`.
         flush_seconds: how much embedding may be lost when a process that builds a gallery in a folder is killed.
-        base_model, device: where to get the CLIP in place of what the checkpoint says, and where to run it; for a
-            model that is given by name.
+        base_model: where to get the CLIP, in place of what the checkpoint says; for a model that is given by name.
+        device: where to run a model that is given by name.
 
     Attributes:
-        photos: the table of the photos.
-        skipped: files that were left out, and why.
-        root: the folder that the photos' names are relative to, if it was built from one.
+        model: the model.
+        processor: its processor.
         changes: what `build` did.
-        features: (N, D) float32, in the order of `photos`.
+        collection: the photos with their features and index.
 
     Raises:
-        ValueError: the model has no processor.
+        ValueError: the model has no processor, or cannot embed by category.
     """
 
     def __init__(
         self,
-        model,
-        processor=None,
+        model: Model,
+        processor: SketchPromptProcessor | None = None,
         *,
         index: str = "auto",
         milvus_uri: str | None = None,
@@ -77,36 +92,35 @@ class Gallery(PhotoCollection):
         base_model: str | None = None,
         device: str | None = None,
     ):
-        source = {"source": _lasting(model), "base_model": _lasting(base_model)}
+        origin = {"source": _absolute_name(model), "base_model": _absolute_name(base_model)}
         if isinstance(model, str | os.PathLike):
             model, own_processor = load_model(os.fspath(model), base_model, device)
             processor = processor if processor is not None else own_processor
-        self.model = model.eval()
+        self.model = model
         self.processor = processor if processor is not None else model.processor
         if self.processor is None:
             raise ValueError(
                 "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
             )
         self.by_category = by_category
-        if by_category and not self.model.is_conditional:
-            raise ValueError(f"{self.model.method} embeds all categories alike: leave out by_category")
-        description = describe_model(self.model, self.processor, by_category)
-        super().__init__(description, source, index, milvus_uri)
-        self.store.flush_seconds = flush_seconds
+        self._encoder = GalleryEncoder(self.model, self.processor, by_category)
+        self.collection = PhotoCollection(self._encoder.describe(), origin, index, milvus_uri, flush_seconds)
         self.changes = Changes()
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self._adapter = self.model.active_adapter
         self._accelerator: Accelerator | None = None
         self._reranker: PairReranker | None = None
 
     @classmethod
     def build(
         cls,
-        model,
+        model: Model | None,
         photos: Photos,
         output: str | os.PathLike | None = None,
         *,
+        index: str | None = None,
+        by_category: bool | None = None,
+        base_model: str | None = None,
         progress: bool = True,
         accelerator: Accelerator | None = None,
         **options,
@@ -117,50 +131,66 @@ class Gallery(PhotoCollection):
         was killed, only content without features is embedded.
 
         Args:
-            model: see the class.
+            model: see the class. None for that of the gallery in `output`; "mini-clip-at" for a new gallery.
             photos: a folder (with all its subfolders), a `datasets.Dataset` with a column `image`, or a list of
                 paths and PIL images.
             output: folder of the gallery.
+            index, by_category: see the class. By default those of the gallery in `output`; "auto" and False for a new
+                gallery.
+            base_model: see the class.
             progress: show a bar on stderr.
             accelerator: shares the work among the processes that `accelerate` started; needs `output`. The first
                 process returns the whole gallery, the others an empty one.
-            options: those of the class.
+            options: the other options of the class.
 
         Raises:
             FileNotFoundError: there is no such folder of photos or model.
-            ValueError: `output` holds a gallery of another model, or another process is writing into it.
+            ValueError: `output` holds a gallery of another model or the photos, or another process is writing into it.
         """
         if accelerator is not None and output is None:
             raise ValueError("several processes build a gallery in a folder: give output=")
-        gallery = cls(model, **options)
+        settings = saved_settings(output) if output is not None else {}
+        if model is None:
+            model = settings.get("model") or DEFAULT_MODEL
+            base_model = base_model or settings.get("base_model")
+        options["index"] = index if index is not None else settings.get("index", "auto")
+        options["by_category"] = (
+            by_category if by_category is not None else settings.get("by_category", False)
+        )
+        gallery = cls(model, base_model=base_model, **options)
         gallery._accelerator = accelerator
         if output is None:
             gallery.changes = gallery._fill(photos, progress)
             return gallery
         directory = Path(os.path.abspath(output))
-        if gallery._is_folder(photos):
+        if _is_folder(photos):
             check_folder(photos)
+            if directory == Path(os.path.abspath(photos)):
+                raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
         with writing(directory) if gallery._is_main_process else nullcontext():
-            gallery._resume(directory, photos)
+            gallery._resume(directory)
             gallery.changes = gallery._fill(photos, progress)
             if gallery._is_main_process:
-                gallery._write(directory)
+                gallery.collection.write(directory)
         gallery._accelerator = None
         return gallery
 
-    @staticmethod
-    def _is_folder(photos: Photos) -> bool:
-        return isinstance(photos, str | os.PathLike) and not os.path.isfile(photos)
-
     def _fill(self, photos: Photos, progress: bool) -> Changes:
-        fill = self.refresh if self._is_folder(photos) else self.add
-        return fill(photos, progress=progress)
+        return (self.refresh if _is_folder(photos) else self.add)(photos, progress=progress)
+
+    def _resume(self, directory: Path) -> None:
+        """Go on with what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
+        try:
+            saved = SavedGallery.read(directory)
+        except (FileNotFoundError, DamagedGalleryError):
+            saved = None
+        self.collection.read(directory, saved, repair=True, read_index=self._is_main_process)
 
     @classmethod
     def load(
         cls,
         directory: str | os.PathLike,
-        model=None,
+        model: Model | None = None,
         *,
         photos_dir: str | os.PathLike | None = None,
         **options,
@@ -181,12 +211,76 @@ class Gallery(PhotoCollection):
         """
         directory = Path(os.path.abspath(directory))
         saved = SavedGallery.read(directory)
-        gallery = cls._for_model(saved.model, model, directory, {"index": saved.index["name"], **options})
-        gallery._take_up(directory, saved, repair=False)
-        gallery._take_index(directory, saved)
+        gallery = cls._empty(saved.model, saved.index["name"], model, directory, options)
+        gallery.collection.read(directory, saved, repair=False)
         if photos_dir is not None:
-            gallery.root = Path(os.path.abspath(photos_dir))
+            gallery.collection.root = Path(os.path.abspath(photos_dir))
         return gallery
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        model: Model | None = None,
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        token: str | bool | None = None,
+        **options,
+    ) -> "Gallery":
+        """Download a gallery.
+
+        Args:
+            repo_id: its name on the Hub.
+            model: the model it was made with, or its name; by default what the gallery says.
+            revision, cache_dir, token: as in `huggingface_hub`.
+            options: those of the class.
+
+        Raises:
+            FileNotFoundError: there is no such data set, or no network to ask.
+            ValueError: it is no gallery, or one of another model.
+        """
+        description, rows = hub.download(repo_id, revision=revision, cache_dir=cache_dir, token=token)
+        gallery = cls._empty(description["model"], description["index"], model, repo_id, options)
+        gallery.collection.check_model(description["model"], repo_id)
+        gallery.collection.read_rows(rows)
+        return gallery
+
+    @classmethod
+    def _empty(
+        cls,
+        saved: dict[str, Any],
+        index: str,
+        model: Model | None,
+        place: str | Path,
+        options: dict[str, Any],
+    ) -> "Gallery":
+        """An empty gallery with the settings of a saved one, of the model that is given or that it names."""
+        if model is None:
+            model = saved["source"]
+            options = {"base_model": saved["base_model"], **options}
+        if model is None:
+            raise ValueError(
+                f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "
+                "model, or the name of its checkpoint, as model"
+            )
+        settings = {"index": index, "by_category": saved["fingerprint"]["by_category"]}
+        return cls(model, **{**settings, **options})
+
+    def save(self, directory: str | os.PathLike) -> None:
+        """Write the gallery into a folder, which it stays with: features of photos added later go there at once.
+
+        A process that is killed meanwhile leaves the gallery that was there before. Pictures in memory are not saved,
+        only what it takes to find them.
+
+        Raises:
+            ValueError: the folder is the folder of photos, or another process is writing into it.
+        """
+        directory = Path(os.path.abspath(directory))
+        if directory == self.root:
+            raise ValueError(f"{directory} holds the photos; save the gallery into a folder of its own")
+        with writing(directory):
+            self.collection.write(directory)
 
     def push_to_hub(
         self,
@@ -209,41 +303,39 @@ class Gallery(PhotoCollection):
             UnreadableImageError: a photo is to be included and is gone.
         """
         with tempfile.TemporaryDirectory() as folder:
-            hub.write_data_set(self, Path(folder), include_photos)
+            hub.write_data_set(self.collection, Path(folder), include_photos)
             return hub.upload(Path(folder), repo_id, private, token)
-
-    @classmethod
-    def from_hub(
-        cls,
-        repo_id: str,
-        model=None,
-        *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike | None = None,
-        token: str | bool | None = None,
-        **options,
-    ) -> "Gallery":
-        """Download a gallery.
-
-        Args:
-            repo_id: its name on the Hub.
-            model: the model it was made with, or its name; by default what the gallery says.
-            revision, cache_dir, token: as in `huggingface_hub`.
-            options: those of the class.
-
-        Raises:
-            FileNotFoundError: there is no such data set, or no network to ask.
-            ValueError: it is no gallery, or one of another model.
-        """
-        description, rows = hub.download(repo_id, revision=revision, cache_dir=cache_dir, token=token)
-        options = {"index": description["index"], **options}
-        gallery = cls._for_model(description["model"], model, repo_id, options)
-        gallery._check_model(description["model"], repo_id)
-        gallery._take_rows(rows)
-        return gallery
 
     def __repr__(self) -> str:
         return f"Gallery({len(self):,} photos, {self.model.method}, {self.index.describe()})"
+
+    def __len__(self) -> int:
+        return len(self.collection)
+
+    @property
+    def photos(self) -> PhotoTable:
+        """The table of the photos."""
+        return self.collection.photos
+
+    @property
+    def skipped(self) -> list[UnreadableImage]:
+        """Files that were left out, and why."""
+        return self.collection.skipped
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that the photos' names are relative to, if the gallery was built from one."""
+        return self.collection.root
+
+    @property
+    def index(self) -> VectorIndex:
+        """The index of the photos' features."""
+        return self.collection.index
+
+    @property
+    def features(self) -> np.ndarray:
+        """(N, D) float32, in the order of `photos`."""
+        return self.collection.vectors()[:]
 
     def add(self, photos: Photos, names: Sequence[str] | None = None, *, progress: bool = True) -> Changes:
         """Add photos; one that is there under its name already is brought up to date.
@@ -259,15 +351,16 @@ class Gallery(PhotoCollection):
                 `image`.
             TypeError: something is neither of these.
         """
-        changes = Changes()
-        for source in self._sources(photos, names, changes):
+        changes, collection = Changes(), self.collection
+        for source in collection.sources(photos, names, changes):
             self._update(source, range(len(source)), (), changes, progress)
-            self._remember(source)
-        skipped = {skipped.path: skipped for skipped in (*self.skipped, *changes.skipped)}
-        self.skipped = [
-            value
-            for path, value in skipped.items()
-            if path not in self.photos and self._name(path) not in self.photos
+            collection.keep_pictures(source)
+        skipped = {image.path: image for image in (*self.skipped, *changes.skipped)}
+        there = collection.photos.rows
+        collection.skipped = [
+            image
+            for path, image in skipped.items()
+            if path not in there and collection.name_of(path) not in there
         ]
         return changes
 
@@ -287,27 +380,46 @@ class Gallery(PhotoCollection):
         """
         if photos_dir is None and self.root is None:
             raise ValueError("this gallery was not built from a folder: give the folder to refresh from")
+        changes = Changes()
         root = Path(os.path.abspath(photos_dir if photos_dir is not None else self.root))
-        found = scan(root)
-        if not found.entries and len(self):
-            raise ValueError(
-                f"{root} holds no photo any more, the gallery {len(self):,}. Is the drive connected? "
-                "To start anew, build another gallery."
-            )
-        self.root = root
-        changes = Changes(skipped=list(found.skipped))
-        source = FileSource([*found.entries, *self._elsewhere()], root)
-        there = {entry.path for entry in source.entries}
-        gone = [
-            path
-            for path, size in zip(self.photos.paths, self.photos.sizes)
-            if size >= 0 and path not in there
-        ]
-        new = [number for number, entry in enumerate(source.entries) if not self._is_unchanged(entry)]
-        changes.unchanged = len(source) - len(new)
-        self._update(source, new, gone, changes, progress)
-        self.skipped = changes.skipped
+        source, unseen, gone = self.collection.compare_folder(root, changes)
+        self._update(source, unseen, gone, changes, progress)
+        self.collection.skipped = changes.skipped
         return changes
+
+    def remove(self, photos: PhotoName | Iterable[PhotoName]) -> Changes:
+        """Forget photos. One whose file is still in the gallery's folder comes back with the next refresh.
+
+        Args:
+            photos: paths, names, ids or hits, or one of them.
+
+        Raises:
+            ValueError: one is not in the gallery; nothing is removed then.
+        """
+        rows = {
+            self.collection.row_of(photo) for photo in ([photos] if isinstance(photos, PhotoName) else photos)
+        }
+        changes = Changes()
+        self.collection.apply((), [self.photos.paths[row] for row in rows], changes)
+        return changes
+
+    def image(self, photo: PhotoName, min_size: int | None = None) -> Image.Image:
+        """The picture of a photo.
+
+        Args:
+            photo: its path, name or id, or a hit.
+            min_size: decode a large JPEG at a smaller scale, whose sides have at least so many pixels.
+
+        Raises:
+            UnreadableImageError: its file is gone or damaged, or the picture was in memory when the gallery was saved,
+                or somebody else made the gallery and the photo is in no folder that `photos_dir` names.
+            ValueError: it is not in the gallery.
+        """
+        return self.collection.image(photo, min_size)
+
+    def content(self, photo: PhotoName) -> bytes | Image.Image:
+        """The encoded file of a photo, or the picture if there is no file; raises as `image` does."""
+        return self.collection.content(photo)
 
     def search(
         self,
@@ -335,28 +447,23 @@ class Gallery(PhotoCollection):
             At most `top_k` hits, best first; equal ones in the order in which they came into the gallery.
 
         Raises:
-            ValueError: neither sketch nor text is given, one of them is unusable, an argument is out of range, or the
-                model has no re-ranker.
+            ValueError: neither sketch nor text is given, one of them is unusable, an argument is out of range, no
+                photo is of a category, or the model has no re-ranker.
         """
-        query = self.embed_query(sketch, text, weight, self._category_of(filters))[None]
-        if rerank is None:
-            return self._hits(self.search_features(query, top_k, filters))[0]
-        if sketch is None or rerank < 1:
+        query = self.embed_query(sketch, text, weight, self._encoder.query_category(filters))[None]
+        if rerank is not None and (sketch is None or rerank < 1):
             raise ValueError("rerank is the number of photos, at least 1, to compare with a sketch")
-        hits = self._hits(self.search_features(query, max(rerank, top_k), filters))[0]
-        return self._reranked(as_drawing(sketch), hits)[:top_k]
-
-    def _reranked(self, drawing: Image.Image, hits: list[Hit]) -> list[Hit]:
-        """The hits by their scores as pairs; those that cannot be read any more stand last."""
+        found = self.search_features(query, max(rerank or 1, top_k) if top_k > 0 else top_k, filters)
+        hits = self.collection.hits(found)[0]
+        if rerank is None:
+            return hits
         if self._reranker is None:
             self._reranker = PairReranker(self.model, self.processor)
-        digests = [self.photos.digests[self.photos.rows[self._path_in_table(hit)]] for hit in hits]
-        scores = self._reranker.scores(drawing, digests, lambda place: self.image(hits[place]))
-        scores = np.where(np.isnan(scores), np.nanmin(scores, initial=0.0), scores)
-        order = np.argsort(-scores, kind="stable")
-        return [
-            replace(hits[place], rank=rank, score=float(scores[place])) for rank, place in enumerate(order, 1)
-        ]
+        return self._reranker.rank(as_drawing(sketch), hits, self.collection)[:top_k]
+
+    def search_features(self, queries: np.ndarray, top_k: int, filters: Filters | None = None) -> Neighbours:
+        """The ids of the nearest photos of queries (Q, D), L2-normalised; see `search` for the rest."""
+        return self.collection.search(queries, top_k, filters)
 
     def embed_query(
         self,
@@ -365,60 +472,15 @@ class Gallery(PhotoCollection):
         weight: float = 0.5,
         category: str | None = None,
     ) -> np.ndarray:
-        """Features (D,) of a query; see `search`. With a category the sketch is embedded under that."""
-        self._check_adapter()
-        if sketch is None and text is None:
-            raise ValueError("nothing to search for: give a sketch, a text, or both")
-        drawn = None
-        if sketch is not None:
-            condition = {} if category is None else {"category": category}
-            drawn = embed_sketch(self.model, self.processor, sketch, **condition)
-        if text is None:
-            return drawn
-        written = embed_text(self.model, self.processor, text)
-        sample = self._calibration()
-        if len(sample) and written.shape != sample.shape[1:]:
-            raise ValueError(
-                f"{self.model.method} does not embed photos where its texts are ({sample.shape[1]} numbers a photo, "
-                f"{len(written)} a text), so it cannot search by text"
-            )
-        return written if drawn is None else combine(drawn, written, weight, sample)
-
-    @property
-    def _categories(self) -> dict[str, str]:
-        """{`category_key`: name} of the categories under which photos are embedded."""
-        if not self.by_category:
-            return {}
-        return {category_key(name): name for name in self.model.categories}
+        """Features (D,) of a query; see `search`. With a category the sketch is embedded under it."""
+        return self._encoder.embed_query(sketch, text, weight, category, self.collection.sample())
 
     @property
     def unconditioned_categories(self) -> list[str]:
         """Categories of photos that, with `by_category`, are embedded without: the model was not shown them."""
-        if not self.by_category:
-            return []
-        known = self._categories
-        return [name for name in self.photos.categories if category_key(name) not in known]
-
-    def _category_of(self, filters: Filters | None) -> str | None:
-        """The category under which a sketch is embedded; None where the gallery has none."""
-        if not self.by_category:
-            return None
-        named = {} if filters is None or callable(filters) else filters
-        wanted = named.get("category")
-        wanted = [wanted] if isinstance(wanted, str) else list(wanted or ())
-        if len(wanted) != 1:
-            raise ValueError(
-                "the photos of this gallery are embedded under their categories: name the one to search "
-                "(--category on the command line, filters={'category': ...} in Python)"
-            )
-        return self._categories.get(category_key(wanted[0]))
-
-    def _check_adapter(self) -> None:
-        if self.model.active_adapter != self._adapter:
-            raise ValueError(
-                f"the gallery's adapter is {self._adapter!r}, but {self.model.active_adapter!r} is active: "
-                "call model.set_adapter(...), or build a gallery for the other one"
-            )
+        known = self._encoder.categories
+        names = self.photos.categories if self.by_category else []
+        return [name for name in names if category_key(name) not in known]
 
     def _update(
         self,
@@ -429,76 +491,59 @@ class Gallery(PhotoCollection):
         progress: bool,
     ) -> None:
         """Read photos of a source, embed what is new, and bring table and index up to date."""
-        self._check_adapter()
-        batches = embed_photos(
-            self.model,
-            self.processor,
+        store = self.collection.store
+        batches = self._encoder.embed_photos(
             source,
             numbers,
-            self.store.digests,
+            store.digests,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             accelerator=self._accelerator,
             progress=progress and self._is_main_process,
-            categories=self._categories,
         )
-        loaded, embedded = [], 0
+        loaded: list[LoadedPhoto] = []
+        embedded: list[str] = []
         for batch in batches:
-            self.store.append([photo.key for photo in batch.new], batch.encoded)
-            embedded += len(batch.new)
+            new = [photo.key for photo in batch.new]
+            store.append(new, batch.encoded)
+            embedded += new
             loaded += batch.images
-        loaded, embedded = self._collect(loaded, embedded)
-        changes.embedded += embedded
-        if not self._is_main_process:
-            return
-        changes.skipped += [photo.unreadable for photo in loaded if photo.unreadable]
-        records = (Record(source.entries[photo.number], photo.key, photo.read_ns) for photo in loaded)
-        self._apply(records, gone, changes)
-
-    @classmethod
-    def _for_model(
-        cls, saved: dict[str, Any], model, place: str | Path, options: dict[str, Any]
-    ) -> "Gallery":
-        """An empty gallery of the model that is given, or of the one that a saved gallery names."""
-        if model is None:
-            model = saved["source"]
-            options = {"base_model": saved["base_model"], **options}
-        options = {"by_category": saved["fingerprint"]["by_category"], **options}
-        if model is None:
-            raise ValueError(
-                f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "
-                "model, or the name of its checkpoint, as model"
-            )
-        return cls(model, **options)
-
-    def _resume(self, directory: Path, photos: Photos) -> None:
-        """Take up what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
-        if isinstance(photos, str | os.PathLike) and directory == Path(os.path.abspath(photos)):
-            raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
-        try:
-            saved = SavedGallery.read(directory)
-        except (FileNotFoundError, DamagedGalleryError):
-            saved = None
-        self._take_up(directory, saved, repair=True)
-        if self._is_main_process and saved is not None:
-            self._take_index(directory, saved)
+        if self._accelerator is not None:  # the features of all processes are in the store then
+            store.flush()
+            loaded, embedded = gather_object(loaded), gather_object(embedded)
+            store.read_blocks()
+        changes.embedded += len(embedded)
+        if self._is_main_process:
+            loaded.sort(key=lambda photo: photo.number)
+            changes.skipped += [photo.unreadable for photo in loaded if photo.unreadable]
+            self.collection.apply(loaded, gone, changes)
 
     @property
     def _is_main_process(self) -> bool:
         return self._accelerator is None or self._accelerator.is_main_process
 
-    def _collect(self, loaded: list[LoadedPhoto], embedded: int) -> tuple[list[LoadedPhoto], int]:
-        """What all processes have read, in the order of the source; their features are in the store then."""
-        if self._accelerator is None:
-            return loaded, embedded
-        self.store.flush()
-        parts = gather_object([(loaded, embedded)])
-        self.store.read_blocks()
-        everything = sorted((photo for part, _ in parts for photo in part), key=lambda photo: photo.number)
-        return everything, sum(embedded for _, embedded in parts)
+    def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> Figure:
+        """Draw what a search found beside what was searched for.
+
+        Args:
+            hits: what `search` returned.
+            sketch, text: what it was asked.
+        """
+        images = []
+        for hit in hits:
+            try:
+                images.append(self.image(hit))
+            except UnreadableImageError:
+                images.append(None)
+        titles = [f"{hit.score:.3f}  {hit.category or ''}" for hit in hits]
+        return plot_hits(as_drawing(sketch) if sketch is not None else text or "", images, titles)
 
 
-def _lasting(name) -> str | None:
+def _is_folder(photos: Photos) -> bool:
+    return isinstance(photos, str | os.PathLike) and not os.path.isfile(photos)
+
+
+def _absolute_name(name: Model | None) -> str | None:
     """A model's name as it will still be understood from another folder; None if it is an object."""
     if not isinstance(name, str | os.PathLike):
         return None

@@ -1,4 +1,4 @@
-"""A gallery as a data set of the Hub: one row a photo, with its features and, if wanted, the photo itself.
+"""A gallery as a data set of the Hub: a row for each photo, with its features and, if wanted, the photo itself.
 
 data/photos-<n>.parquet  the columns of `Photo` and "features"; "image" where photos are included
 gallery.json             the model, without which features mean nothing, and the index
@@ -23,7 +23,8 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from PIL import Image
 
-from .fingerprint import differences
+from .collection import PhotoCollection
+from .fingerprint import describe_differences
 from .saving import FORMAT
 from .table import Photo
 
@@ -41,24 +42,24 @@ _WIDEST = 65_536  # numbers a photo
 _NORM_TOLERANCE = 1e-2  # of features that a model in half precision made
 
 
-def write_data_set(gallery, directory: Path, include_photos: bool) -> None:
+def write_data_set(collection: PhotoCollection, directory: Path, include_photos: bool) -> None:
     """Write a gallery's rows, description and card into an empty folder.
 
     Raises:
         ValueError: the gallery is empty.
         UnreadableImageError: a photo is to be included and cannot be read.
     """
-    if not len(gallery):
+    if not len(collection):
         raise ValueError("the gallery is empty: there is nothing to upload")
-    names = _public_names(gallery.photos.paths)
+    names = _public_names(collection.photos.paths)
     (directory / "data").mkdir()
     for number, start in enumerate(range(0, len(names), _ROWS_A_FILE)):
         rows = np.arange(start, min(start + _ROWS_A_FILE, len(names)))
-        part = _to_dataset(gallery, rows, names, include_photos)
+        part = _to_dataset(collection, rows, names, include_photos)
         part.to_parquet(directory / "data" / f"photos-{number:05d}.parquet")
-    description = {"format": FORMAT, "count": len(names), **gallery.describe()}
+    description = {"format": FORMAT, "count": len(names), **collection.describe()}
     (directory / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    (directory / "README.md").write_text(_card(gallery, include_photos), encoding="utf-8")
+    (directory / "README.md").write_text(_card(collection, include_photos), encoding="utf-8")
 
 
 def upload(directory: Path, repo_id: str, private: bool | None, token: str | bool | None) -> str:
@@ -95,7 +96,7 @@ def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset
     try:
         description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
         version, fingerprint = description["format"], description["model"]["fingerprint"]
-        differences(fingerprint, fingerprint)  # fails unless everything is there
+        describe_differences(fingerprint, fingerprint)  # fails unless everything is there
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{repo_id} is no gallery: its {DESCRIPTION} is not one's ({error!r})") from error
     if version != FORMAT:
@@ -167,25 +168,27 @@ def _public_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
-def _to_dataset(gallery, rows: np.ndarray, names: Sequence[str], include_photos: bool) -> datasets.Dataset:
-    photos = [gallery.photos[row] for row in rows]
+def _to_dataset(
+    collection: PhotoCollection, rows: np.ndarray, names: Sequence[str], include_photos: bool
+) -> datasets.Dataset:
+    photos = [collection.photos[row] for row in rows]
     columns = {
         name: [getattr(photo, name) for photo in photos] for name in ("id", "path", "category", "digest")
     }
-    vectors = gallery.features_of(rows)
+    vectors = collection.vectors()[rows]
     columns |= {"path": [names[row] for row in rows], "features": list(vectors)}
     width = vectors.shape[1]
     features = datasets.Features(
         _COLUMNS | {"features": datasets.List(datasets.Value("float32"), length=width)}
     )
     if include_photos:
-        columns["image"] = [_encoded(gallery, photo) for photo in photos]
+        columns["image"] = [_encoded(collection, photo) for photo in photos]
         features["image"] = datasets.Image()
     return datasets.Dataset.from_dict(columns, features=features)
 
 
-def _encoded(gallery, photo: Photo) -> dict[str, Any]:
-    content = gallery.content(photo)  # of no file that is not a picture
+def _encoded(collection: PhotoCollection, photo: Photo) -> dict[str, Any]:
+    content = collection.content(photo)  # of no file that is not a picture
     if isinstance(content, Image.Image):
         buffer = io.BytesIO()
         content.save(buffer, "PNG")
@@ -193,8 +196,8 @@ def _encoded(gallery, photo: Photo) -> dict[str, Any]:
     return {"path": os.path.basename(photo.path), "bytes": content}
 
 
-def _card(gallery, include_photos: bool) -> str:
-    model = gallery.describe()["model"]
+def _card(collection: PhotoCollection, include_photos: bool) -> str:
+    model = collection.describe()["model"]
     source = model["source"] or "the gallery's model"
     given = "" if model["source"] else ", model"
     return "\n".join(
@@ -208,7 +211,7 @@ def _card(gallery, include_photos: bool) -> str:
             "- config_name: default",
             "  data_files: data/photos-*.parquet",
             "---",
-            f"\n# A gallery of {len(gallery):,} photos\n",
+            f"\n# A gallery of {len(collection):,} photos\n",
             f"Features of {source} ({model['fingerprint']['method']}), ready to be searched with a drawing. "
             + ("The photos are included." if include_photos else "The photos themselves are not included."),
             "\n```python",

@@ -56,28 +56,6 @@ def _rasterize(strokes) -> Image.Image:
     return rasterize(lines).convert("RGB")
 
 
-@torch.inference_mode()
-def embed_sketch(model, processor, sketch: Sketch, **conditions) -> np.ndarray:
-    """(D,) float32; see `as_drawing` for what a sketch may be."""
-    parameter = next(model.parameters())
-    pixels = processor.preprocess(as_drawing(sketch), "sketch")[None]
-    features = model.get_sketch_features(pixels.to(parameter.device, parameter.dtype), **conditions)
-    return features[0].float().cpu().numpy()
-
-
-@torch.inference_mode()
-def embed_text(model, processor, text: str) -> np.ndarray:
-    """(D_text,) float32 of what a photo shows, such as "a red chair".
-
-    Raises:
-        ValueError: the text is empty, or the model has no texts.
-    """
-    if not text.strip():
-        raise ValueError("the text is empty")
-    inputs = processor(text=text).to(model.device)
-    return model.get_text_features(inputs["input_ids"], inputs["attention_mask"])[0].float().cpu().numpy()
-
-
 def combine(sketch: np.ndarray, text: np.ndarray, weight: float, sample: np.ndarray) -> np.ndarray:
     """One query (D,) out of a sketch (D,) and a text (D,).
 

@@ -2,14 +2,21 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sketch_prompt.data.reading import UnreadableImageError
+from sketch_prompt.data.reading import UnreadableImageError, unprocessable_is_unreadable
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.pairs import Prepared, prepare_pairs, score_pairs
+from sketch_prompt.processing import Domain, SketchPromptProcessor
+from sketch_prompt.top_k import best_places
+
+from .collection import Hit, PhotoCollection
 
 _KEPT = 512  # photos: at ViT-B/16's size 2 MB each
 _BATCH = 32
@@ -26,59 +33,59 @@ class PairReranker:
         ValueError: the model has no re-ranker.
     """
 
-    def __init__(self, model, processor):
+    def __init__(self, model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor):
         if not model.has_reranker:
             raise ValueError(
                 f"{model.method} has no re-ranker: it compares embeddings only. Search without rerank"
             )
         self.model = model
         self.processor = processor
-        self._prepared: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
+        self._prepared: OrderedDict[str, Prepared] = OrderedDict()
         self._lock = threading.Lock()
 
     @torch.inference_mode()
-    def scores(
-        self, sketch: Image.Image, digests: Sequence[str], read: Callable[[int], Image.Image]
-    ) -> np.ndarray:
-        """Scores (n,) of a sketch with photos; NaN for those that cannot be read.
+    def rank(self, sketch: Image.Image, hits: Sequence[Hit], collection: PhotoCollection) -> list[Hit]:
+        """The hits by their scores as pairs; those that cannot be read any more stand last.
 
         Args:
             sketch: the drawing.
-            digests: of the photos' contents.
-            read: the photo of a place in `digests`; raises UnreadableImageError.
+            hits: photos of the collection.
+            collection: where their pictures are.
         """
-        pixels = self.processor.preprocess(sketch, "sketch")[None]
-        drawn = self.model.prepare_pairs(self._encode(pixels, "sketch"), "sketch")
-        scores = np.full(len(digests), np.nan, np.float32)
-        for start in range(0, len(digests), _BATCH):
-            photos = self._photos(range(start, min(start + _BATCH, len(digests))), digests, read)
+        drawn = self._prepare([self.processor.preprocess(sketch, "sketch")], "sketch")
+        scores = np.full(len(hits), np.nan, np.float32)
+        for start in range(0, len(hits), _BATCH):
+            photos = self._photos(hits[start : start + _BATCH], collection)
             if photos:
                 batch = {
                     name: torch.cat([photo[name] for photo in photos.values()]).to(value.device)
                     for name, value in drawn.items()
                 }
-                scores[list(photos)] = self.model.score_prepared(drawn, batch)[0].float().cpu().numpy()
-        return scores
+                scores[[start + place for place in photos]] = score_pairs(self.model, drawn, batch)[0]
+        scores = np.where(np.isnan(scores), np.nanmin(scores, initial=0.0), scores)
+        return [
+            replace(hits[place], rank=rank, score=float(scores[place]))
+            for rank, place in enumerate(best_places(scores, len(hits)), 1)
+        ]
 
-    def _photos(
-        self, places: range, digests: Sequence[str], read: Callable[[int], Image.Image]
-    ) -> dict[int, dict[str, Tensor]]:
-        """What scoring needs of the photos that can be read, by place."""
+    def _photos(self, hits: Sequence[Hit], collection: PhotoCollection) -> dict[int, Prepared]:
+        """What scoring needs of the photos that can be read, by their places among the hits."""
+        digests = [collection.photos.digests[collection.row_of(hit)] for hit in hits]
         found, new = {}, {}
         with self._lock:
-            for place in places:
-                if digests[place] in self._prepared:
-                    self._prepared.move_to_end(digests[place])
-                    found[place] = self._prepared[digests[place]]
-        for place in places:
+            for place, digest in enumerate(digests):
+                if digest in self._prepared:
+                    self._prepared.move_to_end(digest)
+                    found[place] = self._prepared[digest]
+        for place, hit in enumerate(hits):
             if place not in found:
                 try:
-                    new[place] = self.processor.preprocess(read(place), "photo")
-                except (UnreadableImageError, ValueError, OSError):
+                    with unprocessable_is_unreadable(hit.path):
+                        new[place] = self.processor.preprocess(collection.image(hit), "photo")
+                except UnreadableImageError:
                     continue
         if new:
-            tokens = self._encode(torch.stack(list(new.values())), "photo")
-            prepared = self.model.prepare_pairs(tokens, "photo")
+            prepared = self._prepare(list(new.values()), "photo")
             for row, place in enumerate(new):
                 found[place] = {name: value[row : row + 1].cpu() for name, value in prepared.items()}
             with self._lock:
@@ -87,6 +94,9 @@ class PairReranker:
                     self._prepared.popitem(last=False)
         return dict(sorted(found.items()))
 
-    def _encode(self, pixels: Tensor, domain: str) -> Tensor:
-        parameter = next(self.model.parameters())
-        return self.model.encode_tokens(pixels.to(parameter.device, parameter.dtype), domain)
+    def _prepare(self, pixel_values: list[Tensor], domain: Domain) -> Prepared:
+        place = next(self.model.parameters())
+        _, prepared = prepare_pairs(
+            self.model, torch.stack(pixel_values).to(place.device, place.dtype), domain
+        )
+        return prepared

@@ -3,7 +3,7 @@
 gallery.json             what belongs together: format, model, folder of photos, and the names of the files below
 photos-<token>.parquet   the table of photos
 skipped-<token>.jsonl    files that are not in the gallery, and why
-index-<token>.*          the index, where it is not made anew from the features in no time
+index-<token>.*          the index, unless it is quickly built from the features
 features/*.safetensors   features by content digest; see `store`
 
 `gallery.json` is replaced last, and files of an older state are deleted after that: whenever a process is killed, the
@@ -23,7 +23,7 @@ from sketch_prompt.atomic import atomic_write
 from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.locking import only_writer
 
-from .fingerprint import differences
+from .fingerprint import describe_differences
 from .ownership import is_sealed, seal
 from .table import PhotoTable
 
@@ -111,7 +111,9 @@ class SavedGallery:
             if len(lines) != manifest["skipped"]:
                 raise ValueError(f"{manifest['files']['skipped']} is incomplete")
             model = {name: manifest["model"][name] for name in ("source", "base_model", "fingerprint")}
-            differences(model["fingerprint"], model["fingerprint"])  # fails unless everything is there
+            describe_differences(
+                model["fingerprint"], model["fingerprint"]
+            )  # fails unless everything is there
             return cls(
                 model=model,
                 photos=photos,
@@ -126,7 +128,11 @@ class SavedGallery:
 
 
 def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
-    """ "model", "base_model" and "index" of the gallery in a folder; empty where there is none that can be read."""
+    """The settings "model", "base_model", "index" and "by_category" of the gallery in a folder.
+
+    Returns:
+        An empty dictionary if there is no gallery, or none that can be read.
+    """
     try:
         manifest = _read_manifest(Path(directory))
         return {

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from sketch_prompt.atomic import atomic_write
 
-from .fingerprint import differences
+from .fingerprint import describe_differences
 
 BLOCK_ROWS = 8192
 FLUSH_SECONDS = 15.0
@@ -61,7 +61,7 @@ class FeatureStore:
                 with safe_open(path, "np") as file:
                     model = json.loads(file.metadata()["model"])
                     digests = file.get_tensor("digests").view(_DIGEST).ravel()
-                other = differences(model, self.model)
+                other = describe_differences(model, self.model)
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 self.damaged.append(f"{path}: {error}")
                 continue
@@ -149,7 +149,7 @@ class FeatureStore:
                 path.unlink(missing_ok=True)
 
     def is_scattered(self, n_photos: int) -> bool:
-        """Whether `compact` is worth its while: half of the features or more are of no use, or blocks are small."""
+        """Whether `compact` is worthwhile: half of the features or more are not used, or blocks are small."""
         rows = sum(len(block.digests) for block in self._blocks)
         return rows > 2 * n_photos or len(self._blocks) > 2 * (rows // BLOCK_ROWS + 1)
 
@@ -167,9 +167,10 @@ class FeatureStore:
         """Features (n, D) of some rows of a block."""
         if block.features is not None:
             return block.features[rows]
-        if len(rows) * _FEW < len(block.digests):
-            return _read_rows(block.path, rows)
         with safe_open(block.path, "np") as file:
+            if len(rows) * _FEW < len(block.digests):
+                features = file.get_slice("features")
+                return np.concatenate([features[row : row + 1] for row in map(int, rows)])
             return file.get_tensor("features")[rows]
 
     def _locate(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -186,22 +187,6 @@ class FeatureStore:
         if len(wanted) and (not len(digests) or (digests[place] != wanted).any()):
             raise KeyError("features are missing")
         return blocks[place], rows[place]
-
-
-def _read_rows(path: Path, rows: np.ndarray) -> np.ndarray:
-    """Features (n, D) of a few rows, without reading or mapping the rest of the file.
-
-    A mapped file would grow the process's memory by all the pages around each row.
-    """
-    with open(path, "rb", buffering=0) as file:
-        header_size = int.from_bytes(file.read(8), "little")
-        entry = json.loads(file.read(header_size))["features"]
-        start, width = 8 + header_size + entry["data_offsets"][0], entry["shape"][1]
-        features = np.empty((len(rows), width), np.float32)
-        for feature, row in zip(features, rows):
-            file.seek(start + 4 * width * int(row))
-            file.readinto(feature)
-    return features
 
 
 class StoredVectors:

@@ -149,7 +149,7 @@ class PhotoTable:
                 `"2024/*.jpg"`, or several}, all of which must hold; or a function of a `Photo`.
 
         Raises:
-            ValueError: for any other key.
+            ValueError: for any other key, or for a category that no photo is of.
         """
         if not filters and not callable(filters):
             return None
@@ -160,8 +160,17 @@ class PhotoTable:
             if name not in _CONDITIONS:
                 raise ValueError(f"there is no filter {name!r}; {suggestion(name, _CONDITIONS)}")
             values = [wanted] if isinstance(wanted, str) else list(wanted)
+            if name == "category":
+                self._check_categories(values)
             kept &= _CONDITIONS[name](self._columns[name], values)
         return kept
+
+    def _check_categories(self, names: Sequence[str]) -> None:
+        known = self.categories
+        keys = {category_key(name) for name in known} - {None}
+        for name in names:
+            if category_key(name) not in keys:
+                raise ValueError(f"no photo is of category {name!r}; {suggestion(name, known)}")
 
     def write(self, path: Path) -> None:
         """Write the table as Parquet, complete or not at all."""

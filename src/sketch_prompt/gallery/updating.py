@@ -8,7 +8,7 @@ import numpy as np
 
 from sketch_prompt.data.reading import UnreadableImage
 
-from .photo_sources import Entry
+from .encoder import LoadedPhoto
 from .table import Photo, PhotoTable
 
 
@@ -39,7 +39,7 @@ class Changes:
         return {**asdict(self), "skipped": [skipped._asdict() for skipped in self.skipped]}
 
     def describe(self, total: int) -> str:
-        """A line of counts for people, and one for each file that was skipped.
+        """A line of counts for people, and a line for each file that was skipped.
 
         Args:
             total: photos there are now.
@@ -50,22 +50,8 @@ class Changes:
         lines = [f"{total:,} photos: {done}; {self.embedded:,} embedded"]
         if self.skipped:
             lines.append(f"Skipped {len(self.skipped):,}:")
-            lines += [f"  {path}: {reason}" for path, reason in self.skipped]
+            lines += [f"  {image}" for image in self.skipped]
         return "\n".join(lines)
-
-
-class Record(NamedTuple):
-    """A photo that was read.
-
-    Attributes:
-        entry: as its source knows it.
-        digest: of its content; None for one that could not be read.
-        read_ns: when it was read.
-    """
-
-    entry: Entry
-    digest: str | None
-    read_ns: int
 
 
 class Update(NamedTuple):
@@ -83,7 +69,7 @@ class Update(NamedTuple):
 
 
 def update_table(
-    table: PhotoTable, records: Iterable[Record], gone: Iterable[str], next_id: int, changes: Changes
+    table: PhotoTable, loaded: Iterable[LoadedPhoto], gone: Iterable[str], next_id: int, changes: Changes
 ) -> Update:
     """Apply what was read to a table.
 
@@ -91,7 +77,7 @@ def update_table(
 
     Args:
         table: the photos so far; it is not changed.
-        records: photos that were read; of those of one name the last counts.
+        loaded: photos that were read; of those of one name the last counts.
         gone: names in the table whose files are there no longer.
         next_id: greater than all ids there have been.
         changes: counts are added to it.
@@ -101,27 +87,27 @@ def update_table(
     for row in free:
         nameless.setdefault(table.digests[row], []).append(row)
     dropped, kept, new = set(free), {}, []
-    for record in {record.entry.path: record for record in records}.values():
-        row = table.rows.get(record.entry.path)
-        if row is not None and record.digest == table.digests[row]:
-            kept[row] = record
+    for photo in {photo.entry.path: photo for photo in loaded}.values():
+        row = table.rows.get(photo.entry.path)
+        if row is not None and photo.key == table.digests[row]:
+            kept[row] = photo
             changes.unchanged += 1
             continue
         if row is not None:
             dropped.add(row)
-            changes.changed += record.digest is not None
-        elif nameless.get(record.digest):
-            row = nameless[record.digest].pop(0)
+            changes.changed += photo.key is not None
+        elif nameless.get(photo.key):
+            row = nameless[photo.key].pop(0)
             dropped.discard(row)
-            kept[row] = record
+            kept[row] = photo
             changes.renamed += 1
             continue
-        if record.digest is not None:
-            new.append(record)
+        if photo.key is not None:
+            new.append(photo)
     changes.added += len(new) - changes.changed
     changes.removed += len(dropped) - changes.changed
-    photos = [_photo(next_id + number, record) for number, record in enumerate(new)]
-    renewed = [_photo(int(table.ids[row]), record) for row, record in kept.items()]
+    photos = [_row(next_id + number, photo) for number, photo in enumerate(new)]
+    renewed = [_row(int(table.ids[row]), photo) for row, photo in kept.items()]
     mask = np.ones(len(table), bool)
     mask[list(dropped)] = False
     renewed_table = table.replaced(np.array(list(kept), np.int64), renewed)
@@ -132,7 +118,5 @@ def update_table(
     )
 
 
-def _photo(id: int, record: Record) -> Photo:
-    return Photo(
-        id, record.entry.path, record.entry.category, record.digest, *record.entry[2:], record.read_ns
-    )
+def _row(id: int, photo: LoadedPhoto) -> Photo:
+    return Photo(id, photo.entry.path, photo.entry.category, photo.key, *photo.entry[2:], photo.read_ns)

@@ -1,0 +1,232 @@
+"""A model as a gallery uses it: it embeds photos, each content once, and queries."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from sketch_prompt.data.reading import UnreadableImageError, read_image, unprocessable_is_unreadable
+from sketch_prompt.embedding import EncodedImages, LoadedImage, encode_images, split_batches
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
+
+from .fingerprint import describe_model
+from .photo_sources import Entry, PhotoSource, content_digest
+from .queries import Sketch, as_drawing, combine
+from .table import Filters, category_key
+
+# Photos much larger than the model's input are decoded at a reduced scale, which still has this many times its side.
+_DECODED_SIDES = 4
+_WORTH_WORKERS = 512  # photos; with fewer, starting processes takes longer than they save
+
+
+@dataclass(frozen=True)
+class LoadedPhoto(LoadedImage):
+    """A photo of a source that was read; its key is the digest of its content.
+
+    Attributes:
+        entry: the photo as its source knows it.
+        category: the category under which it is embedded; None for none.
+        read_ns: when its content was read.
+    """
+
+    entry: Entry | None = None
+    category: str | None = None
+    read_ns: int = 0
+
+
+class GalleryEncoder:
+    """A model and its processor, always with the adapter that was active at first.
+
+    Args:
+        model: the model; it is put in eval mode.
+        processor: its processor.
+        by_category: embed photos and sketches under their categories.
+
+    Raises:
+        ValueError: the model embeds all categories alike.
+    """
+
+    def __init__(
+        self, model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor, by_category: bool = False
+    ):
+        if by_category and not model.is_conditional:
+            raise ValueError(f"{model.method} embeds all categories alike: leave out by_category")
+        self.model = model.eval()
+        self.processor = processor
+        self.by_category = by_category
+        self._adapter = model.active_adapter
+
+    def describe(self) -> dict[str, Any]:
+        """What features depend on; see `describe_model`."""
+        return describe_model(self.model, self.processor, self.by_category)
+
+    @property
+    def categories(self) -> dict[str, str]:
+        """{`category_key`: name} of the categories under which photos are embedded."""
+        return {category_key(name): name for name in self.model.categories} if self.by_category else {}
+
+    def query_category(self, filters: Filters | None) -> str | None:
+        """The category under which a sketch is embedded that searches with these filters; None for none.
+
+        Raises:
+            ValueError: photos are embedded under their categories and the filters do not name one.
+        """
+        if not self.by_category:
+            return None
+        named = {} if filters is None or callable(filters) else filters
+        wanted = named.get("category")
+        wanted = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        if len(wanted) != 1:
+            raise ValueError(
+                "the photos of this gallery are embedded under their categories: name the one to search "
+                "(--category on the command line, filters={'category': ...} in Python)"
+            )
+        return self.categories.get(category_key(wanted[0]))
+
+    @torch.inference_mode()
+    def embed_query(
+        self,
+        sketch: Sketch | None,
+        text: str | None,
+        weight: float,
+        category: str | None,
+        sample: np.ndarray,
+    ) -> np.ndarray:
+        """Features (D,) of a query; see `Gallery.search`.
+
+        Args:
+            sketch, text, weight: as there.
+            category: the category under which the sketch is embedded; None for none.
+            sample: (n, D) features of photos, by which the parts of a query are balanced.
+        """
+        self._check_adapter()
+        if sketch is None and text is None:
+            raise ValueError("nothing to search for: give a sketch, a text, or both")
+        place = next(self.model.parameters())
+        drawn = None
+        if sketch is not None:
+            pixel_values = self.processor.preprocess(as_drawing(sketch), "sketch")[None]
+            condition = {} if category is None else {"category": category}
+            drawn = self.model.get_sketch_features(pixel_values.to(place.device, place.dtype), **condition)
+            drawn = drawn[0].float().cpu().numpy()
+        if text is None:
+            return drawn
+        if not text.strip():
+            raise ValueError("the text is empty")
+        inputs = self.processor(text=text).to(place.device)
+        written = self.model.get_text_features(inputs["input_ids"], inputs["attention_mask"])
+        written = written[0].float().cpu().numpy()
+        if len(sample) and written.shape != sample.shape[1:]:
+            raise ValueError(
+                f"{self.model.method} does not embed photos where its texts are ({sample.shape[1]} numbers a photo, "
+                f"{len(written)} a text), so it cannot search by text"
+            )
+        return written if drawn is None else combine(drawn, written, weight, sample)
+
+    def embed_photos(
+        self,
+        source: PhotoSource,
+        numbers: Sequence[int],
+        known: set[str],
+        *,
+        batch_size: int = 64,
+        num_workers: int | None = None,
+        accelerator: Accelerator | None = None,
+        progress: bool = True,
+    ) -> Iterator[EncodedImages[np.ndarray]]:
+        """Read photos and embed those whose content is not known yet, each content once.
+
+        Args:
+            source: where the photos are.
+            numbers: which of them to read.
+            known: digests that need no features.
+            batch_size: photos in a forward pass.
+            num_workers: processes that read photos. By default up to eight, and none for a few photos or where a CPU
+                of one or two cores runs the model.
+            accelerator: of several processes; this one embeds its share of the batches.
+            progress: show a bar on stderr.
+
+        Yields:
+            Batches of `LoadedPhoto` with the features (n, D) float32 of those that are new.
+        """
+        self._check_adapter()
+        batches = split_batches(numbers, batch_size, accelerator)
+        total = sum(map(len, batches))
+        if num_workers is None:
+            num_workers = _default_workers(next(self.model.parameters()).device, total)
+        photos = _SourcePhotos(source, self.processor, known, self.categories)
+        with tqdm(total=total, desc="Indexing photos", unit="photo", disable=not progress) as bar:
+            for batch in encode_images(self.model, photos, batches, self._encode_photos, num_workers):
+                bar.update(len(batch.images))
+                yield batch
+
+    def _encode_photos(self, pixel_values: Tensor, photos: list[LoadedPhoto]) -> np.ndarray:
+        """Features (n, D): one forward pass for each category among the photos, which is one where there are none."""
+        groups: dict[str | None, list[int]] = {}
+        for place, photo in enumerate(photos):
+            groups.setdefault(photo.category, []).append(place)
+        parts = []
+        for category, places in groups.items():
+            condition = {} if category is None else {"category": category}
+            features = self.model.get_photo_features(pixel_values[places], **condition)
+            parts.append(features.float().cpu().numpy())
+        order = np.argsort([place for places in groups.values() for place in places])
+        return np.concatenate(parts)[order]
+
+    def _check_adapter(self) -> None:
+        if self.model.active_adapter != self._adapter:
+            raise ValueError(
+                f"the gallery's adapter is {self._adapter!r}, but {self.model.active_adapter!r} is active: "
+                "call model.set_adapter(...), or build a gallery for the other one"
+            )
+
+
+class _SourcePhotos(Dataset):
+    """Reads, recognises and prepares photos, in the loader's processes."""
+
+    def __init__(
+        self,
+        source: PhotoSource,
+        processor: SketchPromptProcessor,
+        known: set[str],
+        categories: dict[str, str],
+    ):
+        self.source = source
+        self.processor = (
+            processor.image_processor
+        )  # without a tokenizer, which need not go to other processes
+        self.known = known
+        self.categories = categories
+
+    def __getitem__(self, number: int) -> LoadedPhoto:
+        entry, path = self.source.entries[number], self.source.full_path(number)
+        category = self.categories.get(category_key(entry.category))
+        facts = {"entry": entry, "category": category, "read_ns": time.time_ns()}
+        try:
+            with unprocessable_is_unreadable(path):
+                content = self.source.content(number)
+                digest = content_digest(content, category)
+                if digest in self.known:
+                    return LoadedPhoto(number, digest, **facts)
+                value = content if isinstance(content, Image.Image) else {"path": path, "bytes": content}
+                image = read_image(value, min_size=_DECODED_SIDES * self.processor.size)
+                return LoadedPhoto(number, digest, self.processor.preprocess(image, "photo"), **facts)
+        except UnreadableImageError as error:
+            return LoadedPhoto(number, unreadable=error.image._replace(path=path), **facts)
+
+
+def _default_workers(device: torch.device, n_photos: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if n_photos < _WORTH_WORKERS or (device.type == "cpu" and cores <= 2):
+        return 0
+    return min(8, cores if device.type == "cuda" else cores // 2)
