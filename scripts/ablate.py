@@ -1,8 +1,8 @@
 """Take a recipe apart: train it whole and with one thing changed at a time, over several seeds.
 
-    python scripts/ablate.py hub_configs/clip-at-mini-fg                       # the rows of its ablations.yaml
-    python scripts/ablate.py hub_configs/dp-clip-mini --rows "no windows" --seeds 1
-    python scripts/ablate.py hub_configs/dp-clip-mini --add "slower: optimisation.learning_rate=1e-4" \\
+    python scripts/ablate.py clip-at-mini-fg                       # the rows of its ablations.yaml
+    python scripts/ablate.py dp-clip-mini --rows "no windows" --seeds 1
+    python scripts/ablate.py dp-clip-mini --add "slower: optimisation.learning_rate=1e-4" \\
         evaluation.test=false                                                  # on held-out seen classes
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sketch_prompt.training.ablation import ablate, ablation_table, read_rows
+from sketch_prompt.training.recipe import find_recipe
 
 
 def main() -> int:
@@ -20,7 +21,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("recipe", type=Path, help="folder with a training.yaml and an ablations.yaml")
+    parser.add_argument(
+        "recipe", type=find_recipe, help="name, or folder with a training.yaml and ablations.yaml"
+    )
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="changes of all rows")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows of ablations.yaml")
     parser.add_argument(

@@ -4,12 +4,13 @@
     python scripts/bundle_mini.py clip-at    # one method
 
 Each adapter is trained by its recipe `hub_configs/<method>-mini`, as a user would train it, and copied to
-`src/sketch_prompt/assets/mini-<method>` without optimiser state and logs; its card also to `model_cards/`.
+`src/sketch_prompt/assets/mini-<method>` without optimiser state and logs; the cards go to `model_cards/` as well.
 """
 
 import argparse
-import shutil
 from pathlib import Path
+
+import model_cards
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "src" / "sketch_prompt" / "assets"
@@ -24,16 +25,15 @@ def bundle(method: str, seed: int) -> None:
 
     if method == "frozen-clip":
         # Images prepared as for the trained methods, so that a comparison shows what training does.
-        recipe = TrainingConfig.load(ROOT / "hub_configs" / "clip-at-mini")
+        recipe = TrainingConfig.load("clip-at-mini")
         model = SketchPromptModel.from_base_model(method, "mini-clip")
         model.processor = SketchPromptProcessor.from_base_model("mini-clip", **recipe.processor)
         report = evaluate_model(model.eval(), model.processor, load_benchmark("mini"), "mini")
     else:
-        recipe = TrainingConfig.load(ROOT / "hub_configs" / f"{method}-mini", [f"run.seed={seed}"])
+        recipe = TrainingConfig.load(f"{method}-mini", [f"run.seed={seed}"])
         result = train(recipe)
         model, report = SketchPromptModel.from_pretrained(result.output_dir), result.test
     model.save_pretrained(ASSETS / f"mini-{method}", results={"mini": report.metrics})
-    shutil.copyfile(ASSETS / f"mini-{method}" / "README.md", ROOT / "model_cards" / f"mini-{method}.md")
     print(f"wrote {ASSETS / f'mini-{method}'}")
 
 
@@ -49,6 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for method in arguments.methods or MODELS:
         bundle(method, arguments.seed)
+    model_cards.write()
 
 
 if __name__ == "__main__":

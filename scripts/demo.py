@@ -4,7 +4,7 @@ Draws MiniSketch, trains CLIP-AT on its seen classes once a seed, evaluates it o
 frozen CLIP, and searches the unseen classes' photos with a drawing. Writes `results.json`
 ({method: {metric: value}}) and `retrieval.png`.
 
-With `--all` every recipe for MiniSketch in `hub_configs` is trained, at category or at instance level as it says,
+With `--all` every recipe for MiniSketch is trained, at category or at instance level as it says,
 and each level has a table of its own.
 """
 
@@ -23,8 +23,6 @@ from PIL import Image
 if TYPE_CHECKING:
     from sketch_prompt.training.config import TrainingConfig
 
-ROOT = Path(__file__).resolve().parents[1]
-RECIPES = ROOT / "hub_configs"
 QUICK = ("clip-at-mini",)
 LEVELS = ("category", "instance")
 DRAWN_CLASS, DRAWN_INSTANCE = "teapot", 10_000  # an unseen class, an instance that is in no split
@@ -33,9 +31,10 @@ DRAWN_CLASS, DRAWN_INSTANCE = "teapot", 10_000  # an unseen class, an instance t
 def load_recipes(everything: bool) -> dict[str, TrainingConfig]:
     """The recipes to train by the names of their rows: the quick one, or all there are for MiniSketch."""
     from sketch_prompt.training.config import TrainingConfig
+    from sketch_prompt.training.recipe import recipe_folders
 
-    folders = sorted(RECIPES.iterdir()) if everything else [RECIPES / name for name in QUICK]
-    recipes = {folder.name: TrainingConfig.load(folder) for folder in folders}
+    names = sorted(recipe_folders()) if everything else QUICK
+    recipes = {name: TrainingConfig.load(name) for name in names}
     return {
         name.replace("-mini", ""): recipe
         for name, recipe in recipes.items()

@@ -1,38 +1,8 @@
-"""Train a method from a recipe: `accelerate launch scripts/train.py hub_configs/clip-at-mini run.seed=1`."""
+"""Train a method from a recipe: `accelerate launch scripts/train.py clip-at-mini run.seed=1`."""
 
-import argparse
 import sys
 
-from accelerate import PartialState
-from rich.console import Console
-
-from sketch_prompt.training.config import TrainingConfig
-from sketch_prompt.training.loop import train
-
-
-def main() -> int:
-    """Parse the command line, train, print the report on the unseen classes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", help="a YAML file, or a folder with a training.yaml")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="section.key=value", help="in place of the recipe's values"
-    )
-    arguments = parser.parse_args()
-    try:
-        result = train(TrainingConfig.load(arguments.recipe, arguments.overrides))
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as interruption:
-        print(f"\n{interruption}", file=sys.stderr)
-        return 130
-    if PartialState().is_main_process:
-        console = Console()
-        if result.test is not None:
-            console.print(result.test.to_table())
-        console.print(f"checkpoint after step {result.best_step} of {result.steps}: {result.output_dir}")
-    return 0
-
+from sketch_prompt.training.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,7 +15,6 @@ ASSETS = REPOSITORY / "src" / "sketch_prompt" / "assets"
 @pytest.mark.parametrize("method", sorted(MODELS))
 def test_the_code_on_the_card_of_a_bundled_checkpoint_runs(method, tmp_path, monkeypatch):
     card = (REPOSITORY / "model_cards" / f"mini-{method}.md").read_text(encoding="utf-8")
-    assert card == (ASSETS / f"mini-{method}" / "README.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     mini = MiniSketch()
     sketch, photos = mini.sketch("teapot", 0), [mini.photo("teapot", n) for n in (0, 1)]

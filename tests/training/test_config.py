@@ -139,7 +139,7 @@ def test_level_and_metric_are_the_benchmarks_unless_asked_otherwise(path, overri
 
 
 def test_a_missing_recipe_is_named(tmp_path):
-    with pytest.raises(RecipeError, match=r"cannot read the recipe .*nowhere.yaml: No such file"):
+    with pytest.raises(RecipeError, match=r"there is no recipe '.*nowhere.yaml'"):
         TrainingConfig.load(tmp_path / "nowhere.yaml")
 
 

@@ -245,7 +245,7 @@ class TrainingConfig:
 
     @classmethod
     def load(cls, path: str | os.PathLike, overrides: Iterable[str] = ()) -> "TrainingConfig":
-        """Read a recipe: a YAML file or a folder with a `training.yaml`, and `section.key=value` overrides.
+        """Read a recipe by its name, folder or file, with `section.key=value` overrides; see `find_recipe`.
 
         Raises:
             RecipeError: The file cannot be read, or something in it cannot be meant; the message says where.
@@ -290,6 +290,15 @@ class TrainingConfig:
     def method_config(self) -> SketchPromptPreTrainedConfig:
         """The method's configuration, as `config.json` will hold it but for what the backbone adds."""
         return _method_config(self.model)
+
+    def save_configs(self, folder: str | os.PathLike) -> None:
+        """Write what a model trained by this recipe starts from: its `config.json` and `preprocessor_config.json`.
+
+        The base model's own preprocessing is needed for the latter.
+        """
+        self.method_config().save_pretrained(folder)
+        processor = SketchPromptImageProcessor.from_base_model(self.model.base_model, **self.processor)
+        processor.save_pretrained(folder)
 
     @property
     def output_dir(self) -> Path:

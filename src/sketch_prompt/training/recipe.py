@@ -1,36 +1,80 @@
-"""Reading a training recipe strictly: a YAML file, `section.key=value` overrides, errors that say where."""
+"""Finding a training recipe by its name, and reading it strictly: errors say where something is wrong."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterable
+from importlib import resources
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
-from sketch_prompt.hints import shortened, suggestion
+from sketch_prompt.hints import nearest, shortened, suggestion
 from sketch_prompt.strict_yaml import NotPlainYamlError, parse_yaml, read_yaml
 
+RECIPE_FILE = "training.yaml"
+ENTRY_POINTS = "sketch_prompt.recipes"
 _LONGEST_REASON = 200
 
 
 class RecipeError(ValueError):
-    """Something in a recipe that cannot be meant; the message says where, what, and what is near."""
+    """There is something wrong with a recipe; the message says where, what, and which known name is near."""
+
+
+def recipe_folders() -> dict[str, Path]:
+    """The folders of all recipes that are found by name.
+
+    They are those of this package, and those of installed packages that have an entry point of the group
+    `sketch_prompt.recipes`: it leads to a package whose folder holds `<recipe>/training.yaml`.
+    """
+    package = Path(__file__).parents[1]
+    own = package / "recipes"
+    # A checkout and an editable installation have them where they are edited.
+    roots = [own if own.is_dir() else package.parents[1] / "hub_configs"]
+    for point in entry_points(group=ENTRY_POINTS):
+        roots.append(Path(str(resources.files(point.module))))
+    files = [path for root in reversed(roots) for path in sorted(root.glob(f"*/{RECIPE_FILE}"))]
+    return {path.parent.name: path.parent for path in files}
+
+
+def find_recipe(source: str | os.PathLike) -> Path:
+    """A recipe's folder or file.
+
+    Args:
+        source: a YAML file, a folder that holds a `training.yaml`, or a name such as `clip-at-mini`.
+
+    Raises:
+        RecipeError: it is none of these; the nearest known name is given.
+    """
+    path = Path(source).expanduser()
+    if (path.exists() and not path.is_dir()) or (path / RECIPE_FILE).is_file():
+        return path
+    folders = recipe_folders()
+    if str(source) in folders:
+        return folders[str(source)]
+    near = nearest(path.stem, folders)
+    hint = f": did you mean the recipe {near!r}?" if near else "."
+    raise RecipeError(
+        f"there is no recipe {shortened(str(source))!r}{hint} Give a YAML file, a folder that holds a {RECIPE_FILE}, or a "
+        "name that `sketch-prompt train --list` prints"
+    )
 
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The sections of a recipe, overrides applied, not checked yet.
 
     Args:
-        path: A YAML file, or a folder that holds a `training.yaml`.
+        path: See `find_recipe`.
         overrides: `section.key=value` each, the value in YAML.
 
     Raises:
-        RecipeError: The file is missing or is no mapping in YAML, or an override is not of that form.
+        RecipeError: There is no such recipe, it is no mapping in YAML, or an override is not of that form.
     """
-    path = Path(path)
+    path = find_recipe(path)
     if path.is_dir():
-        path = path / "training.yaml"
+        path = path / RECIPE_FILE
     try:
         recipe = read_yaml(path) or {}
     except OSError as error:
