@@ -315,17 +315,31 @@ def reproduce(
 @one_message
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A YAML file, or a folder with a training.yaml.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Its name, such as clip-at-mini; a YAML file; or a folder with a training.yaml.",
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="In place of the recipe's values."),
     ] = None,
+    list_recipes: Annotated[
+        bool, typer.Option("--list", help="Print the names of all recipes instead.")
+    ] = False,
 ) -> None:
     """Train a method from a recipe, or go on with a run that was cut off.
 
-    On several GPUs: accelerate launch scripts/train.py RECIPE [SECTION.KEY=VALUE]...
+    On several GPUs: accelerate launch -m sketch_prompt.training RECIPE [SECTION.KEY=VALUE]...
     """
+    if list_recipes:
+        from sketch_prompt.training.recipe import recipe_folders
+
+        typer.echo("\n".join(sorted(recipe_folders())))
+        return
+    if recipe is None:
+        raise ValueError("which recipe? `sketch-prompt train --list` prints the names of all")
     from sketch_prompt.training.config import TrainingConfig
     from sketch_prompt.training.loop import DivergedError
     from sketch_prompt.training.loop import train as run

@@ -57,7 +57,7 @@ def find_recipe(source: str | os.PathLike) -> Path:
     near = nearest(path.stem, folders)
     hint = f": did you mean the recipe {near!r}?" if near else "."
     raise RecipeError(
-        f"there is no recipe {shortened(str(source))!r}{hint} Give a YAML file, a folder that holds a {RECIPE_FILE}, or a "
+        f"there is no recipe {str(source)!r}{hint} Give a YAML file, a folder that holds a {RECIPE_FILE}, or a "
         "name that `sketch-prompt train --list` prints"
     )
 
