@@ -12,11 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sketch_prompt.cli.command import one_message
 from sketch_prompt.training.ablation import ablate, ablation_table, read_rows
 from sketch_prompt.training.recipe import find_recipe
 
 
-def main() -> int:
+def main() -> None:
     """Parse the command line, train every row, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -33,19 +34,12 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="folder of the runs (default: runs/ablation-<recipe>)")
     arguments = parser.parse_args()
     output = arguments.output or Path("runs") / f"ablation-{arguments.recipe.resolve().name}"
-    try:
+    with one_message():
         rows = _rows(arguments)
         scores = ablate(arguments.recipe, rows, output, range(arguments.seeds), arguments.overrides)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as interruption:
-        print(f"\n{interruption}", file=sys.stderr)
-        return 130
     title = f"{arguments.recipe.resolve().name}, seeds: {arguments.seeds}, percent"
     Console().print(ablation_table(scores, title))
     print(f"wrote {output / 'results.json'}", file=sys.stderr)
-    return 0
 
 
 def _rows(arguments: argparse.Namespace) -> dict[str, list[str]]:
@@ -62,4 +56,4 @@ def _rows(arguments: argparse.Namespace) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -19,7 +19,7 @@ ASSETS = ROOT / "src" / "sketch_prompt" / "assets"
 def bundle(method: str, seed: int) -> None:
     """Train `method` on MiniSketch, if there is anything to train, and save it among the assets."""
     from sketch_prompt import SketchPromptModel, SketchPromptProcessor, load_benchmark
-    from sketch_prompt.evaluation import evaluate_model
+    from sketch_prompt.evaluation import Task, evaluate_model
     from sketch_prompt.training.config import TrainingConfig
     from sketch_prompt.training.loop import train
 
@@ -28,7 +28,7 @@ def bundle(method: str, seed: int) -> None:
         recipe = TrainingConfig.load("clip-at-mini")
         model = SketchPromptModel.from_base_model(method, "mini-clip")
         model.processor = SketchPromptProcessor.from_base_model("mini-clip", **recipe.processor)
-        report = evaluate_model(model.eval(), model.processor, load_benchmark("mini"), "mini")
+        report = evaluate_model(model.eval(), model.processor, load_benchmark("mini"), Task("mini")).report
     else:
         recipe = TrainingConfig.load(f"{method}-mini", [f"run.seed={seed}"])
         result = train(recipe)

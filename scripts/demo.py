@@ -139,7 +139,7 @@ def main() -> None:
 
     from sketch_prompt import SketchPromptModel, load_benchmark
     from sketch_prompt.atomic import atomic_write
-    from sketch_prompt.evaluation import embed, evaluate_model
+    from sketch_prompt.evaluation import Task, embed, evaluate_model
     from sketch_prompt.evaluation.environment import peak_memory
     from sketch_prompt.plotting import save_figure
 
@@ -148,7 +148,7 @@ def main() -> None:
     levels = [level for level in LEVELS if level in {recipe.data.level for recipe in recipes.values()}]
     baseline = SketchPromptModel.from_pretrained("mini-frozen-clip")
     frozen = {
-        level: evaluate_model(baseline, baseline.processor, benchmark, "mini", level=level)
+        level: evaluate_model(baseline, baseline.processor, benchmark, Task("mini", level)).report
         for level in levels
     }
     results: dict[str, dict[str, float]] = {"chance": {}, "frozen-clip": {}}

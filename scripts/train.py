@@ -1,8 +1,8 @@
-"""Train a method from a recipe: `accelerate launch scripts/train.py clip-at-mini run.seed=1`."""
+"""`sketch-prompt train` for several processes: `accelerate launch scripts/train.py clip-at-mini run.seed=1`"""
 
 import sys
 
-from sketch_prompt.training.__main__ import main
+from sketch_prompt.cli import app
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app(["train", *sys.argv[1:]], prog_name="sketch-prompt")

@@ -1,8 +1,10 @@
-"""What messages say of names and values: what may have been meant, and as much of a value as fits a line."""
+"""What messages say of names and values: the nearest known name, a new name, and as much of a value as fits a line."""
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -26,3 +28,25 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 def shortened(value: object) -> str:
     """`repr` of a value that may be long or deep, as one short line."""
     return _SHORT.repr(value)
+
+
+def with_new_names(values: Mapping[str, Any], new_names: Mapping[str, str], place: str) -> dict[str, Any]:
+    """`values` by the current names of their keys. A key with an old name is accepted with a warning.
+
+    Args:
+        values: by their names, old or current.
+        new_names: {old name: current name}.
+        place: where the values stand, for the warning.
+
+    Raises:
+        ValueError: a value is given under its old and its current name.
+    """
+    renamed = {}
+    for name, value in values.items():
+        current = new_names.get(name, name)
+        if name in new_names:
+            warnings.warn(f"{place}: {name} is now called {current}", FutureWarning, stacklevel=2)
+        if current in renamed:
+            raise ValueError(f"{place}: {current} is given twice, once by its old name")
+        renamed[current] = value
+    return renamed

@@ -96,7 +96,7 @@ def test_cross_dataset_trains_on_one_benchmark_and_tests_on_the_other(two_benchm
     data = load_benchmark(
         "tu-berlin-30",
         two_benchmarks / "tu-berlin-30",
-        train_protocol="sketchy-25",
+        train_benchmark="sketchy-25",
         train_dir=two_benchmarks / "sketchy-25",
         cache_dir=tmp_path / "cache",
     )
@@ -113,15 +113,22 @@ def test_cross_dataset_trains_on_one_benchmark_and_tests_on_the_other(two_benchm
 
 def test_cross_dataset_without_training_data_serves_an_evaluation(two_benchmarks, tmp_path):
     folder = two_benchmarks / "tu-berlin-30"
-    data = load_benchmark("tu-berlin-30", folder, train_protocol="sketchy-25", cache_dir=tmp_path / "cache")
+    data = load_benchmark("tu-berlin-30", folder, train_benchmark="sketchy-25", cache_dir=tmp_path / "cache")
     assert data["train_sketch"].num_rows == 0 and data["test_sketch"].num_rows == 21
+
+
+def test_the_benchmark_trained_on_may_have_its_old_name(two_benchmarks, tmp_path):
+    arguments = ("tu-berlin-30", two_benchmarks / "tu-berlin-30")
+    with pytest.warns(FutureWarning, match="train_protocol is now called train_benchmark"):
+        data = load_benchmark(*arguments, train_protocol="sketchy-25", cache_dir=tmp_path / "cache")
+    assert data["test_sketch"].num_rows == 21
 
 
 def test_settings_can_be_combined(two_benchmarks, tmp_path):
     data = load_benchmark(
         "tu-berlin-30",
         two_benchmarks / "tu-berlin-30",
-        train_protocol="sketchy-25",
+        train_benchmark="sketchy-25",
         train_dir=two_benchmarks / "sketchy-25",
         setting="gzs",
         seen_share=0.5,
@@ -149,7 +156,7 @@ def test_streaming_gives_the_same_rows_without_a_table(own, tmp_path):
 
 
 def test_streaming_leaves_other_settings_to_tables(own):
-    for options in ({"setting": "gzs"}, {"train_protocol": "sketchy-25"}):
+    for options in ({"setting": "gzs"}, {"train_benchmark": "sketchy-25"}):
         with pytest.raises(ValueError, match="streaming serves"):
             own(streaming=True, **options)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from fakes.benchmarks import UNSEEN, write_benchmark
 from fakes.models import TinyModel, TinyProcessor
@@ -49,39 +50,39 @@ def benchmark(tmp_path):
     return write_benchmark(tmp_path)
 
 
-@pytest.mark.parametrize("category", ["given", "predicted", None])
-def test_every_image_is_embedded_under_the_category_that_the_report_names(benchmark, category):
+@pytest.mark.parametrize("condition", ["given", "predicted", "none"])
+def test_every_image_is_embedded_under_the_category_that_the_report_names(benchmark, condition):
     model = ConditionalModel()
-    report = evaluate_model(
-        model, TinyProcessor(), benchmark, "sketch-folder", category=category, progress=False
-    )
+    task = Task("sketch-folder", condition=condition)
+    report = evaluate_model(model, TinyProcessor(), benchmark, task, progress=False).report
     names = [
         benchmark[split].features["label"].int2str(label)
         for split in ("test_sketch", "test_photo")
         for label in benchmark[split]["label"]
     ]
-    expected = {"given": names, "predicted": [UNSEEN[0]] * len(names), None: [None] * len(names)}[category]
+    expected = {"given": names, "predicted": [UNSEEN[0]] * len(names), "none": [None] * len(names)}[condition]
     assert model.under == expected
-    assert report.category == (category or "none")
-    assert {"given": "own category", "predicted": "predicted", None: "without a category"}[
-        category
+    assert report.condition == condition
+    assert {"given": "own category", "predicted": "predicted", "none": "without a category"}[
+        condition
     ] in report.to_markdown()
-    assert Report(**report.__dict__).category == report.category
+    assert Report(**report.__dict__).condition == report.condition
     assert model.shown == {} and model.training
 
 
 def test_a_plain_model_is_told_no_category_and_its_report_names_none(benchmark):
-    report = evaluate_model(TinyModel(), TinyProcessor(), benchmark, "sketch-folder", progress=False)
-    assert report.category is None
+    task = Task("sketch-folder")
+    report = evaluate_model(TinyModel(), TinyProcessor(), benchmark, task, progress=False).report
+    assert report.condition is None
 
 
 def test_the_category_is_given_only_where_the_search_knows_it():
-    assert Task("mini").category == "predicted"
-    assert Task("mini", level="instance").category == "given"
-    assert Task("mini", level="instance", scope="all").category == "predicted"
-    assert Task("mini", level="instance", category=None).category is None
-    with pytest.raises(ValueError, match="Unknown category 'all'"):
-        Task("mini", category="all")
+    assert Task("mini").condition == "predicted"
+    assert Task("mini", level="instance").condition == "given"
+    assert Task("mini", level="instance", gallery="all").condition == "predicted"
+    assert Task("mini", level="instance", condition="none").condition == "none"
+    with pytest.raises(StrictDataclassError, match=r"'condition' expected one of .*, got all"):
+        Task("mini", condition="all")
 
 
 def test_a_support_set_holds_a_sketch_and_two_photos_of_its_class_and_is_the_same_each_time(benchmark):

@@ -105,7 +105,7 @@ import numpy as np
 from accelerate import Accelerator
 from fakes.benchmarks import read_benchmark, write_benchmark
 from fakes.models import TinyModel, TinyPairModel, TinyProcessor
-from sketch_prompt.evaluation import embed, evaluate_model
+from sketch_prompt.evaluation import Task, embed, evaluate_model
 
 accelerator = Accelerator(cpu=True)
 # of one photo a class the second process gets no batch, and the class whose photo is broken has none
@@ -125,15 +125,17 @@ for photos, shares in ((6, (3, 2)), (1, (1, 0))):
     for name in ("features", "labels", "instance_ids", "rows"):
         np.testing.assert_array_equal(getattr(shared, name), getattr(alone, name))
     assert shared.unreadable == alone.unreadable and len(alone.unreadable) == 1
-    evaluation = (model, TinyProcessor(), benchmark, "tiny-3")
+    evaluation = (model, TinyProcessor(), benchmark, Task("tiny-3"))
     together = evaluate_model(*evaluation, accelerator=accelerator, **options)
-    assert together.metrics == evaluate_model(*evaluation, **options).metrics
+    assert (together.search is not None) == accelerator.is_main_process
+    together = together.report
+    assert together.metrics == evaluate_model(*evaluation, **options).report.metrics
     assert together.unreadable[0]["path"] == alone.unreadable[0].path
     for ranking in ("rerank", "exhaustive"):
         model, lone = TinyPairModel(), TinyPairModel()
-        chosen = options | {"ranking": ranking, "shortlist": 3}
-        together = evaluate_model(model, *evaluation[1:], accelerator=accelerator, **chosen)
-        assert together.metrics == evaluate_model(lone, *evaluation[1:], **chosen).metrics
+        chosen = (*evaluation[1:-1], Task("tiny-3", ranking=ranking, shortlist=3))
+        together = evaluate_model(model, *chosen, accelerator=accelerator, **options).report
+        assert together.metrics == evaluate_model(lone, *chosen, **options).report.metrics
         assert model.encoded < lone.encoded or photos == 1
 sys.stdout.write(f"process {accelerator.process_index} of {accelerator.num_processes} agrees\\n")
 """

@@ -4,7 +4,7 @@ import pytest
 
 from fakes.benchmarks import UNSEEN, write_benchmark
 from fakes.models import TinyModel, TinyProcessor
-from sketch_prompt.evaluation import SeenClassError, embed_benchmark, evaluate_model
+from sketch_prompt.evaluation import SeenClassError, Task, embed_benchmark, evaluate_model
 from sketch_prompt.metrics import chance_level, evaluate_retrieval
 
 
@@ -14,9 +14,8 @@ def benchmark(tmp_path_factory):
 
 
 def evaluate(benchmark, model=None, **options):
-    return evaluate_model(
-        model or TinyModel(), TinyProcessor(), benchmark, "tiny-3", progress=False, **options
-    )
+    task = Task("tiny-3", **options)
+    return evaluate_model(model or TinyModel(), TinyProcessor(), benchmark, task, progress=False).report
 
 
 @pytest.mark.parametrize("convention", ["standard", "interpolated"])
@@ -27,8 +26,8 @@ def test_report_holds_the_metrics_of_the_test_splits(benchmark, convention):
     assert report.metrics == pytest.approx(evaluate_retrieval(*arrays, convention, (5,)), abs=1e-6)
     assert report.chance == chance_level(sketches.labels, photos.labels, convention, (5,))
     assert report.metrics["mAP@all"] > report.chance["mAP@all"] + 0.1
-    assert (report.queries, report.gallery, report.classes) == (9, 18, 3)
-    assert (report.method, report.model, report.protocol) == ("tiny", "tiny-checkpoint", "tiny-3")
+    assert (report.queries, report.photos, report.classes) == (9, 18, 3)
+    assert (report.method, report.model, report.benchmark) == ("tiny", "tiny-checkpoint", "tiny-3")
     assert report.convention == convention
     assert sorted(report.per_class) == UNSEEN
     assert report.seconds > 0
@@ -62,7 +61,7 @@ def test_unreadable_images_of_both_domains_are_reported(tmp_path):
     report = evaluate(benchmark)
     assert [entry["domain"] for entry in report.unreadable] == ["sketch", "photo"]
     assert Path(report.unreadable[0]["path"]) == tmp_path / "sketch" / "bee" / "1.png"
-    assert (report.queries, report.gallery) == (8, 17)
+    assert (report.queries, report.photos) == (8, 17)
 
 
 def test_missing_test_split_is_an_error_that_names_it(benchmark):

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from sketch_prompt.evaluation import Report
+from sketch_prompt.evaluation.report import OLD_KEYS, append_result, read_results
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def report():
     return Report(
         method="clip-at",
         model="runs/best",
-        protocol="sketchy-21",
+        benchmark="sketchy-21",
         convention="standard",
         zero_shot=True,
         claim="zero-shot: none of the 21 test classes was seen in training",
@@ -23,7 +24,7 @@ def report():
             name: {"mAP@all": 0.9 - index / 10, "P@100": 0.6} for index, name in enumerate("abcdefgh")
         },
         queries=12694,
-        gallery=12553,
+        photos=12553,
         classes=21,
         seconds=61.24,
         intervals={"mAP@all": [0.6401, 0.6683], "P@100": [0.7, 0.72]},
@@ -100,7 +101,7 @@ def test_saved_report_is_read_back_and_anything_else_refused(report, tmp_path):
 
 
 def test_instance_level_names_the_gallery_and_no_convention(report):
-    text = replace(report, level="instance", gallery_scope="category", convention=None).to_markdown()
+    text = replace(report, level="instance", gallery="category", convention=None).to_markdown()
     assert "against their class's photos (12,553 in all), instance level; zero-shot" in text
     assert "convention" not in text
 
@@ -110,3 +111,30 @@ def test_saving_writes_json_and_markdown_and_nothing_else(report, tmp_path):
     assert [path.name for path in paths] == ["report.json", "report.md"]
     assert sorted(tmp_path.joinpath("new").iterdir()) == sorted(paths)
     assert json.loads(paths[0].read_text())["method"] == "clip-at"
+
+
+def old_keys(content):
+    """The content of a report with the keys of earlier versions."""
+    return {{new: old for old, new in OLD_KEYS.items()}.get(key, key): content[key] for key in content}
+
+
+def test_a_report_of_an_earlier_version_is_read_with_a_note_for_each_key(report, tmp_path):
+    report = replace(
+        report, train_benchmark="sketchy-25", condition="given", level="instance", gallery="category"
+    )
+    content = old_keys(json.loads(report.to_json()))
+    assert (content["gallery"], content["gallery_scope"]) == (12553, "category")
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    with pytest.warns(FutureWarning) as warned:
+        assert Report.load(tmp_path / "report.json") == report
+    notes = " ".join(str(warning.message) for warning in warned)
+    assert all(f"{old} is now called {new}" in notes for old, new in OLD_KEYS.items())
+
+
+def test_results_of_earlier_versions_and_of_this_one_stand_in_one_file(report, tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps(old_keys(report.summary())) + "\n")
+    append_result(path, report)
+    with pytest.warns(FutureWarning):
+        old, new = read_results([path])
+    assert old == new

@@ -13,10 +13,10 @@ def result(**changes):
         "method": "clip-at",
         "model": "runs/a",
         "base_model": "openai/clip-vit-base-patch32",
-        "protocol": "sketchy-21",
-        "train_protocol": None,
+        "benchmark": "sketchy-21",
+        "train_benchmark": None,
         "level": "category",
-        "gallery_scope": "all",
+        "gallery": "all",
         "setting": "zs",
         "claim": "zero-shot: none of the 21 test classes was seen in training",
         "convention": "standard",
@@ -55,12 +55,12 @@ def test_run_stands_below_the_paper_of_its_method_with_the_papers_numbers():
 def test_other_protocols_settings_levels_and_training_data_are_other_tables():
     changes = [
         {},
-        {"protocol": "sketchy-25"},
+        {"benchmark": "sketchy-25"},
         {"setting": "gzs"},
         {"setting": "seen"},
-        {"protocol": "tu-berlin-30", "train_protocol": "sketchy-25"},
-        {"protocol": "sketchy-fg", "level": "instance", "gallery_scope": "category", "convention": None},
-        {"protocol": "sketchy-fg", "level": "instance", "gallery_scope": "all", "convention": None},
+        {"benchmark": "tu-berlin-30", "train_benchmark": "sketchy-25"},
+        {"benchmark": "sketchy-fg", "level": "instance", "gallery": "category", "convention": None},
+        {"benchmark": "sketchy-fg", "level": "instance", "gallery": "all", "convention": None},
     ]
     setups = json.loads(reproduce([result(**change) for change in changes]).to_json())
     papers = [[row["method"] for row in setup["rows"] if row["source"] == "paper"] for setup in setups]
@@ -106,14 +106,14 @@ def test_metrics_have_columns_of_their_own():
 
 def test_method_or_protocol_without_published_numbers_is_shown_all_the_same():
     assert rows(result(method="frozen-clip"))[0]["method"] == "frozen-clip"
-    assert [row["source"] for row in rows(result(protocol="mini"))] == ["run"]
+    assert [row["source"] for row in rows(result(benchmark="mini"))] == ["run"]
 
 
 def test_of_a_repeated_run_the_last_one_counts():
     found = rows(
-        result(protocol="mini"),
-        result(protocol="mini", convention="interpolated"),
-        result(protocol="mini", metrics={"mAP@all": 0.9}),
+        result(benchmark="mini"),
+        result(benchmark="mini", convention="interpolated"),
+        result(benchmark="mini", metrics={"mAP@all": 0.9}),
     )
     assert [(row["convention"], row["metrics"]["mAP@all"]) for row in found] == [
         ("interpolated", 0.6),
@@ -140,13 +140,13 @@ def test_table_fits_a_terminal():
 def test_published_results_name_known_protocols_and_print_percentages():
     known = {*published_protocols(), "sketchy-fg", "shoe-v2", "chair-v2"}
     for entry in published_results():
-        assert entry["protocol"] in known and entry.get("train_protocol") in {None, *known}
+        assert entry["benchmark"] in known and entry.get("train_benchmark") in {None, *known}
         assert entry["citation"] and entry["convention"] in {None, "standard", "interpolated"}
         assert all(1 < value < 100 for value in entry["metrics"].values())
 
 
 @pytest.mark.parametrize(
-    ("paper", "protocol", "setting", "train", "metric", "value"),
+    ("paper", "benchmark", "setting", "train", "metric", "value"),
     [
         ("SpLIP", "sketchy-21", "gzs", None, "P@200", 74.5),
         ("SpLIP", "quickdraw-30", "zs", "sketchy-25", "mAP@all", 45.8),
@@ -154,11 +154,11 @@ def test_published_results_name_known_protocols_and_print_percentages():
         ("ZSE-SBIR", "chair-v2", "instances", None, "Acc@1", 64.31),
     ],
 )
-def test_published_numbers_are_the_papers(paper, protocol, setting, train, metric, value):
+def test_published_numbers_are_the_papers(paper, benchmark, setting, train, metric, value):
     values = [
         entry["metrics"].get(metric)
         for entry in published_results()
-        if (entry["paper"], entry["protocol"], entry.get("setting", "zs"), entry.get("train_protocol"))
-        == (paper, protocol, setting, train)
+        if (entry["paper"], entry["benchmark"], entry.get("setting", "zs"), entry.get("train_benchmark"))
+        == (paper, benchmark, setting, train)
     ]
     assert value in values

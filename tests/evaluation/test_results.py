@@ -11,7 +11,7 @@ def report(number=0):
     return Report(
         method="clip-at",
         model=f"runs/{number}",
-        protocol="sketchy-21",
+        benchmark="sketchy-21",
         convention="standard",
         zero_shot=True,
         claim="é\u2028" * 2000,
@@ -19,7 +19,7 @@ def report(number=0):
         chance={"mAP@all": 0.05},
         per_class={},
         queries=1,
-        gallery=1,
+        photos=1,
         classes=1,
         seconds=1.0,
     )
@@ -55,7 +55,7 @@ def test_a_damaged_line_is_passed_over_with_a_warning_that_names_it(tmp_path):
     assert [result["model"] for result in results] == ["runs/1", "runs/2"]
     messages = [str(warning.message) for warning in warned]
     assert "results.jsonl, line 2 is passed over" in messages[0]
-    assert "line 3 is passed over: it lacks model, protocol, level, setting, claim, metrics" in messages[1]
+    assert "line 3 is passed over: it lacks model, benchmark, level, setting, claim, metrics" in messages[1]
 
 
 def test_missing_and_empty_files_are_errors_that_say_what_to_do(tmp_path):

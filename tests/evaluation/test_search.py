@@ -6,12 +6,13 @@ import pytest
 
 from fakes.benchmarks import UNSEEN, write_benchmark
 from fakes.models import TinyModel, TinyProcessor
-from sketch_prompt.evaluation import SeenClassError, embed_benchmark, evaluate_model
+from sketch_prompt.evaluation import SeenClassError, Task, embed_benchmark, evaluate_model
 from sketch_prompt.metrics import evaluate_instance_retrieval, instance_chance_level
 
 
-def evaluate(benchmark, protocol="shoe-v2", **options):
-    return evaluate_model(TinyModel(), TinyProcessor(), benchmark, protocol, progress=False, **options)
+def evaluate(benchmark, name="shoe-v2", model=None, **options):
+    task = Task(name, **options)
+    return evaluate_model(model or TinyModel(), TinyProcessor(), benchmark, task, progress=False).report
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def test_instance_level_reports_the_accuracy_of_the_metric(benchmark, gallery):
     assert report.chance == pytest.approx(
         {"Acc@1": 1 / 6, "Acc@3": 0.5} if categories else {"Acc@1": 1 / 18, "Acc@3": 1 / 6}
     )
-    assert (report.level, report.gallery_scope, report.convention) == ("instance", gallery, None)
-    assert (report.queries, report.gallery, report.classes) == (9, 18, 3)
+    assert (report.level, report.gallery, report.convention) == ("instance", gallery, None)
+    assert (report.queries, report.photos, report.classes) == (9, 18, 3)
     assert sorted(report.per_class) == UNSEEN
     assert report.curve["k"] == list(range(1, 7 if categories else 19))
     assert report.curve["accuracy"][0] == report.metrics["Acc@1"]
@@ -50,14 +51,14 @@ def test_a_photo_listed_twice_is_one_photo(benchmark):
         benchmark | {"test_photo": datasets.concatenate_datasets([photos, photos])}
     )
     twice, once = evaluate(doubled), evaluate(benchmark)
-    assert (twice.metrics, twice.chance, twice.gallery) == (once.metrics, once.chance, once.gallery)
+    assert (twice.metrics, twice.chance, twice.photos) == (once.metrics, once.chance, once.photos)
 
 
 def test_a_sketch_of_an_unreadable_photo_is_left_out_and_listed(tmp_path):
     benchmark = write_benchmark(tmp_path)
     (tmp_path / "photo" / "bee" / "1.png").write_bytes(b"no image")
     report = evaluate(benchmark)
-    assert (report.queries, report.gallery) == (8, 17)
+    assert (report.queries, report.photos) == (8, 17)
     assert [Path(entry["path"]).parts[-3:] for entry in report.unreadable] == [
         ("sketch", "bee", "1.png"),
         ("photo", "bee", "1.png"),
@@ -70,7 +71,7 @@ def test_a_sketch_without_a_photo_is_an_error_before_anything_is_embedded(benchm
     model = TinyModel()
     lacking = datasets.DatasetDict(benchmark | {"test_photo": photos})
     with pytest.raises(ValueError, match=r"1 of 9 test sketches .*\(door/door-2\): add the photos"):
-        evaluate_model(model, TinyProcessor(), lacking, "sketchy-fg", progress=False)
+        evaluate(lacking, "sketchy-fg", model)
     assert not model.batches
 
 
@@ -91,7 +92,7 @@ def generalised(benchmark):
 
 def test_seen_photos_in_the_gallery_are_named_in_the_claim_and_do_not_trip_the_guard(benchmark):
     report = evaluate(generalised(benchmark), "tiny-3")
-    assert (report.setting, report.zero_shot, report.gallery) == ("gzs", True, 30)
+    assert (report.setting, report.zero_shot, report.photos) == ("gzs", True, 30)
     assert report.claim.startswith(
         "generalised zero-shot: gallery holds 12 photos of 2 seen classes; none of"
     )
@@ -102,7 +103,7 @@ def test_seen_photos_in_the_gallery_are_named_in_the_claim_and_do_not_trip_the_g
 
 def test_an_untrained_model_on_a_generalised_benchmark_says_so_too(benchmark):
     model = TinyModel(class_names=[])
-    report = evaluate_model(model, TinyProcessor(), generalised(benchmark), "tiny-3", progress=False)
+    report = evaluate(generalised(benchmark), "tiny-3", model)
     assert report.setting == "gzs"
 
 
@@ -131,13 +132,13 @@ def parted(benchmark, share_photos=False) -> datasets.DatasetDict:
 
 def test_other_instances_of_trained_classes_need_no_permission_at_instance_level(benchmark):
     model = TinyModel(class_names=UNSEEN)
-    report = evaluate_model(model, TinyProcessor(), parted(benchmark), "shoe-v2", progress=False)
+    report = evaluate(parted(benchmark), model=model)
     assert report.setting == "instances" and not report.zero_shot
     with pytest.raises(SeenClassError):
-        evaluate_model(model, TinyProcessor(), parted(benchmark), "shoe-v2", level="category", progress=False)
+        evaluate(parted(benchmark), model=model, level="category")
 
 
 def test_photos_trained_on_are_refused_at_instance_level(benchmark):
     model = TinyModel(class_names=UNSEEN)
     with pytest.raises(SeenClassError):
-        evaluate_model(model, TinyProcessor(), parted(benchmark, True), "shoe-v2", progress=False)
+        evaluate(parted(benchmark, True), model=model)

@@ -1,6 +1,7 @@
 import pytest
 import yaml
 
+from sketch_prompt.evaluation import Task
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import RecipeError
 
@@ -147,3 +148,26 @@ def test_the_resolved_recipe_spells_every_default_out(path):
     sections = yaml.safe_load(TrainingConfig.load(path).to_yaml())
     assert sections["optimisation"]["batch_size"] == 64
     assert sections["model"]["triplet_margin"] == 0.2 and "fields" not in sections["model"]
+
+
+@pytest.mark.parametrize("old", ["given", "predicted", "auto", "null"])
+def test_the_condition_may_have_its_old_name(path, old):
+    changes = ["data.level=instance", f"evaluation.category={old}"]
+    with pytest.warns(FutureWarning, match="evaluation: category is now called condition"):
+        config = TrainingConfig.load(path, changes)
+    assert config.evaluation.condition == old.replace("null", "none")
+    with pytest.raises(ValueError, match="condition is given twice"), pytest.warns(FutureWarning):
+        TrainingConfig.load(path, [*changes, "evaluation.condition=given"])
+
+
+def test_the_benchmark_trained_on_may_have_its_old_name(path):
+    with pytest.warns(FutureWarning, match=r"data\.options: train_protocol is now called train_benchmark"):
+        config = TrainingConfig.load(path, ["data.options={train_protocol: sketchy-25}"])
+    assert config.data.options == {"train_benchmark": "sketchy-25"}
+
+
+def test_what_is_evaluated_is_the_task_that_the_recipe_describes(path):
+    config = TrainingConfig.load(path, ["data.level=instance", "evaluation.gallery=all", "evaluation.ks=[2]"])
+    task = config.evaluation.task("mini", config.data.level)
+    assert task == Task("mini", "instance", gallery="all", condition="predicted", ks=[2])
+    assert TrainingConfig.load(path, ["evaluation.gallery=category"]).evaluation.gallery == "all"

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from sketch_prompt.data.benchmarks import load_benchmark
-from sketch_prompt.evaluation import evaluate_model
+from sketch_prompt.evaluation import Task, evaluate_model
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.clip_at import ClipAtModel
 from sketch_prompt.processing import SketchPromptProcessor
@@ -70,7 +70,8 @@ def test_a_run_leaves_a_checkpoint_a_log_and_results(recipe):
     assert processor.image_processor.sketch_crop_margin
     data = config.data
     benchmark = load_benchmark(data.benchmark, data.data_dir, **data.options)
-    report = evaluate_model(model, processor, benchmark, "again", ks=[5], batch_size=16, progress=False)
+    task = Task("again", ks=[5])
+    report = evaluate_model(model, processor, benchmark, task, batch_size=16, progress=False).report
     assert report.metrics == result.test.metrics
 
 
@@ -114,11 +115,11 @@ def test_the_checkpoint_is_the_best_on_the_held_out_classes_not_the_last(recipe,
     scores = iter([0.2, 0.9, 0.5])
     evaluate = loop.evaluate_model
 
-    def scored(model, processor, benchmark, protocol, **options):
-        report = evaluate(model, processor, benchmark, protocol, **options)
-        if "held-out" in protocol:
-            report.metrics["mAP@all"] = next(scores)
-        return report
+    def scored(model, processor, benchmark, task, **options):
+        evaluation = evaluate(model, processor, benchmark, task, **options)
+        if "held-out" in task.benchmark:
+            evaluation.report.metrics["mAP@all"] = next(scores)
+        return evaluation
 
     monkeypatch.setattr(loop, "evaluate_model", scored)
     config = recipe()
@@ -133,10 +134,10 @@ def test_validation_never_sees_an_unseen_class(recipe, monkeypatch):
     seen = []
     evaluate = loop.evaluate_model
 
-    def watched(model, processor, benchmark, protocol, **options):
+    def watched(model, processor, benchmark, task, **options):
         names = benchmark["test_photo"].features["label"].names
-        seen.append((protocol, {names[label] for label in benchmark["test_photo"]["label"]}))
-        return evaluate(model, processor, benchmark, protocol, **options)
+        seen.append((task.benchmark, {names[label] for label in benchmark["test_photo"]["label"]}))
+        return evaluate(model, processor, benchmark, task, **options)
 
     monkeypatch.setattr(loop, "evaluate_model", watched)
     train(recipe())
@@ -332,6 +333,6 @@ def test_a_method_that_embeds_under_categories_trains_evaluates_and_keeps_its_cl
         evaluation={"ks": [1]},
     )
     result = train(config)
-    assert result.metric == "Acc@1" and result.test.category == "given"
+    assert result.metric == "Acc@1" and result.test.condition == "given"
     again = SketchPromptModel.from_pretrained(result.output_dir)
     assert again.categories == again.config.class_names and len(again.categories) == 2

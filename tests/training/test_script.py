@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from sketch_prompt.data.benchmarks import load_benchmark
-from sketch_prompt.evaluation import evaluate_model
+from sketch_prompt.evaluation import Task, evaluate_model
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training.log import TrainingLog
@@ -114,8 +114,9 @@ def test_two_processes_train_and_evaluate_as_one(write, recipe, tmp_path):
         SketchPromptProcessor.from_pretrained(folder),
     )
     benchmark = load_benchmark(config.data.benchmark, config.data.data_dir, **config.data.options)
-    report = evaluate_model(model, processor, benchmark, "one process", ks=[5], batch_size=16, progress=False)
-    assert (reported["test"]["queries"], reported["test"]["gallery"]) == (report.queries, report.gallery)
+    task = Task("one process", ks=[5])
+    report = evaluate_model(model, processor, benchmark, task, batch_size=16, progress=False).report
+    assert (reported["test"]["queries"], reported["test"]["photos"]) == (report.queries, report.photos)
     assert reported["test"]["metrics"] == pytest.approx(report.metrics, abs=1e-6)
 
 
@@ -135,5 +136,5 @@ def test_a_users_mistake_is_one_line_and_an_exit_code(write):
     process = start(path, "optimisation.epoch=3")
     _, stderr = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
-    assert "error: unknown key optimisation.epoch; did you mean 'epochs'?" in stderr
+    assert "Error: unknown key optimisation.epoch; did you mean 'epochs'?" in stderr
     assert "Traceback" not in stderr

@@ -9,11 +9,15 @@ from pkgutil import resolve_name
 
 import datasets
 
-from sketch_prompt.data.configs import BenchmarkConfig, Level
+from sketch_prompt.data.configs import BenchmarkConfig
 from sketch_prompt.data.settings import cross_dataset, generalized_zero_shot
 from sketch_prompt.data.splits import BenchmarkSplit, unknown_name
+from sketch_prompt.hints import with_new_names
+from sketch_prompt.vocabulary import Level
 
 SETTINGS = ("zs", "gzs")
+OLD_OPTIONS = {"train_protocol": "train_benchmark"}
+"""{old name of an option of `load_benchmark`: its name today}"""
 ENTRY_POINTS = "sketch_prompt.benchmarks"
 
 Builder = type[datasets.GeneratorBasedBuilder]
@@ -107,7 +111,7 @@ def load_benchmark(
     split: str | os.PathLike | Mapping | BenchmarkSplit | None = None,
     setting: str = "zs",
     seen_share: float = 0.2,
-    train_protocol: str | None = None,
+    train_benchmark: str | None = None,
     train_dir: str | os.PathLike | None = None,
     seed: int | None = None,
     cache_dir: str | os.PathLike | None = None,
@@ -135,7 +139,7 @@ def load_benchmark(
         setting: "zs" (the gallery holds photos of unseen classes) or "gzs" (and a share of the seen ones', which
             leave the training data; see `generalized_zero_shot`).
         seen_share: that share.
-        train_protocol: cross-dataset setting: the benchmark trained on. The test data are the unseen classes
+        train_benchmark: cross-dataset setting: the benchmark trained on. The test data are the unseen classes
             that are not among its training classes; see `cross_dataset`.
         train_dir: folder of its data; None where only an evaluation follows: the training data are empty then.
         seed: of whatever is drawn at random: the share above, the unseen classes of `sketch-folder`, the
@@ -151,17 +155,20 @@ def load_benchmark(
     """
     if setting not in SETTINGS:
         raise ValueError(unknown_name("setting", setting, SETTINGS))
-    if streaming and (setting != "zs" or train_protocol is not None):
+    if "train_protocol" in options:
+        options = with_new_names(options, OLD_OPTIONS, "load_benchmark")
+        train_benchmark = options.pop("train_benchmark")
+    if streaming and (setting != "zs" or train_benchmark is not None):
         raise ValueError("streaming serves the plain zero-shot setting: GZS and cross-dataset need tables")
     given = {"seed": seed, "class_split": split} | options
     given = {option: value for option, value in given.items() if value is not None}
     tables = _load(name, data_dir, cache_dir, streaming, given)
-    if train_protocol is not None:
-        published = benchmark_config(train_protocol).published()
+    if train_benchmark is not None:
+        published = benchmark_config(train_benchmark).published()
         if train_dir is None and published is not None:
             tables = cross_dataset(published.seen, tables)
         else:
-            training = _load(train_protocol, train_dir, cache_dir, False, {})
+            training = _load(train_benchmark, train_dir, cache_dir, False, {})
             trained = training["train_sketch"].features["label"].names[: _n_seen(training)]
             tables = cross_dataset(trained, tables, training)
     if setting == "gzs":

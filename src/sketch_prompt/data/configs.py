@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import datasets
 
@@ -22,11 +22,9 @@ from sketch_prompt.data.listing import list_class_folders
 from sketch_prompt.data.packagings import FoundPackaging, Packaging, find_packaging, search_bases
 from sketch_prompt.data.splits import BenchmarkSplit, published_protocols, published_split, read_split
 from sketch_prompt.data.strokes import encode_png, rasterize, read_drawings
+from sketch_prompt.vocabulary import Level
 
 logger = logging.getLogger(__name__)
-
-
-Level = Literal["category", "instance"]
 
 
 @dataclass

@@ -1,18 +1,11 @@
-"""Evaluating a model on a benchmark: embedding, the leakage guard, the report."""
+"""Evaluating a model on a benchmark: embeddings, the guard against seen classes, the search, the report."""
 
 from .embedding import EmbeddingTable, embed
-from .evaluate import (
-    Evaluation,
-    Task,
-    check_benchmark,
-    embed_benchmark,
-    evaluate_model,
-    evaluate_task,
-    report_embeddings,
-)
+from .evaluate import Evaluation, check_benchmark, embed_benchmark, evaluate_model, report_embeddings
 from .leakage import SeenClassError, check_classes
 from .report import Report
 from .search import Search
+from .task import Task, TaskOptions
 
 __all__ = [
     "EmbeddingTable",
@@ -21,11 +14,11 @@ __all__ = [
     "Search",
     "SeenClassError",
     "Task",
+    "TaskOptions",
     "check_benchmark",
     "check_classes",
     "embed",
     "embed_benchmark",
     "evaluate_model",
-    "evaluate_task",
     "report_embeddings",
 ]

@@ -1,17 +1,16 @@
-"""Categories for models that embed under one: what they are shown, and which one each image is embedded under.
+"""What methods with conditions (DP-CLIP) are told about the images of an evaluation.
 
-A report names which of three ways its numbers come from (`Task.category`):
+A report says which of three conditions its numbers hold for (`Task.condition`):
 
-- "given": every image is embedded under its own class, which the search must then know: the papers' fine-grained
-  protocol, in which a sketch searches the photos of its category.
-- "predicted": every image, sketch or photo, is embedded under the class that the model itself takes it for, among
-  the classes of the test data.
-- None: category-agnostically.
+- "given": every image is embedded under its own category. The search must then know the category of the sketch, as in
+  the papers' fine-grained setting, where a sketch searches the photos of its category.
+- "predicted": every image, sketch or photo, is embedded under the category that the model predicts for it, among the
+  classes of the test data.
+- "none": every image is embedded without a category.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import datasets
 import numpy as np
@@ -19,12 +18,10 @@ import torch
 from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
-
-Category = Literal["auto", "given", "predicted"] | None
-CATEGORIES: tuple[Category, ...] = ("auto", "given", "predicted", None)
+from sketch_prompt.vocabulary import Condition
 
 Conditions = Callable[[torch.Tensor, np.ndarray], dict]
-"""From a batch's pixel values and class numbers to keyword arguments of `get_*_features`."""
+"""From the pixel values and class numbers of a batch to keyword arguments of `get_*_features`."""
 
 
 def show_categories(
@@ -36,23 +33,23 @@ def show_categories(
     seed: int = 0,
     progress: bool = True,
 ) -> list[str]:
-    """Show a model a support set of every class that it does not know yet, drawn from the tables.
+    """Show a model a support set for every class that it does not know yet, drawn from the tables.
 
-    As the papers do, the images of a support set are any of their class. Unreadable ones are passed over for
-    others; embedding the tables reports them.
+    As in the papers, a support set consists of any images of its class. An unreadable image is replaced by another;
+    embedding the tables reports it.
 
     Args:
-        model: a model with `is_conditional`.
-        processor: the checkpoint's own.
-        sketches, photos: tables with the columns image and label; a class may be in one of them only.
-        seed: of the draw.
-        progress: show a bar on stderr.
+        model: A model with `is_conditional`.
+        processor: The processor of its checkpoint.
+        sketches, photos: Tables with the columns image and label. A class may be in only one of them.
+        seed: Seed of the draw.
+        progress: Show a progress bar on stderr.
 
     Returns:
-        The classes it was shown, in the order of the labels.
+        The new classes, in the order of the labels.
 
     Raises:
-        ValueError: no image of a class can be read.
+        ValueError: No image of a class can be read.
     """
     tables, names = (sketches, photos), sketches.features["label"].names
     labels = [np.asarray(table["label"][:], np.int64) for table in tables]
@@ -75,23 +72,23 @@ def show_categories(
 
 @contextmanager
 def conditioned(
-    model, processor, benchmark: datasets.DatasetDict, category: Category, *, progress: bool = True
+    model, processor, benchmark: datasets.DatasetDict, condition: Condition, *, progress: bool = True
 ) -> Iterator[Conditions | None]:
-    """How the test images of a benchmark are to be embedded, for as long as the block lasts.
+    """The conditions under which to embed the test images of a benchmark.
 
-    The model is put in eval mode, shown the test classes that it does not know, and forgets them again.
+    Inside the block the model is in eval mode and knows all test classes. Afterwards it forgets the new ones.
 
     Args:
-        model: anything with the model contract.
-        processor: the checkpoint's own.
-        benchmark: with the splits test_sketch and test_photo.
-        category: "given", "predicted" or None.
-        progress: show a bar on stderr.
+        model: Any method.
+        processor: The processor of its checkpoint.
+        benchmark: With the splits test_sketch and test_photo.
+        condition: "given", "predicted" or "none".
+        progress: Show a progress bar on stderr.
 
     Yields:
-        What `embed` takes as `conditions`; None where nothing depends on a category.
+        The `conditions` of `embed`; None if nothing depends on a category.
     """
-    if category is None or not model.is_conditional:
+    if condition == "none" or not model.is_conditional:
         yield None
         return
     tables = benchmark["test_sketch"], benchmark["test_photo"]
@@ -101,7 +98,7 @@ def conditioned(
     model.eval()
     try:
         shown = show_categories(model, processor, *tables, progress=progress)
-        if category == "given":
+        if condition == "given":
             yield lambda pixel_values, labels: {"category": [names[label] for label in labels]}
         else:
             present = np.unique(np.concatenate([table["label"][:] for table in tables]))
@@ -120,7 +117,7 @@ def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
 
 
 def _read_some(table: datasets.Dataset, rows: np.ndarray, count: int, reasons: list[str]) -> list:
-    """The first `count` readable images of these rows; why others could not be read goes into `reasons`."""
+    """The first `count` readable images of these rows. Why the others cannot be read is added to `reasons`."""
     pictures = []
     for row in rows:
         if len(pictures) == count:

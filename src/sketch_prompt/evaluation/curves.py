@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from sketch_prompt.vocabulary import Level
+
 from .report import Report
-from .search import Level
 
 # Okabe and Ito's colours, told apart by colour-blind readers too
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -49,7 +50,7 @@ def plot_curves(reports: Sequence[Report]) -> Figure:
     ax.plot(first.curve[x], first.curve["chance"], color="#8a8f98", linewidth=1, label="chance")
     ax.set(xlabel=_AXES[x], ylabel=_AXES[y], ylim=(0, 1.02), xlim=(first.curve[x][0], first.curve[x][-1]))
     ax.set_title(
-        first.protocol if len({report.title for report in reports}) > 1 else first.title, fontsize=10
+        first.benchmark if len({report.title for report in reports}) > 1 else first.title, fontsize=10
     )
     ax.grid(color="#e3e5e8", linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)
@@ -63,12 +64,12 @@ def _names(report: Report) -> list[str]:
 
 def _labels(reports: Sequence[Report]) -> list[str]:
     """Each report's method, with whatever else tells them apart, and its first metric."""
-    protocols = len({report.protocol for report in reports}) > 1
+    benchmarks = len({report.benchmark for report in reports}) > 1
     methods = len({report.method for report in reports}) == len(reports)
     labels = []
     for report in reports:
         metric, value = next(iter(report.metrics.items()))
         parts = [report.method] if methods else [report.method, report.model]
-        parts += [report.protocol] if protocols else []
+        parts += [report.benchmark] if benchmarks else []
         labels.append(f"{', '.join(parts)} ({metric} {100 * value:.1f})")
     return labels

@@ -1,9 +1,8 @@
-"""Evaluation of any model on any benchmark: embed, search, report."""
+"""Evaluation of any model on any benchmark: embed, rank, report."""
 
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -12,185 +11,35 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from sketch_prompt.data.benchmarks import default_level
 from sketch_prompt.data.class_names import class_key
-from sketch_prompt.metrics.core import Convention
 from sketch_prompt.vocabulary import TEST_SPLITS
 
-from .conditioning import CATEGORIES, Category, conditioned
+from .conditioning import conditioned
 from .embedding import EmbeddingTable, embed
 from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
 from .pairwise import Stores, open_stores, working_folder
 from .published_data import differences_from_published
-from .ranking import DEFAULT_SHORTLIST, RANKINGS, EmbeddingRanker, Ranker, Ranking, build_ranker
+from .ranking import EmbeddingRanker, Ranker, build_ranker
 from .report import Report
-from .search import (
-    DEFAULT_KS,
-    GalleryScope,
-    Level,
-    Search,
-    check_instances,
-    parts_instances,
-    search_categories,
-    search_instances,
-)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is evaluated, and how.
-
-    Attributes:
-        protocol: the benchmark's name.
-        level: "category" or "instance"; None for the benchmark's own.
-        scope: at instance level, the photos that a query searches: those of its "category" or "all".
-        convention: at category level "standard" or "interpolated", see `sketch_prompt.metrics.evaluate_retrieval`.
-        ks: cut-offs of the metrics; None for those of the level: 100 and 200, or 1, 5 and 10.
-        train_protocol: the benchmark trained on, where it is another one.
-        allow_seen: evaluate on classes seen in training, and say so in the report.
-        ranking: by "embedding", "rerank" (the first photos by embedding again, pair by pair) or "exhaustive" (every
-            pair); None for "rerank" where the model can, else "embedding".
-        shortlist: how many photos a query "rerank" scores again.
-        category: for a model that embeds under a category, which one that is: "given", "predicted" or None, see
-            `conditioning`; "auto" is "given" where a sketch searches its category's photos, else "predicted".
-    """
-
-    protocol: str
-    level: Level | None = None
-    scope: GalleryScope = "category"
-    convention: Convention = "standard"
-    ks: Sequence[int] | None = None
-    train_protocol: str | None = None
-    allow_seen: bool = False
-    ranking: Ranking | None = None
-    shortlist: int = DEFAULT_SHORTLIST
-    category: Category = "auto"
-
-    def __post_init__(self):
-        if self.level is None:
-            object.__setattr__(self, "level", default_level(self.protocol))
-        if self.ks is None:
-            object.__setattr__(self, "ks", DEFAULT_KS[self.level])
-        if self.category not in CATEGORIES:
-            raise ValueError(
-                f"Unknown category {self.category!r}: choose 'auto', 'given', 'predicted' or None."
-            )
-        if self.category == "auto":
-            given = self.level == "instance" and self.scope == "category"
-            object.__setattr__(self, "category", "given" if given else "predicted")
-        if self.train_protocol == self.protocol:
-            object.__setattr__(self, "train_protocol", None)
-        if self.ranking not in (None, *RANKINGS):
-            raise ValueError(f"Unknown ranking {self.ranking!r}: choose one of {', '.join(RANKINGS)}.")
-        if self.shortlist < 1:
-            raise ValueError(f"shortlist must be at least 1, not {self.shortlist}.")
-
-    def ranking_of(self, model) -> Ranking:
-        """How the photos are ranked with `model`.
-
-        Raises:
-            ValueError: by pairs, which the model cannot score.
-        """
-        can = model.has_reranker
-        if self.ranking not in (None, "embedding") and not can:
-            raise ValueError(
-                f"{model.method} compares embeddings only: ranking={self.ranking!r} needs a method that scores pairs."
-            )
-        return self.ranking or ("rerank" if can else "embedding")
+from .search import Search, check_instances, parts_instances, search_categories, search_instances
+from .task import Task
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report, and the search that it reports."""
+    """A report, and the search that it reports.
+
+    Attributes:
+        report: The report, on every process.
+        search: The search, on the first process; None on the others.
+    """
 
     report: Report
-    search: Search
+    search: Search | None
 
 
 def evaluate_model(
-    model,
-    processor,
-    benchmark: datasets.DatasetDict,
-    protocol: str,
-    *,
-    source: str = "",
-    level: Level | None = None,
-    gallery: GalleryScope = "category",
-    convention: Convention = "standard",
-    ks: Sequence[int] | None = None,
-    allow_seen: bool = False,
-    ranking: Ranking | None = None,
-    shortlist: int = DEFAULT_SHORTLIST,
-    work_dir: str | os.PathLike | None = None,
-    pair_dtype: torch.dtype | None = None,
-    category: Category = "auto",
-    batch_size: int = 64,
-    num_workers: int = 0,
-    device: str | torch.device | None = None,
-    accelerator: Accelerator | None = None,
-    progress: bool = True,
-) -> Report:
-    """Search the photos of a benchmark's unseen classes with its unseen sketches.
-
-    Args:
-        model: anything with the model contract.
-        processor: the checkpoint's own.
-        benchmark: from `load_benchmark`; its splits test_sketch and test_photo are used.
-        protocol: the benchmark's name, for the report.
-        source: where the model came from, for the report; its own record of that by default.
-        level: as in `Task`.
-        gallery: the `scope` of `Task`.
-        convention: as in `Task`.
-        ks: as in `Task`.
-        allow_seen: as in `Task`.
-        ranking: as in `Task`.
-        shortlist: as in `Task`.
-        work_dir: with a pairwise ranking, where encoded images and scores are kept: the same call goes on where it
-            was cut off, whatever killed it. None keeps them in memory.
-        pair_dtype: with a pairwise ranking, the type of the encoded images; bfloat16 halves their room and is
-            computed with where the device does so in hardware. None for the model's own.
-        category: as in `Task`.
-        batch_size: images a forward pass.
-        num_workers: processes that read images.
-        device: where to embed; the model's device by default.
-        accelerator: shares the embedding among processes; the first one ranks, and all return its report.
-        progress: show bars on stderr.
-
-    Raises:
-        SeenClassError: a test class was seen in training, and `allow_seen` is not set.
-        ValueError: a split is missing, none of its images can be read, or, at instance level, a sketch's photo
-            is not in the gallery.
-    """
-    evaluation = evaluate_task(
-        model,
-        processor,
-        benchmark,
-        Task(
-            protocol,
-            level,
-            gallery,
-            convention,
-            ks,
-            allow_seen=allow_seen,
-            ranking=ranking,
-            shortlist=shortlist,
-            category=category,
-        ),
-        source=source,
-        work_dir=work_dir,
-        pair_dtype=pair_dtype,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        device=device,
-        accelerator=accelerator,
-        progress=progress,
-    )
-    report = None if evaluation is None else evaluation.report
-    return report if accelerator is None else broadcast_object_list([report])[0]
-
-
-def evaluate_task(
     model,
     processor,
     benchmark: datasets.DatasetDict,
@@ -199,60 +48,92 @@ def evaluate_task(
     source: str = "",
     work_dir: str | os.PathLike | None = None,
     pair_dtype: torch.dtype | None = None,
-    progress: bool = True,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    device: str | torch.device | None = None,
     accelerator: Accelerator | None = None,
-    **options,
-) -> Evaluation | None:
-    """What `evaluate_model` reports, with the search itself; None on all processes but the first.
+    progress: bool = True,
+) -> Evaluation:
+    """Search the photos of a benchmark's unseen classes with its sketches.
+
+    Example:
+
+    ```python
+    model = SketchPromptModel.from_pretrained("mini-clip-at")
+    evaluation = evaluate_model(model, model.processor, load_benchmark("mini"), Task("mini"))
+    evaluation.report.metrics["mAP@all"]
+    ```
 
     Args:
-        model: as in `evaluate_model`, like all that is not said here.
-        task: what is evaluated, and how.
-        options: further arguments of `embed`.
+        model: Any method.
+        processor: The processor of its checkpoint.
+        benchmark: From `load_benchmark`. The splits test_sketch and test_photo are used.
+        task: What is evaluated, and how.
+        source: Where the model came from, for the report; by default what the model says.
+        work_dir: Folder for the encoded images and the scores of a ranking by pairs. With it, a run that was stopped
+            can go on where it was. Without it, they are kept in memory.
+        pair_dtype: Type of the encoded images of a ranking by pairs. bfloat16 takes half the space, and the device
+            computes with it if its hardware can. None for the model's own type.
+        batch_size: Images in one forward pass.
+        num_workers: Number of processes that read images.
+        device: Where to embed; by default the model's device.
+        accelerator: Shares the work among processes. The first process ranks.
+        progress: Show progress bars on stderr.
+
+    Raises:
+        SeenClassError: A test class was seen in training, and `task.allow_seen` is not set.
+        ValueError: A split is missing, or none of its images can be read; or, at instance level, the photo of a
+            sketch is not in the gallery; or `task.ranking` needs scores of pairs that the model does not give.
     """
     claim = check_benchmark(model, benchmark, task)
-    ranking = task.ranking_of(model)
+    ranking = task.ranking_with(model)
     shared = {"progress": progress, "accelerator": accelerator}
     main_process = accelerator is None or accelerator.is_main_process
     unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
+    evaluation = None
     with nullcontext() if ranking == "embedding" else working_folder(work_dir, accelerator) as folder:
         stores = None
         if ranking != "embedding":
-            stores = open_stores(
-                unwrapped,
+            stores = open_stores(unwrapped, processor, benchmark, folder, pair_dtype, accelerator, batch_size)
+        with conditioned(unwrapped, processor, benchmark, task.condition, progress=progress) as conditions:
+            sketches, photos = embed_benchmark(
+                model,
                 processor,
                 benchmark,
-                folder,
-                pair_dtype,
-                accelerator,
-                options.get("batch_size", 64),
+                stores=stores,
+                conditions=conditions,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                device=device,
+                **shared,
             )
-        with conditioned(unwrapped, processor, benchmark, task.category, progress=progress) as conditions:
-            sketches, photos = embed_benchmark(
-                model, processor, benchmark, stores=stores, conditions=conditions, **shared, **options
+        if (
+            ranking != "embedding" or main_process
+        ):  # all processes score pairs, the first one ranks embeddings
+            ranker = build_ranker(ranking, unwrapped, stores, task.shortlist, folder=folder, **shared)
+            evaluation = report_embeddings(
+                model,
+                benchmark,
+                sketches,
+                photos,
+                task,
+                claim=claim,
+                source=source,
+                progress=progress,
+                ranker=ranker,
             )
-        if ranking == "embedding" and not main_process:
-            return None
-        evaluation = report_embeddings(
-            model,
-            benchmark,
-            sketches,
-            photos,
-            task,
-            claim=claim,
-            source=source,
-            progress=progress,
-            ranker=build_ranker(ranking, unwrapped, stores, task.shortlist, folder=folder, **shared),
-        )
-    return evaluation if main_process else None
+    if accelerator is None:
+        return evaluation
+    (report,) = broadcast_object_list([evaluation and evaluation.report])
+    return evaluation if main_process else Evaluation(report, None)
 
 
 def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim:
-    """What may be claimed of the evaluation, before any work is done. The guard looks at the queries' classes.
+    """What the report may claim, before any work is done. It depends on the classes of the queries.
 
     Raises:
-        SeenClassError: a test class was seen in training, and that is not allowed.
-        ValueError: a test split is missing or empty, or, at instance level, a sketch's photo is not in the
+        SeenClassError: A test class was seen in training, and that is not allowed.
+        ValueError: A test split is missing or empty; or, at instance level, the photo of a sketch is not in the
             gallery.
     """
     for split in TEST_SPLITS.values():
@@ -266,7 +147,7 @@ def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim
     trained = model.config.class_names or ()
     queried, searched = (_classes(benchmark[split]) for split in TEST_SPLITS.values())
     distractors = {}
-    if task.level == "category" or task.scope == "all":
+    if task.gallery == "all":
         seen = {class_key(name) for name in trained}
         seen |= {
             class_key(name)
@@ -309,23 +190,23 @@ def report_embeddings(
     progress: bool = True,
     ranker: Ranker | None = None,
 ) -> Evaluation:
-    """Search the photos with every sketch and report it.
+    """Search the photos with every sketch, and report it.
 
     Args:
-        model: what made the features, for the facts.
-        benchmark: the tables that the features came from.
-        sketches: features of the queries.
-        photos: features of the gallery.
-        task: what is evaluated, and how.
-        claim: from `check_benchmark`.
-        source: where the model came from.
-        progress: show a bar on stderr where ranking takes long.
-        ranker: what scores the photos; embeddings by default.
+        model: The model that computed the features, for the facts in the report.
+        benchmark: The tables that the features came from.
+        sketches: Features of the queries.
+        photos: Features of the gallery.
+        task: What is evaluated, and how.
+        claim: From `check_benchmark`.
+        source: Where the model came from.
+        progress: Show a progress bar on stderr if ranking takes long.
+        ranker: Scores the photos; by default from their embeddings.
     """
     start = time.perf_counter()
     ranker = ranker or EmbeddingRanker()
     if task.level == "instance":
-        search = search_instances(benchmark, sketches, photos, task.scope, task.ks, ranker)
+        search = search_instances(benchmark, sketches, photos, task.gallery, task.ks, ranker)
     else:
         search = search_categories(sketches, photos, task.convention, task.ks, progress, ranker)
     names = benchmark[TEST_SPLITS["sketch"]].features["label"].names
@@ -344,16 +225,16 @@ def report_embeddings(
         method=model.method,
         model=source or model.config.name_or_path or type(model).__name__,
         base_model=model.config.base_model,
-        protocol=task.protocol,
-        train_protocol=task.train_protocol,
+        benchmark=task.benchmark,
+        train_benchmark=task.train_benchmark,
         level=search.level,
-        gallery_scope=search.scope,
+        gallery=search.gallery,
         setting=claim.setting,
         convention=search.convention,
-        category=(task.category or "none") if model.is_conditional else None,
+        condition=task.condition if model.is_conditional else None,
         zero_shot=claim.zero_shot,
         claim=claim.text,
-        differences=differences_from_published(benchmark, task.protocol, task.train_protocol),
+        differences=differences_from_published(benchmark, task.benchmark, task.train_benchmark),
         metrics=search.details.mean(),
         intervals={name: list(interval) for name, interval in intervals.items()},
         chance=search.chance,
@@ -361,10 +242,10 @@ def report_embeddings(
         queries_per_class={names[label]: counts[label] for label in sorted(counts)},
         curve=search.curve,
         ranking=ranker.name,
-        shortlist=getattr(ranker, "shortlist", None),
+        shortlist=ranker.shortlist,
         pairs=ranker.pairs,
         queries=len(search.sketches.rows),
-        gallery=len(search.photos.rows),
+        photos=len(search.photos.rows),
         classes=len(counts),
         seconds=sketches.seconds + photos.seconds + time.perf_counter() - start,
         unreadable=unreadable,
@@ -375,7 +256,7 @@ def report_embeddings(
 
 
 def _classes(table: datasets.Dataset) -> dict[str, int]:
-    """{class: number of its images} of a table."""
+    """{class: number of its images} in a table."""
     names = table.features["label"].names
     counts = Counter(table.select_columns("label")[:]["label"])
     return {names[label]: counts[label] for label in sorted(counts)}

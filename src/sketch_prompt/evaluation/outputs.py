@@ -26,7 +26,7 @@ def write_outputs(
     folder: str | os.PathLike,
     evaluation: Evaluation,
     benchmark: datasets.DatasetDict,
-    rankings: int = 10,
+    sheet_size: int = 10,
     compare: Sequence[Report] = (),
 ) -> list[Path]:
     """Write `report.json`, `report.md`, the curve, `rankings.png`, `best_queries.png`, `worst_queries.png`.
@@ -35,7 +35,7 @@ def write_outputs(
         folder: made where it lacks.
         evaluation: what is written.
         benchmark: where the images are.
-        rankings: queries on each sheet; 0 for no sheets.
+        sheet_size: number of queries on each sheet; 0 for no sheets.
         compare: other reports, drawn into the curve's figure.
 
     Returns:
@@ -48,12 +48,12 @@ def write_outputs(
     report, search = evaluation.report, evaluation.search
     written = report.save(folder)
     written.append(save_figure(plot_curves([report, *compare]), folder / CURVE_FILES[report.level]))
-    if rankings:
+    if sheet_size:
         labels = search.sketches.labels
         sheets = {
-            "rankings": (choose_queries(labels, rankings), "queries drawn over all classes"),
-            "best_queries": (extreme_queries(search, rankings, best=True), "best queries"),
-            "worst_queries": (extreme_queries(search, rankings, best=False), "worst queries"),
+            "rankings": (choose_queries(labels, sheet_size), "queries drawn over all classes"),
+            "best_queries": (extreme_queries(search, sheet_size, best=True), "best queries"),
+            "worst_queries": (extreme_queries(search, sheet_size, best=False), "worst queries"),
         }
         for name, (queries, title) in sheets.items():
             figure = plot_rankings(ranked_queries(benchmark, search, queries), f"{report.title}: {title}")

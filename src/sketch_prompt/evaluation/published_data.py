@@ -14,18 +14,18 @@ _PLURALS = {"sketch": "sketches", "photo": "photos"}
 
 
 def differences_from_published(
-    benchmark: datasets.DatasetDict, protocol: str, train_protocol: str | None = None
+    benchmark: datasets.DatasetDict, name: str, train_benchmark: str | None = None
 ) -> list[str]:
     """What is missing from, or more than, the test data of a published protocol, a short phrase each.
 
     Args:
         benchmark: the tables at hand.
-        protocol: the name they were loaded by; where nothing was published for it, nothing differs.
-        train_protocol: the benchmark trained on, whose seen classes then leave the test data.
+        name: the benchmark's name. If nothing was published for it, nothing differs.
+        train_benchmark: the benchmark trained on, if another one. Its seen classes leave the test data.
     """
-    crossed = train_protocol not in (None, protocol)
+    crossed = train_benchmark not in (None, name)
     queried = _class_keys(benchmark[TEST_SPLITS["sketch"]])
-    expected, tested, trained = queried, _config(protocol), _config(train_protocol) if crossed else None
+    expected, tested, trained = queried, _config(name), _config(train_benchmark) if crossed else None
     if published := tested.published():
         expected = set(map(class_key, published.unseen))
         if trained is not None and (seen := trained.published()):

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from accelerate import Accelerator
@@ -10,12 +10,9 @@ from accelerate import Accelerator
 from sketch_prompt.metrics.pair_scores import FeatureScores, MatrixScores, PairScores, RerankedScores
 from sketch_prompt.metrics.ranking import rank_scores
 from sketch_prompt.pairs import score_pairs
+from sketch_prompt.vocabulary import Ranking
 
 from .pairwise import PairStore, Piece, ScoringJob, Stores
-
-Ranking = Literal["embedding", "rerank", "exhaustive"]
-RANKINGS: tuple[Ranking, ...] = ("embedding", "rerank", "exhaustive")
-DEFAULT_SHORTLIST = 100
 
 _TILE = 64  # images a side: at ViT-B/16's size 300 MB of prepared images, minutes of a CPU, seconds of a GPU
 
@@ -32,10 +29,12 @@ class Ranker(Protocol):
 
     Attributes:
         name: of the ranking.
-        pairs: how many pairs the last call scored, by more than their embeddings.
+        shortlist: number of photos that are scored again for each sketch; None if there is no shortlist.
+        pairs: number of pairs that the last call scored, by more than their embeddings.
     """
 
     name: Ranking
+    shortlist: int | None
     pairs: int
 
     def __call__(
@@ -52,6 +51,7 @@ class EmbeddingRanker:
     """By the inner product of embeddings."""
 
     name = "embedding"
+    shortlist = None
     pairs = 0
 
     def __call__(self, sketches, photos, sketch_groups=None, photo_groups=None) -> PairScores:
@@ -109,7 +109,7 @@ class Reranker(_PairwiseRanker):
 
     name = "rerank"
 
-    def __init__(self, *args, shortlist: int = DEFAULT_SHORTLIST, **kwargs):
+    def __init__(self, *args, shortlist: int = 100, **kwargs):
         super().__init__(*args, **kwargs)
         if shortlist < 1:
             raise ValueError(f"shortlist must be at least 1, not {shortlist}.")
@@ -139,6 +139,7 @@ class ExhaustiveRanker(_PairwiseRanker):
     """By scoring every pair; see `_PairwiseRanker` for the arguments."""
 
     name = "exhaustive"
+    shortlist = None
 
     def __call__(self, sketches, photos, sketch_groups=None, photo_groups=None) -> PairScores:
         """See `Ranker`."""

@@ -13,14 +13,22 @@ from rich.table import Table
 from rich.text import Text
 
 from sketch_prompt.atomic import append_line, atomic_write
+from sketch_prompt.hints import with_new_names
+from sketch_prompt.vocabulary import GalleryPhotos, Level, Ranking
 
 from .leakage import Setting
-from .ranking import Ranking
-from .search import GalleryScope, Level
 
 RESULTS_FILE = "results.jsonl"
-_NEEDED = ("method", "model", "protocol", "level", "setting", "claim", "metrics")
-_CATEGORIES = {
+_NEEDED = ("method", "model", "benchmark", "level", "setting", "claim", "metrics")
+OLD_KEYS = {
+    "protocol": "benchmark",
+    "train_protocol": "train_benchmark",
+    "gallery": "photos",
+    "gallery_scope": "gallery",
+    "category": "condition",
+}
+"""{key of a report before version 0.2: its name today}"""
+_CONDITIONS = {
     None: "",
     "given": ", every image embedded under its own category",
     "predicted": ", every image embedded under its predicted category",
@@ -42,7 +50,7 @@ class Report:
     Attributes:
         method: "clip-at", "frozen-clip", ...
         model: where the weights came from.
-        protocol: the benchmark's name.
+        benchmark: the benchmark's name.
         convention: "standard" or "interpolated"; None at instance level, where there is but one.
         zero_shot: whether no test class was seen in training.
         claim: the sentence that says so.
@@ -50,20 +58,20 @@ class Report:
         chance: the same names for a random ranking.
         per_class: {class: metrics} of the queries of each class.
         queries: number of sketches searched with.
-        gallery: number of photos searched.
+        photos: number of photos in the gallery.
         classes: number of classes among the queries.
         seconds: wall-clock time of embedding and ranking.
         base_model: the frozen CLIP, where the model says which.
-        train_protocol: the benchmark trained on, where it is another one.
+        train_benchmark: the benchmark trained on, if another one.
         level: "category" or "instance".
-        gallery_scope: "all" photos were searched by every query, or those of its "category".
+        gallery: which photos were ranked for a query: "all", or those of its "category".
         ranking: "embedding", "rerank" or "exhaustive", see `Task`.
         shortlist: photos a query that "rerank" scored again.
         pairs: pairs that were scored by more than their embeddings.
         setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (the benchmark parts
             instances, not classes) or "seen" (not zero-shot).
-        category: for a model that embeds under a category, whether that was "given", "predicted" or "none"; None for
-            other models.
+        condition: what a method with conditions was told: "given", "predicted" or "none", see `Task`; None for other
+            methods.
         differences: how the test data differ from the published protocol's.
         intervals: {name: [lower, upper]}, 95 % bootstrap over the queries.
         queries_per_class: {class: number of queries}.
@@ -76,7 +84,7 @@ class Report:
 
     method: str
     model: str
-    protocol: str
+    benchmark: str
     convention: str | None
     zero_shot: bool
     claim: str
@@ -84,18 +92,18 @@ class Report:
     chance: dict[str, float]
     per_class: dict[str, dict[str, float]]
     queries: int
-    gallery: int
+    photos: int
     classes: int
     seconds: float
     base_model: str | None = None
-    train_protocol: str | None = None
+    train_benchmark: str | None = None
     level: Level = "category"
-    gallery_scope: GalleryScope = "all"
+    gallery: GalleryPhotos = "all"
     ranking: Ranking = "embedding"
     shortlist: int | None = None
     pairs: int = 0
     setting: Setting = "zs"
-    category: str | None = None
+    condition: str | None = None
     differences: list[str] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     queries_per_class: dict[str, int] = field(default_factory=dict)
@@ -115,7 +123,7 @@ class Report:
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls(**content)
+            return cls(**_with_new_keys(content, path))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is no report of sketch-prompt evaluate: {error}") from error
 
@@ -178,13 +186,13 @@ class Report:
     @property
     def title(self) -> str:
         """What was evaluated on what."""
-        trained = f", trained on {self.train_protocol}" if self.train_protocol else ""
-        return f"{self.method} on {self.protocol}{trained}"
+        trained = f", trained on {self.train_benchmark}" if self.train_benchmark else ""
+        return f"{self.method} on {self.benchmark}{trained}"
 
     def _sentence(self) -> str:
-        photos = f"{self.gallery:,} photos"
-        if self.gallery_scope == "category":
-            photos = f"their class's photos ({self.gallery:,} in all)"
+        photos = f"{self.photos:,} photos"
+        if self.gallery == "category":
+            photos = f"their class's photos ({self.photos:,} in all)"
         manner = f"{self.convention} convention" if self.convention else f"{self.level} level"
         if self.ranking == "rerank":
             manner += f", the first {self.shortlist:,} re-ranked pairwise"
@@ -192,7 +200,7 @@ class Report:
             manner += ", ranked by every pair"
         listed = ", ".join(self.differences)
         differences = f"; not the published test data ({listed})" if listed else ""
-        manner += _CATEGORIES[self.category]
+        manner += _CONDITIONS[self.condition]
         return (
             f"{self.queries:,} sketches of {self.classes} class{'es' * (self.classes != 1)} against {photos}, "
             f"{manner}; {self.claim}{differences}."
@@ -237,7 +245,7 @@ class Report:
         machine = self.environment
         facts = [("model", self.model), ("time", f"{self.seconds:.1f} s")]
         if self.pairs:
-            facts.append(("pairs scored", f"{self.pairs:,} of {self.queries * self.gallery:,}"))
+            facts.append(("pairs scored", f"{self.pairs:,} of {self.queries * self.photos:,}"))
         if memory:
             facts.append(("peak memory", memory))
         if machine:
@@ -276,7 +284,7 @@ def read_results(paths: Iterable[str | os.PathLike]) -> list[dict]:
             if not line.strip():
                 continue
             try:
-                results.append(_read_line(line))
+                results.append(_read_line(line, path))
             except ValueError as error:
                 warnings.warn(f"{path}, line {number} is passed over: {error}", stacklevel=2)
     if not results:
@@ -284,12 +292,19 @@ def read_results(paths: Iterable[str | os.PathLike]) -> list[dict]:
     return results
 
 
-def _read_line(line: str) -> dict:
+def _read_line(line: str, path: Path) -> dict:
     result = json.loads(line)
+    if isinstance(result, dict):
+        result = _with_new_keys(result, path)
     missing = [name for name in _NEEDED if not isinstance(result, dict) or name not in result]
     if missing:
         raise ValueError(f"it lacks {', '.join(missing)}")
     return result
+
+
+def _with_new_keys(content: dict, path: str | os.PathLike) -> dict:
+    """The content of a report, whichever version wrote it."""
+    return with_new_names(content, OLD_KEYS, str(path)) if "protocol" in content else content
 
 
 def format_interval(interval: list[float] | None) -> str:

@@ -30,20 +30,20 @@ _UNKNOWN = "not said"
 class Setup(NamedTuple):
     """What makes numbers comparable."""
 
-    protocol: str
-    train_protocol: str | None
+    benchmark: str
+    train_benchmark: str | None
     setting: str
     level: str
-    gallery_scope: str
+    gallery: str
 
     @property
     def title(self) -> str:
         """For a heading."""
-        parts = [self.protocol, _SETTINGS[self.setting]]
-        if self.train_protocol:
-            parts.append(f"trained on {self.train_protocol}")
+        parts = [self.benchmark, _SETTINGS[self.setting]]
+        if self.train_benchmark:
+            parts.append(f"trained on {self.train_benchmark}")
         if self.level == "instance":
-            searched = "the query's category" if self.gallery_scope == "category" else "all photos"
+            searched = "the query's category" if self.gallery == "category" else "all photos"
             parts.append(f"instance level, gallery: {searched}")
         return ", ".join(parts)
 
@@ -144,13 +144,13 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
     runs: dict[tuple, tuple[Setup, dict]] = {}
     for result in results:
         setup = Setup(
-            result["protocol"],
-            result.get("train_protocol"),
+            result["benchmark"],
+            result.get("train_benchmark"),
             result["setting"],
             result["level"],
-            result.get("gallery_scope", "all"),
+            result.get("gallery", "all"),
         )
-        told_apart = ("method", "model", "convention", "claim", "queries", "gallery")
+        told_apart = ("method", "model", "convention", "claim", "queries", "photos")
         row = (*map(result.get, told_apart), *result.get("differences", ()))
         runs.pop((setup, row), None)
         runs[setup, row] = setup, result
@@ -174,10 +174,10 @@ def _published(setup: Setup) -> list[dict]:
     return [
         entry
         for entry in published_results()
-        if (entry["protocol"], entry.get("train_protocol"), entry.get("setting", "zs"))
-        == (setup.protocol, setup.train_protocol, setup.setting)
+        if (entry["benchmark"], entry.get("train_benchmark"), entry.get("setting", "zs"))
+        == (setup.benchmark, setup.train_benchmark, setup.setting)
         and _level(entry) == setup.level
-        and (setup.level == "category" or setup.gallery_scope == "category")
+        and (setup.level == "category" or setup.gallery == "category")
     ]
 
 

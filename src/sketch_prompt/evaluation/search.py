@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import datasets
 import numpy as np
 
-from sketch_prompt.data.configs import Level
 from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.metrics import (
     PairScores,
@@ -18,17 +16,13 @@ from sketch_prompt.metrics import (
     own_ranks,
     ranking_details,
 )
-from sketch_prompt.metrics.core import RECALL_LEVELS, Convention
+from sketch_prompt.metrics.core import RECALL_LEVELS
 from sketch_prompt.metrics.instance import distinct_photos
-from sketch_prompt.vocabulary import TEST_SPLITS
+from sketch_prompt.vocabulary import TEST_SPLITS, Convention, GalleryPhotos, Level
 
 from .embedding import EmbeddingTable
 from .ranking import EmbeddingRanker, Ranker
-
-LEVELS: tuple[Level, ...] = ("category", "instance")
-GalleryScope = Literal["category", "all"]
-GALLERY_SCOPES: tuple[GalleryScope, ...] = ("category", "all")
-DEFAULT_KS = {"category": (100, 200), "instance": (1, 5, 10)}
+from .task import DEFAULT_KS
 
 _LONGEST_CURVE = 100
 _BY_EMBEDDING = EmbeddingRanker()
@@ -41,7 +35,7 @@ class Search:
 
     Attributes:
         level: "category" (photos of the sketch's class are right) or "instance" (its own photo is).
-        scope: which photos a query searches: "all", or those of its "category".
+        gallery: which photos are ranked for a query: "all", or those of its "category".
         convention: "standard" or "interpolated" at category level, else None.
         sketches: the N queries.
         photos: the gallery; at instance level each photo once.
@@ -56,7 +50,7 @@ class Search:
     """
 
     level: Level
-    scope: GalleryScope
+    gallery: GalleryPhotos
     convention: Convention | None
     sketches: EmbeddingTable
     photos: EmbeddingTable
@@ -71,7 +65,7 @@ class Search:
 
     def gallery_of(self, query: int) -> np.ndarray:
         """Rows of `photos` that a query searches."""
-        if self.scope == "all":
+        if self.gallery == "all":
             return np.arange(len(self.photos.rows))
         return np.flatnonzero(self.photos.labels == self.sketches.labels[query])
 
@@ -105,7 +99,7 @@ def search_categories(
     prevalence = float(details.relevant.mean() / len(photos.rows))
     return Search(
         level="category",
-        scope="all",
+        gallery="all",
         convention=convention,
         sketches=sketches,
         photos=photos,
@@ -126,7 +120,7 @@ def search_instances(
     benchmark: datasets.DatasetDict,
     sketches: EmbeddingTable,
     photos: EmbeddingTable,
-    scope: GalleryScope = "category",
+    gallery: GalleryPhotos = "category",
     ks: Sequence[int] = DEFAULT_KS["instance"],
     ranker: Ranker = _BY_EMBEDDING,
 ) -> Search:
@@ -136,7 +130,7 @@ def search_instances(
         benchmark: the tables that the features came from.
         sketches: features of the test sketches.
         photos: features of the test photos.
-        scope: search the photos of the query's "category" or "all" of them.
+        gallery: rank "all" photos for a query, or those of its "category".
         ks: cut-offs of Acc@k.
         ranker: what scores photos for sketches.
 
@@ -153,7 +147,7 @@ def search_instances(
     left_out = _left_out(benchmark, sketches, np.flatnonzero(unasked))
     sketches, query_keys = sketches.take(np.flatnonzero(~unasked)), query_keys[~unasked]
 
-    categories = (sketches.labels, photos.labels) if scope == "category" else ()
+    categories = (sketches.labels, photos.labels) if gallery == "category" else ()
     scores = ranker(sketches, photos, *categories)
     ranks = own_ranks(scores, query_keys, photo_keys, *categories)
     categories = categories or (np.zeros(len(sketches.rows), int), np.zeros(len(photos.rows), int))
@@ -161,7 +155,7 @@ def search_instances(
     curve_ks = range(1, min(_LONGEST_CURVE, sizes.max()) + 1)
     return Search(
         level="instance",
-        scope=scope,
+        gallery=gallery,
         convention=None,
         sketches=sketches,
         photos=photos,

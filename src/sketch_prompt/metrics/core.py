@@ -9,17 +9,18 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from tqdm.auto import tqdm
+
+from sketch_prompt.vocabulary import Convention
 
 from .pair_scores import FeatureScores, PairScores
 from .scores import QueryScores
 from .similarity import BLOCK_BYTES
 
-Convention = Literal["standard", "interpolated"]
-CONVENTIONS: tuple[Convention, ...] = ("standard", "interpolated")
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 RECALL_LEVELS = np.linspace(0, 1, 101)
 
 _ROWS_AT_ONCE = 16

@@ -9,7 +9,7 @@ from sketch_prompt.top_k import best_places
 from .pair_scores import FeatureScores, PairScores
 
 
-class Ranking(NamedTuple):
+class TopK(NamedTuple):
     """The first photos of every query, best first.
 
     Attributes:
@@ -21,7 +21,7 @@ class Ranking(NamedTuple):
     indices: np.ndarray
 
 
-def rank(query_features, gallery_features, top_k: int) -> Ranking:
+def rank(query_features, gallery_features, top_k: int) -> TopK:
     """The `top_k` photos of the gallery for every query. The similarity matrix is read in blocks, never held.
 
     Args:
@@ -37,14 +37,14 @@ def rank(query_features, gallery_features, top_k: int) -> Ranking:
 
 def rank_scores(
     scores: PairScores, top_k: int, rows: np.ndarray | None = None, columns: np.ndarray | None = None
-) -> Ranking:
+) -> TopK:
     """`rank` by any scores, whatever they were computed from.
 
     Args:
         scores: of queries with photos.
         top_k: how many photos.
         rows: queries to rank for; all of them by default.
-        columns: photos to rank; all of them by default. The ranking's indices number these.
+        columns: photos to rank; all of them by default. The indices of the result number these.
 
     Raises:
         ValueError: `top_k` below 1.
@@ -60,4 +60,4 @@ def rank_scores(
             best_indices.append(best)
             best_scores.append(values[best])
     shape = len(rows), top_k
-    return Ranking(np.reshape(best_scores, shape), np.reshape(np.asarray(best_indices, np.int64), shape))
+    return TopK(np.reshape(best_scores, shape), np.reshape(np.asarray(best_indices, np.int64), shape))

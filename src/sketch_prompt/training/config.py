@@ -10,18 +10,19 @@ from typing import Any, Literal
 import yaml
 from huggingface_hub.dataclasses import strict
 
-from sketch_prompt.data.benchmarks import default_level
-from sketch_prompt.data.configs import Level
+from sketch_prompt.data.benchmarks import OLD_OPTIONS, default_level
 from sketch_prompt.data.transforms import PairAugmentation
-from sketch_prompt.evaluation.conditioning import Category
-from sketch_prompt.evaluation.search import DEFAULT_KS, GalleryScope
-from sketch_prompt.hints import shortened
+from sketch_prompt.evaluation.task import Task, TaskOptions
+from sketch_prompt.hints import shortened, with_new_names
 from sketch_prompt.models.auto import model_class
 from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, require
 from sketch_prompt.processing import SketchPromptImageProcessor
 from sketch_prompt.training.recipe import RecipeError, build, read_recipe, refuse_unknown
+from sketch_prompt.vocabulary import Level
 
 Number = int | float
+OLD_EVALUATION_KEYS = {"category": "condition"}
+"""{old key of the section `evaluation`: its name today}"""
 
 
 @strict
@@ -79,6 +80,7 @@ class DataConfig:
 
     def __post_init__(self):
         self.level = self.level or default_level(self.benchmark)
+        self.options = with_new_names(self.options, OLD_OPTIONS, "data.options")
         require(self.sketches_per_class >= 1, "sketches_per_class", self.sketches_per_class, "at least 1")
         held_out = self.validation_classes
         share_or_count = 0 <= held_out < 1 or held_out == int(held_out) >= 1
@@ -145,53 +147,46 @@ class OptimisationConfig:
 
 @strict
 @dataclass
-class EvaluationConfig:
-    """How it is measured.
+class EvaluationConfig(TaskOptions):
+    """How it is measured. The attributes of `TaskOptions` are keys of this section too.
 
     Attributes:
         every_epochs: Epochs between evaluations on the validation classes.
-        metric: The one that chooses the best checkpoint: `"mAP@all"`, `"P@100"`, ... or, at instance level,
+        metric: The metric that chooses the best checkpoint: `"mAP@all"`, `"P@100"`, ... or, at instance level,
             `"Acc@1"`, ...; None for the first of these at the level.
-        convention: `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`. Of category level.
-        gallery: At instance level, what a sketch searches: the photos of its `"category"` or `"all"`.
-        category: For a method that embeds under a category, which: `"given"`, `"predicted"` or none; `"auto"` is
-            what the level and gallery allow, see `sketch_prompt.evaluation.Task`.
-        ks: Cut-offs of mAP@k and P@k, or of Acc@k; None for 100 and 200, or 1, 5 and 10.
-        ranking: `"embedding"`, `"rerank"` or `"exhaustive"`; None for `"rerank"` where the method can.
-        shortlist: Photos a query that `"rerank"` scores again.
-        batch_size: Images a forward pass, for each process.
+        batch_size: Images in one forward pass, for each process.
         test: Evaluate the final model on the unseen classes.
     """
 
     every_epochs: int = 1
     metric: str | None = None
-    convention: Literal["standard", "interpolated"] = "standard"
-    gallery: GalleryScope = "category"
-    category: Category = "auto"
-    ks: list[int] | None = None
-    ranking: Literal["embedding", "rerank", "exhaustive"] | None = None
-    shortlist: int = 100
     batch_size: int = 64
     test: bool = True
 
     def __post_init__(self):
-        for name in ("every_epochs", "shortlist", "batch_size"):
+        super().__post_init__()
+        for name in ("every_epochs", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
+    def task(self, benchmark: str, level: Level) -> Task:
+        """The task that this section describes on a benchmark."""
+        options = {option.name: getattr(self, option.name) for option in dataclasses.fields(TaskOptions)}
+        return Task(benchmark, level, **options)
+
     def for_level(self, level: Level) -> "EvaluationConfig":
-        """The same with what is left open filled in for a level.
+        """The same with `gallery`, `ks` and `metric` filled in for a level.
 
         Raises:
-            ValueError: `metric` is none that is measured there.
+            ValueError: `metric` is not measured at this level.
         """
-        ks = self.ks or list(DEFAULT_KS[level])
+        task = self.task("", level)
         if level == "instance":
-            names = [f"Acc@{k}" for k in ks]
+            names = [f"Acc@{k}" for k in task.ks]
         else:
-            names = ["mAP@all", *(f"{name}@{k}" for k in ks for name in ("mAP", "P"))]
+            names = ["mAP@all", *(f"{name}@{k}" for k in task.ks for name in ("mAP", "P"))]
         metric = self.metric or names[0]
         require(metric in names, "metric", metric, f"one of {', '.join(names)} at {level} level (see ks)")
-        return dataclasses.replace(self, metric=metric, ks=ks)
+        return dataclasses.replace(self, metric=metric, ks=task.ks, gallery=task.gallery)
 
 
 @strict
@@ -263,7 +258,7 @@ class TrainingConfig:
         refuse_unknown(recipe, [section.name for section in dataclasses.fields(cls)])
         data = build(DataConfig, "data", recipe.get("data"))
         build(PairAugmentation, "data.augmentation", data.augmentation)
-        evaluation = build(EvaluationConfig, "evaluation", recipe.get("evaluation"))
+        evaluation = build(EvaluationConfig, "evaluation", _with_new_keys(recipe.get("evaluation")))
         try:
             evaluation = evaluation.for_level(data.level)
         except ValueError as error:
@@ -304,6 +299,14 @@ class TrainingConfig:
     def output_dir(self) -> Path:
         """Where the run writes."""
         return Path(self.run.output_dir or f"runs/{self.model.method}-{self.data.benchmark}")
+
+
+def _with_new_keys(evaluation: Any) -> Any:
+    if not isinstance(evaluation, dict):
+        return evaluation
+    if "category" in evaluation and evaluation["category"] is None:
+        evaluation = evaluation | {"category": "none"}
+    return with_new_names(evaluation, OLD_EVALUATION_KEYS, "evaluation")
 
 
 def _build_model(values: Any) -> ModelConfig:

@@ -281,26 +281,19 @@ class Trainer:
             progress.seconds += self.meter.lap()
         self._save_last()
 
-    def _evaluate(self, benchmark: DatasetDict, protocol: str) -> Report:
-        evaluation = self.config.evaluation
+    def _evaluate(self, benchmark: DatasetDict, name: str) -> Report:
+        evaluation, data = self.config.evaluation, self.config.data
         return evaluate_model(
             self.model,
             self.processor,
             benchmark,
-            protocol,
+            evaluation.task(name, data.level),
             source=str(self.folder),
-            level=self.config.data.level,
-            gallery=evaluation.gallery,
-            convention=evaluation.convention,
-            category=evaluation.category,
-            ks=evaluation.ks,
-            ranking=evaluation.ranking,
-            shortlist=evaluation.shortlist,
             batch_size=evaluation.batch_size,
-            num_workers=self.config.data.num_workers,
+            num_workers=data.num_workers,
             accelerator=self.accelerator,
             progress=self.config.run.progress,
-        )
+        ).report
 
     def _validate(self) -> None:
         progress = self.progress

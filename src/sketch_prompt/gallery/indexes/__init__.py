@@ -1,12 +1,15 @@
 """Indexes behind one small interface: exact and approximate ones in memory, and Milvus."""
 
+from typing import get_args
+
 from sketch_prompt.hints import suggestion
+from sketch_prompt.vocabulary import IndexKind
 
 from .base import Neighbours, VectorIndex, Vectors
 
 __all__ = ["KINDS", "Neighbours", "VectorIndex", "Vectors", "make_index"]
 
-KINDS = ("auto", "exact", "hnsw", "ivf-sq8", "ivf-pq", "milvus")
+KINDS = get_args(IndexKind)
 """Every index by name."""
 
 

@@ -40,7 +40,7 @@ def test_json_alone_is_on_stdout_and_progress_on_stderr(tiny):
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert list(report["metrics"]) == ["mAP@all", "mAP@5", "P@5"]
-    assert (report["method"], report["model"], report["protocol"]) == ("tiny", "checkpoint", "tiny-3")
+    assert (report["method"], report["model"], report["benchmark"]) == ("tiny", "checkpoint", "tiny-3")
     assert sorted(report["per_class"]) == UNSEEN
     assert "Embedding photos" in result.stderr
 
@@ -55,7 +55,7 @@ def test_report_is_printed_as_table_or_markdown(tiny, format, expected):
 
 def test_output_folder_gets_report_and_rankings(tiny, tmp_path):
     output = tmp_path / "runs" / "1"
-    result = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--output", output, "--rankings", 4)
+    result = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--output", output, "--sheet-size", 4)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in output.iterdir()) == [
         "best_queries.png",
@@ -91,10 +91,10 @@ def test_results_are_appended_and_reproduced_beside_the_papers(tiny, tmp_path):
 def test_instance_level_and_gallery_are_chosen_on_the_command_line(tiny, tmp_path):
     arguments = ("evaluate", "checkpoint", "--benchmark", "tiny-3", "--level", "instance", "--format", "json")
     output = tmp_path / "out"
-    result = run(*arguments, "--gallery", "all", "--k", 2, "--output", output, "--rankings", 2)
+    result = run(*arguments, "--gallery", "all", "--k", 2, "--output", output, "--sheet-size", 2)
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    assert (report["level"], report["gallery_scope"], list(report["metrics"])) == (
+    assert (report["level"], report["gallery"], list(report["metrics"])) == (
         "instance",
         "all",
         ["Acc@2"],
@@ -114,7 +114,7 @@ def test_ranking_by_pairs_is_chosen_on_the_command_line(tiny, tmp_path, monkeypa
     )
     chosen = ("--ranking", "exhaustive", "--work-dir", tmp_path / "work", "--pair-dtype", "bfloat16")
     report = json.loads(run(*arguments, *chosen).stdout)
-    assert (report["ranking"], report["pairs"]) == ("exhaustive", report["queries"] * report["gallery"])
+    assert (report["ranking"], report["pairs"]) == ("exhaustive", report["queries"] * report["photos"])
     assert (tmp_path / "work" / "job.json").is_file()
     report = json.loads(run(*arguments, "--shortlist", 2).stdout)
     assert (report["ranking"], report["shortlist"]) == ("rerank", 2)
@@ -125,11 +125,11 @@ def test_settings_reach_the_benchmark_only_where_given(tiny):
     arguments = ("evaluate", "checkpoint", "--benchmark", "tiny-3", "--format", "json")
     run(*arguments)
     assert asked["benchmark"][1] == {"split": None, "seed": None}
-    options = ("--setting", "gzs", "--seen-share", "0.1", "--train-protocol", "sketchy-25")
+    options = ("--setting", "gzs", "--seen-share", "0.1", "--train-benchmark", "sketchy-25")
     report = json.loads(run(*arguments, *options).stdout)
-    given = {"setting": "gzs", "seen_share": 0.1, "train_protocol": "sketchy-25"}
+    given = {"setting": "gzs", "seen_share": 0.1, "train_benchmark": "sketchy-25"}
     assert asked["benchmark"][1] == {"split": None, "seed": None} | given
-    assert report["train_protocol"] == "sketchy-25"
+    assert report["train_benchmark"] == "sketchy-25"
 
 
 def test_arguments_reach_model_benchmark_and_metric(tiny):
@@ -229,11 +229,11 @@ def test_frozen_clip_is_evaluated_on_a_folder_of_sketches_and_photos(tmp_path):
     result = run(*arguments)
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
-    assert (report["method"], report["queries"], report["gallery"]) == ("frozen-clip", 9, 17)
+    assert (report["method"], report["queries"], report["photos"]) == ("frozen-clip", 9, 17)
     assert [entry["path"] for entry in report["unreadable"]] == [str(tmp_path / "data/photo/door/1.png")]
     assert report["zero_shot"]
     generalised = json.loads(run(*arguments, "--setting", "gzs", "--seen-share", "0.5").stdout)
-    assert (generalised["setting"], generalised["gallery"]) == ("gzs", 23)
+    assert (generalised["setting"], generalised["photos"]) == ("gzs", 23)
     assert "gallery holds 6 photos of 2 seen classes" in generalised["claim"]
     refused = run(*arguments[:-2], "--device", "cuda:77")
     assert refused.exit_code == 1

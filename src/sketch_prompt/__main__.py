@@ -1,0 +1,5 @@
+"""`python -m sketch_prompt` is the `sketch-prompt` command."""
+
+from sketch_prompt.cli import app
+
+app(prog_name="sketch-prompt")

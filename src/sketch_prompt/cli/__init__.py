@@ -1,0 +1,53 @@
+"""The `sketch-prompt` command.
+
+A command reads its arguments and calls the package. It imports what it needs itself, so that the help appears at once.
+Results go to stdout, progress and messages to stderr. The exit code is 1 for an error that the user can mend, 2 for a
+wrong argument and 130 for Ctrl-C.
+"""
+
+from typing import Annotated
+
+import typer
+
+import sketch_prompt
+
+from .command import Command, Settings
+from .data import check_data
+from .evaluation import evaluate, reproduce
+from .gallery import demo, index, search
+from .models import convert, explain, train
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="sketch-prompt",
+    help="Zero-shot sketch-based image retrieval on a frozen CLIP: you draw, it finds the photo.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, evaluate, reproduce, index, search, demo, explain, convert):
+    app.command(cls=Command)(command)
+
+data_app = typer.Typer(no_args_is_help=True, help="Work with the data of the benchmarks.")
+data_app.command("check", cls=Command)(check_data)
+app.add_typer(data_app, name="data")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sketch-prompt {sketch_prompt.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show the traceback of an error; before or after the command.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = Settings(traceback)

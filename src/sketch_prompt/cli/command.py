@@ -1,0 +1,85 @@
+"""What all commands share: error messages, `--traceback`, and the options that were once called something else."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import typer
+from typer.core import TyperCommand
+
+OLD_OPTIONS = {
+    "evaluate": {
+        "--category": "--condition",
+        "--rankings": "--sheet-size",
+        "--train-protocol": "--train-benchmark",
+    },
+    "search": {"--figure": "--output"},
+}
+"""{command: {old spelling: new spelling}}. Old spellings still work; they are not in the help."""
+
+
+@dataclass
+class Settings:
+    """What the options before the command say; `context.obj`."""
+
+    traceback: bool = False
+
+
+class Command(TyperCommand):
+    """A command that reports errors with `one_message` and takes `--traceback` and old spellings of its options."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, among them `--traceback` and old spellings of options."""
+        if "--traceback" in args:
+            args = [argument for argument in args if argument != "--traceback"]
+            ctx.find_root().obj.traceback = True
+        return super().parse_args(ctx, _with_new_names(args, OLD_OPTIONS.get(self.name, {})))
+
+    def invoke(self, ctx: typer.Context):
+        """Run the command."""
+        with one_message(ctx.find_root().obj.traceback):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def one_message(traceback: bool = False) -> Iterator[None]:
+    """Turn errors that a user can mend into one message on stderr, and warnings into one line each.
+
+    Those are ValueErrors, OSErrors and the errors that sketch-prompt defines itself. Every other error is a bug and
+    keeps its traceback.
+
+    Args:
+        traceback: keep the traceback of all errors.
+
+    Raises:
+        SystemExit: with code 1 after an error, or 130 after Ctrl-C.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    except KeyboardInterrupt as interruption:
+        typer.echo(str(interruption) or "Interrupted.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        can_be_mended = isinstance(error, (ValueError, OSError))
+        if traceback or not (can_be_mended or type(error).__module__.startswith("sketch_prompt.")):
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def _show_warning(message, category, *place) -> None:
+    typer.echo(f"Note: {message}", err=True)
+
+
+def _with_new_names(arguments: list[str], new_names: dict[str, str]) -> list[str]:
+    renamed = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in new_names:
+            typer.echo(f"Note: {name} is now called {new_names[name]}.", err=True)
+        renamed.append(f"{new_names.get(name, name)}{equals}{value}")
+    return renamed

@@ -1,0 +1,215 @@
+"""`index`, `search` and `demo`: finding one's own photos with a drawing."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sketch_prompt.vocabulary import IndexKind
+
+from .options import (
+    BaseModelOption,
+    BatchSizeOption,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    launched_accelerator,
+)
+
+
+def index(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, subfolders included.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="GALLERY", help="Folder of the gallery.")],
+    model: ModelOption = None,
+    base_model: BaseModelOption = None,
+    kind: Annotated[
+        IndexKind | None,
+        typer.Option(
+            "--index", help="How photos are searched. A new gallery chooses by their number (auto)."
+        ),
+    ] = None,
+    by_category: Annotated[
+        bool,
+        typer.Option(
+            "--by-category",
+            help="Embed each photo under the category that its folder is named after, for methods with conditions "
+            "(dp-clip). A search then needs --category.",
+        ),
+    ] = False,
+    milvus_uri: Annotated[
+        str | None,
+        typer.Option(help="Address of a Milvus cluster; by default Milvus keeps its data in the gallery."),
+    ] = None,
+    batch_size: BatchSizeOption = 64,
+    num_workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number of processes that read photos; by default up to 8, as cores allow."),
+    ] = None,
+    flush_seconds: Annotated[
+        float | None, typer.Option(min=0, help="Seconds between saves: the work that a killed run loses.")
+    ] = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a gallery of the photos in a folder, which a sketch can search; or update it.
+
+    Only new photos are embedded. A second run over an unchanged folder embeds nothing, a renamed photo keeps its
+    features, and a run that was killed continues where it stopped. Files that cannot be read as photos are left out
+    and listed. An existing gallery keeps its model and its settings; a new one uses mini-clip-at unless --model says
+    otherwise. On several GPUs: accelerate launch -m sketch_prompt index, with the
+    same arguments.
+
+    \b
+    Examples:
+      sketch-prompt index photos -o gallery
+      sketch-prompt index photos -o gallery -m frozen-clip --base-model openai/clip-vit-base-patch32
+    """
+    from sketch_prompt.gallery.gallery import Gallery
+    from sketch_prompt.gallery.store import FLUSH_SECONDS
+
+    accelerator = launched_accelerator()
+    gallery = Gallery.build(
+        model,
+        photos,
+        output,
+        index=kind,
+        by_category=by_category or None,
+        milvus_uri=milvus_uri,
+        base_model=base_model,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        flush_seconds=FLUSH_SECONDS if flush_seconds is None else flush_seconds,
+        device=device if accelerator is None else str(accelerator.device),
+        accelerator=accelerator,
+    )
+    if accelerator is not None:
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+        if not accelerator.is_main_process:
+            return
+    summary = {"gallery": str(output), "photos": len(gallery), **gallery.changes.to_dict()}
+    summary["index"] = gallery.index.describe()
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+    else:
+        typer.echo(gallery.changes.describe(len(gallery)), err=True)
+        if unknown := gallery.unconditioned_categories:
+            typer.echo(f"Embedded without a category, not known to the model: {', '.join(unknown)}", err=True)
+        described = ", ".join(f"{name} {value}" for name, value in summary["index"].items())
+        typer.echo(f"Index: {described}\nWrote {output}", err=True)
+
+
+def search(
+    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder that index has written.")],
+    sketch: Annotated[
+        Path | None,
+        typer.Argument(metavar="[SKETCH]", help="A drawing: any image, or QuickDraw strokes (.ndjson)."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="What the photo shows, such as 'a red chair'; alone or beside a sketch."),
+    ] = None,
+    weight: Annotated[
+        float, typer.Option(min=0, max=1, help="Weight of the text beside the sketch, from 0 to 1.")
+    ] = 0.5,
+    top_k: Annotated[int, typer.Option(min=1, help="Number of photos to find.")] = 12,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of photos to score again, pair by pair, for methods that score pairs."
+        ),
+    ] = None,
+    category: Annotated[
+        list[str] | None, typer.Option(help="Search only photos of this category (folder); may be repeated.")
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(help="Search only photos whose path matches, such as '2024/*'; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg, ...")
+    ] = None,
+    as_json: JsonOption = False,
+    model: ModelOption = None,
+    base_model: BaseModelOption = None,
+    photos: Annotated[Path | None, typer.Option(help="Folder of the photos, if it has moved.")] = None,
+    device: DeviceOption = None,
+) -> None:
+    """Find the photos that look like a drawing.
+
+    Prints one photo per line, best first: rank, score and path, separated by tabs. The gallery knows its model;
+    --model and --base-model say where these are now, if they have moved.
+
+    \b
+    Examples:
+      sketch-prompt search gallery drawing.png
+      sketch-prompt search gallery drawing.png --text "a red chair" --top-k 20 -o found.png
+      sketch-prompt search gallery --text "a photo of a teapot" --json
+    """
+    from sketch_prompt.gallery.gallery import Gallery
+    from sketch_prompt.plotting import save_figure
+
+    if sketch is None and text is None:
+        raise typer.BadParameter("give a SKETCH, --text, or both")
+    given = {"base_model": base_model} if base_model is not None else {}
+    opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
+    filters = {name: values for name, values in (("category", category), ("path", path)) if values}
+    hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank)
+    if output is not None:
+        save_figure(opened.plot(hits, sketch, text), output)
+        typer.echo(f"Wrote {output}", err=True)
+    if as_json:
+        query = {"sketch": None if sketch is None else str(sketch), "text": text}
+        results = [asdict(hit) for hit in hits]
+        typer.echo(json.dumps({"query": query, "photos": len(opened), "results": results}, indent=2))
+    else:
+        for hit in hits:
+            path_on_one_line = hit.path.translate({9: "\\t", 10: "\\n", 13: "\\r"})
+            typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{path_on_one_line}")
+
+
+def demo(
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Port; by default the first free one from 7860 on.")
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder that index has written; by default MiniSketch pictures."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Directory, Hub id or bundled name of a checkpoint; may be repeated. By default all bundled ones.",
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Serve a web page to draw on. It searches while you draw and shows why a photo was found.
+
+    It works without a network. The first start takes half a minute longer, to make a gallery of MiniSketch pictures.
+
+    \b
+    Examples:
+      sketch-prompt demo
+      sketch-prompt demo --gallery gallery --port 8000 --no-browser
+    """
+    try:
+        from sketch_prompt.space.page import launch_page
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise ValueError("the page needs gradio: pip install 'sketch-prompt[space]'") from error
+    from sketch_prompt.space.catalogue import Catalogue
+
+    catalogue = Catalogue(model, gallery)
+    catalogue.prepare()
+    address, page = launch_page(catalogue, host, port, open_browser=browser)
+    typer.echo(f"Draw on {address} (Ctrl-C ends it)", err=True)
+    page.block_thread()
