@@ -79,7 +79,7 @@ def test_a_run_killed_by_sigkill_goes_on_to_the_same_end(write, recipe, tmp_path
     process = start(path, "run.log_every=1")
     stdout, stderr = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, stderr
-    assert "clip-at on sketch-folder" in stdout and "checkpoint after step" in stdout
+    assert "clip-at on sketch-folder" in stdout and "checkpoint after step" in stderr
     steps = [e["step"] for e in TrainingLog.lines(folder / "log.jsonl") if e["event"] == "step"]
     assert steps == list(range(1, 61))
     whole = recipe(run={"output_dir": str(tmp_path / "whole")}, optimisation=optimisation)
