@@ -266,7 +266,7 @@ def test_a_run_that_is_killed_while_it_saves_leaves_the_gallery_of_before(
         "sketch_prompt.gallery.table.atomic_write",
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(name, lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(name, lambda path, durable: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 Gallery.build(make_model(), photos, tmp_path / "gallery", progress=False)
         assert found(Gallery.load(tmp_path / "gallery", make_model())) == expected

@@ -69,7 +69,7 @@ class SavedGallery:
         """Write everything, `gallery.json` last, and delete what it no longer names."""
         files = {"photos": f"photos-{token}.parquet", "skipped": f"skipped-{token}.jsonl"}
         self.photos.write(directory / files["photos"])
-        with atomic_write(directory / files["skipped"]) as temporary:
+        with atomic_write(directory / files["skipped"], durable=True) as temporary:
             lines = (json.dumps(skipped._asdict()) + "\n" for skipped in self.skipped)
             temporary.write_text("".join(lines), encoding="utf-8")
         root = None if self.root is None else str(self.root)
@@ -85,7 +85,7 @@ class SavedGallery:
             "index": self.index,
             "files": files,
         }
-        with atomic_write(directory / MANIFEST) as temporary:
+        with atomic_write(directory / MANIFEST, durable=True) as temporary:
             temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         current = {*files.values(), self.index.get("file")}
         for pattern in _GENERATIONS:

@@ -158,7 +158,7 @@ class FeatureStore:
             return _Block(digests, features, None)
         path = self.directory / f"{uuid.uuid4().hex}{_SUFFIX}"
         tensors = {"digests": digests.view(np.uint8).reshape(len(digests), -1), "features": features}
-        with atomic_write(path) as temporary:
+        with atomic_write(path, durable=True) as temporary:
             save_file(tensors, temporary, metadata={"model": json.dumps(self.model)})
             temporary.chmod(0o644)  # safetensors keeps what it writes to its owner
         return _Block(digests, None, path)

@@ -175,7 +175,7 @@ class PhotoTable:
     def write(self, path: Path) -> None:
         """Write the table as Parquet, complete or not at all."""
         arrays = [pa.array(self._columns[name], field.type) for name, field in zip(self.names, _SCHEMA)]
-        with atomic_write(path) as temporary:
+        with atomic_write(path, durable=True) as temporary:
             pq.write_table(pa.table(arrays, schema=_SCHEMA), temporary, write_page_checksum=True)
 
     @classmethod

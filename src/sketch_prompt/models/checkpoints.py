@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPModel
 
+from ..atomic import failed_writes_are_os_errors, sync_folder
 from ..hints import nearest
 from ..hub.auto_map import MODEL_MODULE, auto_map, module_source
 from ..hub.cards import model_card
@@ -153,7 +154,10 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
         model.config.base_model_fingerprint = clip_backbone.fingerprint(model.clip)
     model.config.auto_map = auto_map(MODEL_MODULE, AutoConfig=type(model.config), AutoModel=type(model))
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.adapter_tensors().items()}
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as folder:
+    with (
+        failed_writes_are_os_errors(directory),
+        tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as folder,
+    ):
         new = Path(folder)
         model.config.to_json_file(new / CONFIG, use_diff=False)
         module = module_source(type(model.config), type(model))
@@ -167,6 +171,7 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
         if processor is not None:
             processor.save_pretrained(new, tokenizer=include_backbone)
         (new / "README.md").write_text(model_card(model.config, model.method, results), encoding="utf-8")
+        sync_folder(new)
         # The configuration comes last: a folder that has one is complete.
         for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG):
             path.chmod(0o644)  # safetensors keeps what it writes to its owner

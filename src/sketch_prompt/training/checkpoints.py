@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sketch_prompt.atomic import failed_writes_are_os_errors, sync, sync_folder
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
 
 STATE = "training_state.pt"
@@ -44,16 +45,20 @@ class Progress:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `folder` once the block is done, never half of it.
 
-    A kill between the two renames leaves the new folder complete beside it; `recover_folder` finds it.
+    It does so when the disk has it, so a power cut leaves one of the two, as a kill does. Between the two renames the
+    new folder lies complete beside it; `recover_folder` finds it.
     """
     new, old = _beside(folder, "new"), _beside(folder, "old")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    yield new
+    with failed_writes_are_os_errors(folder):
+        yield new
+    sync_folder(new)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.rename(folder, old)
     os.rename(new, folder)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from sketch_prompt.atomic import atomic_write
+from sketch_prompt.atomic import atomic_write, clear_leftovers
 from sketch_prompt.data.benchmarks import load_benchmark
 from sketch_prompt.data.collator import TripletCollator
 from sketch_prompt.data.loading import NoReadableTripletError, TripletDataset, require_readable
@@ -180,9 +180,10 @@ class Trainer:
             )
             logger.info("%s: going on after step %d", self.folder, self.progress.step)
         if self.accelerator.is_main_process:
+            clear_leftovers(self.folder)
             if not self._resumable:
                 forget(self.config)
-            with atomic_write(self.folder / "training.yaml") as temporary:
+            with atomic_write(self.folder / "training.yaml", durable=True) as temporary:
                 temporary.write_text(self.config.to_yaml(), encoding="utf-8")
         self.log = TrainingLog(self.folder / "log.jsonl", self.accelerator, self.progress.step)
         self.forward.train()

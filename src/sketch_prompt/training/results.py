@@ -46,5 +46,5 @@ class TrainingResult:
     def save(self, path: Path) -> None:
         """Write everything as JSON."""
         values = asdict(self) | {"output_dir": str(self.output_dir)}
-        with atomic_write(path) as temporary:
+        with atomic_write(path, durable=True) as temporary:
             temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

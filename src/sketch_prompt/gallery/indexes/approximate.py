@@ -114,7 +114,7 @@ class FaissIndex(VectorIndex):
     def save(self, directory: Path, name: str) -> dict[str, Any]:
         """Write the index as faiss does."""
         path = directory / f"{name}.faiss"
-        with atomic_write(path) as temporary:
+        with atomic_write(path, durable=True) as temporary:
             faiss.write_index(self._index, os.fspath(temporary))
         return {
             **self.describe(),
