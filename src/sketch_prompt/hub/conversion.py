@@ -2,9 +2,13 @@
 
 import itertools
 import logging
+import os
+import pickle
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
@@ -13,6 +17,7 @@ from ..models import backbone as clip_backbone
 from ..models.auto import model_class
 from ..models.modeling_base import SketchPromptPreTrainedModel
 from ..processing import SketchPromptImageProcessor, SketchPromptProcessor
+from .inert_pickle import Inert, load_inert
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +55,15 @@ _TOWER_NAMES = {
 }
 
 
-def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size:
+def _shape(state: Mapping[str, Tensor], name: str, rank: int | None = None) -> torch.Size:
     if name not in state:
         raise ValueError(
             f"the checkpoint has no tensor {name!r}; is it of another method, or not a whole model?"
         )
-    return state[name].shape
+    shape = state[name].shape
+    if rank is not None and len(shape) != rank:
+        raise ValueError(f"the tensor {name!r} has shape {tuple(shape)}, where {rank} sizes are expected")
+    return shape
 
 
 def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
@@ -75,10 +83,10 @@ def openai_clip_config(state: Mapping[str, Tensor], prefix: str) -> CLIPConfig:
     Raises:
         ValueError: if a tensor that tells a size is missing.
     """
-    width, _, patch, _ = _shape(state, f"{prefix}visual.conv1.weight")
+    width, _, patch, _ = _shape(state, f"{prefix}visual.conv1.weight", 4)
     positions = _shape(state, f"{prefix}visual.positional_embedding")[0] - 1
-    vocabulary, text_width = _shape(state, f"{prefix}token_embedding.weight")
-    embed_dim = _shape(state, f"{prefix}visual.proj")[1]
+    vocabulary, text_width = _shape(state, f"{prefix}token_embedding.weight", 2)
+    embed_dim = _shape(state, f"{prefix}visual.proj", 2)[1]
     vision = {
         "hidden_size": width,
         "intermediate_size": _shape(state, f"{prefix}visual.transformer.resblocks.0.mlp.c_fc.weight")[0],
@@ -171,7 +179,7 @@ def _clip_at(state: Mapping[str, Tensor]) -> tuple[SketchPromptPreTrainedModel, 
 def _zse_sbir_config(state: Mapping[str, Tensor]):
     """ZSE-SBIR as the reference code builds it, with the sizes of its tensors."""
     tower = "sa.model.transformer.layers"
-    width, _, patch, _ = _shape(state, "sa.model.embedding.weight")
+    width, _, patch, _ = _shape(state, "sa.model.embedding.weight", 4)
     if _depth(state, "ca.encoder.layer1") != 1:
         raise ValueError("the checkpoint's cross attention has several layers; only one can be converted")
     pyramid = [name for name in state if re.fullmatch(r"sa\.model\.scale\.seq\.\d+\.weight", name)]
@@ -392,35 +400,67 @@ def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromp
     """
     if method not in _CONVERTERS:
         raise ValueError(f"no converter for {method!r}; there is one for {', '.join(_CONVERTERS)}")
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(f"a checkpoint is a mapping of names to tensors, not a {type(state_dict).__name__}")
     for key in ("state_dict", "model"):
         if isinstance(state_dict.get(key), Mapping):
             state_dict = state_dict[key]
-    # DataParallel puts "module." before every name.
-    state_dict = {name.removeprefix("module."): torch.as_tensor(value) for name, value in state_dict.items()}
-    model, used = _CONVERTERS[method](state_dict)
-    if unused := sorted(set(state_dict) - used):
+    state = _tensors(state_dict)
+    try:
+        model, used = _CONVERTERS[method](state)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"the checkpoint's tensors are not those of {method}: {reason}") from error
+    if unused := sorted(set(state) - used):
         logger.warning(
             "%d tensors are not used by %s and were left out: %s", len(unused), method, ", ".join(unused)
         )
     return model.eval()
 
 
-def load_reference_checkpoint(path) -> dict[str, Tensor]:
+def _tensors(state_dict: Mapping) -> dict[str, Tensor]:
+    """What in a mapping is a tensor or an array; DataParallel's "module." before every name is left out."""
+    tensors = {
+        name.removeprefix("module."): torch.as_tensor(value)
+        for name, value in state_dict.items()
+        if isinstance(name, str) and isinstance(value, Tensor | np.ndarray)
+    }
+    if not tensors:
+        raise ValueError("the checkpoint holds no tensors by name")
+    return tensors
+
+
+def load_reference_checkpoint(path) -> dict[str, Any]:
     """Read a `.pth`, `.ckpt` or `.safetensors` file of a paper without running any code in it.
 
+    What is neither a tensor nor a plain value, such as the hyper-parameters that Lightning keeps, is left out.
+
     Raises:
-        ValueError: if it is damaged or holds more than tensors and plain values.
+        ValueError: if it is damaged, or holds something else.
+        OSError: if it cannot be read.
     """
     if str(path).endswith(".safetensors"):
         from ..models.checkpoints import read_tensors
 
         return read_tensors(path)
+    if os.path.getsize(path) == 0:
+        raise ValueError(f"{path} is empty")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:  # objects of classes that torch does not know
+            checkpoint = load_inert(path)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"{path} is damaged or no checkpoint: {error}") from error
     except Exception as error:  # torch raises pickle, zip, key and runtime errors alike
-        raise ValueError(f"{path} cannot be read as a checkpoint of plain tensors: {error}") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is damaged or no checkpoint: {reason}") from error
+    if not isinstance(checkpoint, Mapping):
+        kind = "an object" if isinstance(checkpoint, Inert) else f"a {type(checkpoint).__name__}"
+        raise ValueError(f"{path} holds {kind}, where a checkpoint is a mapping of names to tensors")
+    return dict(checkpoint)
 
 
 def reference_parameters(model: SketchPromptPreTrainedModel) -> dict[str, Tensor | tuple[Tensor, ...]]:

@@ -1,0 +1,96 @@
+"""Unpickling that runs nothing: the tensors of a checkpoint, whatever else its author pickled beside them.
+
+Lightning keeps the hyper-parameters of a run in its checkpoints, often as objects of the author's own classes. torch's
+safe way of loading refuses such a file as a whole. Here every class and function that a pickle names stands for an
+object that does nothing, but for the few that put tensors together.
+"""
+
+import collections
+import os
+import pickle
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+
+class Inert:
+    """Stands for an object of any class: takes whatever is done to it while it is unpickled, and does nothing."""
+
+    def __new__(cls, *arguments, **keywords):
+        """An object, whatever it was to be made of."""
+        return object.__new__(cls)
+
+    def __init__(self, *arguments, **keywords):
+        pass
+
+    def __call__(self, *arguments, **keywords):
+        """Another one."""
+        return Inert()
+
+    def _nothing(self, *arguments, **keywords) -> None:
+        """What unpickling does to lists, sets, mappings and objects with a state."""
+
+    append = extend = add = update = __setitem__ = __setstate__ = _nothing
+
+
+class _Rebuilder:
+    """A function of torch that puts a tensor together, behind an object that a pickle can do nothing to but call."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable):
+        self._function = function
+
+    def __call__(self, *arguments):
+        """The tensor."""
+        return self._function(*arguments)
+
+    def __setstate__(self, state) -> None:
+        pass
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch", "Size"): torch.Size,
+    ("torch", "device"): torch.device,
+}
+_REBUILDERS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+
+
+class _InertUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle's global name stands for; nothing is imported."""
+        if (module, name) in _ALLOWED:
+            return _ALLOWED[module, name]
+        if module == "torch._utils" and name in _REBUILDERS:
+            return _Rebuilder(getattr(torch._utils, name))
+        if module == "torch" and isinstance(vars(torch).get(name), torch.dtype):
+            return vars(torch)[name]
+        return Inert
+
+
+def _load(file, **options) -> Any:
+    return _InertUnpickler(file, **options).load()
+
+
+_PICKLE = SimpleNamespace(
+    __name__=__name__, Unpickler=_InertUnpickler, load=_load, UnpicklingError=pickle.UnpicklingError
+)
+
+
+def load_inert(path) -> Any:
+    """What `torch.save` wrote, objects of all but torch's and Python's own basic classes being `Inert`.
+
+    Raises:
+        ValueError: it is a compiled model, whose loading runs code.
+        Exception: whatever damaged data make torch raise.
+    """
+    with open(path, "rb") as file:
+        is_archive = file.read(4) == b"PK\x03\x04"
+    # Listed by the reader that torch.load itself uses, which would hand a compiled model to `torch.jit.load`.
+    records = torch._C.PyTorchFileReader(os.fspath(path)).get_all_records() if is_archive else []
+    if "constants.pkl" in records:
+        raise ValueError("it is a compiled (TorchScript) model, not a checkpoint")
+    return torch.load(path, map_location="cpu", pickle_module=_PICKLE, weights_only=False)
