@@ -1,4 +1,4 @@
-"""A checkpoint of a stranger runs no code when it is converted, and gives its tensors whatever else is pickled in it."""
+"""A stranger's checkpoint runs no code when it is converted, and gives its tensors whatever else is pickled in it."""
 
 import argparse
 import os
