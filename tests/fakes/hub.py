@@ -150,6 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
             )
             if fault is not None:
                 fault.times -= 1
+            if fault is not None and fault.kind == "close":
+                self.close_connection = True
+                return
             try:
                 if fault is not None and fault.kind.isdigit():
                     raise Refused(int(fault.kind), "the loopback Hub was told to fail")
@@ -169,9 +172,6 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _send(self, response: Response, method: str, fault: str | None) -> None:
-        if fault == "close":
-            self.close_connection = True
-            return
         body, headers = response.body, dict(response.headers)
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()

@@ -1,55 +1,23 @@
-import shutil
-from types import SimpleNamespace
+import re
 
 import datasets
 import numpy as np
 import pytest
-from huggingface_hub.errors import RepositoryNotFoundError
 
 from fakes.photos import make_model, picture
 from sketch_prompt import Gallery
-from sketch_prompt.gallery import hub
-
-
-@pytest.fixture
-def hub_folder(monkeypatch, tmp_path):
-    """A Hub that is a folder, with one data set in it; what was asked of it."""
-    folder, asked = tmp_path / "hub", {}
-
-    class Api:
-        def __init__(self, token=None):
-            asked["token"] = token
-
-        def create_repo(self, repo_id, repo_type, private, exist_ok):
-            asked["create"] = repo_id, repo_type, private
-            return SimpleNamespace(repo_id=f"me/{repo_id}")
-
-        def upload_folder(self, *, repo_id, repo_type, folder_path, **options):
-            asked["upload"] = repo_id, repo_type
-            shutil.copytree(folder_path, folder)
-            return SimpleNamespace(commit_url="https://hub/commit")
-
-    def snapshot_download(repo_id, *, repo_type, revision, **options):
-        asked["download"] = repo_id, repo_type, revision
-        return str(folder)
-
-    monkeypatch.setattr(hub, "HfApi", Api)
-    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
-    return folder, asked
 
 
 @pytest.mark.parametrize("include_photos", [False, True])
-def test_a_gallery_comes_back_from_the_hub(hub_folder, model, photos, tmp_path, include_photos):
-    _, asked = hub_folder
+def test_a_gallery_comes_back_from_the_hub(hub, model, photos, tmp_path, include_photos):
     gallery = Gallery.build(model, photos, progress=False)
     gallery.add([picture(50)], names=["in memory"], progress=False)
     gallery.remove("cat/0.jpg")
-    url = gallery.push_to_hub("my-photos", include_photos=include_photos, private=True, token="secret")
-    assert url == "https://hub/commit" and asked["token"] == "secret"
-    assert (asked["create"], asked["upload"]) == (("my-photos", "dataset", True), ("me/my-photos", "dataset"))
+    commit = gallery.push_to_hub("my-photos", include_photos=include_photos, private=True, token="hf_me")
+    repository = hub["datasets/me/my-photos"]
+    assert repository.private and commit.startswith(f"{hub.url}/datasets/me/my-photos/commit/")
 
     again = Gallery.from_hub("me/my-photos", make_model(), revision="main")
-    assert asked["download"] == ("me/my-photos", "dataset", "main")
     assert again.model.embedded == 0
     np.testing.assert_array_equal(again.features, gallery.features)
     hits, ours = again.search(picture(50), 9), gallery.search(picture(50), 9)
@@ -69,44 +37,80 @@ def test_a_gallery_comes_back_from_the_hub(hub_folder, model, photos, tmp_path, 
     assert len(Gallery.load(tmp_path / "saved", make_model())) == 10
 
 
-def test_it_is_a_data_set_like_any_other(hub_folder, model, photos):
-    folder, _ = hub_folder
+def test_it_is_a_data_set_like_any_other(hub, model, photos):
     gallery = Gallery.build(model, photos, progress=False)
     gallery.push_to_hub("my-photos", include_photos=True)
-    table = datasets.load_dataset(str(folder), split="train", cache_dir=str(folder / "cache"))
+    table = datasets.load_dataset("me/my-photos", split="train")
     assert table.column_names == ["id", "path", "category", "digest", "features", "image"]
     assert len(table) == 9 and table[0]["image"].size == (40, 40)
     np.testing.assert_array_equal(np.array(table["features"][:], np.float32), gallery.features)
+    streamed = next(iter(datasets.load_dataset("me/my-photos", split="train", streaming=True)))
+    assert streamed["image"].size == (40, 40)
 
 
-def test_nothing_on_the_hub_names_a_folder_of_this_machine(hub_folder, photos, tmp_path):
-    folder, _ = hub_folder
+def test_pushing_again_replaces_what_was_there_on_the_branch_that_is_asked_for(hub, model, photos):
+    gallery = Gallery.build(model, photos, progress=False)
+    gallery.push_to_hub("me/my-photos")
+    gallery.remove("cat/0.jpg")
+    gallery.push_to_hub("me/my-photos", revision="fewer")
+    assert len(Gallery.from_hub("me/my-photos", model)) == 9
+    assert len(Gallery.from_hub("me/my-photos", model, revision="fewer")) == 8
+    pull = gallery.push_to_hub("me/my-photos", create_pr=True)
+    assert pull.pr_revision == "refs/pr/1"
+    assert len(Gallery.from_hub("me/my-photos", model, revision="refs/pr/1")) == 8
+
+
+def test_nothing_on_the_hub_names_a_folder_of_this_machine(hub, photos, tmp_path):
     model = make_model()
     model.config.base_model = str(tmp_path / "secret" / "clip")
     files = [photos / "cat" / "0.jpg", photos / "dog" / "0.jpg"]
     Gallery.build(model, files, progress=False).push_to_hub("x")
-    for path in folder.rglob("*.*"):
-        assert str(tmp_path).encode() not in path.read_bytes()
-    again = Gallery.from_hub("x", model)
+    for content in hub["datasets/me/x"].files().values():
+        assert str(tmp_path).encode() not in content
+    again = Gallery.from_hub("me/x", model)
     assert sorted(again.photos.paths) == ["0 (2).jpg", "0.jpg"]
 
 
-def test_galleries_of_other_models_and_other_data_sets_are_refused(hub_folder, model, photos, monkeypatch):
-    folder, _ = hub_folder
+def test_galleries_of_other_models_and_other_data_sets_are_refused(hub, model, photos):
     with pytest.raises(ValueError, match="the gallery is empty"):
         Gallery(model).push_to_hub("x")
+    assert "datasets/me/x" not in hub
     Gallery.build(model, photos, progress=False).push_to_hub("x")
-    with pytest.raises(ValueError, match="the gallery in x was made with another model"):
-        Gallery.from_hub("x", make_model(seed=1))
+    with pytest.raises(ValueError, match="the gallery in me/x was made with another model"):
+        Gallery.from_hub("me/x", make_model(seed=1))
     with pytest.raises(ValueError, match="does not say where its frozen-clip model is"):
-        Gallery.from_hub("x")
-    (folder / "gallery.json").unlink()
-    with pytest.raises(ValueError, match="x is no gallery"):
-        Gallery.from_hub("x", model)
+        Gallery.from_hub("me/x")
+    files = hub["datasets/me/x"].files()
+    hub.add("me/other", {name: files[name] for name in files if name != "gallery.json"}, kind="dataset")
+    with pytest.raises(ValueError, match="me/other is no gallery"):
+        Gallery.from_hub("me/other", model)
+    with pytest.raises(FileNotFoundError, match="no data set 'me/none': the Hub has none of that name"):
+        Gallery.from_hub("me/none", model)
 
-    def missing(*arguments, **options):
-        raise RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))
 
-    monkeypatch.setattr(hub, "snapshot_download", missing)
-    with pytest.raises(FileNotFoundError, match="no gallery 'x': the Hub has no such data set"):
-        Gallery.from_hub("x", model)
+def test_the_code_on_its_card_runs_as_printed(hub, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    picture(50).save("drawing.png")
+    Gallery.build("mini-frozen-clip", photos, progress=False).push_to_hub("pets")
+    card = hub["datasets/me/pets"].files()["README.md"].decode()
+    exec(re.search(r"```python\n(.*?)```", card, re.DOTALL)[1], {})
+    assert len(capsys.readouterr().out.splitlines()) == 9
+    for line in ("license: unknown", "pretty_name: pets", "size_categories:", "dataset_info:", "- n<1K"):
+        assert line in card
+
+
+def test_pushing_says_what_is_wrong_in_one_sentence(hub, model, photos, monkeypatch):
+    gallery = Gallery.build(model, photos, progress=False)
+    with pytest.raises(PermissionError, match=r"this token may not write to you/pets: log in"):
+        gallery.push_to_hub("you/pets")
+    with pytest.raises(PermissionError, match="needs to know who pushes to me/pets, or the token is wrong"):
+        gallery.push_to_hub("me/pets", token="hf_wrong")
+    with pytest.raises(ValueError, match="cannot be a repository's id: give owner/name"):
+        gallery.push_to_hub("me/pets/all")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    hub.fail("/commit/", "close", times=99)
+    with pytest.raises(ConnectionError, match="push again, what has arrived is not sent twice"):
+        gallery.push_to_hub("me/pets")
+    assert list(hub["datasets/me/pets"].files()) == []
+    hub.faults.clear()
+    gallery.push_to_hub("me/pets")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from huggingface_hub import CommitInfo
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -18,6 +19,7 @@ from sketch_prompt.models.loading import load_model
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.plotting import plot_hits
 from sketch_prompt.processing import SketchPromptProcessor
+from sketch_prompt.publishing.upload import create_repository, upload
 
 from . import hub
 from .collection import Hit, PhotoCollection, PhotoName, Photos
@@ -289,22 +291,44 @@ class Gallery:
         include_photos: bool = False,
         private: bool | None = None,
         token: str | bool | None = None,
-    ) -> str:
-        """Upload the gallery as a data set; returns the commit's address.
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "Upload a sketch-prompt gallery",
+        license: str = "unknown",
+    ) -> CommitInfo:
+        """Upload the gallery as a data set; returns the commit, a string that is its address.
 
         Args:
             repo_id: its name on the Hub; made if it is new.
             include_photos: also the photos, without which a hit is only a name.
             private: of a new repository.
             token: of the Hub.
+            revision: branch to commit to; a new one starts at main.
+            create_pr: open a pull request instead of committing.
+            commit_message: of the commit.
+            license: for the card, as the Hub spells it: "cc-by-4.0", ...
 
         Raises:
             ValueError: the gallery is empty.
             UnreadableImageError: a photo is to be included and is gone.
+            PermissionError, ConnectionError: the Hub does not take it; the message says what to do.
         """
+        if not len(self):
+            raise ValueError("the gallery is empty: there is nothing to upload")
         with tempfile.TemporaryDirectory() as folder:
-            hub.write_data_set(self.collection, Path(folder), include_photos)
-            return hub.upload(Path(folder), repo_id, private, token)
+            repo_id = create_repository(repo_id, "dataset", private, token)
+            files = hub.write_data_set(self.collection, Path(folder), include_photos, repo_id, license)
+            return upload(
+                folder,
+                files,
+                repo_id,
+                repo_type="dataset",
+                replaces=["data/*.parquet"],
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message,
+            )
 
     def __repr__(self) -> str:
         return f"Gallery({len(self):,} photos, {self.model.method}, {self.index.describe()})"

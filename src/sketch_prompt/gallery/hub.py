@@ -19,10 +19,10 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from PIL import Image
 
+from .. import sources
+from ..publishing.data_cards import gallery_card
 from .collection import PhotoCollection
 from .fingerprint import describe_differences
 from .saving import FORMAT
@@ -42,8 +42,16 @@ _WIDEST = 65_536  # numbers a photo
 _NORM_TOLERANCE = 1e-2  # of features that a model in half precision made
 
 
-def write_data_set(collection: PhotoCollection, directory: Path, include_photos: bool) -> None:
-    """Write a gallery's rows, description and card into an empty folder.
+def write_data_set(
+    collection: PhotoCollection, directory: Path, include_photos: bool, repo_id: str, license: str
+) -> list[str]:
+    """Write a gallery's rows, description and card into an empty folder; returns the files.
+
+    Args:
+        collection: the gallery's photos.
+        directory: the folder.
+        include_photos: also the photos.
+        repo_id, license: for the card.
 
     Raises:
         ValueError: the gallery is empty.
@@ -59,37 +67,19 @@ def write_data_set(collection: PhotoCollection, directory: Path, include_photos:
         part.to_parquet(directory / "data" / f"photos-{number:05d}.parquet")
     description = {"format": FORMAT, "count": len(names), **collection.describe()}
     (directory / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    (directory / "README.md").write_text(_card(collection, include_photos), encoding="utf-8")
-
-
-def upload(directory: Path, repo_id: str, private: bool | None, token: str | bool | None) -> str:
-    """Upload the folder as a data set, in one commit; returns the commit's address."""
-    api = HfApi(token=token)
-    repo_id = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True).repo_id
-    commit = api.upload_folder(
-        repo_id=repo_id,
-        repo_type="dataset",
-        folder_path=directory,
-        allow_patterns=_PATTERNS,
-        delete_patterns=["data/*.parquet"],
-        commit_message="Upload a sketch-prompt gallery",
-    )
-    return commit.commit_url
+    card = gallery_card(repo_id, description, len(names), part.features, license)
+    (directory / "README.md").write_text(card, encoding="utf-8")
+    return [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
 
 
 def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset]:
     """The description of a gallery on the Hub, and its rows.
 
     Raises:
-        FileNotFoundError: there is no such data set, or no network to ask.
+        FileNotFoundError: it cannot be had; the message says why and what to do.
         ValueError: it is no gallery.
     """
-    try:
-        directory = Path(snapshot_download(repo_id, repo_type="dataset", allow_patterns=_PATTERNS, **hub))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise FileNotFoundError(
-            f"no gallery {repo_id!r}: the Hub has no such data set or cannot be asked ({type(error).__name__})"
-        ) from error
+    directory = sources.download(repo_id, _PATTERNS, kind="dataset", **hub)
     files = sorted((directory / "data").glob("photos-*.parquet"))
     if not (directory / DESCRIPTION).is_file() or not files:
         raise ValueError(f"{repo_id} is no gallery: it has no {DESCRIPTION} or no data/photos-*.parquet")
@@ -194,30 +184,3 @@ def _encoded(collection: PhotoCollection, photo: Photo) -> dict[str, Any]:
         content.save(buffer, "PNG")
         content = buffer.getvalue()
     return {"path": os.path.basename(photo.path), "bytes": content}
-
-
-def _card(collection: PhotoCollection, include_photos: bool) -> str:
-    model = collection.describe()["model"]
-    source = model["source"] or "the gallery's model"
-    given = "" if model["source"] else ", model"
-    return "\n".join(
-        [
-            "---",
-            "library_name: sketch-prompt",
-            "tags:",
-            "- sketch-based-image-retrieval",
-            f"- {model['fingerprint']['method']}",
-            "configs:",
-            "- config_name: default",
-            "  data_files: data/photos-*.parquet",
-            "---",
-            f"\n# A gallery of {len(collection):,} photos\n",
-            f"Features of {source} ({model['fingerprint']['method']}), ready to be searched with a drawing. "
-            + ("The photos are included." if include_photos else "The photos themselves are not included."),
-            "\n```python",
-            "from sketch_prompt import Gallery\n",
-            f'gallery = Gallery.from_hub("this/repository"{given})',
-            'gallery.search("drawing.png", top_k=12)',
-            "```\n",
-        ]
-    )

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterable
-from importlib import resources
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from jinja2 import Environment
 
 from .. import __version__
 from .facts import Measurement, TrainingFacts
+from .rendering import render
 from .upload import hub_id
 
 _TASK = "zero-shot sketch-based image retrieval"
@@ -92,13 +91,7 @@ def model_card(
         "package_version": __version__,
         "bibtex": model.bibtex.strip(),
     }
-    return ModelCard(_render("model_card.md.jinja", card_data=data.to_yaml().strip(), **values))
-
-
-def _render(template: str, **values: Any) -> str:
-    text = resources.files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
-    environment = Environment(autoescape=False, keep_trailing_newline=False)
-    return environment.from_string(text).render(values).strip() + "\n"
+    return ModelCard(render("model_card.md.jinja", data, **values))
 
 
 def _is_plain(name: str | None) -> bool:

@@ -80,7 +80,7 @@ def upload(
 
     Raises:
         PermissionError: there is no token, or it may not write there.
-        ConnectionError: the Hub cannot be reached, or the connection broke; nothing was committed.
+        ConnectionError: the Hub cannot be reached, or the connection broke.
         ValueError: the id is none, or the Hub refuses the card.
     """
     api = HfApi(token=token)
@@ -136,6 +136,6 @@ def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
     if any(type(cause).__module__.partition(".")[0].startswith("http") for cause in chain):
         return ConnectionError(
             f"the connection to {constants.ENDPOINT} failed in the push to {repo_id} ({type(chain[-1]).__name__}); "
-            "nothing was committed, push again"
+            "push again, what has arrived is not sent twice"
         )
     return error

@@ -1,0 +1,141 @@
+"""Cards of what is published as a data set: galleries and benchmarks."""
+
+from collections.abc import Mapping, Sequence
+
+import datasets
+from datasets.info import DatasetInfo, DatasetInfosDict
+from huggingface_hub import DatasetCardData
+
+from .rendering import render
+
+_SIZES = (
+    (10**3, "n<1K"),
+    (10**4, "1K<n<10K"),
+    (10**5, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+)
+_LEVELS = {
+    "category": "Every photo of the sketch's class is a right answer (mAP, P@k).",
+    "instance": "The one photo that the sketch draws is the right answer (Acc@k).",
+}
+
+
+def size_category(count: int) -> str:
+    """The Hub's word for a number of rows."""
+    return next((name for bound, name in _SIZES if count < bound), "n>10M")
+
+
+def gallery_card(
+    repo_id: str,
+    description: Mapping,
+    count: int,
+    features: datasets.Features,
+    license: str,
+) -> str:
+    """README.md of a gallery.
+
+    Args:
+        repo_id: where it is pushed to.
+        description: `Gallery.describe()`.
+        count: number of photos.
+        features: its columns.
+        license: as the Hub spells it.
+    """
+    source, method = description["model"]["source"], description["model"]["fingerprint"]["method"]
+    name = repo_id.rpartition("/")[2]
+    data = DatasetCardData(
+        license=license,
+        pretty_name=name,
+        size_categories=[size_category(count)],
+        task_categories=["image-feature-extraction"],
+        tags=["sketch-based-image-retrieval", method],
+        library_name="sketch-prompt",
+        configs=[{"config_name": "default", "data_files": "data/photos-*.parquet"}],
+    )
+    _describe_columns(data, features, {"train": count})
+    return render(
+        "gallery_card.md.jinja",
+        data,
+        title=f"{name}: a gallery of {count:,} photos",
+        repo_id=repo_id,
+        count=f"{count:,}",
+        model=source or "the gallery's model",
+        source=source,
+        method=method,
+        include_photos="image" in features,
+        width=features["features"].length,
+    )
+
+
+def benchmark_card(
+    repo_id: str,
+    tables: datasets.DatasetDict,
+    *,
+    about: str,
+    level: str,
+    license: str,
+    bibtex: str = "",
+) -> str:
+    """README.md of a benchmark.
+
+    Args:
+        repo_id: where it is pushed to.
+        tables: the four tables of `load_benchmark`.
+        about: a paragraph on what it is.
+        level: "category" or "instance".
+        license: as the Hub spells it.
+        bibtex: what to cite.
+    """
+    name = repo_id.rpartition("/")[2]
+    counts = {split: len(table) for split, table in tables.items()}
+    labels = next(iter(tables.values())).features["label"].names
+    present = {split: set(table.select_columns("label")["label"]) for split, table in tables.items()}
+    seen = sorted(present["train_sketch"] | present["train_photo"])
+    unseen = sorted((present["test_sketch"] | present["test_photo"]) - set(seen))
+    data = DatasetCardData(
+        license=license,
+        pretty_name=name,
+        size_categories=[size_category(sum(counts.values()))],
+        task_categories=["image-feature-extraction"],
+        tags=["sketch-based-image-retrieval", "zero-shot", "sketch"],
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in tables],
+            }
+        ],
+    )
+    _describe_columns(data, next(iter(tables.values())).features, counts)
+    words = {"train": "seen classes", "test": "unseen classes"}
+    return render(
+        "benchmark_card.md.jinja",
+        data,
+        title=name,
+        repo_id=repo_id,
+        about=about,
+        splits=[
+            (
+                f"`{split}`",
+                f"{split.split('_')[1]}s of {words[split.split('_')[0]]}",
+                f"{n:,}",
+                len(present[split]),
+            )
+            for split, n in counts.items()
+        ],
+        level_text=_LEVELS[level],
+        seen=[labels[label] for label in seen],
+        unseen=[labels[label] for label in unseen],
+        bibtex=bibtex.strip(),
+    )
+
+
+def _describe_columns(
+    data: DatasetCardData, features: datasets.Features, counts: Mapping[str, int] | Sequence
+) -> None:
+    """Put `dataset_info` into the metadata: the viewer and `datasets` then know the columns at once."""
+    splits = datasets.SplitDict.from_split_dict(
+        {name: {"name": name, "num_bytes": 0, "num_examples": n} for name, n in counts.items()}
+    )
+    info = DatasetInfo(features=features, splits=splits)
+    DatasetInfosDict({"default": info}).to_dataset_card_data(data)
