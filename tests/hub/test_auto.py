@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import torch
+from fakes.tiny_clip import images
 from PIL import Image
-from tiny_clip import images
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, pipeline
 
 from sketch_prompt import SketchPromptModel, SketchPromptProcessor
