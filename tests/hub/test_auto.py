@@ -6,10 +6,10 @@ import sys
 
 import pytest
 import torch
-from fakes.tiny_clip import images
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, pipeline
 
+from fakes.clip import images
 from sketch_prompt import SketchPromptModel, SketchPromptProcessor
 from sketch_prompt.models.auto import MODELS, model_class
 from sketch_prompt.processing import SketchPromptImageProcessor

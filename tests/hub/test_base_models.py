@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from fakes.tiny_clip import tiny_clip
 from safetensors.torch import load_file
 
+from fakes.clip import tiny_clip
 from sketch_prompt import SketchPromptModel, SketchPromptProcessor
 from sketch_prompt.models.backbone import base_state_dict, load_backbone
 from sketch_prompt.sources import find_checkpoint
