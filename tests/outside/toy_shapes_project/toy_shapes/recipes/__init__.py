@@ -1,0 +1,1 @@
+"""The recipes of the package, found by name through its entry point."""
