@@ -227,8 +227,7 @@ def benchmark_loader(repeats: int) -> None:
     from torch.utils.data import DataLoader
 
     from sketch_prompt import load_benchmark
-    from sketch_prompt.data.collator import TripletCollator
-    from sketch_prompt.data.loading import TripletDataset
+    from sketch_prompt.data.loading import TripletCollator, TripletDataset
     from sketch_prompt.data.samplers import TripletSampler
     from sketch_prompt.processing import SketchPromptImageProcessor
 

@@ -5,8 +5,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from sketch_prompt.data.benchmarks import load_benchmark
-from sketch_prompt.data.collator import TripletCollator
-from sketch_prompt.data.loading import ImageTable, TripletDataset, instance_code
+from sketch_prompt.data.loading import ImageTable, TripletCollator, TripletDataset, instance_code
 from sketch_prompt.data.samplers import TripletSampler
 
 

@@ -27,7 +27,8 @@ def test_an_installed_builder_is_trained_on_by_its_own_recipe_and_evaluated_by_n
     run(
         tmp_path,
         "-m",
-        "sketch_prompt.training",
+        "sketch_prompt",
+        "train",
         "clip-at-toy-shapes",
         "run.output_dir=run",
         "run.progress=false",
@@ -37,7 +38,6 @@ def test_an_installed_builder_is_trained_on_by_its_own_recipe_and_evaluated_by_n
     test = trained["test"]
     assert test["level"] == "instance" and set(test["metrics"]) == {"Acc@1", "Acc@5", "Acc@10"}
     assert test["differences"] == []  # its own published number of photos
-    command = "from sketch_prompt.cli import app; app()"
-    options = ("--benchmark", "toy-shapes", "--format", "json")
-    report = json.loads(run(tmp_path, "-c", command, "evaluate", "run", *options))
+    options = ("--benchmark", "toy-shapes", "--json")
+    report = json.loads(run(tmp_path, "-m", "sketch_prompt", "evaluate", "run", *options))
     assert report["metrics"] == test["metrics"]

@@ -77,8 +77,7 @@ def test_an_installed_wheel_finds_its_recipes_from_any_folder(installed, tmp_pat
     code = "from sketch_prompt.training import recipe; print(recipe.find_recipe('clip-at-mini'))"
     done = run("-c", code)
     assert done.stdout.strip() == str(installed / "sketch_prompt/recipes/clip-at-mini"), done.stderr
-    command = "from sketch_prompt.cli import app; app()"
-    listed = run("-c", command, "train", "--list")
+    listed = run("-m", "sketch_prompt", "train", "--list")
     assert listed.stdout.split() == sorted(path.name for path in (REPOSITORY / "hub_configs").iterdir())
-    wrong = run("-c", command, "train", "clip-at-mimi")
+    wrong = run("-m", "sketch_prompt", "train", "clip-at-mimi")
     assert wrong.returncode == 1 and "did you mean the recipe 'clip-at-mini'?" in wrong.stderr

@@ -12,11 +12,21 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import default_collate
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.data.samplers import Triplet, TripletSampler
 
 MAX_DRAWS = 100
+# Entries of an example and what they are called in a batch.
+_BATCHED = {
+    "sketch_pixel_values": "sketch_pixel_values",
+    "photo_pixel_values": "photo_pixel_values",
+    "negative_pixel_values": "negative_pixel_values",
+    "label": "labels",
+    "negative_label": "negative_labels",
+    "instance_id": "instance_ids",
+}
 _SHOWN = 5  # complaints that a message lists
 
 # (sketch, photo, negative, random generator) -> the three images, changed
@@ -200,6 +210,23 @@ def _first_reason(table: ImageTable, rows: np.ndarray) -> str | None:
         except UnreadableImageError as error:
             reason = reason or str(error)
     return reason
+
+
+class TripletCollator:
+    """Batches of `TripletDataset` examples, in the model's argument names.
+
+    Returns `sketch_pixel_values`, `photo_pixel_values`, `negative_pixel_values` (B, 3, H, W), `labels`,
+    `negative_labels`, `instance_ids` (B,) int64, and `unreadable`: the list of `path: reason` of replaced
+    images.
+    """
+
+    def __call__(self, examples: Sequence[dict]) -> dict:
+        """Stack the examples."""
+        # In a worker, default_collate stacks straight into the memory it shares with the training process.
+        tensors = default_collate([{key: example[key] for key in _BATCHED} for example in examples])
+        batch = {_BATCHED[key]: tensor for key, tensor in tensors.items()}
+        batch["unreadable"] = [record for example in examples for record in example["unreadable"]]
+        return batch
 
 
 def instance_code(instance_id: str) -> int:

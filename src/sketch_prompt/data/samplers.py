@@ -24,9 +24,8 @@ class Triplet(NamedTuple):
 class TripletIndex:
     """Draws positives and negatives for sketches.
 
-    Category level: the positive is a random photo of the sketch's class, the negative a random photo of
-    another
-    class (the class is drawn first, so each is as likely). Instance level: the positive is the sketch's own
+    Category level: the positive is a random photo of the sketch's class, the negative a random photo of another
+    class. That class is drawn first, so all are equally likely. Instance level: the positive is the sketch's own
     photo, the negative another photo of its class.
 
     Args:

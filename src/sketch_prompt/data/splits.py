@@ -1,7 +1,6 @@
 """Which classes of a benchmark are seen and which are unseen: the published lists, and a user's own.
 
-`splits.json` beside this module holds, for every protocol, the class names and the published numbers of
-files.
+`splits.json` beside this module holds the class names and the published numbers of files of every protocol.
 """
 
 import json

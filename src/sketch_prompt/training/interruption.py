@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 _PATIENCE = 5.0  # seconds that a worker gets to end by itself
 
 
-def leave_signals_to_the_trainer(worker: int) -> None:
-    """For `worker_init_fn`: a terminal's Ctrl-C reaches the loader's workers too, who must finish the step."""
+def ignore_signals(worker: int) -> None:
+    """Let a loader's worker finish the step on Ctrl-C, which a terminal sends to it as well: a `worker_init_fn`."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

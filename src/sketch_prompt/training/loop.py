@@ -1,9 +1,12 @@
 """The training loop: any method with the model contract, on any benchmark, on one process or many."""
 
+import json
 import logging
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -16,8 +19,12 @@ from tqdm.auto import tqdm
 
 from sketch_prompt.atomic import atomic_write, clear_leftovers
 from sketch_prompt.data.benchmarks import load_benchmark
-from sketch_prompt.data.collator import TripletCollator
-from sketch_prompt.data.loading import NoReadableTripletError, TripletDataset, require_readable
+from sketch_prompt.data.loading import (
+    NoReadableTripletError,
+    TripletCollator,
+    TripletDataset,
+    require_readable,
+)
 from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.evaluation import Report, evaluate_model
 from sketch_prompt.evaluation.conditioning import show_categories
@@ -29,6 +36,8 @@ from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training.batches import EpochBatches, build_sampler
 from sketch_prompt.training.checkpoints import (
     Progress,
+    find_resumable,
+    forget,
     load_adapter_tensors,
     load_state,
     random_state,
@@ -40,13 +49,11 @@ from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.interruption import (
     Interruption,
     ending_workers,
-    leave_signals_to_the_trainer,
+    ignore_signals,
 )
 from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.recipe import RecipeError
-from sketch_prompt.training.results import TrainingResult
-from sketch_prompt.training.resuming import find_resumable, forget
 from sketch_prompt.training.validation import hold_out
 
 logger = logging.getLogger(__name__)
@@ -54,6 +61,48 @@ logger = logging.getLogger(__name__)
 
 class DivergedError(RuntimeError):
     """The loss is no longer a number."""
+
+
+@dataclass
+class TrainingResult:
+    """The outcome of a run; `results.json` holds the same.
+
+    Attributes:
+        output_dir: Folder of the trained checkpoint, the log, the resolved recipe and `checkpoints/`.
+        method: The method trained.
+        benchmark: What it was trained on.
+        classes: Number of training classes.
+        steps, epochs: Done in all.
+        best_step: Optimiser steps after which the checkpoint in `output_dir` was saved.
+        metric: What chose it.
+        validation: Its score on the held-out seen classes; None where none are held out.
+        test: Its report on the unseen classes; None where `evaluation.test` is off.
+        seconds: Wall-clock time of training and validation, over all sittings.
+        triplets_per_second: Over the training steps of this sitting, all processes together.
+        peak_memory_mb: Of the first process and its GPU.
+        unreadable: `path: reason` of the training images that were replaced by others in this sitting.
+    """
+
+    output_dir: Path
+    method: str
+    benchmark: str
+    classes: int
+    steps: int
+    epochs: int
+    best_step: int
+    metric: str
+    validation: float | None
+    test: Report | None
+    seconds: float
+    triplets_per_second: float
+    peak_memory_mb: dict[str, float]
+    unreadable: list[str] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write everything as JSON."""
+        values = asdict(self) | {"output_dir": str(self.output_dir)}
+        with atomic_write(path, durable=True) as temporary:
+            temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def train(config: TrainingConfig) -> TrainingResult:
@@ -147,7 +196,7 @@ class Trainer:
             collate_fn=TripletCollator(),
             num_workers=data.num_workers,
             persistent_workers=data.num_workers > 0,
-            worker_init_fn=leave_signals_to_the_trainer,
+            worker_init_fn=ignore_signals,
             pin_memory=accelerator.device.type == "cuda",
             # Its own generator, so that starting an epoch draws nothing from the one that training uses.
             generator=torch.Generator(),
