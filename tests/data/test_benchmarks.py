@@ -246,7 +246,7 @@ def test_a_name_is_registered_once_and_for_builders_of_benchmarks_only(registere
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data_dir": "."}, "mini is generated, not read"),
+        ({"data_dir": "."}, "mini needs no data"),
         ({"instance_per_class": 2}, "did you mean 'instances_per_class'"),
         ({"split": {"seen": ["cup"]}}, "mini: unknown option 'split'"),
     ],

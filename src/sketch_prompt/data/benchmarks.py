@@ -25,6 +25,7 @@ Builder = type[datasets.GeneratorBasedBuilder]
 # The builder of each benchmark, or where it is: a module is imported when its benchmark is asked for.
 _BUILDERS: dict[str, str | Builder] = {
     "mini": "sketch_prompt.data.minisketch.builder:MiniSketchBuilder",
+    "quickdraw-caltech": "sketch_prompt.data.quickdraw_caltech.builder:QuickDrawCaltechBuilder",
     "sketchy-21": "sketch_prompt.data.sketchy:SketchyBuilder",
     "sketchy-25": "sketch_prompt.data.sketchy:SketchyBuilder",
     "tu-berlin-30": "sketch_prompt.data.tu_berlin:TuBerlinBuilder",
@@ -132,7 +133,7 @@ def load_benchmark(
 
     Args:
         name: one of `benchmark_names()`.
-        data_dir: folder of the data; not for `mini`, which is generated.
+        data_dir: folder of the data; not for `mini` and `quickdraw-caltech`, which need none.
         split: seen and unseen classes in place of the benchmark's own: a YAML file or a mapping with the lists
             `seen` and `unseen` (and `aliases`, where folders are named otherwise), or a published protocol's
             name.
@@ -201,7 +202,7 @@ def make_builder(
     builder_class = find_builder(name)
     config_class = builder_class.BUILDER_CONFIG_CLASS
     if data_dir is not None and not config_class.reads_data_dir:
-        raise ValueError(f"{name} is generated, not read: leave data_dir out")
+        raise ValueError(f"{name} needs no data: leave data_dir out")
     inherited = {field.name for field in fields(datasets.BuilderConfig)}
     known = {field.name for field in fields(config_class)} - inherited
     if "seed" not in known:
