@@ -49,9 +49,11 @@ def test_a_label_that_is_no_class_is_an_error():
         losses.classification_loss(unit(2, 4, 0), unit(3, 4, 1), torch.tensor([0, 3]), 0.1)
 
 
-def test_weighted_sum_counts_unnamed_terms_once():
+def test_weighted_sum_refuses_a_term_without_a_weight():
     terms = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
-    assert losses.weighted_sum(terms, {"a": 0.5}).item() == 4.0
+    assert losses.weighted_sum(terms, {"a": 0.5, "b": 1.0}).item() == 4.0
+    with pytest.raises(KeyError, match="b"):
+        losses.weighted_sum(terms, {"a": 0.5})
 
 
 def test_the_squared_triplet_loss_is_its_formula_row_by_row():

@@ -1,5 +1,7 @@
 """The methods' losses, as functions of embeddings. Features are L2-normalised unless said, all losses are means."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -187,6 +189,10 @@ def conditional_jigsaw_loss(own: Tensor, positive: Tensor, negative: Tensor, per
     return F.cross_entropy(own, permutation) + F.relu(helped - misled).mean()
 
 
-def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-    """Total loss: the sum of every term times its weight (1 where none is given)."""
-    return torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
+def weighted_sum(terms: dict[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Total loss: the sum of every term times its weight.
+
+    Raises:
+        KeyError: if a term has no weight.
+    """
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()

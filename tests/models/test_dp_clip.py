@@ -155,8 +155,29 @@ def test_categories_are_saved_with_the_adapter_and_can_be_forgotten(tmp_path):
             again.get_sketch_features(images(2), category="dog"),
             m.get_sketch_features(images(2), category="dog"),
         )
-    again.train()
+    again.remove_category("dog")
     assert again.categories == [] and again.adapter.category_prompts is None
+
+
+def test_switching_to_training_and_back_keeps_the_categories():
+    m = taught("cup", "dog")
+    before = m.get_sketch_features(images(2), category="cup")
+    m.train().eval()
+    assert m.categories == ["cup", "dog"]
+    assert torch.equal(m.get_sketch_features(images(2), category="cup"), before)
+    m.train().add_category("cat", pictures(1), pictures(2), PictureProcessor())
+    assert m.training and not m.clip.training and m.categories == ["cup", "dog", "cat"]
+
+
+def test_a_category_that_training_outdated_says_so_when_it_is_used(tmp_path):
+    m = taught("cup", "dog")
+    m.train()(**batch()).loss.backward()
+    m.eval().add_category("dog", pictures(1), pictures(2), PictureProcessor())
+    assert m.categories == ["dog"]
+    with pytest.raises(ValueError, match="'cup' was shown before the model was trained further"):
+        m.get_sketch_features(images(1), category="cup")
+    m.save_pretrained(tmp_path, include_backbone=True)
+    assert SketchPromptModel.from_pretrained(tmp_path).categories == ["dog"]
 
 
 def test_showing_a_category_again_replaces_it():

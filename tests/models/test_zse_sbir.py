@@ -209,7 +209,7 @@ def test_the_loss_is_two_triplets_and_four_relations_of_the_pairs():
     assert_close(out.loss_terms["triplet"], triplet)
     assert_close(out.loss_terms["relation"], relation)
     assert_close(out.loss, 2 * triplet + 4 * relation)
-    with pytest.raises(ValueError, match="need negative_pixel_values"):
+    with pytest.raises(ValueError, match="needs negative_pixel_values"):
         m(images(2), images(2))
 
 

@@ -1,15 +1,13 @@
-"""The frozen CLIP under an adapter: loading it, recognising it, and tuning copies of a few of its modules.
+"""The frozen CLIP under the adapters: loading it, recognising it, and viewing it with some of its modules tuned.
 
-An adapter that brings a tower of its own has no CLIP; where a function takes None, that is what it stands for.
+An adapter with a vision tower of its own has no CLIP; functions that accept None mean that case.
 """
 
+import copy
 import os
-import warnings
-from collections.abc import Iterator
+import re
 
 import torch
-from peft import LNTuningConfig, inject_adapter_in_model
-from peft.tuners.ln_tuning.layer import LNTuningLayer
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
@@ -79,24 +77,6 @@ def freeze(clip: CLIPModel) -> CLIPModel:
     return clip.eval().requires_grad_(False)
 
 
-def base_parameter(clip: CLIPModel, name: str) -> Tensor:
-    """A frozen weight by its `CLIPModel` name, whether or not tuned copies hang on its module."""
-    path, _, leaf = name.rpartition(".")
-    module = clip.get_submodule(path)
-    return getattr(module.base_layer if isinstance(module, LNTuningLayer) else module, leaf)
-
-
-def base_state_dict(clip: CLIPModel | None) -> dict[str, Tensor]:
-    """The frozen CLIP's own weights under their `CLIPModel` names, without any tuned copies."""
-    if clip is None:
-        return {}
-    return {
-        name.replace(".base_layer.", "."): value
-        for name, value in clip.state_dict().items()
-        if ".ln_tuning_layers." not in name
-    }
-
-
 def build_backbone(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIPModel:
     """A frozen CLIP of exactly these weights, without initialising others first.
 
@@ -120,7 +100,7 @@ def fingerprint(clip: CLIPModel | None) -> list[float] | None:
         return None
     values = []
     for name in _PROBED:
-        flat = base_parameter(clip, name).detach().flatten()
+        flat = clip.get_parameter(name).detach().flatten()
         at = torch.linspace(0, flat.numel() - 1, _PROBES_PER_TENSOR + 2, dtype=torch.float64)[1:-1].long()
         values += flat[at.to(flat.device)].double().tolist()
     return values
@@ -128,53 +108,56 @@ def fingerprint(clip: CLIPModel | None) -> list[float] | None:
 
 def matches_fingerprint(clip: CLIPModel, expected: list[float]) -> bool:
     """Whether `clip` is the model of `expected`, allowing for the rounding of the type it is loaded in."""
-    weight = base_parameter(clip, _PROBED[0])
+    weight = clip.get_parameter(_PROBED[0])
     tolerance = max(2 * torch.finfo(weight.dtype).eps, 1e-6)
     return torch.allclose(
         torch.tensor(fingerprint(clip)), torch.tensor(expected), rtol=tolerance, atol=tolerance * 1e-2
     )
 
 
-def add_tuned_copies(clip: CLIPModel, key: str, pattern: str) -> None:
-    """Give every module of `clip` whose name matches `pattern` a trainable copy called `key`.
+def tuned_copies(clip: CLIPModel, pattern: str) -> nn.Module:
+    """Trainable copies of every module of `clip` whose whole name matches the regular expression `pattern`.
 
-    This is peft's LayerNorm tuning: the base module stays as it is, and the copy stands in while it is active.
+    Returns:
+        A tree of modules with `CLIPModel`'s names that holds the copies and nothing else, so that its `state_dict()`
+        has `CLIPModel`'s names too.
+
+    Raises:
+        ValueError: if no module matches.
     """
-    with warnings.catch_warnings():
-        # peft warns that a LayerNorm has no in- and out-features, which its own LayerNorm tuning never asks for,
-        # and that several adapters will share the model, which is the point.
-        warnings.filterwarnings("ignore", message="Unsupported layer type|Already found a `peft_config`")
-        inject_adapter_in_model(LNTuningConfig(target_modules=pattern), clip, adapter_name=key)
-    clip._active_copies = ""
-    activate(clip, key)
+    tree = nn.Module()
+    for name, module in clip.named_modules():
+        if not re.fullmatch(pattern, name):
+            continue
+        parent = tree
+        *path, leaf = name.split(".")
+        for part in path:
+            if part not in parent._modules:
+                parent.add_module(part, nn.Module())
+            parent = parent._modules[part]
+        # Configurations stay shared: changing the attention implementation of the CLIP changes the copy's too.
+        shared = {id(part.config): part.config for part in module.modules() if hasattr(part, "config")}
+        parent.add_module(leaf, copy.deepcopy(module, shared).requires_grad_(True))
+    if not tree._modules:
+        raise ValueError(f"no module of the CLIP is called {pattern!r}")
+    return tree
 
 
-def activate(clip: CLIPModel | None, key: str | None) -> None:
-    """Let the copies called `key` stand in for their base modules, and no others; None for the plain CLIP."""
-    if clip is None or getattr(clip, "_active_copies", None) == key:
-        return
-    for module in _tuned_modules(clip):
-        module.set_adapter([key] if key in module.ln_tuning_layers else [])
-    clip._active_copies = key
+def tuned_view(module: nn.Module, copies: nn.Module) -> nn.Module:
+    """`module` with the modules of `copies` in the places of its own; everything else is shared with it.
 
+    Only the containers on the way to a copy are new objects, and even they share their parameters and buffers with
+    the original. So a view takes no memory to speak of, moves and changes its type with the original, and several
+    views of one CLIP do not know of one another.
 
-def tuned_parameters(clip: CLIPModel | None, key: str) -> dict[str, nn.Parameter]:
-    """Parameters of the copies called `key`, under the `CLIPModel` names of what they stand in for."""
-    if clip is None:
-        return {}
-    marker = f".ln_tuning_layers.{key}."
-    return {name.replace(marker, "."): value for name, value in clip.named_parameters() if marker in name}
-
-
-def remove_tuned_copies(clip: CLIPModel | None, key: str) -> None:
-    """Delete the copies called `key`."""
-    if clip is None:
-        return
-    for module in _tuned_modules(clip):
-        if key in module.ln_tuning_layers:
-            del module.ln_tuning_layers[key]
-    clip._active_copies = ""  # no key: whoever runs next switches
-
-
-def _tuned_modules(clip: CLIPModel) -> Iterator[LNTuningLayer]:
-    return (module for module in clip.modules() if isinstance(module, LNTuningLayer))
+    Args:
+        module: a CLIP, or a part of it.
+        copies: the tree from `tuned_copies`, or the same part of it.
+    """
+    view = copy.copy(module)
+    children = dict(module._modules)
+    for name, child in copies._modules.items():
+        # Containers of the tree are bare; a copy has the type of what it stands in for.
+        children[name] = tuned_view(children[name], child) if type(child) is nn.Module else child
+    view.__dict__["_modules"] = children
+    return view

@@ -165,8 +165,7 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
         if tensors:
             save_file(tensors, new / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         if include_backbone and model.clip is not None:
-            frozen = clip_backbone.base_state_dict(model.clip)
-            frozen = {f"clip.{name}": value.cpu().contiguous() for name, value in frozen.items()}
+            frozen = {f"clip.{name}": v.cpu().contiguous() for name, v in model.clip.state_dict().items()}
             save_file(frozen, new / BACKBONE_WEIGHTS, metadata={"format": "pt"})
         if processor is not None:
             processor.save_pretrained(new, tokenizer=include_backbone)

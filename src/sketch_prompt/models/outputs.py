@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers.utils import ModelOutput
 
-ProcessedTriplets = tuple[list[Tensor], Tensor | None, dict[str, Tensor] | None]
-"""Embeddings of sketches, photos and perhaps negatives; the loss; its terms."""
-
 
 @dataclass
 class TripletBatch:

@@ -1,4 +1,4 @@
-"""CLIP towers that accept prompt tokens, shared by every method (methods.md section 0).
+"""CLIP towers that accept prompt tokens, shared by every method.
 
 The functions here run the layers of a `transformers` CLIP tower one after the other. They add what the methods
 need and `CLIPVisionModel.forward` does not offer:
@@ -11,7 +11,8 @@ need and `CLIPVisionModel.forward` does not offer:
   come from every token), and text is cut behind the last end-of-text token, which the causal mask makes exact;
 - an MLP for frozen weights that keeps one activation instead of three for the backward pass.
 
-The modules themselves are used as they are, so whatever wraps them (peft's LayerNorm tuning) takes part.
+The modules themselves are used as they are, so whatever stands in for one of them (an adapter's tuned copy) takes
+part.
 """
 
 import math
@@ -25,6 +26,7 @@ from transformers.models.clip.modeling_clip import (
     CLIPMLP,
     CLIPAttention,
     CLIPEncoderLayer,
+    CLIPModel,
     CLIPTextModel,
     CLIPVisionModel,
     eager_attention_forward,
@@ -36,6 +38,10 @@ Prompts = Tensor | Sequence[Tensor]
 """Shallow prompts, a tensor (n, d) or (B, n, d), or deep ones: a sequence of such tensors, one for every layer."""
 
 QUICK_GELU_SLOPE = 1.702
+
+VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])"
+TEXT_LAYER_NORMS = r"text_model\.encoder\.layers\.\d+\.layer_norm[12]"
+"""Names of the towers' LayerNorms in `CLIPModel`, for `tuned_modules`; text without its `final_layer_norm`."""
 
 
 @dataclass
@@ -357,6 +363,16 @@ def patch_keys(
     if branches is not None:
         keys = keys + branches.attention(normed, scale)[1]
     return keys[:, 1:]
+
+
+def project_image(clip: CLIPModel, pooled: Tensor) -> Tensor:
+    """The embedding of images from the vision tower's `pooled` output: (B, d_v) -> (B, D), L2-normalised."""
+    return nn.functional.normalize(clip.visual_projection(pooled), dim=-1)
+
+
+def project_text(clip: CLIPModel, pooled: Tensor) -> Tensor:
+    """The embedding of texts from the text tower's `pooled` output: (B, d_t) -> (B, D), L2-normalised."""
+    return nn.functional.normalize(clip.text_projection(pooled), dim=-1)
 
 
 def end_of_text_positions(text: CLIPTextModel, input_ids: Tensor) -> Tensor:

@@ -9,18 +9,20 @@ a sketch whose tiles are shuffled is to find its photo shuffled alike (patch shu
 code differ, `ClipAtConfig` offers both by name.
 """
 
+from collections.abc import Collection
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from ... import losses
 from ...processing import Domain
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
-from ..outputs import ProcessedTriplets, TripletBatch
-from ..prompted_clip import TowerOutput, encode_vision, patch_keys
+from ..outputs import TripletBatch
+from ..prompted_clip import VISION_LAYER_NORMS, TowerOutput, encode_vision, patch_keys, project_image
 from ..tiles import shuffle_tiles
 from .configuration_clip_at import ClipAtConfig
 
-_VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])"
 _LEFT_TRAINABLE_BY_REFERENCE = (
     r"(vision|text)_model\.encoder\.layers\.\d+\.(layer_norm[12]|self_attn\.[qkv]_proj)"
     r"|vision_model\.(pre_layrnorm|post_layernorm)|text_model\.final_layer_norm"
@@ -38,19 +40,33 @@ class ClipAtAdapter(MethodAdapter):
         self.photo_prompts = self.sketch_prompts
         if not config.common_prompts:
             self.photo_prompts = nn.Parameter(torch.randn(config.n_prompts, width) * config.prompt_init_std)
-        # Bare parameters of the CLIP, which peft cannot copy as it copies modules.
+        # Bare parameters of the CLIP, where copies of modules are not enough.
         self.class_embedding: nn.Parameter | None = None
         self.logit_scale: nn.Parameter | None = None
 
 
 class ClipAtModel(SketchPromptPreTrainedModel):
-    """CLIP-AT; see the module's docstring, `ClipAtConfig` and the contract in the base class."""
+    """CLIP-AT; see the module's docstring, `ClipAtConfig` and the contract in the base class.
+
+    Example:
+        ```python
+        model = ClipAtModel.from_pretrained("mini-clip-at")
+        fresh = ClipAtModel.from_base_model("openai/clip-vit-base-patch32", n_prompts=4)
+        ```
+    """
 
     config_class = ClipAtConfig
+    backbone_weights = ("adapter.class_embedding", "adapter.logit_scale")
+    loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {
+        "triplet": ("negatives",),
+        "f_divergence": ("negatives", "labels"),
+        "classification_sketch": ("labels", "classes"),
+        "classification_photo": ("labels", "classes"),
+    }
 
     def tuned_modules(self, config: ClipAtConfig) -> str:
         """LayerNorms of the vision tower, or everything the reference code leaves trainable."""
-        return _VISION_LAYER_NORMS if config.trainable == "paper" else _LEFT_TRAINABLE_BY_REFERENCE
+        return VISION_LAYER_NORMS if config.trainable == "paper" else _LEFT_TRAINABLE_BY_REFERENCE
 
     def build_adapter(self, config: ClipAtConfig) -> ClipAtAdapter:
         """New prompts; with `trainable="reference"` also copies of the CLIP's bare trainable parameters."""
@@ -62,20 +78,14 @@ class ClipAtModel(SketchPromptPreTrainedModel):
             adapter.logit_scale = nn.Parameter(self.clip.logit_scale.detach().clone())
         return adapter
 
-    def is_backbone_weight(self, name: str) -> bool:
-        """The class embedding and the logit scale are the CLIP's."""
-        return name in ("adapter.class_embedding", "adapter.logit_scale")
-
-    def _encode(self, pixel_values: Tensor, prompts: Tensor, **options) -> TowerOutput:
-        self._activate()
-        class_embedding = self.adapter.class_embedding
+    def _encode(self, pixel_values: Tensor, prompts: Tensor) -> TowerOutput:
+        adapter = self.adapter
         return encode_vision(
-            self.clip.vision_model, pixel_values, prompts, class_embedding=class_embedding, **options
+            adapter.clip.vision_model, pixel_values, prompts, class_embedding=adapter.class_embedding
         )
 
     def _embed(self, pixel_values: Tensor, prompts: Tensor) -> Tensor:
-        tower = self._encode(pixel_values, prompts)
-        return nn.functional.normalize(self.clip.visual_projection(tower.pooled), dim=-1)
+        return project_image(self.adapter.clip, self._encode(pixel_values, prompts).pooled)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches with the sketch prompts: (B, 3, H, W) -> (B, D), L2-normalised."""
@@ -88,8 +98,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
         prompts = self.adapter.sketch_prompts if domain == "sketch" else self.adapter.photo_prompts
-        tower = self._encode(pixel_values, prompts)
-        return patch_keys(self.clip.vision_model, tower)
+        return patch_keys(self.adapter.clip.vision_model, self._encode(pixel_values, prompts))
 
     def embed_triplets(self, images: list[Tensor]) -> list[Tensor]:
         """Sketches and one or two sets of photos in one pass of the tower, each row with its modality's prompts."""
@@ -99,24 +108,9 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         ]
         return list(self._embed(torch.cat(images), torch.cat(prompts)).split([len(part) for part in images]))
 
-    def process_triplets(self, batch: TripletBatch, return_loss: bool) -> ProcessedTriplets:
-        """Embed aligned triplets and compute the loss, eq. 5 or eq. 10; see the base class.
-
-        Raises:
-            ValueError: if the weights ask for a loss whose inputs (negatives, labels, classes) are not there.
-        """
-        embeds = self.embed_triplets(batch.images)
-        if not return_loss:
-            return embeds, None, None
-        terms = self._triplet_terms(embeds, batch.labels) | self._classification_terms(embeds, batch.labels)
-        if self.config.patch_shuffling_weight:
-            terms["patch_shuffling"] = self._patch_shuffling(batch.sketches, batch.photos)
-        if not terms:
-            raise ValueError("the weights of all losses are 0: there is no loss")
-        return embeds, losses.weighted_sum(terms, self._weights), terms
-
     @property
-    def _weights(self) -> dict[str, float]:
+    def loss_weights(self) -> dict[str, float]:
+        """Of eq. 5 at category level and of eq. 10 at instance level."""
         config = self.config
         return {
             "triplet": config.triplet_weight,
@@ -126,34 +120,24 @@ class ClipAtModel(SketchPromptPreTrainedModel):
             "patch_shuffling": config.patch_shuffling_weight,
         }
 
-    def _triplet_terms(self, embeds: list[Tensor], labels: Tensor | None) -> dict[str, Tensor]:
-        config, terms = self.config, {}
-        for name in ("triplet", "f_divergence"):
-            if len(embeds) < 3 and getattr(config, f"{name}_weight"):
-                raise ValueError(
-                    f"the {name} loss needs negative_pixel_values; set {name}_weight=0 to train without"
-                )
-        if labels is None and config.f_divergence_weight:
-            raise ValueError("the f_divergence loss needs labels; set f_divergence_weight=0 to go without")
-        if config.triplet_weight:
-            terms["triplet"] = losses.triplet_loss(*embeds, config.triplet_margin)
-        if config.f_divergence_weight:
-            terms["f_divergence"] = losses.f_divergence_loss(*embeds, labels)
-        return terms
-
-    def _classification_terms(self, embeds: list[Tensor], labels: Tensor | None) -> dict[str, Tensor]:
-        if not self.config.classification_weight:
-            return {}
-        if missing := self._missing_for_classes(labels):
-            raise ValueError(
-                f"the classification loss needs {missing}; set classification_weight=0 to go without"
-            )
-        classes = self.adapter.class_embeddings
-        temperature = self.config.temperature or torch.exp(-self.clip.logit_scale)
-        return {
-            f"classification_{name}": losses.classification_loss(part, classes, labels, temperature)
-            for name, part in zip(("sketch", "photo"), embeds)
-        }
+    def process_triplets(
+        self, batch: TripletBatch, terms: Collection[str]
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Embed aligned triplets and compute the losses `terms`; see the base class."""
+        config, values = self.config, {}
+        embeds = self.embed_triplets(batch.images)
+        if "triplet" in terms:
+            values["triplet"] = losses.triplet_loss(*embeds, config.triplet_margin)
+        if "f_divergence" in terms:
+            values["f_divergence"] = losses.f_divergence_loss(*embeds, batch.labels)
+        for name, part in zip(("classification_sketch", "classification_photo"), embeds):
+            if name in terms:
+                temperature = config.temperature or torch.exp(-self.clip.logit_scale)
+                classes = self.adapter.class_embeddings
+                values[name] = losses.classification_loss(part, classes, batch.labels, temperature)
+        if "patch_shuffling" in terms:
+            values["patch_shuffling"] = self._patch_shuffling(batch.sketches, batch.photos)
+        return embeds, values
 
     def _patch_shuffling(self, sketches: Tensor, photos: Tensor) -> Tensor:
         """The loss of fresh permutations, for every row two different ones (eq. 9)."""

@@ -9,53 +9,36 @@ pushed from another of its category, epoch by epoch rather from the hardest of t
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ... import losses
-from ...hints import suggestion
 from ...imaging import ImageLike
-from ...processing import Domain
-from .. import backbone as clip_backbone
-from ..checkpoints import AdapterFile
+from ...processing import Domain, SketchPromptProcessor
 from ..low_rank import LowRankBranches
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
-from ..outputs import ProcessedTriplets, TripletBatch
-from ..prompted_clip import TowerOutput, embed_patches, encode_vision, patch_keys
+from ..outputs import TripletBatch
+from ..prompted_clip import (
+    TEXT_LAYER_NORMS,
+    VISION_LAYER_NORMS,
+    TowerOutput,
+    embed_patches,
+    encode_vision,
+    patch_keys,
+)
+from .category_register import BUFFERS, CategoryRegister, DpClipCondition
 from .category_text import category_sentences
 from .configuration_dp_clip import DpClipConfig
 from .prompting import PromptGenerator, WindowMatcher, channel_scaler
 
-_VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])"
 _LEFT_TRAINABLE_BY_REFERENCE = (
-    rf"{_VISION_LAYER_NORMS}|(vision|text)_model\.embeddings\.position_embedding|visual_projection"
-    r"|text_model\.encoder\.layers\.\d+\.(layer_norm[12]|self_attn\.[qkv]_proj)"
+    rf"{VISION_LAYER_NORMS}|(vision|text)_model\.embeddings\.position_embedding|visual_projection"
+    rf"|{TEXT_LAYER_NORMS}|text_model\.encoder\.layers\.\d+\.self_attn\.[qkv]_proj"
     r"|text_model\.final_layer_norm|text_projection"
 )
-
-
-@dataclass
-class DpClipCondition:
-    """What a category changes, or for a batch the category of each row.
-
-    Attributes:
-        prompts: (L, n, d) or (B, L, n, d), the visual prompts of every layer; None without.
-        scales: (L, 2, r) or (B, L, 2, r), the channel scales of every layer's two branches; None for no scaling.
-        text: (D_t,) or (B, D_t), the text features they were made of; None without.
-    """
-
-    prompts: Tensor | None = None
-    scales: Tensor | None = None
-    text: Tensor | None = None
-
-    def rows(self, index) -> "DpClipCondition":
-        """Those of a batch of conditions that `index` selects; an integer selects the one."""
-        parts = (self.prompts, self.scales, self.text)
-        return DpClipCondition(*(None if part is None else part[index] for part in parts))
 
 
 class DpClipAdapter(MethodAdapter):
@@ -64,12 +47,7 @@ class DpClipAdapter(MethodAdapter):
     `class_embeddings` (C, D_t) are the text features of the training classes, each a mean over sentences.
     """
 
-    data_buffers: ClassVar[tuple[str, ...]] = (
-        *MethodAdapter.data_buffers,
-        "category_prompts",
-        "category_scales",
-        "category_texts",
-    )
+    data_buffers: ClassVar[tuple[str, ...]] = (*MethodAdapter.data_buffers, *BUFFERS)
 
     def __init__(self, config: DpClipConfig, weights: dict[str, Tensor]):
         super().__init__()
@@ -90,7 +68,7 @@ class DpClipAdapter(MethodAdapter):
                 )
         if config.local_parts:
             self.matcher = WindowMatcher(vision, weights, config.rank, config.own_local_block)
-        # Bare parameters of the CLIP, which peft cannot copy as it copies modules.
+        # Bare parameters of the CLIP, where copies of modules are not enough.
         self.class_embedding: nn.Parameter | None = None
         self.logit_scale: nn.Parameter | None = None
         if config.trainable == "reference":
@@ -98,8 +76,7 @@ class DpClipAdapter(MethodAdapter):
                 weights["vision_model.embeddings.class_embedding"].detach().clone()
             )
             self.logit_scale = nn.Parameter(weights["logit_scale"].detach().clone())
-        for name in self.data_buffers[1:]:
-            self.register_buffer(name, None)
+        self.register = CategoryRegister(self, config)
 
 
 class DpClipModel(SketchPromptPreTrainedModel):
@@ -112,6 +89,11 @@ class DpClipModel(SketchPromptPreTrainedModel):
     """
 
     config_class = DpClipConfig
+    backbone_weights = ("adapter.class_embedding", "adapter.logit_scale")
+    loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {
+        "triplet": ("negatives",),
+        "hard_triplet": ("instance_ids",),
+    }
 
     def __init__(self, config: DpClipConfig, *args, **kwargs):
         super().__init__(config, *args, **kwargs)
@@ -119,15 +101,16 @@ class DpClipModel(SketchPromptPreTrainedModel):
 
     def tuned_modules(self, config: DpClipConfig) -> str:
         """LayerNorms of the vision tower, or everything the reference code leaves trainable."""
-        return _VISION_LAYER_NORMS if config.trainable == "paper" else _LEFT_TRAINABLE_BY_REFERENCE
+        return VISION_LAYER_NORMS if config.trainable == "paper" else _LEFT_TRAINABLE_BY_REFERENCE
 
     def build_adapter(self, config: DpClipConfig) -> DpClipAdapter:
         """New modules; the windows' LayerNorms and projections start as the tower's own."""
-        return DpClipAdapter(config, clip_backbone.base_state_dict(self.clip))
+        return DpClipAdapter(config, self.clip.state_dict())
 
-    def is_backbone_weight(self, name: str) -> bool:
-        """The class embedding and the logit scale are the CLIP's."""
-        return name in ("adapter.class_embedding", "adapter.logit_scale")
+    def check_loaded(self, source) -> None:
+        """Raise ValueError unless the checkpoint's names and conditions are of the same categories."""
+        adapter = self.adapter
+        adapter.register.check(source, (adapter.prompts is not None, adapter.scalers is not None, True))
 
     # Conditions
 
@@ -139,7 +122,7 @@ class DpClipModel(SketchPromptPreTrainedModel):
     @property
     def categories(self) -> list[str]:
         """Names of the categories that the model has been shown."""
-        return list(self.config.categories or ())
+        return self.adapter.register.names
 
     @property
     def support_size(self) -> tuple[int, int]:
@@ -181,9 +164,10 @@ class DpClipModel(SketchPromptPreTrainedModel):
 
     def _make_conditions(self, support: Tensor | None, text: Tensor | None) -> DpClipCondition:
         """Conditions of K categories from support images (K, S, 3, H, W) and text features (K, D_t)."""
-        adapter, vision = self.adapter, self.clip.vision_model
-        self._activate()
-        like = clip_backbone.base_parameter(self.clip, "visual_projection.weight")
+        adapter, vision = self.adapter, self.adapter.clip.vision_model
+        if self.training and torch.is_grad_enabled():
+            adapter.register.outdate()
+        like = self.clip.visual_projection.weight
         prompts = scales = None
         if adapter.prompts is not None:
             if support is None:
@@ -199,7 +183,7 @@ class DpClipModel(SketchPromptPreTrainedModel):
         return DpClipCondition(prompts, scales, text)
 
     @torch.no_grad()
-    def category_text_features(self, name: str, processor=None) -> Tensor:
+    def category_text_features(self, name: str, processor: SketchPromptProcessor | None = None) -> Tensor:
         """t of a category: the mean over sentences of their features (D,), not normalised again.
 
         Args:
@@ -214,17 +198,22 @@ class DpClipModel(SketchPromptPreTrainedModel):
         return self.get_text_features(inputs["input_ids"].to(self.device)).mean(0)
 
     @torch.no_grad()
-    def embed_classes(self, class_names: list[str], processor) -> Tensor:
+    def embed_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> Tensor:
         """The text features (C, D) that classes are conditioned on."""
         return torch.stack([self.category_text_features(name, processor) for name in class_names])
 
     @torch.no_grad()
     def add_category(
-        self, name: str, sketches: Sequence[ImageLike], photos: Sequence[ImageLike], processor=None
+        self,
+        name: str,
+        sketches: Sequence[ImageLike],
+        photos: Sequence[ImageLike],
+        processor: SketchPromptProcessor | None = None,
     ) -> None:
         """Show the model a category, which `category=` can name from then on; saved with the adapter.
 
-        A category of the same name is replaced. Training forgets all categories, since it outdates them.
+        A category of the same name is replaced. A step of training outdates all categories: to use one afterwards,
+        show it again.
 
         Args:
             name: of the category, in words: its text features take part.
@@ -256,45 +245,12 @@ class DpClipModel(SketchPromptPreTrainedModel):
             self.eval()  # no dropout
             condition = self.condition_on(*pixels, text)
         finally:
-            super().train(training)
-            self.clip.eval()
-        self.remove_category(name)
-        self._store([*self.categories, name], condition)
+            self.train(training)
+        self.adapter.register.add(name, condition)
 
     def remove_category(self, name: str) -> None:
         """Forget a category, if the model was shown it."""
-        if name in self.categories:
-            kept = [i for i, other in enumerate(self.categories) if other != name]
-            self._keep_categories(kept)
-
-    def _keep_categories(self, rows: list[int]) -> None:
-        names = self.categories
-        for buffer in self.adapter.data_buffers[1:]:
-            value = getattr(self.adapter, buffer)
-            setattr(self.adapter, buffer, value[rows] if value is not None and rows else None)
-        self.config.categories = [names[row] for row in rows] or None
-
-    def _store(self, names: list[str], condition: DpClipCondition) -> None:
-        parts = (condition.prompts, condition.scales, condition.text)
-        for buffer, part in zip(self.adapter.data_buffers[1:], parts):
-            if part is not None:
-                before = getattr(self.adapter, buffer)
-                rows = part.detach()[None]
-                setattr(self.adapter, buffer, rows if before is None else torch.cat([before, rows]))
-        self.config.categories = names
-
-    def _stored(self) -> DpClipCondition:
-        return DpClipCondition(*(getattr(self.adapter, name) for name in self.adapter.data_buffers[1:]))
-
-    def _category_rows(self, names: Sequence[str]) -> list[int]:
-        known = {name: row for row, name in enumerate(self.categories)}
-        for name in names:
-            if name not in known:
-                raise ValueError(
-                    f"the model was shown no category {name!r}; {suggestion(name, known) if known else 'none yet'}. "
-                    "Show it a few pictures first: model.add_category(name, sketches, photos)"
-                )
-        return [known[name] for name in names]
+        self.adapter.register.remove(name)
 
     def _condition(
         self, count: int, condition: DpClipCondition | None, category: str | Sequence[str] | None
@@ -308,15 +264,18 @@ class DpClipModel(SketchPromptPreTrainedModel):
             return self._agnostic_condition()
         if not isinstance(category, str) and len(category) != count:
             raise ValueError(f"{len(category)} categories do not fit {count} images")
-        rows = self._category_rows([category] if isinstance(category, str) else category)
-        return self._stored().rows(rows[0] if len(set(rows)) == 1 else torch.tensor(rows, device=self.device))
+        register = self.adapter.register
+        rows = register.rows([category] if isinstance(category, str) else category)
+        return register.conditions.rows(
+            rows[0] if len(set(rows)) == 1 else torch.tensor(rows, device=self.device)
+        )
 
     def _agnostic_condition(self) -> DpClipCondition:
         trained = set(self.config.class_names or ())
         rows = [row for row, name in enumerate(self.categories) if name in trained]
         if not rows:
             return self._make_conditions(None, None).rows(0)
-        known = self._stored().rows(rows)
+        known = self.adapter.register.conditions.rows(rows)
         return DpClipCondition(
             *(None if part is None else part.mean(0) for part in (known.prompts, known.scales))
         )
@@ -337,24 +296,11 @@ class DpClipModel(SketchPromptPreTrainedModel):
             raise ValueError(
                 "there is no category to choose from: model.add_category(name, sketches, photos)"
             )
-        texts = self._stored().text[self._category_rows(names)]
-        clip_backbone.activate(self.clip, None)
-        pooled = encode_vision(self.clip.vision_model, pixel_values).pooled
-        images = self.clip.visual_projection(pooled)
+        register = self.adapter.register
+        texts = register.conditions.text[register.rows(names)]
+        images = self.clip.visual_projection(encode_vision(self.clip.vision_model, pixel_values).pooled)
         best = (images @ nn.functional.normalize(texts, dim=-1).T).argmax(-1)
         return [names[row] for row in best.tolist()]
-
-    def _fill_adapter(self, file: AdapterFile) -> None:
-        super()._fill_adapter(file)
-        made = (self.adapter.prompts, self.adapter.scalers, self)
-        for buffer, maker in zip(self.adapter.data_buffers[1:], made):
-            value = getattr(self.adapter, buffer)
-            count = 0 if value is None else len(value)
-            if count != (0 if maker is None else len(self.categories)):
-                raise ValueError(
-                    f"{file.directory} holds {buffer} of {count} categories, its configuration names "
-                    f"{len(self.categories)} categories: they are not of one checkpoint"
-                )
 
     # Embedding
 
@@ -369,15 +315,15 @@ class DpClipModel(SketchPromptPreTrainedModel):
             (B, 1 + local_parts, D), not normalised.
         """
         tower = self._encode(pixel_values, condition)
-        whole = self.clip.visual_projection(tower.pooled)[:, None]
+        clip = self.adapter.clip
+        whole = clip.visual_projection(tower.pooled)[:, None]
         if self.adapter.matcher is None:
             return whole
-        last_block = self.clip.vision_model.encoder.layers[-1]
+        last_block = clip.vision_model.encoder.layers[-1]
         windows = self.adapter.matcher(tower.last_input, last_block)
         return torch.cat([whole, windows.to(whole.dtype)], dim=1)
 
-    def _encode(self, pixel_values: Tensor, condition: DpClipCondition, **options) -> TowerOutput:
-        self._activate()
+    def _encode(self, pixel_values: Tensor, condition: DpClipCondition) -> TowerOutput:
         adapter, branches = self.adapter, None
         # The layers come before the prompts' or branches' own axes, behind those of the batch.
         prompts = None if condition.prompts is None else condition.prompts.unbind(-3)
@@ -387,12 +333,11 @@ class DpClipModel(SketchPromptPreTrainedModel):
             )
             branches = list(zip(adapter.branches, scales))
         return encode_vision(
-            self.clip.vision_model,
+            adapter.clip.vision_model,
             pixel_values,
             prompts,
             class_embedding=adapter.class_embedding,
             branches=branches,
-            **options,
         )
 
     def fuse(self, parts: Tensor) -> Tensor:
@@ -448,7 +393,7 @@ class DpClipModel(SketchPromptPreTrainedModel):
     ) -> Tensor:
         """Keys of the last layer, and beside them those of the windows' own: (B, P, d), with windows (B, P, 2 d)."""
         condition = self._condition(len(pixel_values), condition, category)
-        tower, vision = self._encode(pixel_values, condition), self.clip.vision_model
+        tower, vision = self._encode(pixel_values, condition), self.adapter.clip.vision_model
         beside = ()
         if self.adapter.branches is not None:
             scale = None if condition.scales is None else condition.scales.select(-3, -1)
@@ -461,31 +406,31 @@ class DpClipModel(SketchPromptPreTrainedModel):
 
     # Training
 
-    def train(self, mode: bool = True):
-        """Switch the adapters to training, which outdates and so forgets the categories it was shown."""
-        if mode and self.categories:
-            self._keep_categories([])
-        return super().train(mode)
-
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Anneal the loss towards hard negatives: weight hard_weight_step * (epoch // hard_weight_every)."""
         self._hard_weight = self.config.hard_weight_step * (epoch // self.config.hard_weight_every)
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """(1 - w) of the triplet loss, w of the hardest in the batch; w grows by epochs and may exceed 1."""
+        return {"triplet": max(0.0, 1 - self._hard_weight), "hard_triplet": self._hard_weight}
+
     def process_triplets(
-        self, batch: TripletBatch, return_loss: bool, condition: DpClipCondition | None = None
-    ) -> ProcessedTriplets:
-        """Embed aligned triplets and compute the loss; see the base class.
+        self, batch: TripletBatch, terms: Collection[str], condition: DpClipCondition | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Embed aligned triplets and compute the losses `terms`; see the base class.
 
         Every row is embedded, its photo and its negative too, under the category of its label. In training the
-        support set of a category is drawn from the sketches and photos of the batch.
+        support set of a category is drawn from the sketches and photos of the batch. Each loss is the whole's plus
+        the weighted windows'.
 
         Args:
             batch: the triplets.
-            return_loss: compute the loss too.
+            terms: names of the losses to compute.
             condition: of all rows, or of each, in place of what the labels say.
 
         Raises:
-            ValueError: if the loss needs negatives, instances, labels or class texts that are not there.
+            ValueError: in training, if there are neither labels and class texts nor a condition.
         """
         if condition is None:
             condition = self._batch_condition(batch)
@@ -496,17 +441,26 @@ class DpClipModel(SketchPromptPreTrainedModel):
             condition = condition.rows(rows)
         parts = self.get_part_features(torch.cat(images), condition)
         parts = parts.split([len(part) for part in images])
-        loss = terms = None
-        if return_loss:
-            loss, terms = self._losses(*parts, instance_ids=batch.instance_ids)
-        return [self.fuse(part) for part in parts], loss, terms
+        sketch, photo, *negative = (nn.functional.normalize(part, dim=-1).unbind(1) for part in parts)
+        weights = [1.0] + [self.config.local_loss_weight] * (len(sketch) - 1)
+        margin, values = self.config.margin, {}
+        if "triplet" in terms:
+            values["triplet"] = sum(
+                weight * losses.triplet_loss(*features, margin)
+                for weight, *features in zip(weights, sketch, photo, *negative)
+            )
+        if "hard_triplet" in terms:
+            values["hard_triplet"] = sum(
+                weight * losses.hardest_triplet_loss(*features, batch.instance_ids, margin)
+                for weight, *features in zip(weights, sketch, photo)
+            )
+        return [self.fuse(part) for part in parts], values
 
     def _batch_condition(self, batch: TripletBatch) -> DpClipCondition:
         """The condition of every row, its support set drawn from the rows of the same label."""
         if not self.training:
             return self._agnostic_condition()
-        if missing := self._missing_for_classes(batch.labels):
-            raise ValueError(f"DP-CLIP trains under categories and needs {missing}, or a condition")
+        self.require_inputs(batch, ("labels", "classes"), "training under categories", "or a condition")
         classes, row_class = batch.labels.unique(return_inverse=True)
         support = []
         for number in range(len(classes)):
@@ -518,34 +472,7 @@ class DpClipModel(SketchPromptPreTrainedModel):
         made = self._make_conditions(support, self.adapter.class_embeddings[classes])
         return made.rows(0) if len(classes) == 1 else made.rows(row_class)
 
-    def _losses(
-        self, sketch: Tensor, photo: Tensor, negative: Tensor | None = None, *, instance_ids: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(1 - w) * triplet + w * hardest in batch, each the whole's plus the weighted windows', all (B, 1 + W, D)."""
-        w, margin = self._hard_weight, self.config.margin
-        sketch, photo = (nn.functional.normalize(part, dim=-1).unbind(1) for part in (sketch, photo))
-        weights = [1.0] + [self.config.local_loss_weight] * (len(sketch) - 1)
-        terms = {}
-        if w < 1:
-            if negative is None:
-                raise ValueError("the triplet loss needs negative_pixel_values")
-            negative = nn.functional.normalize(negative, dim=-1).unbind(1)
-            terms["triplet"] = sum(
-                weight * losses.triplet_loss(*features, margin)
-                for weight, *features in zip(weights, sketch, photo, negative)
-            )
-        if w > 0:
-            if instance_ids is None:
-                raise ValueError(
-                    "the hard triplet loss needs instance_ids; set hard_weight_step=0 to go without"
-                )
-            terms["hard_triplet"] = sum(
-                weight * losses.hardest_triplet_loss(*features, instance_ids, margin)
-                for weight, *features in zip(weights, sketch, photo)
-            )
-        return losses.weighted_sum(terms, {"triplet": 1 - w, "hard_triplet": w}), terms
-
-    def _require_processor(self, processor):
+    def _require_processor(self, processor: SketchPromptProcessor | None) -> SketchPromptProcessor:
         processor = processor if processor is not None else self.processor
         if processor is None:
             raise ValueError("this model came without a processor: pass processor=SketchPromptProcessor...")

@@ -1,23 +1,27 @@
 """The baseline every table needs: a frozen CLIP, without any adapter."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...processing import Domain
 from ..modeling_base import SketchPromptPreTrainedModel
-from ..prompted_clip import encode_vision, patch_keys
+from ..prompted_clip import encode_vision, patch_keys, project_image
 from .configuration_frozen_clip import FrozenClipConfig
 
 
 class FrozenClipModel(SketchPromptPreTrainedModel):
-    """Sketches and photos embedded alike, by CLIP's own vision tower. Nothing trains."""
+    """Sketches and photos embedded alike, by CLIP's own vision tower. Nothing trains.
+
+    Example:
+        ```python
+        model = FrozenClipModel.from_base_model("openai/clip-vit-base-patch32")
+        ```
+    """
 
     config_class = FrozenClipConfig
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches as CLIP embeds images: (B, 3, H, W) -> (B, D), L2-normalised."""
-        self._activate()
-        pooled = encode_vision(self.clip.vision_model, pixel_values).pooled
-        return nn.functional.normalize(self.clip.visual_projection(pooled), dim=-1)
+        return project_image(self.clip, encode_vision(self.clip.vision_model, pixel_values).pooled)
 
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
@@ -25,6 +29,5 @@ class FrozenClipModel(SketchPromptPreTrainedModel):
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer, (B, P, d)."""
-        self._activate()
-        tower = encode_vision(self.clip.vision_model, pixel_values)
-        return patch_keys(self.clip.vision_model, tower)
+        vision = self.clip.vision_model
+        return patch_keys(vision, encode_vision(vision, pixel_values))

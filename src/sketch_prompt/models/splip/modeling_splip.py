@@ -11,23 +11,29 @@ Once training is done none of the prompts depends on an image: they are computed
 """
 
 import itertools
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ... import losses
-from ...processing import Domain
-from .. import backbone as clip_backbone
+from ...processing import Domain, SketchPromptProcessor
+from ..derived import TensorState
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
-from ..outputs import ProcessedTriplets, TripletBatch
+from ..outputs import TripletBatch
 from ..prompted_clip import (
+    TEXT_LAYER_NORMS,
+    VISION_LAYER_NORMS,
     TowerOutput,
     embed_patches,
     encode_text,
     encode_vision,
     end_of_text_positions,
     patch_keys,
+    project_image,
+    project_text,
 )
 from ..tiles import shuffle_tiles
 from .configuration_splip import SplipConfig
@@ -35,12 +41,6 @@ from .jigsaw import JigsawSolver, permutation_bank
 
 SKETCH, PHOTO = 0, 1  # places of the two modalities in every tensor that holds both
 _DOMAINS: dict[Domain, int] = {"sketch": SKETCH, "photo": PHOTO}
-
-_LAYER_NORMS = {
-    "vision": r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])",
-    "text": r"text_model\.encoder\.layers\.\d+\.layer_norm[12]",
-    "text output": r"text_model\.final_layer_norm",
-}
 
 
 class PatchesToText(nn.Module):
@@ -175,23 +175,31 @@ class SplipModel(SketchPromptPreTrainedModel):
     """
 
     config_class = SplipConfig
-    _cache: tuple[list, SplipPrompts] | None = None
+    loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {
+        "triplet": ("negatives", "classes"),
+        "classification_sketch": ("labels", "classes"),
+        "classification_photo": ("labels", "classes"),
+        "jigsaw": ("negatives", "classes"),
+    }
+    _kept: tuple[TensorState, SplipPrompts] | None = None
 
     def tuned_modules(self, config: SplipConfig) -> str | None:
         """The LayerNorms that `layer_norms` names and the losses reach."""
         if config.layer_norms == "none":
             return None
-        kinds = ["vision"]
+        patterns = [VISION_LAYER_NORMS]
         if config.layer_norms == "both" and config.uses_text_tower:
-            kinds += ["text"] + ["text output"] * (config.classification_weight > 0)
-        return "|".join(_LAYER_NORMS[kind] for kind in kinds)
+            patterns.append(TEXT_LAYER_NORMS)
+            if config.classification_weight:
+                patterns.append(r"text_model\.final_layer_norm")
+        return "|".join(patterns)
 
     def build_adapter(self, config: SplipConfig) -> SplipAdapter:
         """New mappings and a new solver, as far as the configuration asks for them."""
         return SplipAdapter(config)
 
     @torch.no_grad()
-    def set_classes(self, class_names: list[str], processor) -> None:
+    def set_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> None:
         """Make `class_names` the training classes: remember their sentences and embed them with the frozen CLIP.
 
         Raises:
@@ -217,10 +225,9 @@ class SplipModel(SketchPromptPreTrainedModel):
             p.format(name) for p in (config.sketch_prompt, config.photo_prompt) for name in class_names
         ]
         adapter.class_ids = tokenize(sentences).unflatten(0, (2, -1))
-        clip_backbone.activate(self.clip, None)
         frozen = tokenize([config.class_prompt.format(name) for name in class_names])
         pooled = torch.cat([encode_text(self.clip.text_model, part).pooled for part in frozen.split(64)])
-        adapter.class_embeddings = nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
+        adapter.class_embeddings = project_text(self.clip, pooled)
         config.class_names = list(class_names)
 
     # Prompts
@@ -228,53 +235,38 @@ class SplipModel(SketchPromptPreTrainedModel):
     def prompts(self) -> SplipPrompts:
         """The prompts with which images are embedded; without gradients they are computed once and kept.
 
-        They are computed anew as soon as a tensor they come from has been replaced, moved or written to.
+        They are computed anew as soon as a tensor they come from has been replaced, moved or written to. Every step
+        of training writes to one, the mean patches.
         """
         if torch.is_grad_enabled():
             return self._make_prompts(self.adapter.patch_means)
-        state = self._state()
-        if self._cache is None or self._cache[0] != state:
+        if self._kept is None or not self._kept[0].holds(self._prompt_sources()):
             # Ordinary tensors in full precision, whatever the mode in which they are first asked for.
             with (
                 torch.inference_mode(False),
                 torch.no_grad(),
                 torch.autocast(self.device.type, enabled=False),
             ):
-                self._cache = (state, self._make_prompts(self.adapter.patch_means))
-        return self._cache[1]
+                made = self._make_prompts(self.adapter.patch_means)
+            self._kept = TensorState(self._prompt_sources()), made
+        return self._kept[1]
 
-    def _state(self) -> list:
-        """What changes when a tensor that the prompts depend on does: where it lies, and how often it was written."""
-        own, text = self.adapter, self.clip.text_model
-        tensors = itertools.chain(
-            own.parameters(), own.buffers(), text.parameters(), self.clip.text_projection.parameters()
+    def _prompt_sources(self) -> Iterator[Tensor]:
+        adapter, clip = self.adapter, self.adapter.clip
+        return itertools.chain(
+            adapter.parameters(),
+            adapter.buffers(),
+            clip.text_model.parameters(),
+            clip.text_projection.parameters(),
         )
-        return [(t.data_ptr(), t.dtype, 0 if t.is_inference() else t._version) for t in tensors]
-
-    def _apply(self, *args, **kwargs):
-        # A tensor may come back to where it lay, in another precision.
-        self._cache = None
-        return super()._apply(*args, **kwargs)
-
-    def train(self, mode: bool = True):
-        """Switch the adapters to training, which outdates the prompts; the frozen backbone stays in eval mode."""
-        if mode:
-            self._cache = None
-        return super().train(mode)
-
-    def set_adapter(self, adapter_name: str) -> None:
-        """Use the adapter `adapter_name` from now on, with prompts of its own."""
-        self._cache = None
-        super().set_adapter(adapter_name)
 
     def _make_prompts(self, patches: Tensor) -> SplipPrompts:
         """All prompts, from mean patches (2, P, d_v) of sketches and photos."""
-        self._activate()
         adapter = self.adapter
         text = None if adapter.patches_to_text is None else adapter.patches_to_text(patches)
         guided = semantic = classes = None
         if adapter.words_to_vision is not None and adapter.template_ids is not None:
-            words = self.clip.text_model.embeddings.token_embedding(adapter.template_ids)
+            words = adapter.clip.text_model.embeddings.token_embedding(adapter.template_ids)
             guided = adapter.words_to_vision(words)
         if self.config.uses_text_tower and adapter.class_ids is not None:
             layers, classes = self._encode_classes(text)
@@ -284,15 +276,15 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def _encode_classes(self, prompts: Tensor | None) -> tuple[list[Tensor], Tensor]:
         """The classes in every text layer, joined: L_t times (2, d_t); and each one's embedding: (2, C, D)."""
-        config, tower = self.config, self.clip.text_model
+        config, clip = self.config, self.adapter.clip
         ids = self.adapter.class_ids.flatten(0, 1)
         n_classes, n_prompts = len(ids) // 2, 0
         if prompts is not None:
             n_prompts = prompts.shape[1]
             prompts = prompts.repeat_interleave(n_classes, dim=0)
         output = self._encode_prompted(ids, prompts, output_hidden_states=True)
-        embeds = nn.functional.normalize(self.clip.text_projection(output.pooled), dim=-1)
-        ends = end_of_text_positions(tower, ids) + n_prompts
+        embeds = project_text(clip, output.pooled)
+        ends = end_of_text_positions(clip.text_model, ids) + n_prompts
         places = torch.arange(int(ends.max()) + 1, device=ends.device)
         read = places == ends[:, None] if config.text_readout == "end" else places <= ends[:, None]
         share = (read / read.sum(1, keepdim=True)).to(embeds.dtype)
@@ -304,7 +296,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def _encode_prompted(self, input_ids: Tensor, prompts: Tensor | None, **options):
         """The text tower with the same tokens, (B, m, d_t), behind the start token of every layer."""
-        tower = self.clip.text_model
+        tower = self.adapter.clip.text_model
         deep = None if prompts is None else [prompts] * len(tower.encoder.layers)
         return encode_text(tower, input_ids, deep, **options)
 
@@ -326,9 +318,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         prompts = self.prompts().text
         if prompts is not None:
             prompts = prompts[_DOMAINS[domain]].expand(len(input_ids), -1, -1)
-        self._activate()
-        pooled = self._encode_prompted(input_ids, prompts).pooled
-        return nn.functional.normalize(self.clip.text_projection(pooled), dim=-1)
+        return project_text(self.adapter.clip, self._encode_prompted(input_ids, prompts).pooled)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches: (B, 3, H, W) -> (B, D), L2-normalised."""
@@ -341,20 +331,14 @@ class SplipModel(SketchPromptPreTrainedModel):
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
         tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain])
-        return patch_keys(self.clip.vision_model, tower)
+        return patch_keys(self.adapter.clip.vision_model, tower)
 
-    def _encode(
-        self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor, **options
-    ) -> TowerOutput:
-        self._activate()
-        vision = self.clip.vision_model
-        return encode_vision(
-            vision, pixel_values, prompts.visual(domains, len(vision.encoder.layers)), **options
-        )
+    def _encode(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> TowerOutput:
+        vision = self.adapter.clip.vision_model
+        return encode_vision(vision, pixel_values, prompts.visual(domains, len(vision.encoder.layers)))
 
     def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
-        tower = self._encode(pixel_values, prompts, domains)
-        return nn.functional.normalize(self.clip.visual_projection(tower.pooled), dim=-1)
+        return project_image(self.adapter.clip, self._encode(pixel_values, prompts, domains).pooled)
 
     # Training
 
@@ -365,39 +349,55 @@ class SplipModel(SketchPromptPreTrainedModel):
         sketches, photos = images[0], torch.cat(images[1:])
         # The patch embedding is affine: the mean of the patches is the patches of the mean image.
         averages = torch.stack([sketches.mean(0), photos.mean(0)])
-        means = embed_patches(self.clip.vision_model, averages)[:, 1:]
+        means = embed_patches(self.adapter.clip.vision_model, averages)[:, 1:]
         added = torch.tensor([len(sketches), len(photos)], device=means.device)
         adapter.images_seen += added
         share = (added / adapter.images_seen).clamp(min=momentum or 0)[:, None, None]
         adapter.patch_means.lerp_(means.to(adapter.patch_means), share.to(adapter.patch_means))
         return means
 
-    def process_triplets(self, batch: TripletBatch, return_loss: bool) -> ProcessedTriplets:
-        """Embed aligned triplets and compute the loss; see the base class.
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """1, alpha for both classification losses, and beta."""
+        config = self.config
+        return {
+            "triplet": config.triplet_weight,
+            "classification_sketch": config.classification_weight,
+            "classification_photo": config.classification_weight,
+            "jigsaw": config.jigsaw_weight,
+        }
+
+    def process_triplets(
+        self, batch: TripletBatch, terms: Collection[str]
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Embed aligned triplets and compute the losses `terms`; see the base class.
 
         In training mode B_t sees the patches of this batch. Without `negative_labels` the margin is `fixed_margin`.
-
-        Raises:
-            ValueError: if the weights ask for a loss whose inputs (negatives, labels, classes) are not there.
         """
-        if return_loss:
-            self._check_loss_inputs(batch)
-        images = batch.images
+        images, config = batch.images, self.config
         parts = dict(zip(("sketch", "photo", "negative"), images))
         prompts = self._make_prompts(self._mean_patches(images)) if self.training else self.prompts()
-        permutations = None
-        if return_loss and self.config.jigsaw_weight:
-            permutations = torch.randint(self.config.n_permutations, (len(batch.sketches),))
-            orders = permutation_bank(self.config.n_permutations)[permutations]
+        if "jigsaw" in terms:
+            permutations = torch.randint(config.n_permutations, (len(batch.sketches),))
+            orders = permutation_bank(config.n_permutations)[permutations]
             parts["shuffled"] = shuffle_tiles(batch.sketches, orders)
-        embeds = self._embed_parts(parts, prompts)
-        loss = terms = None
-        if return_loss:
-            terms = self._loss_terms(embeds, prompts, batch, permutations)
-            weights = dict.fromkeys(terms, self.config.classification_weight)
-            weights |= {"triplet": self.config.triplet_weight, "jigsaw": self.config.jigsaw_weight}
-            loss = losses.weighted_sum(terms, weights)
-        return list(embeds.values())[: len(images)], loss, terms
+        embeds, values = self._embed_parts(parts, prompts), {}
+        if "triplet" in terms:
+            margins = self._margins(prompts, batch.labels, batch.negative_labels)
+            values["triplet"] = losses.squared_triplet_loss(
+                embeds["sketch"], embeds["photo"], embeds["negative"], margins
+            )
+        for name, domain in _DOMAINS.items():
+            if f"classification_{name}" in terms:
+                temperature = config.temperature or torch.exp(-self.clip.logit_scale)
+                values[f"classification_{name}"] = losses.classification_loss(
+                    embeds[name], prompts.class_embeddings[domain], batch.labels, temperature
+                )
+        if "jigsaw" in terms:
+            clues = (embeds[name] for name in ("sketch", "photo", "negative"))
+            logits = [self.adapter.solver(clue, embeds["shuffled"]) for clue in clues]
+            values["jigsaw"] = losses.conditional_jigsaw_loss(*logits, permutations.to(logits[0].device))
+        return [embeds[name] for name in parts if name != "shuffled"], values
 
     def _embed_parts(self, parts: dict[str, Tensor], prompts: SplipPrompts) -> dict[str, Tensor]:
         """All parts of a batch in one pass of the tower, each row with the prompts of its modality."""
@@ -406,52 +406,6 @@ class SplipModel(SketchPromptPreTrainedModel):
         rows = torch.tensor(domains).repeat_interleave(torch.tensor(sizes)).to(self.device)
         embeds = self._embed(torch.cat(list(parts.values())), prompts, rows)
         return dict(zip(parts, embeds.split(sizes)))
-
-    def _check_loss_inputs(self, batch: TripletBatch) -> None:
-        config = self.config
-        if not (config.triplet_weight or config.classification_weight or config.jigsaw_weight):
-            raise ValueError(
-                "triplet_weight, classification_weight and jigsaw_weight are all 0: there is no loss"
-            )
-        if batch.negatives is None and (config.triplet_weight or config.jigsaw_weight):
-            raise ValueError(
-                "the triplet and jigsaw losses need negative_pixel_values; "
-                "set triplet_weight=0 and jigsaw_weight=0 to train without"
-            )
-        if batch.labels is None and config.classification_weight:
-            raise ValueError(
-                "the classification loss needs labels; set classification_weight=0 to go without"
-            )
-        if self.adapter.class_ids is None:
-            raise ValueError(
-                "SpLIP's prompts and losses need class texts: call model.set_classes(class_names, processor)"
-            )
-
-    def _loss_terms(
-        self,
-        embeds: dict[str, Tensor],
-        prompts: SplipPrompts,
-        batch: TripletBatch,
-        permutations: Tensor | None,
-    ) -> dict[str, Tensor]:
-        """Every loss that has a weight, by name."""
-        config, terms = self.config, {}
-        if config.triplet_weight:
-            margins = self._margins(prompts, batch.labels, batch.negative_labels)
-            terms["triplet"] = losses.squared_triplet_loss(
-                embeds["sketch"], embeds["photo"], embeds["negative"], margins
-            )
-        if config.classification_weight:
-            temperature = config.temperature or torch.exp(-self.clip.logit_scale)
-            for name, classes in zip(("sketch", "photo"), prompts.class_embeddings):
-                terms[f"classification_{name}"] = losses.classification_loss(
-                    embeds[name], classes, batch.labels, temperature
-                )
-        if config.jigsaw_weight:
-            clues = (embeds[name] for name in ("sketch", "photo", "negative"))
-            logits = [self.adapter.solver(clue, embeds["shuffled"]) for clue in clues]
-            terms["jigsaw"] = losses.conditional_jigsaw_loss(*logits, permutations.to(logits[0].device))
-        return terms
 
     def _margins(
         self, prompts: SplipPrompts, labels: Tensor | None, negative_labels: Tensor | None

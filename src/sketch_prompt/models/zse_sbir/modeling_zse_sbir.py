@@ -8,7 +8,9 @@ token of the self attention alone is an embedding that can be indexed (the paper
 pairs (`rn`). Here the self attention is a frozen CLIP with deep prompts, or the reference code's own transformer.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +20,13 @@ from transformers import CLIPVisionModel
 from ... import losses
 from ...explain import patch_similarity
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
-from ..outputs import ProcessedTriplets, TripletBatch
-from ..prompted_clip import TowerOutput, encode_vision
+from ..outputs import TripletBatch
+from ..prompted_clip import VISION_LAYER_NORMS, TowerOutput, encode_vision, project_image
 from .configuration_zse_sbir import ZseSbirConfig
 from .matching import PairMatcher, Prepared
 from .vision_transformer import VisionTransformer
 
 _DOMAINS = ("sketch", "photo")
-_VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])"
 
 
 class LearnedTokenizer(nn.Module):
@@ -128,18 +129,16 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
 
     config_class = ZseSbirConfig
     has_reranker = True
+    backbone_weights = ("adapter.vision.",)  # the vision transformer that stands in for the CLIP
+    loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {"triplet": ("negatives",), "relation": ("negatives",)}
 
     def tuned_modules(self, config: ZseSbirConfig) -> str | None:
         """LayerNorms of the vision tower, if the configuration says so."""
-        return _VISION_LAYER_NORMS if config.uses_clip and config.tune_layer_norms else None
+        return VISION_LAYER_NORMS if config.uses_clip and config.tune_layer_norms else None
 
     def build_adapter(self, config: ZseSbirConfig) -> ZseSbirAdapter:
         """New tokenizer, prompts (or transformer), cross attention and relation network."""
         return ZseSbirAdapter(config)
-
-    def is_backbone_weight(self, name: str) -> bool:
-        """The vision transformer's, where it stands in for the CLIP."""
-        return name.startswith("adapter.vision.")
 
     @classmethod
     def from_base_model(cls, base_model: str, *, backbone: str = "clip", **kwargs) -> "ZseSbirModel":
@@ -172,7 +171,6 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
     def _encode(self, pixel_values: Tensor, domain: str, output_attentions: bool = False) -> TowerOutput:
         if domain not in _DOMAINS:
             raise ValueError(f"domain must be 'sketch' or 'photo', not {domain!r}")
-        self._activate()
         adapter = self.adapter
         tokenized = self.config.tokenizer_domains in (domain, "both")
         prompts = None if adapter.prompts is None else list(adapter.prompts[domain])
@@ -188,7 +186,7 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
 
     @property
     def _tower(self) -> CLIPVisionModel:
-        return self.clip.vision_model if self.clip is not None else self.adapter.vision
+        return self.adapter.clip.vision_model if self.clip is not None else self.adapter.vision
 
     def encode_tokens(self, pixel_values: Tensor, domain: str) -> Tensor:
         """Tokens after the self attention, class token first.
@@ -212,9 +210,7 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
     def pool_tokens(self, tokens: Tensor, domain: str) -> Tensor:
         """The class token as an embedding (`ret`), projected as CLIP's where there is one: (B, D), L2-normalised."""
         pooled = tokens[:, 0]
-        if self.clip is not None:
-            pooled = self.clip.visual_projection(pooled)
-        return F.normalize(pooled, dim=-1)
+        return F.normalize(pooled, dim=-1) if self.clip is None else project_image(self.adapter.clip, pooled)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches: (B, 3, H, W) -> (B, D), L2-normalised."""
@@ -232,41 +228,42 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
         """Relation scores (`rn`) of every pair, (Ns, Np) in 0 to 1, block by block."""
         return self.adapter.matcher.score(sketches, photos)
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """2 and 4 in the paper."""
+        return {"triplet": self.config.triplet_weight, "relation": self.config.relation_weight}
+
     def process_triplets(
         self,
         batch: TripletBatch,
-        return_loss: bool,
+        terms: Collection[str],
         mismatched_sketch_pixel_values: Tensor | None = None,
-    ) -> ProcessedTriplets:
-        """Embed triplets; the loss is 2 * triplet of the class tokens + 4 * squared error of the relation scores.
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Embed triplets and compute the losses `terms`; see the base class.
 
         Every sketch is compared with its photo and with its negative: both losses look at pairs.
 
         Args:
-            batch: the triplets; the loss needs the negatives.
-            return_loss: compute the loss too.
+            batch: the triplets; the losses need the negatives.
+            terms: names of the losses to compute.
             mismatched_sketch_pixel_values: (B, 3, H, W), sketches to compare with the negatives, of other classes
                 than those, as in the reference code; by default the sketches themselves.
-
-        Raises:
-            ValueError: if there are no negatives to compute a loss with.
         """
         domains = ("sketch", "photo", "photo")
         tokens = [self.encode_tokens(part, domain) for part, domain in zip(batch.images, domains)]
-        loss = terms = None
-        if return_loss:
-            if len(tokens) < 3:
-                raise ValueError("zse-sbir's losses need negative_pixel_values")
+        values = {}
+        if terms:
             others = tokens[0]
             if mismatched_sketch_pixel_values is not None:
                 others = self.encode_tokens(mismatched_sketch_pixel_values, "sketch")
-            loss, terms = self.compute_pair_losses(*tokens[:2], others, tokens[2])
-        return [self.pool_tokens(part, domain) for part, domain in zip(tokens, domains)], loss, terms
+            values = self.pair_losses(tokens[0], tokens[1], others, tokens[2])
+        embeds = [self.pool_tokens(part, domain) for part, domain in zip(tokens, domains)]
+        return embeds, {name: values[name] for name in terms}
 
-    def compute_pair_losses(
+    def pair_losses(
         self, sketches: Tensor, photos: Tensor, others: Tensor, negatives: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted loss and its terms, from tokens (B, 1 + P, d) of pairs that match and pairs that do not.
+    ) -> dict[str, Tensor]:
+        """Both losses, from tokens (B, 1 + P, d) of pairs that match and pairs that do not.
 
         Args:
             sketches, photos: B pairs of one class each.
@@ -274,15 +271,15 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
         """
         n = len(sketches)
         pairs = self.adapter.matcher(torch.cat([sketches, others]), torch.cat([photos, negatives]))
-        config = self.config
-        terms = {
+        return {
             "triplet": losses.euclidean_triplet_loss(
-                pairs.sketch_class[:n], pairs.photo_class[:n], pairs.photo_class[n:], config.triplet_margin
+                pairs.sketch_class[:n],
+                pairs.photo_class[:n],
+                pairs.photo_class[n:],
+                self.config.triplet_margin,
             ),
             "relation": losses.relation_loss(pairs.scores[:n], pairs.scores[n:]),
         }
-        weights = {"triplet": config.triplet_weight, "relation": config.relation_weight}
-        return losses.weighted_sum(terms, weights), terms
 
     @property
     def patch_size(self) -> int:

@@ -1,0 +1,120 @@
+"""The categories that a DP-CLIP adapter was shown: their names, and what was made of their support sets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...hints import suggestion
+
+BUFFERS = ("category_prompts", "category_scales", "category_texts")
+"""Where the adapter keeps the parts of a `DpClipCondition`, one row for each category."""
+
+
+@dataclass
+class DpClipCondition:
+    """What a category changes, or for a batch the category of each row.
+
+    Attributes:
+        prompts: (L, n, d) or (B, L, n, d), the visual prompts of every layer; None without.
+        scales: (L, 2, r) or (B, L, 2, r), the channel scales of every layer's two branches; None for no scaling.
+        text: (D_t,) or (B, D_t), the text features they were made of; None without.
+    """
+
+    prompts: Tensor | None = None
+    scales: Tensor | None = None
+    text: Tensor | None = None
+
+    def rows(self, index) -> "DpClipCondition":
+        """Those of a batch of conditions that `index` selects; an integer selects the one."""
+        parts = (self.prompts, self.scales, self.text)
+        return DpClipCondition(*(None if part is None else part[index] for part in parts))
+
+
+class CategoryRegister:
+    """Categories by name. The names are in the configuration, the conditions in buffers of the adapter.
+
+    Both are saved with the checkpoint. What training has outdated is neither kept nor saved; its names are, so that
+    using one says why it is gone.
+
+    Args:
+        adapter: the module that has the `BUFFERS`.
+        config: the `DpClipConfig` that has the names.
+    """
+
+    def __init__(self, adapter: nn.Module, config):
+        self._adapter, self._config = adapter, config
+        self._outdated: set[str] = set()
+        for name in BUFFERS:
+            adapter.register_buffer(name, None)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all categories, in the order of the rows."""
+        return list(self._config.categories or ())
+
+    @property
+    def conditions(self) -> DpClipCondition:
+        """Of all categories, row by row."""
+        return DpClipCondition(*(getattr(self._adapter, buffer) for buffer in BUFFERS))
+
+    def rows(self, names: Sequence[str]) -> list[int]:
+        """The row of each of these categories.
+
+        Raises:
+            ValueError: for a name that the model was not shown, or not since it was trained.
+        """
+        known = {name: row for row, name in enumerate(self.names)}
+        for name in names:
+            if name in known:
+                continue
+            if name in self._outdated:
+                raise ValueError(
+                    f"the category {name!r} was shown before the model was trained further, which outdated it. "
+                    "Show it again: model.add_category(name, sketches, photos)"
+                )
+            raise ValueError(
+                f"the model was shown no category {name!r}; {suggestion(name, known) if known else 'none yet'}. "
+                "Show it a few pictures first: model.add_category(name, sketches, photos)"
+            )
+        return [known[name] for name in names]
+
+    def add(self, name: str, condition: DpClipCondition) -> None:
+        """Add a category, in place of one of the same name."""
+        self.remove(name)
+        self._outdated.discard(name)
+        for buffer, part in zip(BUFFERS, (condition.prompts, condition.scales, condition.text)):
+            if part is not None:
+                before, row = getattr(self._adapter, buffer), part.detach()[None]
+                setattr(self._adapter, buffer, row if before is None else torch.cat([before, row]))
+        self._config.categories = [*self.names, name]
+
+    def remove(self, name: str) -> None:
+        """Forget a category, if there is one of this name."""
+        if name in self.names:
+            self._keep([row for row, other in enumerate(self.names) if other != name])
+
+    def outdate(self) -> None:
+        """Training changes what conditions are made with: those there are no longer fit the model."""
+        if self.names:
+            self._outdated.update(self.names)
+            self._keep([])
+
+    def _keep(self, rows: list[int]) -> None:
+        names = self.names
+        for buffer in BUFFERS:
+            value = getattr(self._adapter, buffer)
+            setattr(self._adapter, buffer, value[rows] if value is not None and rows else None)
+        self._config.categories = [names[row] for row in rows] or None
+
+    def check(self, source, made: Sequence[bool]) -> None:
+        """Raise ValueError unless the buffers read from `source` have a row for each name, where they are `made`."""
+        for buffer, is_made in zip(BUFFERS, made):
+            value = getattr(self._adapter, buffer)
+            count, expected = 0 if value is None else len(value), len(self.names) if is_made else 0
+            if count != expected:
+                raise ValueError(
+                    f"{source} holds {buffer} of {count} categories, its configuration names "
+                    f"{len(self.names)} categories: they are not of one checkpoint"
+                )
