@@ -209,13 +209,13 @@ def badge(ax: Axes, right: bool) -> None:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure as its suffix says (.png, .pdf, .svg, ...). The file is complete or absent, never half.
+    """Write a figure as its suffix says (.png, .pdf, .svg, ...), as PNG without one. The file is complete or absent.
 
     Raises:
         ValueError: a suffix that matplotlib does not write.
     """
     with atomic_write(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, format=temporary.suffix[1:] or "png")
     return Path(path)
 
 

@@ -105,14 +105,23 @@ def test_what_a_user_can_cause_is_one_message_and_an_exit_code(error, code, mess
     assert (exit.value.code, capsys.readouterr().err) == (code, message)
 
 
-def test_errors_of_the_package_are_messages_and_bugs_keep_their_traceback(capsys):
+def test_errors_of_the_package_are_messages_and_bugs_say_how_to_see_their_traceback(capsys):
     from sketch_prompt.training.loop import DivergedError
 
     with pytest.raises(SystemExit), one_message():
         raise DivergedError("the loss is nan")
     assert capsys.readouterr().err == "Error: the loss is nan\n"
-    with pytest.raises(RuntimeError), one_message():
-        raise RuntimeError("a bug")
+    for bug in (RuntimeError("odd"), KeyError("odd"), RecursionError("odd"), ImportError("odd")):
+        with pytest.raises(SystemExit) as exit, one_message():
+            raise bug
+        assert exit.value.code == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0].startswith(f"Error: {type(bug).__name__}: ") and "odd" in lines[0]
+        assert lines[1:] == [
+            "This is probably a bug in sketch-prompt: the same command with --traceback shows where."
+        ]
+        with pytest.raises(type(bug)), one_message(traceback=True):
+            raise bug
     with pytest.raises(ValueError), one_message(traceback=True):
         raise ValueError
 

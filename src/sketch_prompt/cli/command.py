@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import click
 import typer
 from typer.core import TyperCommand
+
+from sketch_prompt.terminal import message_of, printable
 
 OLD_OPTIONS = {
     "evaluate": {
@@ -18,6 +21,9 @@ OLD_OPTIONS = {
     "search": {"--figure": "--output"},
 }
 """{command: {old spelling: new spelling}}. Old spellings still work; they are not in the help."""
+
+_BREAKS = "\n\t"
+_BUG = "This is probably a bug in sketch-prompt: the same command with --traceback shows where."
 
 
 @dataclass
@@ -45,13 +51,13 @@ class Command(TyperCommand):
 
 @contextmanager
 def one_message(traceback: bool = False) -> Iterator[None]:
-    """Turn errors that a user can mend into one message on stderr, and warnings into one line each.
+    """Turn errors into one message on stderr, and warnings into one line each.
 
-    Those are ValueErrors, OSErrors and the errors that sketch-prompt defines itself. Every other error is a bug and
-    keeps its traceback.
+    ValueErrors, OSErrors and the errors that sketch-prompt defines itself are those that a user can mend. Of every
+    other error the message says that it is probably a bug, and how to see its traceback.
 
     Args:
-        traceback: keep the traceback of all errors.
+        traceback: let errors through, with their traceback.
 
     Raises:
         SystemExit: with code 1 after an error, or 130 after Ctrl-C.
@@ -64,15 +70,19 @@ def one_message(traceback: bool = False) -> Iterator[None]:
         typer.echo(str(interruption) or "Interrupted.", err=True)
         sys.exit(130)
     except Exception as error:
-        can_be_mended = isinstance(error, (ValueError, OSError))
-        if traceback or not (can_be_mended or type(error).__module__.startswith("sketch_prompt.")):
+        # typer's and click's own errors are theirs to report.
+        if traceback or isinstance(error, click.ClickException | click.exceptions.Exit | click.Abort):
             raise
-        typer.echo(f"Error: {error}", err=True)
+        message = message_of(error)
+        can_be_mended = isinstance(error, (ValueError, OSError))
+        if not (can_be_mended or type(error).__module__.startswith("sketch_prompt.")):
+            message = f"{type(error).__name__}: {message}\n{_BUG}"
+        typer.echo(f"Error: {message}", err=True)
         sys.exit(1)
 
 
 def _show_warning(message, category, *place) -> None:
-    typer.echo(f"Note: {message}", err=True)
+    typer.echo(f"Note: {printable(str(message), keep=_BREAKS)}", err=True)
 
 
 def _with_new_names(arguments: list[str], new_names: dict[str, str]) -> list[str]:

@@ -213,12 +213,12 @@ def reproduce(
 
 
 def _parse_options(pairs: list[str] | None) -> dict:
-    import yaml
+    from sketch_prompt.strict_yaml import parse_yaml
 
     options = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"--option {pair!r} is not NAME=VALUE.")
-        options[name] = yaml.safe_load(value)
+        options[name] = parse_yaml(value, f"--option {name}")
     return options

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sketch_prompt.terminal import printable
 from sketch_prompt.vocabulary import IndexKind
 
 from .options import (
@@ -96,7 +97,8 @@ def index(
     else:
         typer.echo(gallery.changes.describe(len(gallery)), err=True)
         if unknown := gallery.unconditioned_categories:
-            typer.echo(f"Embedded without a category, not known to the model: {', '.join(unknown)}", err=True)
+            names = printable(", ".join(unknown))
+            typer.echo(f"Embedded without a category, not known to the model: {names}", err=True)
         described = ", ".join(f"{name} {value}" for name, value in summary["index"].items())
         typer.echo(f"Index: {described}\nWrote {output}", err=True)
 
@@ -134,7 +136,10 @@ def search(
     as_json: JsonOption = False,
     model: ModelOption = None,
     base_model: BaseModelOption = None,
-    photos: Annotated[Path | None, typer.Option(help="Folder of the photos, if it has moved.")] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the photos, if it has moved or somebody else made the gallery."),
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
     """Find the photos that look like a drawing.
@@ -166,8 +171,7 @@ def search(
         typer.echo(json.dumps({"query": query, "photos": len(opened), "results": results}, indent=2))
     else:
         for hit in hits:
-            path_on_one_line = hit.path.translate({9: "\\t", 10: "\\n", 13: "\\r"})
-            typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{path_on_one_line}")
+            typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.path)}")
 
 
 def demo(
@@ -189,6 +193,12 @@ def demo(
             help="Directory, Hub id or bundled name of a checkpoint; may be repeated. By default all bundled ones.",
         ),
     ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the gallery's photos, if it has moved or somebody else made the gallery."
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Serve a web page to draw on. It searches while you draw and shows why a photo was found.
@@ -208,7 +218,9 @@ def demo(
         raise ValueError("the page needs gradio: pip install 'sketch-prompt[space]'") from error
     from sketch_prompt.space.catalogue import Catalogue
 
-    catalogue = Catalogue(model, gallery)
+    if photos is not None and gallery is None:
+        raise typer.BadParameter("--photos is the folder of the photos of --gallery")
+    catalogue = Catalogue(model, gallery, photos_dir=photos)
     catalogue.prepare()
     address, page = launch_page(catalogue, host, port, open_browser=browser)
     typer.echo(f"Draw on {address} (Ctrl-C ends it)", err=True)

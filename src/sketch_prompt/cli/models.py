@@ -1,5 +1,6 @@
 """`train`, `explain` and `convert`: making models, and looking into them."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,7 +74,12 @@ def train(
         "run.seed": seed,
         "run.output_dir": output,
     }
-    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    # As JSON, which is YAML: a folder may be called "a: b".
+    given = [
+        f"{key}={json.dumps(value if isinstance(value, int) else str(value))}"
+        for key, value in options.items()
+        if value is not None
+    ]
     result = run(TrainingConfig.load(recipe, [*(overrides or ()), *given]))
     if PartialState().is_main_process:
         if result.test is not None:

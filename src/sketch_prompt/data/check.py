@@ -21,6 +21,7 @@ from sketch_prompt.data.contents import Survey
 from sketch_prompt.data.listing import ImageFile
 from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.data.splits import SPLIT_NAMES, unknown_name
+from sketch_prompt.terminal import printable
 
 _OWN_DATA = "sketch-folder"
 # A benchmark is recognised in folders that several share, such as `images`, by this share of its classes.
@@ -136,7 +137,11 @@ class DataReport:
         if self.help_text:
             parts.append(self.help_text)
         return Group(
-            *(Text(part, overflow="fold") if isinstance(part, str) else part for part in parts if part)
+            *(
+                Text(printable(part, keep="\n\t"), overflow="fold") if isinstance(part, str) else part
+                for part in parts
+                if part
+            )
         )
 
 
@@ -304,7 +309,8 @@ def _totals_table(check: BenchmarkCheck) -> Table:
 def _class_table(check: BenchmarkCheck) -> Table:
     table = Table("class", "", "photos", "sketches")
     for count in check.classes:
-        row = (count.name, "seen" if count.seen else "unseen", f"{count.photos:,}", f"{count.sketches:,}")
+        name = Text(printable(count.name))  # of a folder, which may hold what rich takes for markup
+        row = (name, "seen" if count.seen else "unseen", f"{count.photos:,}", f"{count.sketches:,}")
         table.add_row(*row, style=None if count.photos and count.sketches else "bold red")
     return table
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sketch_prompt.data.reading import UnreadableImage
+from sketch_prompt.terminal import printable
 
 from .encoder import LoadedPhoto
 from .table import Photo, PhotoTable
@@ -50,7 +51,7 @@ class Changes:
         lines = [f"{total:,} photos: {done}; {self.embedded:,} embedded"]
         if self.skipped:
             lines.append(f"Skipped {len(self.skipped):,}:")
-            lines += [f"  {image}" for image in self.skipped]
+            lines += [f"  {printable(str(image))}" for image in self.skipped]
         return "\n".join(lines)
 
 

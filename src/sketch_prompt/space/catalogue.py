@@ -33,6 +33,7 @@ class Catalogue:
             `models[0]` if that is given.
         cache_dir: where the MiniSketch gallery is kept; a folder in the Hugging Face cache by default.
         photos_per_class: photos of each class in the MiniSketch gallery.
+        photos_dir: folder of the saved gallery's photos; see `Gallery.load`.
 
     Attributes:
         methods: names of the models.
@@ -49,6 +50,7 @@ class Catalogue:
         gallery: str | os.PathLike | None = None,
         cache_dir: str | os.PathLike | None = None,
         photos_per_class: int = PHOTOS_PER_CLASS,
+        photos_dir: str | os.PathLike | None = None,
     ):
         self._cache_dir = cache_dir
         self._photos_per_class = photos_per_class
@@ -58,7 +60,7 @@ class Catalogue:
             self.main = MINISKETCH
             self.methods = list(models) if models else bundled_methods()
         else:
-            opened = Gallery.load(gallery, models[0] if models else None)
+            opened = Gallery.load(gallery, models[0] if models else None, photos_dir=photos_dir)
             self.main = Path(os.path.abspath(gallery)).name
             self.methods = [models[0] if models else opened.model.method]
             self._models[self.methods[0]], self._galleries[self.methods[0]] = opened.model, opened

@@ -8,6 +8,8 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sketch_prompt.data.reading import UnreadableImageError
 
@@ -103,6 +105,7 @@ def launch_page(
         quiet=True,
         share=False,
         ssr_mode=False,
+        app_kwargs={"middleware": _own_names_only(host)},
         max_file_size=2 * MAX_BYTES,
         state_session_capacity=SESSIONS,
         footer_links=["gradio"],
@@ -110,6 +113,19 @@ def launch_page(
         css=_asset("page.css"),
     )
     return address, page
+
+
+def _own_names_only(host: str | None) -> list[Middleware]:
+    """On this machine alone, answer only to this machine's names.
+
+    A web site can give its own name the address 127.0.0.1 (DNS rebinding), and a browser then lets the site's scripts
+    talk to this page and read its photos.
+    """
+    host = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    if host not in ("localhost", "::1") and not host.startswith("127."):
+        return []
+    names = [host, "localhost", "127.0.0.1", "::1", "[::1]"]
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)]
 
 
 # Parts of the page
@@ -158,6 +174,9 @@ def _options(catalogue: Catalogue) -> tuple[gr.Textbox, gr.Slider, gr.Dropdown, 
         info="0: drawing alone, 1: words alone",
         elem_id="weight",
     )
+    checked = weight.preprocess
+    # Its number field may have been emptied.
+    weight.preprocess = lambda value: checked(value if isinstance(value, int | float) else WEIGHT)
     gallery = gr.Dropdown(
         _gallery_choices(catalogue, 0),
         value=catalogue.main,
@@ -223,6 +242,8 @@ def _explainer(catalogue: Catalogue) -> Callable:
         event: gr.EventData,
     ):
         try:
+            if type(event.photo) is not int:
+                raise ValueError("This is no photo of the gallery. Search again.")
             query = _query(drawing, text, weight, method, gallery)
             name, photo, correspondence = explain(catalogue, query, own or OwnPhotos(), event.photo)
         except (ValueError, OSError) as error:
@@ -235,9 +256,9 @@ def _explainer(catalogue: Catalogue) -> Callable:
     return answer
 
 
-def _query(drawing: str, text: str, weight: float | None, method: str, gallery: str) -> Query:
-    weight = WEIGHT if weight is None else weight  # its number field was emptied
-    return Query(read_canvas(drawing), (text or "")[:MAX_TEXT], weight, method, gallery)
+def _query(drawing: str, text: str, weight: float, method: str, gallery: str) -> Query:
+    text = (text or "")[:MAX_TEXT].encode("utf-8", "replace").decode()  # a script may send half a character
+    return Query(read_canvas(drawing), text, weight, method, gallery)
 
 
 def _take_drawing(path: str):
