@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -327,8 +328,8 @@ def test_demo_serves_the_gallery_and_models_it_is_given(monkeypatch, tmp_path):
     asked = []
 
     class Catalogue:
-        def __init__(self, *arguments):
-            asked.append(arguments)
+        def __init__(self, *arguments, photos_dir):
+            asked.append((*arguments, photos_dir))
 
         def prepare(self):
             asked.append("prepared")
@@ -344,9 +345,9 @@ def test_demo_serves_the_gallery_and_models_it_is_given(monkeypatch, tmp_path):
     monkeypatch.setattr("sketch_prompt.space.catalogue.Catalogue", Catalogue)
     monkeypatch.setattr(page, "launch_page", launch_page)
     options = ("--host", "0.0.0.0", "--port", 1, "--gallery", tmp_path, "--model", "a", "--model", "b")
-    result = run("demo", *options, "--no-browser")
+    result = run("demo", *options, "--photos", "moved", "--no-browser")
     assert result.exit_code == 0, result.output
-    assert asked == [(["a", "b"], tmp_path), "prepared", ("0.0.0.0", 1, False), "blocked"]
+    assert asked == [(["a", "b"], tmp_path, Path("moved")), "prepared", ("0.0.0.0", 1, False), "blocked"]
     assert (result.stdout, result.stderr) == ("", "Draw on http://here (Ctrl-C ends it)\n")
 
 
