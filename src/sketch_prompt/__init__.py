@@ -1,31 +1,36 @@
-"""sketch-prompt: zero-shot sketch-based image retrieval on a frozen CLIP. You draw; it finds the photo."""
+"""sketch-prompt: zero-shot sketch-based image retrieval on a frozen CLIP. You draw; it finds the photo.
 
-import sys
+Example:
+    ```python
+    from sketch_prompt import SketchPromptModel, SketchPromptProcessor
+
+    model = SketchPromptModel.from_pretrained("mini-clip-at")
+    processor = SketchPromptProcessor.from_pretrained("mini-clip-at")
+    inputs = processor(sketches=["drawing.png"], photos=["cat.jpg", "dog.jpg"])
+    scores = processor.score(
+        model.get_sketch_features(inputs.sketch_pixel_values), model.get_photo_features(inputs.photo_pixel_values)
+    )
+    ```
+"""
+
 from importlib import import_module
-from pathlib import Path
 from typing import Any
+
+from .auto_classes import register_with_transformers
+from .models import class_prefix, method_folders
 
 __version__ = "0.1.0"
 
 # Public names and where they live.
 _PUBLIC = {
-    "ClipAtConfig": ".models.clip_at",
-    "ClipAtModel": ".models.clip_at",
-    "DpClipConfig": ".models.dp_clip",
-    "DpClipModel": ".models.dp_clip",
-    "FrozenClipConfig": ".models.frozen_clip",
-    "FrozenClipModel": ".models.frozen_clip",
-    "Gallery": ".gallery.gallery",
+    "Gallery": ".gallery",
     "SketchPromptConfig": ".models.auto",
-    "SketchPromptImageProcessor": ".processing",
     "SketchPromptModel": ".models.auto",
     "SketchPromptProcessor": ".processing",
-    "SplipConfig": ".models.splip",
-    "SplipModel": ".models.splip",
-    "ZseSbirConfig": ".models.zse_sbir",
-    "ZseSbirModel": ".models.zse_sbir",
     "load_benchmark": ".data.benchmarks",
 }
+for _folder in method_folders().values():
+    _PUBLIC |= {f"{class_prefix(_folder)}{kind}": f".models.{_folder}" for kind in ("Config", "Model")}
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
@@ -40,7 +45,4 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# Importing the package makes its models known to AutoModel, AutoConfig and AutoProcessor. The command line does
-# without until it needs a model, so that its help does not wait for torch.
-if Path((sys.argv or [""])[0]).stem != "sketch-prompt":
-    import_module(".models.auto", __name__)
+register_with_transformers()

@@ -27,7 +27,6 @@ from transformers.processing_utils import ProcessorMixin
 
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.hints import suggestion
-from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, auto_map, module_source
 from sketch_prompt.imaging import (
     RESIZE_MODES,
     ImageLike,
@@ -38,6 +37,7 @@ from sketch_prompt.imaging import (
     thicken_lines,
     to_rgb,
 )
+from sketch_prompt.publishing.auto_map import PROCESSOR_MODULE, auto_map, module_source
 from sketch_prompt.sources import HUB_ARGUMENTS, PROCESSOR_FILES, find_checkpoint
 from sketch_prompt.top_k import best_places
 

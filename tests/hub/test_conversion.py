@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 import parity
-from sketch_prompt.hub.conversion import from_reference, load_reference_checkpoint, reference_parameters
+from fakes.reference_names import reference_parameters
+from sketch_prompt.hub.conversion import from_reference, load_reference_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 import parity
+from fakes.reference_names import reference_parameters
 from sketch_prompt import SketchPromptModel
-from sketch_prompt.hub.conversion import from_reference, reference_parameters
+from sketch_prompt.hub.conversion import from_reference
 
 UNUSED = {"CS_visual_prompt_fn.prompt_norm.weight", "CS_visual_prompt_fn.prompt_norm.bias"}
 

@@ -9,7 +9,8 @@ from torch.testing import assert_close
 
 import parity
 from sketch_prompt import SketchPromptModel
-from sketch_prompt.hub.conversion import from_reference, zse_sbir_names
+from sketch_prompt.hub.conversion import from_reference
+from sketch_prompt.models.zse_sbir.conversion_zse_sbir import reference_names
 
 DRAWN = ("sketch", "sketch_negative"), ("photo", "photo_negative")
 
@@ -87,7 +88,7 @@ def test_every_tensor_is_converted_or_reported(state, model, caplog):
         from_reference("zse-sbir", {"model": {f"module.{name}": value for name, value in state.items()}})
     unused = {name for name in state if name.startswith("ca.encoder.layers.")}
     assert all(name in caplog.text for name in unused)
-    names = zse_sbir_names(model.config)
+    names = reference_names(model.config)
     assert set(names) == set(state) - unused
     ours = [name for parts in names.values() for name in parts]
     assert sorted(ours) == sorted(model.trainable_parameters())

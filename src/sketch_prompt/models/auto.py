@@ -1,32 +1,84 @@
 """From a method's name or a checkpoint to its class, like transformers' Auto classes."""
 
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor
 
 from ..hints import suggestion
 from ..processing import SketchPromptImageProcessor, SketchPromptProcessor
 from ..sources import HUB_ARGUMENTS, find_checkpoint
-from .checkpoints import read_adapter
-from .clip_at import ClipAtModel
+from . import method_folders
+from .checkpoints import read_config
 from .configuration_base import SketchPromptPreTrainedConfig
-from .dp_clip import DpClipModel
-from .frozen_clip import FrozenClipModel
 from .modeling_base import SketchPromptPreTrainedModel
-from .splip import SplipModel
-from .zse_sbir import ZseSbirModel
 
-MODELS: dict[str, type[SketchPromptPreTrainedModel]] = {
-    model.config_class.method: model
-    for model in (FrozenClipModel, ClipAtModel, SplipModel, DpClipModel, ZseSbirModel)
-}
-"""Every method by its public name."""
+ENTRY_POINTS = "sketch_prompt.methods"
+"""The group in which other packages name their methods: `my-method = "my_package:MyMethodModel"`."""
 
-for _model in MODELS.values():
-    AutoConfig.register(_model.config_class.model_type, _model.config_class, exist_ok=True)
-    AutoModel.register(_model.config_class, _model, exist_ok=True)
-    AutoProcessor.register(_model.config_class, SketchPromptProcessor, exist_ok=True)
-    AutoImageProcessor.register(
-        _model.config_class, image_processor_classes={"pil": SketchPromptImageProcessor}, exist_ok=True
-    )
+Model = TypeVar("Model", bound=type[SketchPromptPreTrainedModel])
+
+
+class _Methods(Mapping[str, type[SketchPromptPreTrainedModel]]):
+    """Model classes by their method's name. A class is imported when it is asked for."""
+
+    def __init__(self):
+        self._classes: dict[str, type[SketchPromptPreTrainedModel]] = {}
+        self._folders = method_folders()
+
+    @cached_property
+    def _installed(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({*self._folders, *self._installed, *self._classes}))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name) -> bool:
+        return name in self._classes or name in self._folders or name in self._installed
+
+    def __getitem__(self, name: str) -> type[SketchPromptPreTrainedModel]:
+        if name not in self:
+            raise KeyError(name)
+        if name not in self._classes:
+            if name in self._folders:
+                import_module(f".{self._folders[name]}", __package__)  # registers itself
+            else:
+                self.add(self._installed[name].load())
+        if name not in self._classes:
+            raise ImportError(f"the entry point {name!r} of {ENTRY_POINTS!r} gives another method")
+        return self._classes[name]
+
+    def add(self, model_class: type[SketchPromptPreTrainedModel]) -> None:
+        """What `SketchPromptModel.register` does."""
+        if not (isinstance(model_class, type) and issubclass(model_class, SketchPromptPreTrainedModel)):
+            raise TypeError(f"{model_class!r} is not a subclass of SketchPromptPreTrainedModel")
+        config_class = model_class.config_class
+        name = config_class.model_type
+        if not name or config_class is SketchPromptPreTrainedConfig:
+            raise ValueError(
+                f"{model_class.__name__} needs a config_class with a model_type, its method's name"
+            )
+        known = self._classes.setdefault(name, model_class)
+        if known is not model_class:
+            raise ValueError(
+                f"the method {name!r} is {known.__module__}.{known.__name__}; choose another name"
+            )
+        AutoConfig.register(name, config_class, exist_ok=True)
+        AutoModel.register(config_class, model_class, exist_ok=True)
+        AutoProcessor.register(config_class, SketchPromptProcessor, exist_ok=True)
+        AutoImageProcessor.register(
+            config_class, image_processor_classes={"pil": SketchPromptImageProcessor}, exist_ok=True
+        )
+
+
+MODELS = _Methods()
+"""Every method by its public name: those of this package, those installed beside it, and those registered."""
 
 
 def model_class(method: str) -> type[SketchPromptPreTrainedModel]:
@@ -41,7 +93,14 @@ def model_class(method: str) -> type[SketchPromptPreTrainedModel]:
 
 
 class SketchPromptConfig:
-    """Builds the configuration of whichever method a name or checkpoint is of."""
+    """Builds the configuration of whichever method a name or checkpoint is of.
+
+    Example:
+        ```python
+        SketchPromptConfig("clip-at", n_prompts=4)  # a ClipAtConfig
+        SketchPromptConfig.from_pretrained("mini-splip")  # a SplipConfig
+        ```
+    """
 
     def __new__(cls, method: str, **fields) -> SketchPromptPreTrainedConfig:
         """`SketchPromptConfig("clip-at", n_prompts=4)` is `ClipAtConfig(n_prompts=4)`."""
@@ -51,16 +110,23 @@ class SketchPromptConfig:
     def from_pretrained(cls, source, **kwargs) -> SketchPromptPreTrainedConfig:
         """Configuration of a checkpoint: Hub id, directory or bundled name."""
         hub = {k: kwargs.pop(k) for k in HUB_ARGUMENTS if k in kwargs}
-        return cls.from_dict(read_adapter(find_checkpoint(source, **hub)).config_dict | kwargs)
+        return cls.from_dict(read_config(find_checkpoint(source, **hub)) | kwargs)
 
     @classmethod
-    def from_dict(cls, fields: dict) -> SketchPromptPreTrainedConfig:
+    def from_dict(cls, fields: dict, **kwargs) -> SketchPromptPreTrainedConfig:
         """Configuration from the content of a `config.json`."""
-        return model_class(fields.get("model_type")).config_class.from_dict(dict(fields))
+        return model_class(fields.get("model_type")).config_class.from_dict(dict(fields), **kwargs)
 
 
 class SketchPromptModel:
-    """Builds the model of whichever method a checkpoint or configuration is of."""
+    """Builds the model of whichever method a checkpoint or configuration is of.
+
+    Example:
+        ```python
+        model = SketchPromptModel.from_pretrained("mini-clip-at")
+        fresh = SketchPromptModel.from_base_model("splip", "openai/clip-vit-base-patch32")
+        ```
+    """
 
     def __init__(self):
         raise TypeError("use SketchPromptModel.from_pretrained(...) or SketchPromptModel.from_config(...)")
@@ -73,7 +139,7 @@ class SketchPromptModel:
         """
         hub = {k: kwargs[k] for k in HUB_ARGUMENTS if k in kwargs}
         directory = find_checkpoint(source, **hub)
-        method = read_adapter(directory).config_dict.get("model_type")
+        method = read_config(directory).get("model_type")
         if method not in MODELS:
             raise ValueError(
                 f"{source} is a {method!r} checkpoint, not one of sketch-prompt's: {', '.join(MODELS)}"
@@ -89,3 +155,42 @@ class SketchPromptModel:
     def from_base_model(cls, method: str, base_model: str, **kwargs) -> SketchPromptPreTrainedModel:
         """A fresh model of `method` on a pretrained CLIP, ready to train."""
         return model_class(method).from_base_model(base_model, **kwargs)
+
+    @classmethod
+    def register(cls, model_class: Model) -> Model:
+        """Make a method known: to this class, recipes, the command line, and transformers' Auto classes.
+
+        Packages that are installed can name their methods in the entry point group `sketch_prompt.methods` instead.
+
+        Args:
+            model_class: a subclass of `SketchPromptPreTrainedModel` whose `config_class` has the method's name as
+                `model_type`.
+
+        Returns:
+            `model_class`, so that this can be a decorator.
+
+        Raises:
+            TypeError: if it is no such subclass.
+            ValueError: if it has no name, or the name is another method's.
+
+        Example:
+            ```python
+            @SketchPromptModel.register
+            class MyModel(SketchPromptPreTrainedModel):
+                config_class = MyConfig
+            ```
+        """
+        MODELS.add(model_class)
+        return model_class
+
+
+# By its name alone, so that AutoModel finds a method whose module nobody has imported yet. Its real configuration
+# replaces this one as soon as it is.
+for _method in MODELS:
+    AutoConfig.register(_method, SketchPromptConfig, exist_ok=True)
+AutoProcessor.register(SketchPromptPreTrainedConfig, SketchPromptProcessor, exist_ok=True)
+AutoImageProcessor.register(
+    SketchPromptPreTrainedConfig,
+    image_processor_classes={"pil": SketchPromptImageProcessor},
+    exist_ok=True,
+)

@@ -3,7 +3,7 @@
 config.json                the method's configuration with the base model's id, revision and fingerprint
 adapter_model.safetensors  only what training can change
 model.safetensors          the frozen CLIP, in self-contained checkpoints only
-sketch_prompt_model.py     leads AutoModel to this package, see `hub.auto_map`
+sketch_prompt_model.py     leads AutoModel to this package, see `publishing.auto_map`
 
 There is no adapter_config.json: transformers would take it for one of peft's and load the base model instead.
 """
@@ -23,8 +23,8 @@ from transformers import CLIPModel
 
 from ..atomic import failed_writes_are_os_errors, sync_folder
 from ..hints import nearest
-from ..hub.auto_map import MODEL_MODULE, auto_map, module_source
-from ..hub.cards import model_card
+from ..publishing.auto_map import MODEL_MODULE, auto_map, module_source
+from ..publishing.cards import model_card
 from . import backbone as clip_backbone
 
 CONFIG = "config.json"
@@ -94,8 +94,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def read_adapter(directory: Path) -> AdapterFile:
-    """Read the adapter in `directory`; one without weights (`frozen-clip`) has no tensors.
+def read_config(directory: Path) -> dict:
+    """The content of a checkpoint's `config.json`.
 
     Raises:
         FileNotFoundError: if the folder is no checkpoint.
@@ -107,10 +107,20 @@ def read_adapter(directory: Path) -> AdapterFile:
     if (directory / OLD_ADAPTER_CONFIG).is_file() and "base_model_fingerprint" not in config_dict:
         fingerprint = read_json(directory / OLD_ADAPTER_CONFIG).get("base_model_fingerprint")
         config_dict["base_model_fingerprint"] = fingerprint
+    return config_dict
+
+
+def read_adapter(directory: Path) -> AdapterFile:
+    """Read the adapter in `directory`; one without weights (`frozen-clip`) has no tensors.
+
+    Raises:
+        FileNotFoundError: if the folder is no checkpoint.
+        ValueError: if a file is damaged.
+    """
     weights = directory / ADAPTER_WEIGHTS
     return AdapterFile(
         directory=directory,
-        config_dict=config_dict,
+        config_dict=read_config(directory),
         tensors=read_tensors(weights) if weights.is_file() else {},
     )
 
@@ -169,7 +179,7 @@ def write_checkpoint(model, directory: Path, include_backbone: bool, processor, 
             save_file(frozen, new / BACKBONE_WEIGHTS, metadata={"format": "pt"})
         if processor is not None:
             processor.save_pretrained(new, tokenizer=include_backbone)
-        (new / "README.md").write_text(model_card(model.config, model.method, results), encoding="utf-8")
+        (new / "README.md").write_text(model_card(model, results), encoding="utf-8")
         sync_folder(new)
         # The configuration comes last: a folder that has one is complete.
         for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG):

@@ -48,8 +48,6 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     """
 
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
-    method: ClassVar[str] = ""
-    """The method's public name; empty for the abstract base."""
     choices: ClassVar[dict[str, str]] = {}
     """Where the paper is silent: config field -> what it decides, in words. The model card lists them."""
 
@@ -77,6 +75,11 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
                 f"class_prompt must contain '{{}}' where the class name goes, got {self.class_prompt!r}"
             )
         self.check_values()
+
+    @property
+    def method(self) -> str:
+        """The method's public name."""
+        return self.model_type
 
     @property
     def uses_clip(self) -> bool:

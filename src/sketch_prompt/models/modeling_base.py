@@ -1,6 +1,6 @@
 """The contract: everything that a method may define, in one place. What it must define fails loudly until it does."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -45,6 +45,15 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         ```
     """
 
+    # What it is, in words: for model cards
+
+    paper_text: ClassVar[str] = ""
+    """What the method is: its paper, or a sentence where there is none."""
+    bibtex: ClassVar[str] = ""
+    """The paper, as BibTeX."""
+    usage_text: ClassVar[str] = ""
+    """Lines of Python that go on from the card's example and show what the method offers beyond embedding."""
+
     # Adapters
 
     backbone_weights: ClassVar[tuple[str, ...]] = ()
@@ -53,7 +62,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     @property
     def method(self) -> str:
         """The method's public name, such as `"clip-at"`."""
-        return self.config_class.method
+        return self.config_class.model_type
 
     def tuned_modules(self, config: SketchPromptPreTrainedConfig) -> str | None:
         """Regular expression of the `CLIPModel` modules that the adapter tunes copies of, or None.
@@ -68,6 +77,25 @@ class SketchPromptPreTrainedModel(AdaptedClip):
 
     def check_loaded(self, source) -> None:
         """Called when an adapter has been read from the directory `source`; raise ValueError if it is unsound."""
+
+    # Checkpoints of the paper's own code
+
+    @classmethod
+    def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["SketchPromptPreTrainedModel", set[str]]:
+        """The model that a checkpoint of the reference code holds, with its processor.
+
+        `sketch_prompt.hub.conversion.from_reference` calls it and reports the tensors that were not used.
+
+        Args:
+            state_dict: the reference's `state_dict()`.
+
+        Returns:
+            The model, and the names of the tensors that it was made of.
+
+        Raises:
+            ValueError: naming the tensors that are missing or misshapen; or if the method has no converter.
+        """
+        raise ValueError(f"no converter for {cls.config_class.model_type!r}")
 
     # Embedding
 

@@ -1,6 +1,9 @@
 """CLIP-AT (Sain et al., CVPR 2023)."""
 
+from ..auto import SketchPromptModel
 from .configuration_clip_at import ClipAtConfig
 from .modeling_clip_at import ClipAtAdapter, ClipAtModel
 
 __all__ = ["ClipAtAdapter", "ClipAtConfig", "ClipAtModel"]
+
+SketchPromptModel.register(ClipAtModel)

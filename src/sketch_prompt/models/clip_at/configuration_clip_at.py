@@ -36,7 +36,6 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
     """
 
     model_type = "clip-at"
-    method = "clip-at"
 
     n_prompts: int = 3
     common_prompts: bool = False

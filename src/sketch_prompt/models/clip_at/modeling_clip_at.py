@@ -9,7 +9,7 @@ a sketch whose tiles are shuffled is to find its photo shuffled alike (patch shu
 code differ, `ClipAtConfig` offers both by name.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 import torch
@@ -56,6 +56,18 @@ class ClipAtModel(SketchPromptPreTrainedModel):
     """
 
     config_class = ClipAtConfig
+    paper_text = (
+        "Sain et al., *CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*, "
+        "CVPR 2023"
+    )
+    bibtex = """\
+@inproceedings{sain2023clip,
+  title = {{CLIP} for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not},
+  author = {Sain, Aneeshan and Bhunia, Ayan Kumar and Chowdhury, Pinaki Nath and Koley, Subhadeep and
+            Xiang, Tao and Song, Yi-Zhe},
+  booktitle = {CVPR},
+  year = {2023}
+}"""
     backbone_weights = ("adapter.class_embedding", "adapter.logit_scale")
     loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {
         "triplet": ("negatives",),
@@ -107,6 +119,13 @@ class ClipAtModel(SketchPromptPreTrainedModel):
             for part, prompt in zip(images, [self.adapter.sketch_prompts] + 2 * [self.adapter.photo_prompts])
         ]
         return list(self._embed(torch.cat(images), torch.cat(prompts)).split([len(part) for part in images]))
+
+    @classmethod
+    def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["ClipAtModel", set[str]]:
+        """The model in a checkpoint of the reference code; see the base class."""
+        from .conversion_clip_at import convert
+
+        return convert(state_dict)
 
     @property
     def loss_weights(self) -> dict[str, float]:

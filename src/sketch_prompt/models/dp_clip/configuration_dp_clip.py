@@ -44,7 +44,6 @@ class DpClipConfig(SketchPromptPreTrainedConfig):
     """
 
     model_type = "dp-clip"
-    method = "dp-clip"
 
     visual_prompts: str = "support"
     n_prompts: int = 3

@@ -9,7 +9,7 @@ pushed from another of its category, epoch by epoch rather from the hardest of t
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -89,6 +89,20 @@ class DpClipModel(SketchPromptPreTrainedModel):
     """
 
     config_class = DpClipConfig
+    paper_text = "Gao et al., *Dual-Modal Prompting for Sketch-Based Image Retrieval*, 2024"
+    bibtex = """\
+@article{gao2024dualmodal,
+  title = {Dual-Modal Prompting for Sketch-Based Image Retrieval},
+  author = {Gao, Liying and Jiao, Bingliang and Wang, Peng and Zhang, Shizhou and Zhang, Hanwang and Zhang, Yanning},
+  journal = {arXiv preprint arXiv:2404.18695},
+  year = {2024}
+}"""
+    usage_text = """\
+# under a category, which the model is shown once; nothing is trained
+model.add_category("teapot", sketches=["drawing.png"], photos=["1.jpg", "2.jpg"], processor=processor)
+sketch_features = model.get_sketch_features(inputs.sketch_pixel_values, category="teapot")
+photo_features = model.get_photo_features(inputs.photo_pixel_values, category="teapot")
+"""
     backbone_weights = ("adapter.class_embedding", "adapter.logit_scale")
     loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {
         "triplet": ("negatives",),
@@ -409,6 +423,13 @@ class DpClipModel(SketchPromptPreTrainedModel):
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Anneal the loss towards hard negatives: weight hard_weight_step * (epoch // hard_weight_every)."""
         self._hard_weight = self.config.hard_weight_step * (epoch // self.config.hard_weight_every)
+
+    @classmethod
+    def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["DpClipModel", set[str]]:
+        """The model in a checkpoint of the reference code; see the base class."""
+        from .conversion_dp_clip import convert
+
+        return convert(state_dict)
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -10,4 +10,3 @@ class FrozenClipConfig(SketchPromptPreTrainedConfig):
     r"""Configuration of `FrozenClipModel`, which has nothing to configure but its base model."""
 
     model_type = "frozen-clip"
-    method = "frozen-clip"

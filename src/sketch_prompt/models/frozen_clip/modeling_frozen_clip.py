@@ -18,6 +18,7 @@ class FrozenClipModel(SketchPromptPreTrainedModel):
     """
 
     config_class = FrozenClipConfig
+    paper_text = "A frozen CLIP without adapter, the baseline."
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches as CLIP embeds images: (B, 3, H, W) -> (B, D), L2-normalised."""

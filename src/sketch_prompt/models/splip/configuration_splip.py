@@ -53,7 +53,6 @@ class SplipConfig(SketchPromptPreTrainedConfig):
     """
 
     model_type = "splip"
-    method = "splip"
     choices: ClassVar[dict[str, str]] = {
         "classification_weight": "alpha, found by grid search in the paper, which does not print it",
         "jigsaw_weight": "beta, likewise",

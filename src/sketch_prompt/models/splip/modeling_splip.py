@@ -175,6 +175,17 @@ class SplipModel(SketchPromptPreTrainedModel):
     """
 
     config_class = SplipConfig
+    paper_text = (
+        "Singha et al., *Elevating All Zero-Shot Sketch-Based Image Retrieval Through Multimodal Prompt Learning*, "
+        "ECCV 2024"
+    )
+    bibtex = """\
+@inproceedings{singha2024elevating,
+  title = {Elevating All Zero-Shot Sketch-Based Image Retrieval Through Multimodal Prompt Learning},
+  author = {Singha, Mainak and Jha, Ankit and Gupta, Divyam and Singla, Pranav and Banerjee, Biplab},
+  booktitle = {ECCV},
+  year = {2024}
+}"""
     loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {
         "triplet": ("negatives", "classes"),
         "classification_sketch": ("labels", "classes"),

@@ -1,6 +1,9 @@
 """ZSE-SBIR (Lin et al., CVPR 2023)."""
 
+from ..auto import SketchPromptModel
 from .configuration_zse_sbir import ZseSbirConfig
 from .modeling_zse_sbir import PairEvidence, ZseSbirAdapter, ZseSbirModel
 
 __all__ = ["PairEvidence", "ZseSbirAdapter", "ZseSbirConfig", "ZseSbirModel"]
+
+SketchPromptModel.register(ZseSbirModel)

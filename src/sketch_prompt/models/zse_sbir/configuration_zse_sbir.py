@@ -43,7 +43,6 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
     """
 
     model_type = "zse-sbir"
-    method = "zse-sbir"
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig, "vision_config": CLIPVisionConfig}
 
     backbone: str = "clip"

@@ -8,7 +8,7 @@ token of the self attention alone is an embedding that can be indexed (the paper
 pairs (`rn`). Here the self attention is a frozen CLIP with deep prompts, or the reference code's own transformer.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -128,6 +128,22 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
     """
 
     config_class = ZseSbirConfig
+    paper_text = (
+        "Lin et al., *Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style*, CVPR 2023"
+    )
+    bibtex = """\
+@inproceedings{lin2023zero,
+  title = {Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style},
+  author = {Lin, Fengyin and Li, Mingkang and Li, Da and Hospedales, Timothy and Song, Yi-Zhe and Qi, Yonggang},
+  booktitle = {CVPR},
+  year = {2023}
+}"""
+    usage_text = """\
+# pair by pair (rn)
+sketch_tokens = model.encode_tokens(inputs.sketch_pixel_values, "sketch")
+photo_tokens = model.encode_tokens(inputs.photo_pixel_values, "photo")
+scores = model.score_pairs(sketch_tokens, photo_tokens)
+"""
     has_reranker = True
     backbone_weights = ("adapter.vision.",)  # the vision transformer that stands in for the CLIP
     loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {"triplet": ("negatives",), "relation": ("negatives",)}
@@ -227,6 +243,13 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
     def score_prepared(self, sketches: Prepared, photos: Prepared) -> Tensor:
         """Relation scores (`rn`) of every pair, (Ns, Np) in 0 to 1, block by block."""
         return self.adapter.matcher.score(sketches, photos)
+
+    @classmethod
+    def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["ZseSbirModel", set[str]]:
+        """The model in a checkpoint of the reference code; see the base class."""
+        from .conversion_zse_sbir import convert
+
+        return convert(state_dict)
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -2,41 +2,15 @@
 
 import json
 
-_PAPERS = {
-    "clip-at": "Sain et al., *CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*, "
-    "CVPR 2023",
-    "splip": "Singha et al., *Elevating All Zero-Shot Sketch-Based Image Retrieval Through Multimodal Prompt "
-    "Learning*, ECCV 2024",
-    "zse-sbir": "Lin et al., *Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style*, "
-    "CVPR 2023",
-    "dp-clip": "Gao et al., *Dual-Modal Prompting for Sketch-Based Image Retrieval*, 2024",
-}
 
-# What a method can do besides embedding.
-_MORE_USE = {
-    "dp-clip": [
-        "\n# under a category, which the model is shown once; nothing is trained",
-        'model.add_category("teapot", sketches=["drawing.png"], photos=["1.jpg", "2.jpg"], processor=processor)',
-        'sketch_features = model.get_sketch_features(inputs.sketch_pixel_values, category="teapot")',
-        'photo_features = model.get_photo_features(inputs.photo_pixel_values, category="teapot")',
-    ],
-    "zse-sbir": [
-        "\n# pair by pair (rn)",
-        'sketch_tokens = model.encode_tokens(inputs.sketch_pixel_values, "sketch")',
-        'photo_tokens = model.encode_tokens(inputs.photo_pixel_values, "photo")',
-        "scores = model.score_pairs(sketch_tokens, photo_tokens)",
-    ],
-}
-
-
-def model_card(config, method: str, results: dict | None = None) -> str:
+def model_card(model, results: dict | None = None) -> str:
     """README.md of a checkpoint: what it is, how to use it, what it was trained on, what it scored.
 
     Args:
-        config: the method's configuration.
-        method: its public name.
+        model: the model that is saved.
         results: {benchmark: {metric: value}} as measured on unseen classes, or None if nothing was.
     """
+    config, method = model.config, model.method
     front = [
         "---",
         "library_name: sketch-prompt",
@@ -45,7 +19,6 @@ def model_card(config, method: str, results: dict | None = None) -> str:
     ]
     front += [f"base_model: {config.base_model}"] if config.base_model else []
     front += ["tags:", "- sketch-based-image-retrieval", "- zero-shot", f"- {method}", "---"]
-    about = _PAPERS.get(method, "A frozen CLIP without adapter, the baseline.")
     fields = {
         name: value
         for name, value in config.to_diff_dict().items()
@@ -73,7 +46,7 @@ def model_card(config, method: str, results: dict | None = None) -> str:
         [
             *front,
             f"\n# {method} on {config.base_model or 'its own backbone'}\n",
-            about,
+            *filter(None, [model.paper_text]),
             "\n## Use\n",
             "```python",
             "from sketch_prompt import SketchPromptModel, SketchPromptProcessor\n",
@@ -83,7 +56,7 @@ def model_card(config, method: str, results: dict | None = None) -> str:
             "sketch_features = model.get_sketch_features(inputs.sketch_pixel_values)",
             "photo_features = model.get_photo_features(inputs.photo_pixel_values)",
             "scores = sketch_features @ photo_features.T",
-            *_MORE_USE.get(method, []),
+            *(["", *model.usage_text.splitlines()] if model.usage_text else []),
             "```",
             "\n## Training classes\n",
             seen,

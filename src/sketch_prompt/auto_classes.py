@@ -1,0 +1,45 @@
+"""transformers' Auto classes know the methods of this package once both packages are imported, in either order.
+
+Importing this package does not import transformers, which takes seconds that a command's help should not take. If it
+is there already, the methods are registered at once, otherwise as soon as it has been imported.
+"""
+
+import sys
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+
+
+def register_with_transformers() -> None:
+    """Register the methods with `AutoConfig`, `AutoModel`, `AutoProcessor` and `AutoImageProcessor`, now or later."""
+    if "transformers" in sys.modules:
+        _register()
+    else:
+        sys.meta_path.insert(0, _AfterTransformers())
+
+
+def _register() -> None:
+    # Where this package's own modules are what imports transformers, they register the methods themselves.
+    ours = ("sketch_prompt.processing", "sketch_prompt.models.")
+    if not any(name.startswith(ours) for name in sys.modules):
+        import_module("sketch_prompt.models.auto")
+
+
+class _AfterTransformers(MetaPathFinder):
+    """Registers the methods when transformers has been imported, and is gone."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        """The spec that the other finders give, with a step behind the module's execution."""
+        if fullname != "transformers":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module) -> None:
+                execute(module)
+                _register()
+
+            spec.loader.exec_module = execute_and_register
+        return spec
