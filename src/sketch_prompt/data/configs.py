@@ -173,8 +173,8 @@ class PackagedConfig(FolderConfig):
 
     @staticmethod
     def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
-        """The instance that an image shows; a photo's stem is among `photo_stems`."""
-        raise NotImplementedError
+        """The instance that an image shows, here its own: nothing is paired. A photo's stem is in `photo_stems`."""
+        return f"{class_name}/{stem}"
 
     def split(self) -> BenchmarkSplit:
         """The user's classes or else the protocol's, with the packagings' folder names as aliases."""

@@ -47,11 +47,6 @@ data_dir is a folder around these, or one with the downloaded archives"""
   photos: http://datasets.cvc.uab.es/QuickDraw/QuickDraw_images_final.zip
   strokes: https://console.cloud.google.com/storage/browser/quickdraw_dataset/full/simplified"""
 
-    @staticmethod
-    def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
-        """`<class>/<file>`: nothing is paired."""
-        return f"{class_name}/{stem}"
-
 
 class QuickDrawBuilder(BenchmarkBuilder):
     """QuickDraw-Extended as tables."""

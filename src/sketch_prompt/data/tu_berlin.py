@@ -49,11 +49,6 @@ data_dir is a folder around these, or one with the downloaded archives"""
   photos (the extension): see the download sections of
     github.com/buptLinfy/ZSE-SBIR and github.com/AnjanDutta/sem-pcyc"""
 
-    @staticmethod
-    def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
-        """`<class>/<file>`: nothing is paired."""
-        return f"{class_name}/{stem}"
-
 
 class TuBerlinBuilder(BenchmarkBuilder):
     """TU-Berlin as tables."""
