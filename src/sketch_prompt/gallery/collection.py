@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, read_file, read_image
+from sketch_prompt.embedding import EncodedImages
 
 from .encoder import LoadedPhoto
 from .fingerprint import describe_differences
@@ -287,9 +290,47 @@ class PhotoCollection:
             if entry.size < 0 and entry.path in self.photos:
                 self._pictures[entry.path] = partial(source.content, number)
 
-    def apply(self, loaded: Iterable[LoadedPhoto], gone: Iterable[str], changes: Changes) -> None:
-        """Bring table and index up to date with photos that were read, whose features are in the store."""
-        loaded = list(loaded)
+    def update(
+        self,
+        batches: Iterable[EncodedImages[np.ndarray]],
+        gone: Sequence[str],
+        changes: Changes,
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        """Store the features of photos, and bring table and index up to date.
+
+        Args:
+            batches: from `GalleryEncoder.embed_photos`.
+            gone: names in the gallery whose files are not there any more.
+            changes: what was done is added to it.
+            accelerator: of several processes, each of which has embedded a share of the photos. The features of all
+                are in the store afterwards; only the first process has table and index.
+        """
+        loaded: list[LoadedPhoto] = []
+        embedded: list[str] = []
+        for batch in batches:
+            new = [photo.key for photo in batch.new]
+            self.store.append(new, batch.encoded)
+            embedded += new
+            loaded += batch.images
+        if accelerator is not None:
+            self.store.flush()
+            loaded, embedded = gather_object(loaded), gather_object(embedded)
+            self.store.read_blocks()
+        changes.embedded += len(embedded)
+        if accelerator is None or accelerator.is_main_process:
+            loaded.sort(key=lambda photo: photo.number)
+            changes.skipped += [photo.unreadable for photo in loaded if photo.unreadable]
+            self._apply(loaded, gone, changes)
+
+    def remove(self, photos: Iterable[PhotoName]) -> Changes:
+        """Forget photos; see `Gallery.remove`."""
+        changes = Changes()
+        rows = sorted({self.row_of(photo) for photo in photos})
+        self._apply([], [self.photos.paths[row] for row in rows], changes)
+        return changes
+
+    def _apply(self, loaded: list[LoadedPhoto], gone: Sequence[str], changes: Changes) -> None:
         self._foreign -= {photo.entry.path for photo in loaded}
         update = update_table(self.photos, loaded, gone, self._next_id, changes)
         self.photos, self._sample = update.table, None

@@ -49,21 +49,36 @@ class GalleryEncoder:
 
     Args:
         model: the model; it is put in eval mode.
-        processor: its processor.
+        processor: its processor; the one that came with the model by default.
         by_category: embed photos and sketches under their categories.
+        batch_size: photos in a forward pass.
+        num_workers: processes that read photos. By default up to eight, and none for a few photos or where a CPU of
+            one or two cores runs the model.
 
     Raises:
-        ValueError: the model embeds all categories alike.
+        ValueError: there is no processor, or the model embeds all categories alike.
     """
 
     def __init__(
-        self, model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor, by_category: bool = False
+        self,
+        model: SketchPromptPreTrainedModel,
+        processor: SketchPromptProcessor | None = None,
+        by_category: bool = False,
+        batch_size: int = 64,
+        num_workers: int | None = None,
     ):
+        processor = processor if processor is not None else model.processor
+        if processor is None:
+            raise ValueError(
+                "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
+            )
         if by_category and not model.is_conditional:
             raise ValueError(f"{model.method} embeds all categories alike: leave out by_category")
         self.model = model.eval()
         self.processor = processor
         self.by_category = by_category
+        self.batch_size = batch_size
+        self.num_workers = num_workers
         self._adapter = model.active_adapter
 
     def describe(self) -> dict[str, Any]:
@@ -139,8 +154,6 @@ class GalleryEncoder:
         numbers: Sequence[int],
         known: set[str],
         *,
-        batch_size: int = 64,
-        num_workers: int | None = None,
         accelerator: Accelerator | None = None,
         progress: bool = True,
     ) -> Iterator[EncodedImages[np.ndarray]]:
@@ -150,9 +163,6 @@ class GalleryEncoder:
             source: where the photos are.
             numbers: which of them to read.
             known: digests that need no features.
-            batch_size: photos in a forward pass.
-            num_workers: processes that read photos. By default up to eight, and none for a few photos or where a CPU
-                of one or two cores runs the model.
             accelerator: of several processes; this one embeds its share of the batches.
             progress: show a bar on stderr.
 
@@ -160,8 +170,8 @@ class GalleryEncoder:
             Batches of `LoadedPhoto` with the features (n, D) float32 of those that are new.
         """
         self._check_adapter()
-        batches = split_batches(numbers, batch_size, accelerator)
-        total = sum(map(len, batches))
+        batches = split_batches(numbers, self.batch_size, accelerator)
+        total, num_workers = sum(map(len, batches)), self.num_workers
         if num_workers is None:
             num_workers = _default_workers(next(self.model.parameters()).device, total)
         photos = _SourcePhotos(source, self.processor, known, self.categories)

@@ -1,38 +1,36 @@
 """A gallery: photos that were embedded once, kept up to date, and searched by drawing, by words, or by both."""
 
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accelerate import Accelerator
-from accelerate.utils import gather_object
-from huggingface_hub import CommitInfo
-from matplotlib.figure import Figure
 from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError
 from sketch_prompt.models.loading import load_model
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.plotting import plot_hits
 from sketch_prompt.processing import SketchPromptProcessor
-from sketch_prompt.publishing.upload import create_repository, upload
 
-from . import hub
 from .collection import Hit, PhotoCollection, PhotoName, Photos
-from .encoder import GalleryEncoder, LoadedPhoto
-from .indexes import Neighbours, VectorIndex
+from .encoder import GalleryEncoder
+from .indexes import VectorIndex
 from .photo_sources import PhotoSource
 from .queries import Sketch, as_drawing
-from .reranking import PairReranker
 from .saving import DamagedGalleryError, SavedGallery, saved_settings, writing
 from .scanning import check_folder
 from .store import FLUSH_SECONDS
 from .table import Filters, PhotoTable, category_key
 from .updating import Changes
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
+    from matplotlib.figure import Figure
+
+    from .reranking import PairReranker
 
 __all__ = ["Gallery", "Hit"]
 
@@ -71,8 +69,6 @@ class Gallery:
         device: where to run a model that is given by name.
 
     Attributes:
-        model: the model.
-        processor: its processor.
         changes: what `build` did.
         collection: the photos with their features and index.
 
@@ -98,20 +94,21 @@ class Gallery:
         if isinstance(model, str | os.PathLike):
             model, own_processor = load_model(os.fspath(model), base_model, device)
             processor = processor if processor is not None else own_processor
-        self.model = model
-        self.processor = processor if processor is not None else model.processor
-        if self.processor is None:
-            raise ValueError(
-                "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
-            )
-        self.by_category = by_category
-        self._encoder = GalleryEncoder(self.model, self.processor, by_category)
+        self._encoder = GalleryEncoder(model, processor, by_category, batch_size, num_workers)
         self.collection = PhotoCollection(self._encoder.describe(), origin, index, milvus_uri, flush_seconds)
         self.changes = Changes()
-        self.batch_size = batch_size
-        self.num_workers = num_workers
         self._accelerator: Accelerator | None = None
         self._reranker: PairReranker | None = None
+
+    @property
+    def model(self) -> SketchPromptPreTrainedModel:
+        """The model, in eval mode."""
+        return self._encoder.model
+
+    @property
+    def processor(self) -> SketchPromptProcessor:
+        """The model's processor."""
+        return self._encoder.processor
 
     @classmethod
     def build(
@@ -242,6 +239,8 @@ class Gallery:
             FileNotFoundError: there is no such data set, or no network to ask.
             ValueError: it is no gallery, or one of another model.
         """
+        from . import hub
+
         description, rows = hub.download(repo_id, revision=revision, cache_dir=cache_dir, token=token)
         gallery = cls._empty(description["model"], description["index"], model, repo_id, options)
         gallery.collection.check_model(description["model"], repo_id)
@@ -285,50 +284,24 @@ class Gallery:
             self.collection.write(directory)
 
     def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        include_photos: bool = False,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        commit_message: str = "Upload a sketch-prompt gallery",
-        license: str = "unknown",
-    ) -> CommitInfo:
+        self, repo_id: str, *, include_photos: bool = False, license: str = "unknown", **options
+    ) -> "CommitInfo":
         """Upload the gallery as a data set; returns the commit, a string that is its address.
 
         Args:
-            repo_id: its name on the Hub; made if it is new.
-            include_photos: also the photos, without which a hit is only a name.
-            private: of a new repository.
-            token: of the Hub.
-            revision: branch to commit to; a new one starts at main.
-            create_pr: open a pull request instead of committing.
-            commit_message: of the commit.
+            repo_id: its name on the Hub; created if it is new.
+            include_photos: also upload the photos, without which a hit is only a name.
             license: for the card, as the Hub spells it: "cc-by-4.0", ...
+            options: `private`, `token`, `revision`, `create_pr` and `commit_message`; see `gallery.hub.push`.
 
         Raises:
             ValueError: the gallery is empty.
             UnreadableImageError: a photo is to be included and is gone.
             PermissionError, ConnectionError: the Hub does not take it; the message says what to do.
         """
-        if not len(self):
-            raise ValueError("the gallery is empty: there is nothing to upload")
-        with tempfile.TemporaryDirectory() as folder:
-            repo_id = create_repository(repo_id, "dataset", private, token)
-            files = hub.write_data_set(self.collection, Path(folder), include_photos, repo_id, license)
-            return upload(
-                folder,
-                files,
-                repo_id,
-                repo_type="dataset",
-                replaces=["data/*.parquet"],
-                token=token,
-                revision=revision,
-                create_pr=create_pr,
-                commit_message=commit_message,
-            )
+        from . import hub
+
+        return hub.push(self.collection, repo_id, include_photos, license, **options)
 
     def __repr__(self) -> str:
         return f"Gallery({len(self):,} photos, {self.model.method}, {self.index.describe()})"
@@ -420,12 +393,7 @@ class Gallery:
         Raises:
             ValueError: one is not in the gallery; nothing is removed then.
         """
-        rows = {
-            self.collection.row_of(photo) for photo in ([photos] if isinstance(photos, PhotoName) else photos)
-        }
-        changes = Changes()
-        self.collection.apply((), [self.photos.paths[row] for row in rows], changes)
-        return changes
+        return self.collection.remove([photos] if isinstance(photos, PhotoName) else photos)
 
     def image(self, photo: PhotoName, min_size: int | None = None) -> Image.Image:
         """The picture of a photo.
@@ -477,17 +445,15 @@ class Gallery:
         query = self.embed_query(sketch, text, weight, self._encoder.query_category(filters))[None]
         if rerank is not None and (sketch is None or rerank < 1):
             raise ValueError("rerank is the number of photos, at least 1, to compare with a sketch")
-        found = self.search_features(query, max(rerank or 1, top_k) if top_k > 0 else top_k, filters)
-        hits = self.collection.hits(found)[0]
+        first = top_k if rerank is None or top_k < 1 else max(rerank, top_k)
+        hits = self.collection.hits(self.collection.search(query, first, filters))[0]
         if rerank is None:
             return hits
         if self._reranker is None:
+            from .reranking import PairReranker
+
             self._reranker = PairReranker(self.model, self.processor)
         return self._reranker.rank(as_drawing(sketch), hits, self.collection)[:top_k]
-
-    def search_features(self, queries: np.ndarray, top_k: int, filters: Filters | None = None) -> Neighbours:
-        """The ids of the nearest photos of queries (Q, D), L2-normalised; see `search` for the rest."""
-        return self.collection.search(queries, top_k, filters)
 
     def embed_query(
         self,
@@ -502,57 +468,40 @@ class Gallery:
     @property
     def unconditioned_categories(self) -> list[str]:
         """Categories of photos that, with `by_category`, are embedded without: the model was not shown them."""
-        known = self._encoder.categories
-        names = self.photos.categories if self.by_category else []
-        return [name for name in names if category_key(name) not in known]
+        names = self.photos.categories if self._encoder.by_category else []
+        return [name for name in names if category_key(name) not in self._encoder.categories]
 
     def _update(
         self,
         source: PhotoSource,
         numbers: Sequence[int],
-        gone: Iterable[str],
+        gone: Sequence[str],
         changes: Changes,
         progress: bool,
     ) -> None:
         """Read photos of a source, embed what is new, and bring table and index up to date."""
-        store = self.collection.store
         batches = self._encoder.embed_photos(
             source,
             numbers,
-            store.digests,
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
+            self.collection.store.digests,
             accelerator=self._accelerator,
             progress=progress and self._is_main_process,
         )
-        loaded: list[LoadedPhoto] = []
-        embedded: list[str] = []
-        for batch in batches:
-            new = [photo.key for photo in batch.new]
-            store.append(new, batch.encoded)
-            embedded += new
-            loaded += batch.images
-        if self._accelerator is not None:  # the features of all processes are in the store then
-            store.flush()
-            loaded, embedded = gather_object(loaded), gather_object(embedded)
-            store.read_blocks()
-        changes.embedded += len(embedded)
-        if self._is_main_process:
-            loaded.sort(key=lambda photo: photo.number)
-            changes.skipped += [photo.unreadable for photo in loaded if photo.unreadable]
-            self.collection.apply(loaded, gone, changes)
+        self.collection.update(batches, gone, changes, self._accelerator)
 
     @property
     def _is_main_process(self) -> bool:
         return self._accelerator is None or self._accelerator.is_main_process
 
-    def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> Figure:
+    def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> "Figure":
         """Draw what a search found beside what was searched for.
 
         Args:
             hits: what `search` returned.
             sketch, text: what it was asked.
         """
+        from sketch_prompt.plotting import plot_hits
+
         images = []
         for hit in hits:
             try:

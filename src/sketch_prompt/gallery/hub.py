@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from huggingface_hub import CommitInfo
 from PIL import Image
 
 from .. import sources
 from ..publishing.data_cards import gallery_card
+from ..publishing.upload import create_repository, upload
 from .collection import PhotoCollection
 from .fingerprint import describe_differences
 from .saving import FORMAT
@@ -42,6 +45,45 @@ _WIDEST = 65_536  # numbers a photo
 _NORM_TOLERANCE = 1e-2  # of features that a model in half precision made
 
 
+def push(
+    collection: PhotoCollection,
+    repo_id: str,
+    include_photos: bool = False,
+    license: str = "unknown",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    commit_message: str = "Upload a sketch-prompt gallery",
+) -> CommitInfo:
+    """Upload a gallery; see `Gallery.push_to_hub`.
+
+    Args:
+        collection: the gallery's photos.
+        repo_id, include_photos, license: as there.
+        private: of a new repository.
+        token: of the Hub.
+        revision: branch to commit to; a new one starts at main.
+        create_pr: open a pull request instead of committing.
+        commit_message: of the commit.
+    """
+    if not len(collection):
+        raise ValueError("the gallery is empty: there is nothing to upload")
+    with tempfile.TemporaryDirectory() as folder:
+        repo_id = create_repository(repo_id, "dataset", private, token)
+        return upload(
+            folder,
+            write_data_set(collection, Path(folder), include_photos, repo_id, license),
+            repo_id,
+            repo_type="dataset",
+            replaces=["data/*.parquet"],
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+            commit_message=commit_message,
+        )
+
+
 def write_data_set(
     collection: PhotoCollection, directory: Path, include_photos: bool, repo_id: str, license: str
 ) -> list[str]:
@@ -54,11 +96,8 @@ def write_data_set(
         repo_id, license: for the card.
 
     Raises:
-        ValueError: the gallery is empty.
         UnreadableImageError: a photo is to be included and cannot be read.
     """
-    if not len(collection):
-        raise ValueError("the gallery is empty: there is nothing to upload")
     names = _public_names(collection.photos.paths)
     (directory / "data").mkdir()
     for number, start in enumerate(range(0, len(names), _ROWS_A_FILE)):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from .approximate import FaissIndex
 from .base import Neighbours, VectorIndex, Vectors
 from .exact import ExactIndex
 
@@ -75,4 +74,8 @@ def kind_for(size: int, wanted: str = "auto") -> str:
 
 def faiss_index(kind: str) -> VectorIndex:
     """An empty index in memory of one kind."""
-    return ExactIndex() if kind == "exact" else FaissIndex(kind)
+    if kind == "exact":
+        return ExactIndex()
+    from .approximate import FaissIndex  # faiss takes a while to import, and most galleries need none
+
+    return FaissIndex(kind)

@@ -1,0 +1,47 @@
+"""The house as its sources show it: which room imports from which, and how large files are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from map import ARROWS_HEADING, PACKAGE, ROOM_OF, ROOMS, arrows, room_of
+
+DEVELOPMENT = Path(__file__).parents[1] / "docs" / "development.md"
+ORDER = list(ROOMS)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return arrows()
+
+
+def test_every_module_is_in_a_room():
+    missing = {
+        path.stem
+        for path in PACKAGE.iterdir()
+        if (path.suffix == ".py" or (path.is_dir() and any(path.rglob("*.py"))))
+        and path.stem not in ("__init__", "__pycache__")
+        and path.stem not in ROOM_OF
+    }
+    assert not missing, "name their room in scripts/map.py and in docs/development.md"
+    assert room_of("gallery.indexes.exact") == "gallery" and room_of("top_k") == "base"
+
+
+def test_imports_point_down_so_that_there_is_no_cycle_between_rooms(found):
+    up = [
+        arrow
+        for room, targets in found.items()
+        for target, examples in targets.items()
+        if ORDER.index(target) > ORDER.index(room)
+        for arrow in examples
+    ]
+    assert not up
+
+
+def test_the_arrows_in_the_documentation_are_those_in_the_code(found):
+    section = DEVELOPMENT.read_text(encoding="utf-8").partition(ARROWS_HEADING)[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", section, re.MULTILINE)
+    written = {room: set(re.findall(r"`(\w+)`", targets)) for room, targets in rows}
+    assert written == {room: set(targets) for room, targets in found.items()}
+    assert list(written) == ORDER
