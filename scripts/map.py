@@ -17,7 +17,17 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "sketch_prompt"
 # From the bottom to the top: a room imports only from rooms above it in this list. A room is a folder or a few files.
 ROOMS = {
-    "base": ("atomic", "hints", "imaging", "locking", "sources", "strict_yaml", "top_k", "vocabulary"),
+    "base": (
+        "atomic",
+        "hints",
+        "imaging",
+        "locking",
+        "sources",
+        "strict_yaml",
+        "terminal",
+        "top_k",
+        "vocabulary",
+    ),
     "plotting": ("plotting",),
     "publishing": ("publishing", "hub.auto_map"),
     "data": ("data",),

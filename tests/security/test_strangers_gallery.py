@@ -110,7 +110,7 @@ def test_indexing_ones_own_folder_into_a_strangers_gallery_makes_it_ones_own(sav
 @pytest.mark.parametrize("include_photos", [False, True])
 @pytest.mark.parametrize("name", ["id_rsa", "passport.png"])
 def test_a_gallery_of_the_hub_opens_no_file(hub_folder, photos, private, tmp_path, name, include_photos):
-    folder, _ = hub_folder
+    folder = hub_folder
     Gallery.build(make_model(), photos, progress=False).push_to_hub("x", include_photos=include_photos)
     rows = next(folder.glob("data/*.parquet"))
     path = str(private / name)
@@ -126,7 +126,7 @@ def test_a_gallery_of_the_hub_opens_no_file(hub_folder, photos, private, tmp_pat
 
 
 def test_only_pictures_are_uploaded_even_from_ones_own_gallery(hub_folder, model, photos):
-    folder, _ = hub_folder
+    folder = hub_folder
     gallery = Gallery.build(model, photos, progress=False)
     (photos / "cat" / "0.jpg").write_bytes(b"PRIVATE KEY")
     with pytest.raises(UnreadableImageError, match="not an image"):
@@ -149,7 +149,7 @@ def test_only_pictures_are_uploaded_even_from_ones_own_gallery(hub_folder, model
     ],
 )
 def test_rows_of_the_hub_are_checked(hub_folder, model, photos, columns, message):
-    folder, _ = hub_folder
+    folder = hub_folder
     gallery = Gallery.build(model, photos, progress=False)
     gallery.push_to_hub("x")
     if "features" in columns:
@@ -162,7 +162,7 @@ def test_rows_of_the_hub_are_checked(hub_folder, model, photos, columns, message
 
 
 def test_a_table_of_the_hub_that_is_no_gallerys_is_refused(hub_folder, model, photos):
-    folder, _ = hub_folder
+    folder = hub_folder
     Gallery.build(model, photos, progress=False).push_to_hub("x")
     rows = next(folder.glob("data/*.parquet"))
     table = pq.read_table(rows)
