@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "sketch_prompt"
 ROOMS = {
     "base": (
         "atomic",
+        "auto_classes",
         "hints",
         "imaging",
         "locking",
@@ -29,7 +30,7 @@ ROOMS = {
         "vocabulary",
     ),
     "plotting": ("plotting",),
-    "publishing": ("publishing", "hub.auto_map"),
+    "publishing": ("publishing",),
     "data": ("data",),
     "metrics": ("metrics",),
     "processing": ("processing",),
