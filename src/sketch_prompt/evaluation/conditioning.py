@@ -18,6 +18,8 @@ import torch
 from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.vocabulary import Condition
 
 Conditions = Callable[[torch.Tensor, np.ndarray], dict]
@@ -25,8 +27,8 @@ Conditions = Callable[[torch.Tensor, np.ndarray], dict]
 
 
 def show_categories(
-    model,
-    processor,
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
     sketches: datasets.Dataset,
     photos: datasets.Dataset,
     *,
@@ -72,7 +74,12 @@ def show_categories(
 
 @contextmanager
 def conditioned(
-    model, processor, benchmark: datasets.DatasetDict, condition: Condition, *, progress: bool = True
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
+    benchmark: datasets.DatasetDict,
+    condition: Condition,
+    *,
+    progress: bool = True,
 ) -> Iterator[Conditions | None]:
     """The conditions under which to embed the test images of a benchmark.
 

@@ -1,4 +1,4 @@
-"""The curve of one report or of several: precision over recall, or accuracy over k."""
+"""The curves of reports: precision over recall, or accuracy over k."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from sketch_prompt.vocabulary import Level
 
 from .report import Report
 
-# Okabe and Ito's colours, told apart by colour-blind readers too
+# Okabe and Ito's colours, which colour-blind readers can distinguish
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
 _AXES = {"recall": "recall", "precision": "interpolated precision", "k": "k", "accuracy": "Acc@k"}
 
 
 def check_comparable(reports: Sequence[Report], level: Level) -> None:
-    """Whether the curves of reports can be drawn into the figure of a level.
+    """Check that the curves of reports can be drawn into a figure for this level.
 
     Raises:
-        ValueError: a report is of the other level, or holds no curve.
+        ValueError: A report is of the other level, or holds no curve.
     """
     for report in reports:
         if report.level != level:
@@ -30,13 +30,13 @@ def check_comparable(reports: Sequence[Report], level: Level) -> None:
 
 
 def plot_curves(reports: Sequence[Report]) -> Figure:
-    """The curves of reports of one level, chance of the first below them.
+    """Draw the curves of reports of one level, and the chance level of the first report.
 
     Args:
-        reports: at least one; the first one's line is the boldest.
+        reports: At least one. The line of the first one is the thickest.
 
     Raises:
-        ValueError: as `check_comparable`.
+        ValueError: As in `check_comparable`.
     """
     check_comparable(reports, reports[0].level)
     figure = Figure(figsize=(5.2, 4.2), dpi=150, facecolor="white", layout="constrained")
@@ -63,7 +63,7 @@ def _names(report: Report) -> list[str]:
 
 
 def _labels(reports: Sequence[Report]) -> list[str]:
-    """Each report's method, with whatever else tells them apart, and its first metric."""
+    """For each report its method, what else distinguishes it, and its first metric."""
     benchmarks = len({report.benchmark for report in reports}) > 1
     methods = len({report.method for report in reports}) == len(reports)
     labels = []

@@ -1,4 +1,4 @@
-"""What a number depends on besides code and data. Nothing here needs git or a network."""
+"""What results depend on besides code and data: versions, machine and device."""
 
 import os
 import platform
@@ -16,8 +16,8 @@ def describe_environment(device: torch.device, dtype: torch.dtype) -> dict[str, 
     """Versions, machine and device, as plain values.
 
     Args:
-        device: where the model ran.
-        dtype: of its weights.
+        device: The device of the model.
+        dtype: The type of its weights.
     """
     return {
         "sketch_prompt": sketch_prompt.__version__,
@@ -33,7 +33,7 @@ def describe_environment(device: torch.device, dtype: torch.dtype) -> dict[str, 
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory this process has held so far, in MB: "process", and "device" on a GPU."""
+    """Peak memory so far in MB: of the "process" and, on a GPU, of the "device"."""
     peak = {}
     process = _process_peak_bytes()
     if process is not None:
@@ -46,12 +46,12 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 def _process_peak_bytes() -> int | None:
     status = Path("/proc/self/status")
     if status.is_file():
-        # Not getrusage: what that counts a process inherits from the one that started it.
+        # Not getrusage: its count includes that of the process that started this one.
         field = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
         if field:
             return int(field[1]) * 1024
     try:
         import resource
-    except ImportError:  # Windows keeps no such account
+    except ImportError:  # not on Windows
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

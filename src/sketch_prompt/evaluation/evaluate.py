@@ -12,6 +12,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from sketch_prompt.data.class_names import class_key
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.vocabulary import TEST_SPLITS
 
 from .conditioning import conditioned
@@ -40,8 +42,8 @@ class Evaluation:
 
 
 def evaluate_model(
-    model,
-    processor,
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
     benchmark: datasets.DatasetDict,
     task: Task,
     *,
@@ -128,7 +130,7 @@ def evaluate_model(
     return evaluation if main_process else Evaluation(report, None)
 
 
-def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim:
+def check_benchmark(model: SketchPromptPreTrainedModel, benchmark: datasets.DatasetDict, task: Task) -> Claim:
     """What the report may claim, before any work is done. It depends on the classes of the queries.
 
     Raises:
@@ -165,8 +167,8 @@ def check_benchmark(model, benchmark: datasets.DatasetDict, task: Task) -> Claim
 
 
 def embed_benchmark(
-    model,
-    processor,
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
     benchmark: datasets.DatasetDict,
     stores: Stores | None = None,
     **options,
@@ -179,7 +181,7 @@ def embed_benchmark(
 
 
 def report_embeddings(
-    model,
+    model: SketchPromptPreTrainedModel,
     benchmark: datasets.DatasetDict,
     sketches: EmbeddingTable,
     photos: EmbeddingTable,

@@ -1,4 +1,4 @@
-"""The leakage guard: zero-shot means that no class searched for was seen in training."""
+"""The guard against leakage: zero-shot means that no class of the queries was seen in training."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class SeenClassError(ValueError):
     """A zero-shot evaluation on classes that the model was trained on.
 
     Attributes:
-        seen: their names, as the benchmark spells them.
+        seen: The names of these classes, as the benchmark spells them.
     """
 
     def __init__(self, seen: tuple[str, ...], total: int):
@@ -27,14 +27,13 @@ class SeenClassError(ValueError):
 
 @dataclass(frozen=True)
 class Claim:
-    """What a report may say of its result.
+    """What a report may claim about its result.
 
     Attributes:
-        setting: "zs" (zero-shot), "gzs" (generalised: the gallery also holds photos of seen classes),
-            "instances" (the benchmark trains on other instances of the classes that it tests on) or "seen"
-            (classes that are searched for were seen).
-        text: the sentence that says so.
-        seen: test classes that were seen, as the benchmark spells them.
+        setting: "zs" (zero-shot), "gzs" (generalised: the gallery also holds photos of seen classes), "instances" (the
+            benchmark tests on other instances of its training classes) or "seen" (not zero-shot).
+        text: The claim in words.
+        seen: Test classes that were seen in training, as the benchmark spells them.
     """
 
     setting: Setting
@@ -43,7 +42,7 @@ class Claim:
 
     @property
     def zero_shot(self) -> bool:
-        """Whether no class that is searched for was seen in training."""
+        """Whether no class of the queries was seen in training."""
         return not self.seen
 
 
@@ -54,18 +53,18 @@ def check_classes(
     distractors: Mapping[str, int] | None = None,
     new_instances: bool = False,
 ) -> Claim:
-    """What may be claimed of an evaluation on `test_classes`. Spellings are compared normalised.
+    """What an evaluation on `test_classes` may claim. Different spellings of a class count as the same class.
 
     Args:
-        training_classes: classes the checkpoint was trained on; none for a model that was not trained.
-        test_classes: classes of the queries.
-        allow_seen: give the weaker claim instead of an error.
-        distractors: {seen class: number of its photos} in the gallery beside those of the test classes.
-        new_instances: the benchmark parts the instances of these classes into training and test data, which is
-            all that its protocol asks for.
+        training_classes: Classes that the checkpoint was trained on; none for a model that was not trained.
+        test_classes: Classes of the queries.
+        allow_seen: Give a weaker claim instead of an error.
+        distractors: {seen class: number of its photos} for the other photos in the gallery.
+        new_instances: The benchmark splits the instances of these classes into training and test data, not the
+            classes.
 
     Raises:
-        SeenClassError: a test class was seen, and `allow_seen` is not set; it names all of them.
+        SeenClassError: A test class was seen, and `allow_seen` is not set. The message names all such classes.
     """
     trained = {class_key(name) for name in training_classes}
     test_classes = sorted(test_classes)

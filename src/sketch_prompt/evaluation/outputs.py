@@ -1,4 +1,4 @@
-"""What an evaluation writes into its folder: the report, the curve, and sheets of queries with their first photos."""
+"""The files of an evaluation: its report, its curve, and sheets that show queries and the photos found for them."""
 
 import os
 from collections.abc import Sequence
@@ -32,17 +32,17 @@ def write_outputs(
     """Write `report.json`, `report.md`, the curve, `rankings.png`, `best_queries.png`, `worst_queries.png`.
 
     Args:
-        folder: made where it lacks.
-        evaluation: what is written.
-        benchmark: where the images are.
-        sheet_size: number of queries on each sheet; 0 for no sheets.
-        compare: other reports, drawn into the curve's figure.
+        folder: Is created if needed.
+        evaluation: The evaluation to write.
+        benchmark: The tables with the images.
+        sheet_size: Number of queries on each sheet; 0 for no sheets.
+        compare: Other reports whose curves are drawn into the same figure.
 
     Returns:
         The files written.
 
     Raises:
-        ValueError: a report to compare with is of another level.
+        ValueError: A report to compare with is of another level.
     """
     folder = Path(folder)
     report, search = evaluation.report, evaluation.search
@@ -62,7 +62,7 @@ def write_outputs(
 
 
 def choose_queries(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """Indices of `count` queries, drawn so that every class comes up before any comes up again."""
+    """Indices of `count` random queries. No class has two before every class has one."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     turn = _turns(labels, shuffled)
     return shuffled[np.argsort(turn, kind="stable")][:count]
@@ -71,8 +71,8 @@ def choose_queries(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 def extreme_queries(search: Search, count: int, best: bool, seed: int = 0) -> np.ndarray:
     """Indices of the `count` queries that did best or worst, the most extreme one first.
 
-    Two of a class at most, unless the classes are too few: one hard class would fill the sheet otherwise. Queries
-    that did equally well are drawn from.
+    At most two are of one class, unless there are too few classes: otherwise one hard class could fill the sheet. The
+    order of queries that did equally well is random.
     """
     quality = -search.quality if best else search.quality
     order = np.random.default_rng(seed).permutation(len(quality))
@@ -86,15 +86,15 @@ def extreme_queries(search: Search, count: int, best: bool, seed: int = 0) -> np
 def ranked_queries(
     benchmark: datasets.DatasetDict, search: Search, queries: Sequence[int], top_k: int = 10
 ) -> list[RankedQuery]:
-    """The first `top_k` photos of some sketches, for `sketch_prompt.plotting.plot_rankings`.
+    """The first `top_k` photos for some queries, to be drawn by `sketch_prompt.plotting.plot_rankings`.
 
-    At instance level the last of them is the sketch's own photo where that is not among the first.
+    At instance level, if the sketch's own photo is not among them, it takes the last place.
 
     Args:
-        benchmark: where the images are.
-        search: whose queries and gallery.
-        queries: rows of `search.sketches`.
-        top_k: photos a query.
+        benchmark: The tables with the images.
+        search: The search.
+        queries: Rows of `search.sketches`.
+        top_k: Number of photos for each query.
     """
     names = benchmark[TEST_SPLITS["sketch"]].features["label"].names
     sketches, photos = search.sketches, search.photos
@@ -124,7 +124,7 @@ def ranked_queries(
 
 
 def _first_photos(search: Search, query: int, top_k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of `search.photos`, their scores and their places (from 1)."""
+    """Rows of `search.photos`, their scores and their ranks (from 1)."""
     gallery = search.gallery_of(query)
     scores, indices = (values[0] for values in rank_scores(search.scores, top_k, [query], gallery))
     ranking, ranks = gallery[indices], np.arange(1, len(indices) + 1)
@@ -136,7 +136,7 @@ def _first_photos(search: Search, query: int, top_k: int) -> tuple[np.ndarray, n
 
 
 def _turns(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """For each index in `order`, how many of its class came before it."""
+    """For each index in `order`, the number of indices of its class before it."""
     seen: dict[int, int] = {}
     turns = np.empty(len(order), np.int64)
     for place, index in enumerate(order):

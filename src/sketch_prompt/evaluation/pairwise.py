@@ -22,6 +22,8 @@ from tqdm.auto import tqdm
 
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.vocabulary import TEST_SPLITS
 
 _PAIR = "pair."
@@ -32,10 +34,10 @@ class EncodedBatch(NamedTuple):
     """A batch of encoded images.
 
     Attributes:
-        rows: their rows in the table.
-        features: (B, D) float32, for the first ranking.
-        prepared: from `model.prepare_pairs`, on the CPU.
-        left_out: {row: (path, reason)} of images that cannot be read.
+        rows: Rows of the images in the table.
+        features: (B, D) float32 embeddings.
+        prepared: From `model.prepare_pairs`, on the CPU.
+        left_out: {row: (path, reason)} for images that cannot be read.
     """
 
     rows: list[int]
@@ -48,9 +50,8 @@ class PairStore:
     """The encoded images of one table, batch by batch.
 
     Args:
-        folder: where to keep them, so that a run that was cut off goes on and memory stays free; None keeps them in
-            memory.
-        dtype: type to keep them in; None keeps the model's own. bfloat16 takes half the room.
+        folder: Where to save them, so that a run that was stopped can go on; None keeps them in memory.
+        dtype: Type to save them in; None for the model's own. bfloat16 takes half the space.
     """
 
     def __init__(self, folder: Path | None = None, dtype: torch.dtype | None = None):
@@ -63,7 +64,7 @@ class PairStore:
         return start in self._batches or (self.folder is not None and self._path(start).is_file())
 
     def add(self, start: int, batch: EncodedBatch) -> None:
-        """Keep the batch whose first row in the table is `start`."""
+        """Save the batch whose first row in the table is `start`."""
         prepared = {
             name: value.to(self.dtype) if self.dtype is not None and value.is_floating_point() else value
             for name, value in batch.prepared.items()
@@ -78,7 +79,7 @@ class PairStore:
             save_file(tensors, temporary, metadata={"left_out": json.dumps(batch.left_out)})
 
     def read(self, start: int) -> EncodedBatch:
-        """A batch that was added, without its `prepared`."""
+        """The batch that starts at a row, without its `prepared`."""
         if start in self._batches:
             return self._batches[start]._replace(prepared={})
         file = self._open(self._path(start))
@@ -88,10 +89,10 @@ class PairStore:
         )
 
     def take(self, rows: np.ndarray, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-        """`prepared` of some images, by their rows in the table, in this order.
+        """`prepared` of the images in these rows of the table, in this order.
 
         Raises:
-            KeyError: one of them was never added.
+            KeyError: One of them was never added.
         """
         if not self._places:
             self._find_places()
@@ -126,19 +127,19 @@ class PairStore:
 
 
 Stores = dict[str, PairStore]
-"""{domain: the encoded images of that domain}"""
+"""{domain: its encoded images}"""
 
 
 @contextmanager
 def working_folder(
     work_dir: str | os.PathLike | None, accelerator: Accelerator | None
 ) -> Iterator[Path | None]:
-    """The folder of a pairwise ranking.
+    """The folder in which a ranking by pairs saves encoded images and scores.
 
     Args:
-        work_dir: the one asked for. Without it a single process works in memory (None), and several processes share
-            a temporary folder, deleted afterwards; on several machines it must be given, on a disk they share.
-        accelerator: of several processes.
+        work_dir: The folder that the user gave. Without it, a single process works in memory (None), and several
+            processes share a temporary folder. Processes on several machines need one, on a disk that they share.
+        accelerator: The accelerator, if there are several processes.
     """
     if work_dir is not None or accelerator is None or accelerator.num_processes == 1:
         yield None if work_dir is None else Path(work_dir)
@@ -152,8 +153,8 @@ def working_folder(
 
 
 def open_stores(
-    model,
-    processor,
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
     benchmark: datasets.DatasetDict,
     folder: Path | None,
     dtype: torch.dtype | None,
@@ -163,7 +164,7 @@ def open_stores(
     """A store for the test sketches and one for the test photos, in a folder or in memory.
 
     Raises:
-        ValueError: the folder holds those of another model, processor or benchmark.
+        ValueError: The folder belongs to another model, processor or benchmark.
     """
     if folder is None:
         return {domain: PairStore(None, dtype) for domain in TEST_SPLITS}
@@ -187,14 +188,14 @@ def open_stores(
 
 
 def claim_folder(folder: Path, identity: dict) -> None:
-    """Make `folder` the place of one job, or check that it is this one's already.
+    """Reserve a folder for a job, or check that it is reserved for this one.
 
     Args:
-        folder: made where it lacks.
-        identity: all that the job's results depend on, as JSON knows it.
+        folder: Is created if needed.
+        identity: Everything that the results of the job depend on, as JSON values.
 
     Raises:
-        ValueError: the folder holds the results of something else; what differs is named.
+        ValueError: The folder holds the results of another job; the message names the differences.
     """
     path = folder / _IDENTITY
     if not path.is_file():
@@ -212,11 +213,11 @@ def claim_folder(folder: Path, identity: dict) -> None:
 
 
 class Piece(NamedTuple):
-    """Some pairs.
+    """Some of the pairs to score.
 
     Attributes:
-        sketches: (S,) sketches.
-        photos: (P,) photos, each paired with every sketch; or (S, k), the photos of each sketch.
+        sketches: (S,) rows of sketches.
+        photos: (P,) rows of photos, each paired with every sketch; or (S, k) photos for each sketch.
     """
 
     sketches: np.ndarray
@@ -224,19 +225,19 @@ class Piece(NamedTuple):
 
     @property
     def pairs(self) -> int:
-        """How many there are."""
+        """Number of pairs."""
         return self.photos.size * (len(self.sketches) if self.photos.ndim == 1 else 1)
 
 
 class ScoringJob:
-    """Scores of pieces, each computed once.
+    """Scores all pieces, each once. With a folder, a job that was killed goes on where it was.
 
     Args:
-        pieces: what to score.
-        score: the scores of a piece, (S, P) or (S, k).
-        folder: where finished pieces are kept; None keeps them in memory, and nothing survives the process.
-        accelerator: shares the pieces among processes.
-        progress: show a bar with pairs a second and the time left on stderr (of the first process).
+        pieces: The pairs to score.
+        score: Computes the scores of a piece, (S, P) or (S, k).
+        folder: Where the scores of each piece are saved; None keeps them in memory.
+        accelerator: Shares the pieces among processes.
+        progress: Show a progress bar on stderr (of the first process).
     """
 
     def __init__(
@@ -253,11 +254,11 @@ class ScoringJob:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are in all."""
+        """Number of pairs in all pieces."""
         return sum(piece.pairs for piece in self.pieces)
 
     def run(self) -> Iterator[tuple[Piece, np.ndarray]]:
-        """Score what is not scored yet; then every piece with its scores, in order."""
+        """Score the pieces that have no scores yet; return all pieces with their scores, in order."""
         process, processes = 0, 1
         if self.accelerator is not None:
             process, processes = self.accelerator.process_index, self.accelerator.num_processes

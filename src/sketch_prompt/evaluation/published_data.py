@@ -1,4 +1,4 @@
-"""How the test data at hand differ from what a published protocol tests on: numbers then differ for that alone."""
+"""How the test data differ from the published ones. If they do, so will the numbers."""
 
 from collections.abc import Mapping
 
@@ -16,12 +16,12 @@ _PLURALS = {"sketch": "sketches", "photo": "photos"}
 def differences_from_published(
     benchmark: datasets.DatasetDict, name: str, train_benchmark: str | None = None
 ) -> list[str]:
-    """What is missing from, or more than, the test data of a published protocol, a short phrase each.
+    """How test data differ from the published test data of a benchmark, as short phrases.
 
     Args:
-        benchmark: the tables at hand.
-        name: the benchmark's name. If nothing was published for it, nothing differs.
-        train_benchmark: the benchmark trained on, if another one. Its seen classes leave the test data.
+        benchmark: The tables.
+        name: Name of the benchmark. If nothing was published for it, nothing differs.
+        train_benchmark: The benchmark trained on, if another one. Its seen classes are not tested.
     """
     crossed = train_benchmark not in (None, name)
     queried = _class_keys(benchmark[TEST_SPLITS["sketch"]])
@@ -41,7 +41,7 @@ def differences_from_published(
 
 
 def _config(name: str) -> BenchmarkConfig:
-    """What was published for a benchmark: nothing for a name that is no benchmark's."""
+    """What was published for a benchmark; nothing if there is no benchmark of this name."""
     return benchmark_config(name) if name in benchmark_names() else BenchmarkConfig(name="unknown")
 
 
@@ -53,7 +53,7 @@ def _class_keys(table: datasets.Dataset) -> set[str]:
 def _differences_of_counts(
     benchmark: datasets.DatasetDict, counts: Mapping[str, int | None], queried: set[str]
 ) -> list[str]:
-    """Numbers of images of the classes that are searched for, where others are published."""
+    """Numbers of images of the queried classes, if they are not the published ones."""
     differences = []
     for domain, name in TEST_SPLITS.items():
         table = benchmark[name]

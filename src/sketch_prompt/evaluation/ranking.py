@@ -1,4 +1,4 @@
-"""Ways to rank photos for sketches: by embeddings, by embeddings and then pairwise, or by every pair."""
+"""The ways to rank photos for sketches: by embedding, by embedding and then by pairs, or by every pair."""
 
 import tempfile
 from pathlib import Path
@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from sketch_prompt.metrics.pair_scores import FeatureScores, MatrixScores, PairScores, RerankedScores
 from sketch_prompt.metrics.ranking import rank_scores
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.pairs import score_pairs
 from sketch_prompt.vocabulary import Ranking
 
@@ -18,7 +19,7 @@ _TILE = 64  # images a side: at ViT-B/16's size 300 MB of prepared images, minut
 
 
 class Table(Protocol):
-    """Embedded images: `features` (N, D), and their `rows` (N,) in the table they came from."""
+    """Embedded images: their `features` (N, D), and their `rows` (N,) in the table that they came from."""
 
     features: np.ndarray
     rows: np.ndarray
@@ -28,9 +29,9 @@ class Ranker(Protocol):
     """Scores photos for sketches.
 
     Attributes:
-        name: of the ranking.
-        shortlist: number of photos that are scored again for each sketch; None if there is no shortlist.
-        pairs: number of pairs that the last call scored, by more than their embeddings.
+        name: Name of the ranking.
+        shortlist: Number of photos that are scored again for each sketch; None if there is no shortlist.
+        pairs: Number of pairs that the last call scored by more than their embeddings.
     """
 
     name: Ranking
@@ -44,11 +45,11 @@ class Ranker(Protocol):
         sketch_groups: np.ndarray | None = None,
         photo_groups: np.ndarray | None = None,
     ) -> PairScores:
-        """Scores of every sketch with every photo; with groups, of those pairs alone that share one count."""
+        """Scores of every sketch with every photo. With groups, only scores within a group count."""
 
 
 class EmbeddingRanker:
-    """By the inner product of embeddings."""
+    """Ranks by the inner product of embeddings."""
 
     name = "embedding"
     shortlist = None
@@ -60,20 +61,20 @@ class EmbeddingRanker:
 
 
 class _PairwiseRanker:
-    """What the pairwise rankers share.
+    """What the rankers that score pairs have in common.
 
     Args:
-        model: one with `has_reranker`.
-        sketches: its `prepare_pairs` of the sketches.
-        photos: likewise.
-        folder: where scores are kept, so that a run that was cut off goes on.
-        accelerator: shares the pairs among processes.
-        progress: show a bar on stderr.
+        model: A method that scores pairs.
+        sketches: The encoded sketches.
+        photos: The encoded photos.
+        folder: Where scores are saved, so that a run that was stopped can go on; None keeps them in memory.
+        accelerator: Shares the pairs among processes.
+        progress: Show a progress bar on stderr.
     """
 
     def __init__(
         self,
-        model,
+        model: SketchPromptPreTrainedModel,
         sketches: PairStore,
         photos: PairStore,
         *,
@@ -100,11 +101,11 @@ class _PairwiseRanker:
 
 
 class Reranker(_PairwiseRanker):
-    """By embeddings, and then the first photos of every sketch pair by pair.
+    """Ranks by embedding, and then the first photos of each sketch again, pair by pair.
 
     Args:
-        args, kwargs: as in `ExhaustiveRanker`.
-        shortlist: how many photos are scored again.
+        args, kwargs: As in `ExhaustiveRanker`.
+        shortlist: Number of photos that are scored again for each sketch.
     """
 
     name = "rerank"
@@ -116,13 +117,13 @@ class Reranker(_PairwiseRanker):
         self.shortlist = shortlist
 
     def __call__(self, sketches, photos, sketch_groups=None, photo_groups=None) -> PairScores:
-        """See `Ranker`. In a group with fewer photos than the shortlist is long, all are scored again."""
+        """See `Ranker`. In a group with fewer photos than the shortlist has places, all photos are scored again."""
         first = FeatureScores(sketches.features, photos.features)
         shortlist = np.empty((len(sketches.rows), min(self.shortlist, len(photos.rows))), np.int64)
         pieces, places = [], []
         for rows, columns in _groups(sketches, photos, sketch_groups, photo_groups):
             best = columns[rank_scores(first, shortlist.shape[1], rows, columns).indices]
-            # a short list is filled up with its last photo, which changes nothing
+            # a shorter list is padded with its last photo, which does not change the ranking
             shortlist[rows, : best.shape[1]], shortlist[rows, best.shape[1] :] = best, best[:, -1:]
             for start in range(0, len(rows), _TILE):
                 some = slice(start, start + _TILE)
@@ -136,7 +137,7 @@ class Reranker(_PairwiseRanker):
 
 
 class ExhaustiveRanker(_PairwiseRanker):
-    """By scoring every pair; see `_PairwiseRanker` for the arguments."""
+    """Ranks by scoring every pair. The arguments are those of `_PairwiseRanker`."""
 
     name = "exhaustive"
     shortlist = None
@@ -145,28 +146,30 @@ class ExhaustiveRanker(_PairwiseRanker):
         """See `Ranker`."""
         pieces, places = [], []
         for rows, columns in _groups(sketches, photos, sketch_groups, photo_groups):
-            # photos in the outer loop: their tile stays in memory while the sketches pass
+            # photos in the outer loop, so that a tile of them stays in memory until all sketches are scored
             for column in range(0, len(columns), _TILE):
                 for row in range(0, len(rows), _TILE):
                     place = rows[row : row + _TILE], columns[column : column + _TILE]
                     pieces.append(Piece(sketches.rows[place[0]], photos.rows[place[1]]))
                     places.append(np.ix_(*place))
         matrix = self._empty(len(sketches.rows), len(photos.rows))
-        matrix[:] = -np.inf  # what pairs across groups keep
+        matrix[:] = -np.inf  # for pairs across groups, which are not scored
         for place, (_, values) in zip(places, self._job(pieces).run()):
             matrix[place] = values
         return MatrixScores(matrix)
 
     def _empty(self, n_sketches: int, n_photos: int) -> np.ndarray:
-        """In memory, or in a nameless file of the folder: QuickDraw's matrix takes 20 GB."""
+        """A matrix in memory, or in a temporary file in the folder: QuickDraw's matrix takes 20 GB."""
         if self.options["folder"] is None:
             return np.empty((n_sketches, n_photos), np.float32)
         file = tempfile.TemporaryFile(dir=self.options["folder"])  # noqa: SIM115 - lives as long as the matrix
         return np.memmap(file, np.float32, "w+", shape=(n_sketches, n_photos))
 
 
-def build_ranker(ranking: Ranking, model, stores: Stores | None, shortlist: int, **options) -> Ranker:
-    """The ranker of a name; `options` are those of `ExhaustiveRanker`."""
+def build_ranker(
+    ranking: Ranking, model: SketchPromptPreTrainedModel, stores: Stores | None, shortlist: int, **options
+) -> Ranker:
+    """The ranker for a ranking; `options` are those of `ExhaustiveRanker`."""
     if ranking == "embedding":
         return EmbeddingRanker()
     if ranking == "rerank":
@@ -177,7 +180,7 @@ def build_ranker(ranking: Ranking, model, stores: Stores | None, shortlist: int,
 def _groups(
     sketches: Table, photos: Table, sketch_groups, photo_groups
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The sketches and the photos of every group, by number."""
+    """The indices of the sketches and of the photos in each group."""
     if sketch_groups is None:
         return [(np.arange(len(sketches.rows)), np.arange(len(photos.rows)))]
     return [

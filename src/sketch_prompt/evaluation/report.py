@@ -27,11 +27,11 @@ OLD_KEYS = {
     "gallery_scope": "gallery",
     "category": "condition",
 }
-"""{key of a report before version 0.2: its name today}"""
+"""{key in the reports of earlier versions: its name today}"""
 _CONDITIONS = {
     None: "",
-    "given": ", every image embedded under its own category",
-    "predicted": ", every image embedded under its predicted category",
+    "given": ", every image embedded with its own category",
+    "predicted": ", every image embedded with its predicted category",
     "none": ", embedded without a category",
 }
 _LISTED_UNREADABLE = 10
@@ -45,41 +45,41 @@ def _now() -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """One model on one benchmark.
+    """The result of evaluating a model on a benchmark.
 
     Attributes:
         method: "clip-at", "frozen-clip", ...
-        model: where the weights came from.
-        benchmark: the benchmark's name.
-        convention: "standard" or "interpolated"; None at instance level, where there is but one.
-        zero_shot: whether no test class was seen in training.
-        claim: the sentence that says so.
+        model: Where the weights came from.
+        benchmark: Name of the benchmark.
+        convention: "standard" or "interpolated"; None at instance level, where there is only one.
+        zero_shot: Whether no test class was seen in training.
+        claim: The same as a sentence.
         metrics: {name: 0..1}.
-        chance: the same names for a random ranking.
-        per_class: {class: metrics} of the queries of each class.
-        queries: number of sketches searched with.
-        photos: number of photos in the gallery.
-        classes: number of classes among the queries.
-        seconds: wall-clock time of embedding and ranking.
-        base_model: the frozen CLIP, where the model says which.
-        train_benchmark: the benchmark trained on, if another one.
+        chance: {name: 0..1} for a random ranking.
+        per_class: {class: metrics of its queries}.
+        queries: Number of sketches.
+        photos: Number of photos in the gallery.
+        classes: Number of classes among the queries.
+        seconds: Wall-clock time of embedding and ranking.
+        base_model: The frozen CLIP, if the model names it.
+        train_benchmark: The benchmark trained on, if another one.
         level: "category" or "instance".
-        gallery: which photos were ranked for a query: "all", or those of its "category".
+        gallery: Which photos were ranked for a query: "all", or those of its "category".
         ranking: "embedding", "rerank" or "exhaustive", see `Task`.
-        shortlist: photos a query that "rerank" scored again.
-        pairs: pairs that were scored by more than their embeddings.
-        setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (the benchmark parts
-            instances, not classes) or "seen" (not zero-shot).
-        condition: what a method with conditions was told: "given", "predicted" or "none", see `Task`; None for other
+        shortlist: Number of photos that "rerank" scored again for each query.
+        pairs: Number of pairs that were scored by more than their embeddings.
+        setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (training and test data share
+            classes, but not instances) or "seen" (not zero-shot).
+        condition: What a method with conditions was told: "given", "predicted" or "none", see `Task`; None for other
             methods.
-        differences: how the test data differ from the published protocol's.
-        intervals: {name: [lower, upper]}, 95 % bootstrap over the queries.
+        differences: How the test data differ from the published ones.
+        intervals: {name: [lower, upper]}, 95 % bootstrap intervals over the queries.
         queries_per_class: {class: number of queries}.
         curve: {x: values, y: values, "chance": values}: precision over recall, or accuracy over k.
-        unreadable: {"domain", "path", "reason"} of each image left out.
-        peak_memory_mb: of the process and, on a GPU, of the device.
-        environment: versions, machine, device, dtype.
-        time: when it was made, UTC.
+        unreadable: {"domain", "path", "reason"} for each image that was left out.
+        peak_memory_mb: Of the process and, on a GPU, of the device.
+        environment: Versions, machine, device and dtype.
+        time: When the report was made, UTC.
     """
 
     method: str
@@ -115,11 +115,11 @@ class Report:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Report":
-        """Read a `report.json`.
+        """Read a `report.json`, also of an earlier version.
 
         Raises:
-            OSError: the file cannot be opened.
-            ValueError: it holds no report.
+            OSError: The file cannot be opened.
+            ValueError: It holds no report.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -128,16 +128,16 @@ class Report:
             raise ValueError(f"{path} is no report of sketch-prompt evaluate: {error}") from error
 
     def to_json(self) -> str:
-        """All fields, numbers in 0..1."""
+        """All fields; numbers are between 0 and 1."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False)
 
     def summary(self) -> dict:
-        """The fields that fit a line: all but what is said of single classes, points and images."""
+        """All fields except those with an entry for each class, point of the curve, or image."""
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _DETAILS}
         return kept | {"unreadable": len(self.unreadable)}
 
     def to_markdown(self) -> str:
-        """A heading, the metrics in percent, the facts, every class and every image left out."""
+        """A heading, the metrics in percent, the facts, all classes, and all images that were left out."""
         lines = [f"# {self.title}", "", self._sentence(), ""]
         lines += ["| metric | % | 95 % interval | chance |", "| --- | ---: | ---: | ---: |"]
         lines += [f"| {' | '.join(row)} |" for row in self._percentages()]
@@ -153,7 +153,7 @@ class Report:
         return "\n".join(lines) + "\n"
 
     def to_table(self) -> Group:
-        """A rich renderable: the metrics in percent, the best and the worst classes, the facts."""
+        """A rich renderable with the metrics in percent, the best and the worst classes, and the facts."""
         scores = _table(self.title, "metric", ("%", "95 % interval", "chance"))
         for name, value, interval, chance in self._percentages():
             scores.add_row(name, Text(value, style="bold"), interval, Text(chance, style="dim"))
@@ -175,7 +175,7 @@ class Report:
         return Group(*parts)
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
-        """Write `report.json` and `report.md` into a folder (made where it lacks); returns their paths."""
+        """Write `report.json` and `report.md` into a folder, which is created if needed; return their paths."""
         paths = []
         for name, text in (("report.json", self.to_json()), ("report.md", self.to_markdown())):
             paths.append(Path(folder) / name)
@@ -185,7 +185,7 @@ class Report:
 
     @property
     def title(self) -> str:
-        """What was evaluated on what."""
+        """The method and the benchmark."""
         trained = f", trained on {self.train_benchmark}" if self.train_benchmark else ""
         return f"{self.method} on {self.benchmark}{trained}"
 
@@ -213,7 +213,7 @@ class Report:
         ]
 
     def _class_rows(self) -> list[list[str]]:
-        """Every class, the best by the first metric first."""
+        """A row for each class, the best by the first metric first."""
         first = next(iter(self.metrics))
         ordered = sorted(self.per_class, key=lambda name: (-self.per_class[name][first], name))
         return [
@@ -259,19 +259,19 @@ class Report:
 
 
 def append_result(path: str | os.PathLike, report: Report) -> None:
-    """Append what a report says in short; safe beside other writers."""
+    """Append the summary of a report as a line. Several processes may write to the same file."""
     append_line(path, json.dumps(report.summary(), ensure_ascii=False))
 
 
 def read_results(paths: Iterable[str | os.PathLike]) -> list[dict]:
-    """The lines of result files, in order. A line that cannot be read is passed over with a warning.
+    """Read the lines of result files, in order. A line that cannot be read is skipped with a warning.
 
     Args:
-        paths: files, or folders with a `results.jsonl`.
+        paths: Files, or folders with a `results.jsonl`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: there is no result in any of them.
+        FileNotFoundError: There is no such file.
+        ValueError: None of the files holds a result.
     """
     results = []
     paths = [Path(path) / RESULTS_FILE if Path(path).is_dir() else Path(path) for path in paths]
@@ -303,12 +303,12 @@ def _read_line(line: str, path: Path) -> dict:
 
 
 def _with_new_keys(content: dict, path: str | os.PathLike) -> dict:
-    """The content of a report, whichever version wrote it."""
+    """The content of a report with the keys of this version, whichever version wrote it."""
     return with_new_names(content, OLD_KEYS, str(path)) if "protocol" in content else content
 
 
 def format_interval(interval: list[float] | None) -> str:
-    """An interval of 0..1 in percent, empty where there is none."""
+    """An interval in percent, or nothing if there is none."""
     return "" if interval is None else f"{_percent(interval[0])} - {_percent(interval[1])}"
 
 

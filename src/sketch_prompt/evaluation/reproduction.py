@@ -1,8 +1,7 @@
-"""Runs beside the papers' numbers: `results.jsonl` turned into one table a setup.
+"""Results beside the numbers of the papers: one table for each setup in a `results.jsonl`.
 
-A setup is what makes numbers comparable at all: the benchmark, the benchmark trained on, the setting, the level and
-the gallery. Metrics have a column each, every row names its convention, and what else sets a run apart from the
-published protocol is a note on its row.
+Numbers can be compared only within a setup: the same benchmark, training benchmark, setting, level and gallery. Each
+row names its convention; notes say how else a run differs from the published one.
 """
 
 import json
@@ -28,7 +27,7 @@ _UNKNOWN = "not said"
 
 
 class Setup(NamedTuple):
-    """What makes numbers comparable."""
+    """What results must have in common to be compared."""
 
     benchmark: str
     train_benchmark: str | None
@@ -38,7 +37,7 @@ class Setup(NamedTuple):
 
     @property
     def title(self) -> str:
-        """For a heading."""
+        """The setup as a heading."""
         parts = [self.benchmark, _SETTINGS[self.setting]]
         if self.train_benchmark:
             parts.append(f"trained on {self.train_benchmark}")
@@ -50,17 +49,17 @@ class Setup(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A run, or what a paper prints.
+    """A run, or a result that a paper prints.
 
     Attributes:
         source: "run" or "paper".
-        method: the method's name, with the paper's variant.
-        model: the checkpoint of a run; the citation of a paper.
-        backbone: where it is known.
-        convention: "standard", "interpolated", None where there is but one, or "not said".
+        method: Name of the method, and the variant if the paper has several.
+        model: The checkpoint of a run; the citation of a paper.
+        backbone: The backbone, if it is known.
+        convention: "standard", "interpolated", "not said", or None at instance level, where there is only one.
         metrics: {name: 0..1}.
         intervals: {name: [lower, upper]} of a run.
-        notes: what sets a run apart from the published protocol and from the method's own paper.
+        notes: How a run differs from the published data and from the paper of its method.
     """
 
     source: str
@@ -75,23 +74,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Runs and papers, setup by setup.
+    """Runs and papers for each setup.
 
     Attributes:
-        setups: {setup: rows}, a paper's row before the runs of its method.
+        setups: {setup: rows}. The runs of a method stand below its paper.
     """
 
     setups: dict[Setup, list[Row]]
 
     def to_json(self) -> str:
-        """Every setup with its rows, numbers in 0..1."""
+        """All setups with their rows; numbers are between 0 and 1."""
         content = [
             setup._asdict() | {"rows": [asdict(row) for row in rows]} for setup, rows in self.setups.items()
         ]
         return json.dumps(content, indent=2, ensure_ascii=False)
 
     def to_markdown(self) -> str:
-        """A heading and a table a setup."""
+        """A heading and a table for each setup."""
         lines = ["# Runs beside the papers' numbers", ""]
         for setup, rows in self.setups.items():
             header, cells, notes = _cells(rows, _metrics(rows))
@@ -104,9 +103,9 @@ class Reproduction:
         return "\n".join(lines).rstrip() + "\n"
 
     def to_table(self) -> Group:
-        """A rich renderable: a table a setup, runs in bold, their intervals below their numbers.
+        """A rich renderable: a table for each setup. Runs are bold, with intervals below their numbers.
 
-        To fit a terminal it leaves out what no paper prints: JSON and markdown have every metric.
+        To fit a terminal it leaves out metrics that no paper prints. JSON and markdown have all metrics.
         """
         parts = []
         for setup, rows in self.setups.items():
@@ -134,12 +133,12 @@ class Reproduction:
 
 
 def reproduce(results: Iterable[dict]) -> Reproduction:
-    """Put runs beside what the papers print for the same setup.
+    """Put runs beside the results that the papers print for the same setup.
 
-    Of runs that differ in nothing but when they were made, the last one counts.
+    If a run was repeated, the last one counts.
 
     Args:
-        results: from `read_results`.
+        results: From `read_results`.
     """
     runs: dict[tuple, tuple[Setup, dict]] = {}
     for result in results:
@@ -150,8 +149,8 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
             result["level"],
             result.get("gallery", "all"),
         )
-        told_apart = ("method", "model", "convention", "claim", "queries", "photos")
-        row = (*map(result.get, told_apart), *result.get("differences", ()))
+        distinguishing = ("method", "model", "convention", "claim", "queries", "photos")
+        row = (*map(result.get, distinguishing), *result.get("differences", ()))
         runs.pop((setup, row), None)
         runs[setup, row] = setup, result
     setups: dict[Setup, list[Row]] = {}
@@ -163,14 +162,14 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
 
 @cache
 def published_results() -> list[dict]:
-    """What the papers print: the entries of `published_results.json`, each with what is said of its paper."""
+    """The entries of `published_results.json`, each with the fields of its paper."""
     text = resources.files(__package__).joinpath("published_results.json").read_text(encoding="utf-8")
     content = json.loads(text)
     return [content["papers"][entry["paper"]] | entry for entry in content["results"]]
 
 
 def _published(setup: Setup) -> list[dict]:
-    """The papers' entries for a setup. They search a query's category at instance level."""
+    """The entries of the papers for a setup. At instance level, papers rank the photos of a category."""
     return [
         entry
         for entry in published_results()
@@ -186,7 +185,7 @@ def _level(entry: dict) -> str:
 
 
 def _rows(published: list[dict], results: list[dict]) -> list[Row]:
-    """Papers in their order, each method's runs after its paper's last entry; other runs come first."""
+    """Other runs first, then the papers in their order, each followed by the runs of its method."""
     methods = [entry["method"] for entry in published]
     rows = [_run(result, None) for result in results if result["method"] not in methods]
     for index, entry in enumerate(published):
@@ -233,7 +232,7 @@ def _run(result: dict, entry: dict | None) -> Row:
 
 
 def _cells(rows: list[Row], metrics: list[str]) -> tuple[list[str], list[list[str]], list[str]]:
-    """Header, texts of every row, and the notes that the texts refer to by number."""
+    """The header, the texts of each row, and the numbered notes that the texts refer to."""
     header = ["method", "source", "backbone", "convention", *metrics]
     notes: dict[str, int] = {}
     cells = []
@@ -246,13 +245,13 @@ def _cells(rows: list[Row], metrics: list[str]) -> tuple[list[str], list[list[st
 
 
 def _metrics(rows: list[Row]) -> list[str]:
-    """Every metric that a row has, those that the papers print first."""
+    """All metrics of the rows; those that papers print come first."""
     ordered = sorted(rows, key=lambda row: row.source != "paper")
     return list(dict.fromkeys(name for row in ordered for name in row.metrics))
 
 
 def _compared_metrics(rows: list[Row]) -> list[str]:
-    """The metrics that papers print, and the first one of a run that has none of them; all without papers."""
+    """The metrics that papers print, and the first one of each run without any of these; all if there is no paper."""
     printed = _metrics([row for row in rows if row.source == "paper"])
     others = [next(iter(row.metrics)) for row in rows if not set(printed) & set(row.metrics)]
     return list(dict.fromkeys([*printed, *others])) if printed else _metrics(rows)

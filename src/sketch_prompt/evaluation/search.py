@@ -1,4 +1,4 @@
-"""Searching a gallery with every query, at category level or at instance level, from features to scores."""
+"""Searching a gallery with every query, at category level or at instance level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,22 +31,22 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Search:
-    """A gallery searched with every query.
+    """The results of searching a gallery with every query.
 
     Attributes:
-        level: "category" (photos of the sketch's class are right) or "instance" (its own photo is).
-        gallery: which photos are ranked for a query: "all", or those of its "category".
-        convention: "standard" or "interpolated" at category level, else None.
-        sketches: the N queries.
-        photos: the gallery; at instance level each photo once.
-        scores: of every sketch with every photo that it searches.
-        details: the score of every query.
-        chance: what a random ranking scores, under the names of `details.mean()`.
+        level: "category" (photos of the sketch's class are right) or "instance" (only its own photo is).
+        gallery: Which photos are ranked for a query: "all", or those of its "category".
+        convention: "standard" or "interpolated" at category level; None at instance level.
+        sketches: The N queries.
+        photos: The gallery. At instance level it holds each photo once.
+        scores: Scores of every query with every photo that is ranked for it.
+        details: Metrics of each query.
+        chance: Metrics of a random ranking, with the names of `details.mean()`.
         curve: {x: values, y: values, "chance": values}: precision over recall, or accuracy over k.
-        quality: (N,) how well each query did, for choosing the best and the worst; NaN where it does not count.
-        captions: (N,) the same for the eye.
-        own_ranks: (N,) at instance level the rank (0 = first) of each query's own photo, else None.
-        left_out: queries that could not be asked, and why.
+        quality: (N,) how well each query did, to choose the best and the worst ones; NaN if a query does not count.
+        captions: (N,) the same in words.
+        own_ranks: (N,) at instance level, the rank (0 = first) of each query's own photo; None at category level.
+        left_out: Queries without a readable photo of their own.
     """
 
     level: Level
@@ -64,13 +64,13 @@ class Search:
     left_out: tuple[UnreadableImage, ...] = ()
 
     def gallery_of(self, query: int) -> np.ndarray:
-        """Rows of `photos` that a query searches."""
+        """Rows of `photos` that are ranked for a query."""
         if self.gallery == "all":
             return np.arange(len(self.photos.rows))
         return np.flatnonzero(self.photos.labels == self.sketches.labels[query])
 
     def is_right(self, query: int, photos: np.ndarray) -> np.ndarray:
-        """Whether these rows of `photos` are what the query asks for."""
+        """Whether these rows of `photos` are right for a query."""
         right = self.photos.labels[photos] == self.sketches.labels[query]
         if self.level == "instance":
             right &= self.photos.instance_ids[photos] == self.sketches.instance_ids[query]
@@ -85,7 +85,7 @@ def search_categories(
     progress: bool = True,
     ranker: Ranker = _BY_EMBEDDING,
 ) -> Search:
-    """Category level: rank all photos for every sketch. Errors are those of `evaluate_retrieval`."""
+    """Rank all photos for every sketch, at category level. The errors are those of `evaluate_retrieval`."""
     scores = ranker(sketches, photos)
     details = ranking_details(
         scores,
@@ -124,18 +124,18 @@ def search_instances(
     ks: Sequence[int] = DEFAULT_KS["instance"],
     ranker: Ranker = _BY_EMBEDDING,
 ) -> Search:
-    """Instance level: the rank of every sketch's own photo. Sketches whose photo is unreadable are left out.
+    """Find the rank of every sketch's own photo, at instance level. Sketches whose photo is unreadable are left out.
 
     Args:
-        benchmark: the tables that the features came from.
-        sketches: features of the test sketches.
-        photos: features of the test photos.
-        gallery: rank "all" photos for a query, or those of its "category".
-        ks: cut-offs of Acc@k.
-        ranker: what scores photos for sketches.
+        benchmark: The tables that the features came from.
+        sketches: Features of the test sketches.
+        photos: Features of the test photos.
+        gallery: Rank "all" photos for a query, or those of its "category".
+        ks: Cut-offs of Acc@k.
+        ranker: Scores the photos.
 
     Raises:
-        ValueError: a sketch's photo is not in the gallery, or no sketch has a readable one.
+        ValueError: No sketch has a readable photo.
     """
     photos = photos.take(distinct_photos(_name_instances(photos.labels, photos.instance_ids)))
     query_keys = _name_instances(sketches.labels, sketches.instance_ids)
@@ -175,13 +175,13 @@ def search_instances(
 
 
 def instance_keys(table: datasets.Dataset) -> np.ndarray:
-    """(rows,) names of a table's instances that are unique over all classes."""
+    """(rows,) names of the instances in a table, unique over all classes."""
     columns = table.select_columns(["label", "instance_id"])[:]
     return _name_instances(columns["label"], columns["instance_id"])
 
 
 def parts_instances(benchmark: datasets.DatasetDict) -> bool:
-    """Whether a benchmark tests on the classes that it trains on, with other instances of them (`shoe-v2`)."""
+    """Whether a benchmark tests on its training classes, with other instances of them (as `shoe-v2` does)."""
     if not {"train_sketch", "train_photo", *TEST_SPLITS.values()} <= benchmark.keys():
         return False
     trained = np.unique(benchmark["train_sketch"]["label"][:])
@@ -193,10 +193,10 @@ def parts_instances(benchmark: datasets.DatasetDict) -> bool:
 
 
 def check_instances(benchmark: datasets.DatasetDict) -> None:
-    """Every test sketch must have its photo among the test photos.
+    """Check that the photo of every test sketch is among the test photos.
 
     Raises:
-        ValueError: some have not; the first of them are named.
+        ValueError: Some are not; the message names the first ones.
     """
     sketches = benchmark[TEST_SPLITS["sketch"]]
     keys = instance_keys(sketches)
@@ -215,7 +215,7 @@ def check_instances(benchmark: datasets.DatasetDict) -> None:
 
 
 def _name_instances(labels: np.ndarray, instance_ids: np.ndarray) -> np.ndarray:
-    """Names of instances that are unique over all classes."""
+    """Names of instances, unique over all classes."""
     return np.array([f"{label}/{instance}" for label, instance in zip(labels, instance_ids)], dtype=str)
 
 

@@ -7,6 +7,7 @@ from huggingface_hub.dataclasses import strict
 
 from sketch_prompt.data.benchmarks import default_level
 from sketch_prompt.models.configuration_base import require
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Ranking
 
 DEFAULT_KS: dict[Level, tuple[int, ...]] = {"category": (100, 200), "instance": (1, 5, 10)}
@@ -79,7 +80,7 @@ class Task(TaskOptions):
         if self.train_benchmark == self.benchmark:
             self.train_benchmark = None
 
-    def ranking_with(self, model) -> Ranking:
+    def ranking_with(self, model: SketchPromptPreTrainedModel) -> Ranking:
         """How photos are ranked with this model.
 
         Raises:
