@@ -27,12 +27,10 @@ RepoType = Literal["model", "dataset", "space"]
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
 """Keywords that say how to ask the Hub; those of `find_checkpoint`."""
 
-CHECKPOINT_FILES = (
+_ADAPTER_FILES = (
     "config.json",
-    "adapter_model.safetensors",
+    "training.json",
     "adapter_config.json",  # of checkpoints saved by 0.1
-    "model*.safetensors",
-    "model.safetensors.index.json",
     "README.md",
 )
 PROCESSOR_FILES = (
@@ -64,7 +62,7 @@ def bundled_names() -> list[str]:
 def find_checkpoint(
     source: str | os.PathLike,
     *,
-    files: Sequence[str] = (*CHECKPOINT_FILES, *PROCESSOR_FILES),
+    files: Sequence[str] | None = None,
     revision: str | None = None,
     cache_dir: str | os.PathLike | None = None,
     token: str | bool | None = None,
@@ -76,7 +74,7 @@ def find_checkpoint(
 
     Args:
         source: a directory, a bundled name or a Hub id.
-        files: patterns of the files to download.
+        files: patterns of the files to download; those of a checkpoint and its processor by default.
         revision: branch, tag or commit on the Hub.
         cache_dir, token, local_files_only, force_download: as in `huggingface_hub.snapshot_download`.
         subfolder: where in the directory or repository the checkpoint lies.
@@ -88,7 +86,7 @@ def find_checkpoint(
     if path is None:
         path = download(
             str(source),
-            [os.path.join(subfolder, name) if subfolder else name for name in files],
+            [f"{subfolder}/{name}" if subfolder else name for name in files or weights_files()],
             revision=revision,
             cache_dir=cache_dir,
             token=token,
@@ -96,6 +94,14 @@ def find_checkpoint(
             force_download=force_download,
         )
     return path / subfolder if subfolder else path
+
+
+def weights_files(variant: str | None = None) -> tuple[str, ...]:
+    """Patterns of the files of a checkpoint whose weights are of a variant, and of its processor."""
+    middle = f".{variant}" if variant else ""
+    names = (f"adapter_model{middle}", f"model{middle}", f"model{middle}-?????-of-?????")
+    weights = tuple(f"{name}.safetensors" for name in names)
+    return (*_ADAPTER_FILES, *weights, f"model{middle}.safetensors.index.json", *PROCESSOR_FILES)
 
 
 def download(

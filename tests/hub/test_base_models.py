@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from fakes.clip import tiny_clip
 from sketch_prompt import SketchPromptModel, SketchPromptProcessor
-from sketch_prompt.models.backbone import base_state_dict, load_backbone
+from sketch_prompt.models.backbone import load_backbone
 from sketch_prompt.sources import find_checkpoint
 
 
@@ -57,7 +57,7 @@ FORMS = [safe, safe_shards, pickled, pickled_shards]
 
 
 def assert_same(first, second):
-    first, second = base_state_dict(first), base_state_dict(second)
+    first, second = first.state_dict(), second.state_dict()
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 

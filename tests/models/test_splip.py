@@ -10,7 +10,7 @@ from fakes.clip import DIM, IMAGE_SIZE, LAYERS, PATCH, WIDTH, WordProcessor, ima
 from sketch_prompt import SketchPromptModel, SplipConfig, SplipModel, losses
 from sketch_prompt.models.prompted_clip import embed_patches
 from sketch_prompt.models.splip import modeling_splip
-from sketch_prompt.publishing.cards import model_card
+from sketch_prompt.publishing.model_card import model_card
 from sketch_prompt.training.checkpoints import load_adapter_tensors
 
 CLASSES = ["cup", "cat", "hot air balloon"]
@@ -585,8 +585,8 @@ def test_values_that_no_splip_can_have_are_refused(fields):
 
 
 def test_the_card_tells_every_choice_that_the_paper_left_open():
-    config = SplipConfig(base_model=None, jigsaw_weight=0.125)
-    card = model_card(SplipModel(config, backbone=tiny_clip()))
+    config = SplipConfig(jigsaw_weight=0.125, **SMALL)
+    card = str(model_card(SplipModel(config, backbone=tiny_clip()), config, "my-splip"))
     assert "Where the paper is silent" in card and "| `jigsaw_weight` | `0.125` |" in card
     for field in SplipConfig.choices:
         assert f"`{field}`" in card and hasattr(config, field)

@@ -1,25 +1,24 @@
-"""The machinery of adapters: several of them by name on one frozen CLIP, their tensors and their checkpoints.
+"""The machinery of adapters: several of them by name on one frozen CLIP, and their tensors.
 
 What a method defines is in `modeling_base`; nothing here is meant to be overridden.
 """
 
 import itertools
 import re
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPModel, PreTrainedModel
+from transformers import CLIPModel
 
-from ..sources import HUB_ARGUMENTS, find_checkpoint
+from ..publishing.facts import TrainingFacts
+from ..sources import find_checkpoint
 from . import backbone as clip_backbone
-from .checkpoints import AdapterFile, read_adapter, read_backbone, upload_checkpoint, write_checkpoint
+from .checkpoints import AdapterFile, read_adapter
 from .configuration_base import SketchPromptPreTrainedConfig
+from .saving import SavedModel
 
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
-# Passed on by the Auto classes; they have no meaning for a package that runs no code from the Hub.
-_AUTO_ARGUMENTS = ("trust_remote_code", "adapter_kwargs", "code_revision", "torch_dtype", "_from_auto")
 _TUNED = "tuned."
 
 
@@ -40,6 +39,7 @@ class MethodAdapter(nn.Module):
     def __init__(self):
         super().__init__()
         self.register_buffer("class_embeddings", None)
+        self.facts = TrainingFacts()
 
     def bind(self, clip: CLIPModel | None, pattern: str | None) -> None:
         """Copy the modules of `clip` that match `pattern`, and look at it through them; None tunes nothing."""
@@ -51,7 +51,7 @@ class MethodAdapter(nn.Module):
         self.__dict__["clip"] = view
 
 
-class AdaptedClip(PreTrainedModel):
+class AdaptedClip(SavedModel):
     """A frozen CLIP and named adapters on it: the half of a model that no method changes.
 
     `clip` is the frozen CLIP itself, and stays what it was loaded as. `adapter` is the active adapter; `adapter.clip`
@@ -68,6 +68,7 @@ class AdaptedClip(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image", "text")
     supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False  # transformers' Trainer would pass the number of items in a batch
     _supports_sdpa = True
     _supports_attention_backend = True
     _no_split_modules: ClassVar[list[str]] = [
@@ -200,7 +201,7 @@ class AdaptedClip(PreTrainedModel):
         Args:
             source: Hub id, directory or bundled name of an adapter checkpoint.
             adapter_name: what to call it here; "default" if not given.
-            hub_kwargs: `revision`, `cache_dir`, `token`, `local_files_only`.
+            hub_kwargs: those of `find_checkpoint`: `revision`, `token`, `subfolder`, ...
 
         Raises:
             ValueError: if it is of another method, was trained on another CLIP, or its tensors do not fit.
@@ -311,157 +312,5 @@ class AdaptedClip(PreTrainedModel):
         file.check_tensors(stored, expected)
         for name, value in expected.items():
             value.copy_(stored[name])
+        self.adapter.facts = TrainingFacts.read(file.directory)
         self.check_loaded(file.directory)
-
-    # Saving and loading
-
-    @property
-    def processor(self):
-        """The processor that came with the checkpoint or was set, or None."""
-        if isinstance(self._processor, tuple):
-            from ..processing import SketchPromptProcessor
-
-            directory, hub_kwargs = self._processor
-            self._processor = SketchPromptProcessor.from_pretrained(directory, **hub_kwargs)
-        return self._processor
-
-    @processor.setter
-    def processor(self, processor) -> None:
-        self._processor = processor
-
-    def save_pretrained(
-        self,
-        save_directory,
-        include_backbone: bool | None = None,
-        processor=None,
-        results: dict | None = None,
-        push_to_hub: bool = False,
-        **kwargs,
-    ) -> None:
-        """Write the active adapter: `config.json`, `adapter_model.safetensors`, the processor and a model card.
-
-        With `include_backbone` also the frozen CLIP (`model.safetensors`).
-
-        Args:
-            save_directory: where to write; made if absent.
-            include_backbone: None writes the CLIP only if `config.base_model` does not say where to get it.
-            processor: a `SketchPromptProcessor`; default the one that came with the checkpoint.
-            results: {benchmark: {metric: value}} for the model card.
-            push_to_hub: also upload the folder, to `repo_id` (default: its name) with the further arguments of
-                `upload_checkpoint`.
-            kwargs: with `push_to_hub` only; transformers' `max_shard_size` is accepted and means nothing here.
-
-        Raises:
-            TypeError: for an argument that means nothing here.
-        """
-        if include_backbone is None:
-            include_backbone = self.config.base_model is None and self.clip is not None
-        kwargs.pop("max_shard_size", None)
-        if kwargs and not push_to_hub:
-            raise TypeError(f"save_pretrained has no argument {', '.join(map(repr, kwargs))}")
-        processor = processor if processor is not None else self.processor
-        write_checkpoint(self, Path(save_directory), include_backbone, processor, results)
-        if push_to_hub:
-            upload_checkpoint(Path(save_directory), **kwargs)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path,
-        *,
-        config: SketchPromptPreTrainedConfig | None = None,
-        backbone: CLIPModel | None = None,
-        base_model: str | None = None,
-        adapter_name: str = "default",
-        dtype: torch.dtype | str | None = None,
-        attn_implementation: str | None = None,
-        device_map: str | torch.device | None = None,
-        **kwargs,
-    ):
-        """Load an adapter with its CLIP.
-
-        Args:
-            pretrained_model_name_or_path: Hub id, directory or bundled name, adapter-only or self-contained.
-            config: use this configuration instead of the stored one.
-            backbone: a CLIP in memory to share, instead of loading one.
-            base_model: where to get the CLIP instead of `config.base_model` (a local copy, say).
-            adapter_name: what to call the adapter.
-            dtype: of the whole model; float32 by default, whatever the files hold.
-            attn_implementation: `"sdpa"` (default) or `"eager"`.
-            device_map: a device, or `"auto"` for the GPU if there is one.
-            kwargs: `revision`, `cache_dir`, `token`, `local_files_only`, and fields of the config to override.
-
-        Returns:
-            The model in eval mode.
-
-        Raises:
-            FileNotFoundError: if checkpoint or base model cannot be found.
-            ValueError: for an unknown key, a missing, extra or misshapen tensor, or another base model.
-        """
-        for name in _AUTO_ARGUMENTS:
-            value = kwargs.pop(name, None)
-            dtype = value if name == "torch_dtype" and dtype is None else dtype
-        hub_kwargs = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        directory = find_checkpoint(pretrained_model_name_or_path, **hub_kwargs)
-        adapter = read_adapter(directory)
-        stored = adapter.config_dict.get("model_type")
-        if stored != cls.config_class.model_type:
-            raise ValueError(
-                f"{pretrained_model_name_or_path} is a {stored!r} checkpoint, not one of {cls.__name__}"
-            )
-        if config is None:
-            config = cls.config_class.from_dict(adapter.config_dict | kwargs)
-        elif kwargs:
-            config = cls.config_class.from_dict(config.to_dict() | kwargs)
-        dtype = (
-            torch.float32
-            if dtype in (None, "auto")
-            else getattr(torch, dtype)
-            if isinstance(dtype, str)
-            else dtype
-        )
-        if backbone is None and base_model is None and config.uses_clip:
-            backbone = read_backbone(directory, config, dtype, attn_implementation)
-        if backbone is None and config.uses_clip:
-            config.base_model = base_model or config.base_model
-            backbone = clip_backbone.load_backbone(
-                config.base_model,
-                dtype=dtype,
-                attn_implementation=attn_implementation,
-                **{**hub_kwargs, "revision": config.base_model_revision, "subfolder": ""},
-            )
-        adapter.check_backbone(backbone)
-        model = cls(config, backbone=backbone, adapter_name=adapter_name)
-        if not config.uses_clip:
-            model.to(dtype)
-        model._fill_adapter(adapter)
-        if (directory / "preprocessor_config.json").is_file():
-            # Read when it is asked for, from where the model is from.
-            model._processor = directory, {**hub_kwargs, "revision": None, "subfolder": ""}
-        if device_map is not None:
-            model.to(("cuda" if torch.cuda.is_available() else "cpu") if device_map == "auto" else device_map)
-        return model.eval()
-
-    @classmethod
-    def from_base_model(
-        cls,
-        base_model: str,
-        *,
-        dtype: torch.dtype = torch.float32,
-        attn_implementation: str | None = None,
-        revision: str | None = None,
-        **config_fields,
-    ):
-        """A fresh model on a pretrained CLIP, ready to train.
-
-        Args:
-            base_model: Hub id, directory or bundled name of a CLIP.
-            dtype, attn_implementation: as in `from_pretrained`.
-            revision: commit on the Hub.
-            config_fields: the method's configuration.
-        """
-        config = cls.config_class(base_model=str(base_model), base_model_revision=revision, **config_fields)
-        backbone = clip_backbone.load_backbone(
-            base_model, dtype=dtype, attn_implementation=attn_implementation, revision=revision
-        )
-        return cls(config, backbone=backbone)

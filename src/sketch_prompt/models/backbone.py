@@ -6,6 +6,7 @@ An adapter with a vision tower of its own has no CLIP; functions that accept Non
 import copy
 import os
 import re
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +29,7 @@ def load_backbone(
     *,
     dtype: torch.dtype = torch.float32,
     attn_implementation: str | None = None,
+    quantization_config: Any = None,
     **hub_kwargs,
 ) -> CLIPModel:
     """Load a CLIP by Hub id, directory or bundled name and freeze it.
@@ -54,7 +56,11 @@ def load_backbone(
         place, hub_kwargs = str(base_model), {**hub_kwargs, "revision": commit.name}
     try:
         clip = CLIPModel.from_pretrained(
-            place, dtype=dtype, attn_implementation=attn_implementation, **hub_kwargs
+            place,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            quantization_config=quantization_config,
+            **hub_kwargs,
         )
     except SafetensorError as error:
         raise ValueError(f"the weights of {base_model} are damaged ({error}); fetch them again") from error

@@ -3,19 +3,23 @@
 config.json                the method's configuration with the base model's id, revision and fingerprint
 adapter_model.safetensors  only what training can change
 model.safetensors          the frozen CLIP, in self-contained checkpoints only
+training.json              how it came to be and what it reached, see `publishing.facts`
 sketch_prompt_model.py     leads AutoModel to this package, see `publishing.auto_map`
 
 There is no adapter_config.json: transformers would take it for one of peft's and load the base model instead.
 """
 
+import copy
 import json
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -24,7 +28,7 @@ from transformers import CLIPModel
 from ..atomic import failed_writes_are_os_errors, sync_folder
 from ..hints import nearest
 from ..publishing.auto_map import MODEL_MODULE, auto_map, module_source
-from ..publishing.cards import model_card
+from ..publishing.model_card import model_card
 from . import backbone as clip_backbone
 
 CONFIG = "config.json"
@@ -32,6 +36,14 @@ OLD_ADAPTER_CONFIG = "adapter_config.json"
 """Where 0.1 kept the fingerprint."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BACKBONE_WEIGHTS = "model.safetensors"
+REPLACED = (
+    "adapter_model*.safetensors",
+    "model*.safetensors",
+    "*.safetensors.index.json",
+    OLD_ADAPTER_CONFIG,
+    "training.json",
+)
+"""What an earlier checkpoint in the same place may have left, and the next one must not be mixed with."""
 
 
 @dataclass
@@ -110,104 +122,166 @@ def read_config(directory: Path) -> dict:
     return config_dict
 
 
-def read_adapter(directory: Path) -> AdapterFile:
+def read_adapter(directory: Path, variant: str | None = None) -> AdapterFile:
     """Read the adapter in `directory`; one without weights (`frozen-clip`) has no tensors.
 
     Raises:
-        FileNotFoundError: if the folder is no checkpoint.
+        FileNotFoundError: if the folder is no checkpoint, or has no weights of that variant.
         ValueError: if a file is damaged.
     """
-    weights = directory / ADAPTER_WEIGHTS
+    config_dict = read_config(directory)
+    weights = directory / with_variant(ADAPTER_WEIGHTS, variant)
+    if variant is not None and not weights.is_file():
+        raise FileNotFoundError(f"{directory} holds no {weights.name}; leave variant={variant!r} out")
     return AdapterFile(
         directory=directory,
-        config_dict=read_config(directory),
+        config_dict=config_dict,
         tensors=read_tensors(weights) if weights.is_file() else {},
     )
 
 
 def read_backbone(
-    directory: Path, config, dtype: torch.dtype, attn_implementation: str | None
+    directory: Path,
+    config,
+    dtype: torch.dtype,
+    attn_implementation: str | None,
+    variant: str | None = None,
 ) -> CLIPModel | None:
     """The CLIP inside a self-contained checkpoint, or None if the checkpoint has none.
 
     Raises:
         ValueError: if it is damaged or does not fit the configuration, or there is no base model to load instead.
     """
-    path = directory / BACKBONE_WEIGHTS
-    if not path.is_file():
-        if config.base_model is None:
-            raise ValueError(
-                f"{directory} names no base model and holds no {BACKBONE_WEIGHTS}; give base_model=..."
-            )
+    path = directory / with_variant(BACKBONE_WEIGHTS, variant)
+    index = path.with_name(f"{path.name}.index.json")
+    if path.is_file():
+        parts = [path]
+    elif index.is_file():
+        parts = [directory / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    elif config.base_model is None:
+        raise ValueError(f"{directory} names no base model and holds no {path.name}; give base_model=...")
+    else:
         return None
     clip_config = config.clip_config
     if attn_implementation is not None:
         clip_config._attn_implementation = attn_implementation
-    weights = {name.removeprefix("clip."): value.to(dtype) for name, value in read_tensors(path).items()}
+    weights = {
+        name.removeprefix("clip."): value.to(dtype)
+        for part in parts
+        for name, value in read_tensors(part).items()
+    }
     try:
         return clip_backbone.build_backbone(clip_config, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def write_checkpoint(model, directory: Path, include_backbone: bool, processor, results: dict | None) -> None:
-    """Write `model`'s active adapter into `directory`, every file at once or not at all."""
+@dataclass
+class CheckpointOptions:
+    """How a checkpoint is written.
+
+    Attributes:
+        include_backbone: with the frozen CLIP.
+        base_model: what the configuration names as the base model.
+        processor: written beside it, or None.
+        state_dict: tensors by the names of `model.state_dict()`, in place of the model's own, or None.
+        max_shard_size: of a file with weights of the CLIP.
+        variant: stands in the names of files with weights.
+        source: what the card's code passes to `from_pretrained`.
+        revision: likewise.
+        tags: further tags of the card.
+    """
+
+    include_backbone: bool
+    base_model: str | None
+    processor: Any
+    state_dict: Mapping[str, Tensor] | None = None
+    max_shard_size: int | str = "50GB"
+    variant: str | None = None
+    source: str = ""
+    revision: str | None = None
+    tags: Sequence[str] = ()
+
+
+def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list[str]:
+    """Write `model`'s active adapter into `directory`, every file at once or not at all; returns their names."""
     directory.mkdir(parents=True, exist_ok=True)
-    model.config.architectures = [type(model).__name__]
-    fingerprint = model.config.base_model_fingerprint
-    # One that was read is kept: a model loaded in bfloat16 still names the weights it was trained on.
-    if (
-        model.clip is None
-        or fingerprint is None
-        or not clip_backbone.matches_fingerprint(model.clip, fingerprint)
-    ):
-        model.config.base_model_fingerprint = clip_backbone.fingerprint(model.clip)
-    model.config.auto_map = auto_map(MODEL_MODULE, AutoConfig=type(model.config), AutoModel=type(model))
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.adapter_tensors().items()}
+    config = _published_config(model, options)
     with (
         failed_writes_are_os_errors(directory),
         tempfile.TemporaryDirectory(dir=directory, prefix=".saving-") as folder,
     ):
         new = Path(folder)
-        model.config.to_json_file(new / CONFIG, use_diff=False)
-        module = module_source(type(model.config), type(model))
+        config.to_json_file(new / CONFIG, use_diff=False)
+        module = module_source(type(config), type(model))
         (new / f"{MODEL_MODULE}.py").write_text(module, encoding="utf-8")
-        if tensors:
-            save_file(tensors, new / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        if include_backbone and model.clip is not None:
-            frozen = {f"clip.{name}": v.cpu().contiguous() for name, v in model.clip.state_dict().items()}
-            save_file(frozen, new / BACKBONE_WEIGHTS, metadata={"format": "pt"})
-        if processor is not None:
-            processor.save_pretrained(new, tokenizer=include_backbone)
-        (new / "README.md").write_text(model_card(model, results), encoding="utf-8")
+        if tensors := _adapter_tensors(model, options.state_dict):
+            save_file(
+                tensors, new / with_variant(ADAPTER_WEIGHTS, options.variant), metadata={"format": "pt"}
+            )
+        if options.include_backbone:
+            frozen = model.clip.state_dict()
+            stem, suffix = with_variant(BACKBONE_WEIGHTS, options.variant).rsplit(".", 1)
+            save_torch_state_dict(
+                {f"clip.{name}": value.cpu().contiguous() for name, value in frozen.items()},
+                new,
+                filename_pattern=f"{stem}{{suffix}}.{suffix}",
+                max_shard_size=options.max_shard_size,
+                metadata={"format": "pt"},
+            )
+        if options.processor is not None:
+            options.processor.save_pretrained(new, tokenizer=options.include_backbone)
+        if model.facts:
+            model.facts.write(new)
+        card = model_card(
+            model,
+            config,
+            options.source,
+            revision=options.revision,
+            self_contained=options.include_backbone,
+            tags=options.tags,
+        )
+        (new / "README.md").write_text(str(card), encoding="utf-8")
         sync_folder(new)
+        names = sorted(path.name for path in new.iterdir())
         # The configuration comes last: a folder that has one is complete.
-        for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG):
-            path.chmod(0o644)  # safetensors keeps what it writes to its owner
-            os.replace(path, directory / path.name)
-        (directory / OLD_ADAPTER_CONFIG).unlink(missing_ok=True)
-        if not include_backbone:
-            (directory / BACKBONE_WEIGHTS).unlink(missing_ok=True)
+        for name in sorted(names, key=lambda name: name == CONFIG):
+            (new / name).chmod(0o644)  # safetensors keeps what it writes to its owner
+            os.replace(new / name, directory / name)
+        for pattern in REPLACED:
+            for path in directory.glob(pattern):
+                if path.name not in names:
+                    path.unlink()
+    return names
 
 
-def upload_checkpoint(
-    directory: Path,
-    repo_id: str | None = None,
-    private: bool | None = None,
-    token: str | bool | None = None,
-    revision: str | None = None,
-    commit_message: str = "Upload a sketch-prompt checkpoint",
-    create_pr: bool = False,
-) -> str:
-    """Upload a checkpoint's folder to the Hub, making the repository if it is new; returns the commit's address."""
-    api = HfApi(token=token)
-    repo_id = api.create_repo(repo_id or directory.name, private=private, exist_ok=True).repo_id
-    commit = api.upload_folder(
-        repo_id=repo_id,
-        folder_path=directory,
-        revision=revision,
-        commit_message=commit_message,
-        create_pr=create_pr,
-        allow_patterns=["*.json", "*.safetensors", "*.txt", "*.py", "README.md"],
-    )
-    return commit.commit_url
+def with_variant(name: str, variant: str | None) -> str:
+    """`model.fp16.safetensors` for `model.safetensors` and "fp16"; the name itself for None."""
+    stem, suffix = name.rsplit(".", 1)
+    return name if variant is None else f"{stem}.{variant}.{suffix}"
+
+
+def _published_config(model, options: CheckpointOptions):
+    """The model's configuration with what a checkpoint says besides."""
+    config = copy.copy(model.config)
+    config.architectures = [type(model).__name__]
+    if config.base_model != options.base_model:
+        config.base_model, config.base_model_revision = options.base_model, None
+    fingerprint = config.base_model_fingerprint
+    # One that was read is kept: a model loaded in bfloat16 still names the weights it was trained on.
+    if model.clip is not None and (
+        fingerprint is None or not clip_backbone.matches_fingerprint(model.clip, fingerprint)
+    ):
+        config.base_model_fingerprint = clip_backbone.fingerprint(model.clip)
+    config.auto_map = auto_map(MODEL_MODULE, AutoConfig=type(config), AutoModel=type(model))
+    return config
+
+
+def _adapter_tensors(model, state_dict: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    """The active adapter's tensors by their names in a checkpoint, from `state_dict` where it has them."""
+    tensors = model.adapter_tensors()
+    if state_dict is not None:
+        given = {name.removeprefix("module."): value for name, value in state_dict.items()}
+        names = {id(value): name for name, value in model.state_dict(keep_vars=True).items()}
+        tensors = {name: given.get(names.get(id(value)), value) for name, value in tensors.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}

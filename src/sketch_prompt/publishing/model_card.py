@@ -33,7 +33,7 @@ _NO_HYPERPARAMETERS = frozenset(
 
 def model_card(
     model,
-    facts: TrainingFacts,
+    config,
     source: str,
     *,
     revision: str | None = None,
@@ -44,13 +44,13 @@ def model_card(
 
     Args:
         model: the model that is saved.
-        facts: how it came to be.
+        config: its configuration as it is written.
         source: what its code passes to `from_pretrained`: the repository's id, or the name of a folder.
         revision: the branch it is pushed to, where that is not main.
         self_contained: whether the CLIP is in the checkpoint.
         tags: further tags.
     """
-    config, method = model.config, model.method
+    facts, method = model.facts, model.method
     base = hub_id(config.base_model)
     # A bundled base may be named; a folder of this machine may not.
     base_name = base or (config.base_model if _is_plain(config.base_model) else None)
@@ -71,7 +71,7 @@ def model_card(
     values = {
         "title": f"{method}{on}" + (f", trained on {facts.benchmark}" if facts.benchmark else ""),
         "about": model.paper_text,
-        "what": _what(model, base_name, self_contained, facts),
+        "what": _what(model, base_name, self_contained),
         "source": source,
         "revision": f', revision="{revision}"' if revision not in (None, "main") else "",
         "usage": model.usage_text.strip(),
@@ -98,7 +98,7 @@ def _is_plain(name: str | None) -> bool:
     return name is not None and "/" not in name and "\\" not in name
 
 
-def _what(model, base: str | None, self_contained: bool, facts: TrainingFacts) -> str:
+def _what(model, base: str | None, self_contained: bool) -> str:
     size = sum(value.numel() for value in model.adapter_tensors().values())
     if model.clip is None:
         return f"A model of {_short(size)} weights with a vision tower of its own."
