@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from huggingface_hub import CommitInfo
 from PIL import Image, ImageColor
 from transformers import AutoTokenizer, BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
@@ -38,6 +39,7 @@ from sketch_prompt.imaging import (
     to_rgb,
 )
 from sketch_prompt.publishing.auto_map import PROCESSOR_MODULE, auto_map, module_source
+from sketch_prompt.publishing.upload import push
 from sketch_prompt.sources import HUB_ARGUMENTS, PROCESSOR_FILES, find_checkpoint
 from sketch_prompt.top_k import best_places
 
@@ -212,6 +214,24 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         }
         return {**super().to_dict(), **names}
 
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Write `preprocessor_config.json`; with `push_to_hub` upload it too, see `push_to_hub`."""
+        path = Path(save_directory) / "preprocessor_config.json"
+        self.to_json_file(path)
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).resolve().name, **kwargs)
+        return [str(path)]
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:
+        """Publish `preprocessor_config.json`; arguments are those of `SketchPromptProcessor.push_to_hub`."""
+        return SketchPromptProcessor(self).push_to_hub(repo_id, **kwargs)
+
     def to_json_file(self, json_file_path: str | os.PathLike) -> None:
         """Write the fields as JSON, complete or not at all."""
         with atomic_write(json_file_path) as temporary:
@@ -332,11 +352,17 @@ class SketchPromptProcessor(ProcessorMixin):
         return [{"indices": best, "scores": row[best]} for best, row in zip(places, scores)]
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike, push_to_hub: bool = False, tokenizer: bool = True, **kwargs
+        self,
+        save_directory: str | os.PathLike,
+        push_to_hub: bool = False,
+        tokenizer: bool = True,
+        repo_id: str | None = None,
+        **kwargs: Any,
     ) -> list[str]:
         """Write `preprocessor_config.json` and, unless `tokenizer=False`, the tokenizer; returns the files.
 
-        Beside an adapter the tokenizer may be left out: `from_pretrained` then takes the base model's.
+        Beside an adapter the tokenizer may be left out: `from_pretrained` then takes the base model's. With
+        `push_to_hub` they are uploaded to `repo_id` (default: the folder's name) too, as `push_to_hub` does.
         """
         files = self.image_processor.save_pretrained(save_directory)
         files.append(str(Path(save_directory) / f"{PROCESSOR_MODULE}.py"))
@@ -346,8 +372,35 @@ class SketchPromptProcessor(ProcessorMixin):
         if self.tokenizer is not None and tokenizer:
             files += self.tokenizer.save_pretrained(save_directory)
         if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+            self.push_to_hub(repo_id or Path(save_directory).resolve().name, tokenizer=tokenizer, **kwargs)
         return files
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        tokenizer: bool = True,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "Upload a sketch-prompt processor",
+        commit_description: str | None = None,
+    ) -> CommitInfo:
+        """Publish the processor's files, and nothing else: the card of a model that lies there stays.
+
+        Args and errors are those of a model's `push_to_hub`; `tokenizer` as in `save_pretrained`.
+        """
+        return push(
+            lambda folder: self.save_pretrained(folder, tokenizer=tokenizer),
+            repo_id,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+            commit_message=commit_message,
+            commit_description=commit_description,
+        )
 
     @classmethod
     def from_pretrained(

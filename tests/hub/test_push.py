@@ -24,7 +24,9 @@ WRITTEN = {
 
 
 def features(model):
-    return torch.cat([model.get_sketch_features(images(2, size=64)), model.get_photo_features(images(2, size=64))])
+    return torch.cat(
+        [model.get_sketch_features(images(2, size=64)), model.get_photo_features(images(2, size=64))]
+    )
 
 
 @pytest.fixture
@@ -44,7 +46,9 @@ def test_every_method_comes_back_from_the_hub_bit_for_bit(method, include_backbo
     model.config.base_model = "me/mini-clip"
     commit = model.push_to_hub("me/pushed", include_backbone=include_backbone, revision="trial")
     assert hub["me/pushed"].files("main") == {} and commit.oid == hub["me/pushed"].refs["trial"]
-    assert ("model.safetensors" in hub["me/pushed"].files("trial")) == (include_backbone and model.clip is not None)
+    assert ("model.safetensors" in hub["me/pushed"].files("trial")) == (
+        include_backbone and model.clip is not None
+    )
     for revision in ("trial", commit.oid):
         again = SketchPromptModel.from_pretrained("me/pushed", revision=revision)
         assert torch.equal(features(again), features(model))
@@ -54,7 +58,13 @@ def test_every_method_comes_back_from_the_hub_bit_for_bit(method, include_backbo
 
 def test_all_ways_to_push_upload_the_same_files_and_nothing_that_lies_beside_them(hub, model, tmp_path):
     (tmp_path / "run" / "checkpoints" / "last").mkdir(parents=True)
-    for name in ("checkpoints/last/config.json", "log.jsonl", "results.json", "training.yaml", "extra.safetensors"):
+    for name in (
+        "checkpoints/last/config.json",
+        "log.jsonl",
+        "results.json",
+        "training.yaml",
+        "extra.safetensors",
+    ):
         (tmp_path / "run" / name).write_text("{}")
     commit = model.save_pretrained(tmp_path / "run", push_to_hub=True)
     assert commit.startswith(f"{hub.url}/me/run/commit/")
@@ -78,7 +88,9 @@ def test_a_branch_a_pull_request_a_private_repository_and_tags(hub, model):
     assert hub["me/a"].private and "- shoes" in hub["me/a"].files()["README.md"].decode()
     pull = model.push_to_hub("me/a", create_pr=True, commit_description="why")
     assert pull.pr_revision == "refs/pr/1"
-    assert torch.equal(features(SketchPromptModel.from_pretrained("me/a", revision=pull.pr_revision)), features(model))
+    assert torch.equal(
+        features(SketchPromptModel.from_pretrained("me/a", revision=pull.pr_revision)), features(model)
+    )
     hub.add("you/open", {"README.md": b"theirs"})
     assert model.push_to_hub("you/open", create_pr=True).pr_num == 1
     assert set(hub["you/open"].files()) == {"README.md"}
@@ -106,7 +118,11 @@ def test_results_and_facts_survive_loading_saving_and_pushing(hub, model, tmp_pa
     SketchPromptModel.from_pretrained("me/a").save_pretrained(tmp_path / "b")
     for card in (hub["me/a"].files()["README.md"].decode(), (tmp_path / "b" / "README.md").read_text()):
         assert "| mAP@all | **50.00** |" in card and "Nothing was measured" not in card
-    (result,) = [r for r in ModelCard.load("me/a").data.eval_results if r.dataset_type == "mini" and r.metric_value == 50]
+    (result,) = [
+        r
+        for r in ModelCard.load("me/a").data.eval_results
+        if r.dataset_type == "mini" and r.metric_value == 50
+    ]
     assert result.metric_type == "mAP@all"
 
 
@@ -121,9 +137,7 @@ def test_a_base_model_that_is_a_folder_is_published_along_and_never_named(hub, t
             assert str(tmp_path).encode() not in content
         again = SketchPromptModel.from_pretrained(name)
         assert again.config.base_model is None
-        assert torch.equal(
-            again.get_photo_features(images(2)), model.eval().get_photo_features(images(2))
-        )
+        assert torch.equal(again.get_photo_features(images(2)), model.eval().get_photo_features(images(2)))
     assert model.config.base_model == str(tmp_path / "clip")
     with pytest.raises(ValueError, match=r"is a folder of this machine: nobody else could load the adapter"):
         model.push_to_hub("me/adapter", include_backbone=False)

@@ -3,7 +3,8 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from huggingface_hub import CommitInfo, HfApi, constants
@@ -139,3 +140,26 @@ def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
             "push again, what has arrived is not sent twice"
         )
     return error
+
+
+def push(
+    write: Callable[[Path], Iterable[str]],
+    repo_id: str,
+    *,
+    repo_type: RepoType = "model",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    **options,
+) -> CommitInfo:
+    """Make a repository if there is none, write files into a temporary folder, upload them.
+
+    Args:
+        write: writes the files into the folder that it is given, and returns their names.
+        repo_id: `owner/name`, or `name` for one's own.
+        repo_type, private, token: as in `create_repository`.
+        options: further ones of `upload`.
+    """
+    repo_id = create_repository(repo_id, repo_type, private, token)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [os.path.relpath(os.path.join(folder, name), folder) for name in write(Path(folder))]
+        return upload(folder, files, repo_id, repo_type=repo_type, token=token, **options)
