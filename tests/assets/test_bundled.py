@@ -11,7 +11,6 @@ from sketch_prompt.data.minisketch import UNSEEN_CLASSES, MiniSketch
 from sketch_prompt.models.auto import MODELS
 from sketch_prompt.sources import bundled_names, find_checkpoint
 
-
 # Registering a method does not ask for a trained one; what is shipped must be whole.
 BUNDLED = [name.removeprefix("mini-") for name in bundled_names() if name.removeprefix("mini-") in MODELS]
 

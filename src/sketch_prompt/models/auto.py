@@ -12,7 +12,7 @@ from ..hints import suggestion
 from ..processing import SketchPromptImageProcessor, SketchPromptProcessor
 from ..sources import HUB_ARGUMENTS, find_checkpoint
 from . import method_folders
-from .checkpoints import read_config
+from .checkpoints import CONFIG_FILES, read_config
 from .configuration_base import SketchPromptPreTrainedConfig
 from .modeling_base import SketchPromptPreTrainedModel
 
@@ -110,7 +110,7 @@ class SketchPromptConfig:
     def from_pretrained(cls, source, **kwargs) -> SketchPromptPreTrainedConfig:
         """Configuration of a checkpoint: Hub id, directory or bundled name."""
         hub = {k: kwargs.pop(k) for k in HUB_ARGUMENTS if k in kwargs}
-        return cls.from_dict(read_config(find_checkpoint(source, **hub)) | kwargs)
+        return cls.from_dict(read_config(find_checkpoint(source, files=CONFIG_FILES, **hub)) | kwargs)
 
     @classmethod
     def from_dict(cls, fields: dict, **kwargs) -> SketchPromptPreTrainedConfig:
@@ -138,13 +138,12 @@ class SketchPromptModel:
         Arguments and errors are those of `SketchPromptPreTrainedModel.from_pretrained`.
         """
         hub = {k: kwargs[k] for k in HUB_ARGUMENTS if k in kwargs}
-        directory = find_checkpoint(source, **hub)
-        method = read_config(directory).get("model_type")
+        method = read_config(find_checkpoint(source, files=CONFIG_FILES, **hub)).get("model_type")
         if method not in MODELS:
             raise ValueError(
                 f"{source} is a {method!r} checkpoint, not one of sketch-prompt's: {', '.join(MODELS)}"
             )
-        return MODELS[method].from_pretrained(directory, **kwargs)
+        return MODELS[method].from_pretrained(source, **kwargs)
 
     @classmethod
     def from_config(cls, config: SketchPromptPreTrainedConfig, **kwargs) -> SketchPromptPreTrainedModel:

@@ -36,6 +36,7 @@ OLD_ADAPTER_CONFIG = "adapter_config.json"
 """Where 0.1 kept the fingerprint."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BACKBONE_WEIGHTS = "model.safetensors"
+CONFIG_FILES = (CONFIG, OLD_ADAPTER_CONFIG)
 REPLACED = (
     "adapter_model*.safetensors",
     "model*.safetensors",

@@ -57,8 +57,9 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
     config_class = ClipAtConfig
     paper_text = (
-        "Sain et al., *CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*, "
-        "CVPR 2023"
+        "CLIP-AT: prompts for sketches and for photos on a frozen CLIP whose LayerNorms are tuned. Sain et al., "
+        "[*CLIP for All Things Zero-Shot Sketch-Based Image Retrieval, Fine-Grained or Not*]"
+        "(https://arxiv.org/abs/2303.13440), CVPR 2023."
     )
     bibtex = """\
 @inproceedings{sain2023clip,

@@ -18,7 +18,10 @@ class FrozenClipModel(SketchPromptPreTrainedModel):
     """
 
     config_class = FrozenClipConfig
-    paper_text = "A frozen CLIP without adapter, the baseline."
+    paper_text = (
+        "A frozen CLIP without adapter, which embeds sketches as it embeds photos: the baseline that every method is "
+        "compared with."
+    )
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches as CLIP embeds images: (B, 3, H, W) -> (B, D), L2-normalised."""

@@ -176,8 +176,9 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     config_class = SplipConfig
     paper_text = (
-        "Singha et al., *Elevating All Zero-Shot Sketch-Based Image Retrieval Through Multimodal Prompt Learning*, "
-        "ECCV 2024"
+        "SpLIP: prompts that the text and vision towers of a frozen CLIP exchange layer by layer. Singha et al., "
+        "[*Elevating All Zero-Shot Sketch-Based Image Retrieval Through Multimodal Prompt Learning*]"
+        "(https://arxiv.org/abs/2407.04207), ECCV 2024."
     )
     bibtex = """\
 @inproceedings{singha2024elevating,

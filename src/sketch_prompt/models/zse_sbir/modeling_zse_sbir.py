@@ -129,7 +129,9 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
 
     config_class = ZseSbirConfig
     paper_text = (
-        "Lin et al., *Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style*, CVPR 2023"
+        "ZSE-SBIR: the tokens of a sketch and of a photo attend to each other, and a relation network scores the pair. "
+        "Lin et al., [*Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style*]"
+        "(https://arxiv.org/abs/2303.14348), CVPR 2023."
     )
     bibtex = """\
 @inproceedings{lin2023zero,
