@@ -90,8 +90,7 @@ class DpClipModel(SketchPromptPreTrainedModel):
 
     config_class = DpClipConfig
     paper_text = (
-        "DP-CLIP: a frozen CLIP whose prompts are made from a category's few examples and its name. Gao et al., "
-        "[*Dual-Modal Prompting for Sketch-Based Image Retrieval*](https://arxiv.org/abs/2404.18695), 2024."
+        "DP-CLIP: Gao et al., [*Dual-Modal Prompting for SBIR*](https://arxiv.org/abs/2404.18695), 2024."
     )
     bibtex = """\
 @article{gao2024dualmodal,

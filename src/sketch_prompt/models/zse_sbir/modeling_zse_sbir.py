@@ -129,7 +129,7 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
 
     config_class = ZseSbirConfig
     paper_text = (
-        "ZSE-SBIR: the tokens of a sketch and of a photo attend to each other, and a relation network scores the pair. "
+        "ZSE-SBIR: the tokens of a sketch and of a photo attend to each other, and a network scores the pair. "
         "Lin et al., [*Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style*]"
         "(https://arxiv.org/abs/2303.14348), CVPR 2023."
     )
