@@ -89,9 +89,7 @@ class DpClipModel(SketchPromptPreTrainedModel):
     """
 
     config_class = DpClipConfig
-    paper_text = (
-        "DP-CLIP: Gao et al., [*Dual-Modal Prompting for SBIR*](https://arxiv.org/abs/2404.18695), 2024."
-    )
+    paper_text = "Gao et al., [*Dual-Modal Prompting for SBIR*](https://arxiv.org/abs/2404.18695), 2024."
     bibtex = """\
 @article{gao2024dualmodal,
   title = {Dual-Modal Prompting for Sketch-Based Image Retrieval},
