@@ -36,8 +36,8 @@ def make_model(tokenizer: CLIPTokenizer) -> CLIPModel:
     }
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=128)
     model = CLIPModel(config)
-    _start_with_positions(model)
-    _start_attention_near_identity(model)
+    start_with_positions(model)
+    start_attention_near_identity(model)
     return model
 
 
@@ -48,7 +48,9 @@ def make_image_processor() -> CLIPImageProcessor:
     )
 
 
-def encode_patches(model: CLIPModel, pixel_values: Tensor, keep: float = 1.0) -> Tensor:
+def encode_patches(
+    model: CLIPModel, pixel_values: Tensor, keep: float = 1.0, generator: torch.Generator | None = None
+) -> Tensor:
     """Last hidden states (B, 1 + n, width) of the class token and a random share `keep` of the patches.
 
     Leaving out patches while training makes it faster in proportion (Li et al., *FLIP*, 2023).
@@ -57,7 +59,8 @@ def encode_patches(model: CLIPModel, pixel_values: Tensor, keep: float = 1.0) ->
     tokens = tower.embeddings(pixel_values)
     if keep < 1:
         batch, count, width = tokens.shape
-        chosen = torch.rand(batch, count - 1).argsort(dim=1)[:, : int((count - 1) * keep)] + 1
+        order = torch.rand(batch, count - 1, generator=generator).argsort(dim=1)
+        chosen = order[:, : int((count - 1) * keep)] + 1
         chosen = torch.cat([torch.zeros(batch, 1, dtype=torch.long), chosen], dim=1)
         tokens = tokens.gather(1, chosen[..., None].expand(-1, -1, width))
     return tower.encoder(inputs_embeds=tower.pre_layrnorm(tokens)).last_hidden_state
@@ -70,7 +73,7 @@ def embed(model: CLIPModel, hidden: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _start_with_positions(model: CLIPModel) -> None:
+def start_with_positions(model: CLIPModel) -> None:
     """Sine and cosine position embeddings of the patch grid, zero for the class token."""
     weight = model.vision_model.embeddings.position_embedding.weight
     side = IMAGE_SIZE // PATCH_SIZE
@@ -83,7 +86,7 @@ def _start_with_positions(model: CLIPModel) -> None:
 
 
 @torch.no_grad()
-def _start_attention_near_identity(model: CLIPModel) -> None:
+def start_attention_near_identity(model: CLIPModel) -> None:
     """Queries start by meeting their like (Trockman and Kolter, *Mimetic initialization*, 2023)."""
     for layer in model.vision_model.encoder.layers:
         attention = layer.self_attn
