@@ -132,3 +132,13 @@ def test_a_warning_is_one_line(capsys):
     with one_message():
         warnings.warn("look", FutureWarning, stacklevel=1)
     assert capsys.readouterr().err == "Note: look\n"
+
+
+def test_a_wrong_argument_that_a_command_finds_itself_is_exit_code_2(tmp_path):
+    result = run("search", tmp_path)
+    assert result.exit_code == 2 and "give a SKETCH, --text, or both" in result.stderr
+
+
+def test_a_command_that_ends_with_an_exit_code_prints_no_error(tmp_path):
+    result = run("data", "check", tmp_path, "--json")
+    assert result.exit_code == 1 and "Error" not in result.stderr

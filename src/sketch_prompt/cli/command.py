@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -70,8 +69,8 @@ def one_message(traceback: bool = False) -> Iterator[None]:
         typer.echo(str(interruption) or "Interrupted.", err=True)
         sys.exit(130)
     except Exception as error:
-        # typer's and click's own errors are theirs to report.
-        if traceback or isinstance(error, click.ClickException | click.exceptions.Exit | click.Abort):
+        # What a command raises for typer is typer's to report.
+        if traceback or isinstance(error, (typer.BadParameter, typer.Exit, typer.Abort)):
             raise
         message = message_of(error)
         can_be_mended = isinstance(error, (ValueError, OSError))

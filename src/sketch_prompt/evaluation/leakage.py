@@ -20,8 +20,9 @@ class SeenClassError(ValueError):
         self.seen = seen
         super().__init__(
             f"{len(seen)} of the {total} test classes were seen in training: {', '.join(seen)}. "
-            "The result would not be zero-shot: evaluate on other classes, or allow seen ones (--allow-seen), "
-            "which weakens the claim of the report."
+            "The result would not be zero-shot. Evaluate on other classes; or name the benchmark that the model was "
+            "trained on (--train-benchmark), so that its classes leave the test data; or allow seen classes "
+            "(--allow-seen), and the report says so."
         )
 
 
