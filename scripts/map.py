@@ -36,6 +36,7 @@ ROOMS = {
     "processing": ("processing",),
     "explain": ("explain",),
     "models": ("losses", "models", "hub", "assets"),
+    "testing": ("testing",),
     "lens": ("lens",),
     "embedding": ("embedding", "pairs"),
     "evaluation": ("evaluation",),
