@@ -15,7 +15,7 @@ from .command import Command, Settings
 from .data import check_data
 from .evaluation import evaluate, reproduce
 from .gallery import demo, index, search
-from .models import convert, explain, train
+from .models import convert, explain, list_models, train
 
 __all__ = ["app"]
 
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 for command in (train, evaluate, reproduce, index, search, demo, explain, convert):
     app.command(cls=Command)(command)
+
+app.command("models", cls=Command)(list_models)
 
 data_app = typer.Typer(no_args_is_help=True, help="Work with the data of the benchmarks.")
 data_app.command("check", cls=Command)(check_data)

@@ -67,6 +67,7 @@ def index(
       sketch-prompt index photos -o gallery
       sketch-prompt index photos -o gallery -m frozen-clip --base-model openai/clip-vit-base-patch32
     """
+    from sketch_prompt.catalogue import toy_warning
     from sketch_prompt.gallery.gallery import Gallery
     from sketch_prompt.gallery.store import FLUSH_SECONDS
 
@@ -99,6 +100,8 @@ def index(
         if unknown := gallery.unconditioned_categories:
             names = printable(", ".join(unknown))
             typer.echo(f"Embedded without a category, not known to the model: {names}", err=True)
+        if warning := toy_warning(gallery.model.config.base_model):
+            typer.echo(warning, err=True)
         described = ", ".join(f"{name} {value}" for name, value in summary["index"].items())
         typer.echo(f"Index: {described}\nWrote {output}", err=True)
 

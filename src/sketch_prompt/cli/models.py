@@ -90,6 +90,22 @@ def train(
         )
 
 
+def list_models(as_json: JsonOption = False) -> None:
+    """List what can be loaded by name: size, licence, what it is good for, and a number with its source.
+
+    The checkpoints come with the package; the CLIPs are downloaded from the Hub on first use. Any other CLIP on the
+    Hub in the format of transformers works too.
+
+    \b
+    Examples:
+      sketch-prompt models
+      sketch-prompt models --json
+    """
+    from sketch_prompt.catalogue import read_catalogue
+
+    print_report(read_catalogue(), as_json=as_json)
+
+
 def explain(
     sketch: Annotated[Path, typer.Argument(metavar="SKETCH", help="A drawing, dark on light.")],
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo it is compared with.")],

@@ -1,0 +1,100 @@
+"""What can be loaded by name: the checkpoints that come with the package, and CLIPs on the Hub worth knowing."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+
+from rich.console import Group
+from rich.text import Text
+
+from sketch_prompt.sources import bundled_names, local_checkpoint
+
+SUGGESTED = "openai/clip-vit-base-patch32"
+"""The CLIP to name to somebody who has real photos."""
+
+_TOY = "mini-clip"
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A checkpoint or a CLIP that can be loaded by its name.
+
+    Attributes:
+        name: bundled name or Hub id.
+        is_bundled: whether it comes with the package; otherwise it is downloaded on first use.
+        megabytes: size of its weights.
+        licence: its licence.
+        good_for: what it is good for, in a few words.
+        score: a measured or published number.
+        source: where the number is from; a key of the catalogue's sources.
+    """
+
+    name: str
+    is_bundled: bool
+    megabytes: float
+    licence: str
+    good_for: str
+    score: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All of them.
+
+    Attributes:
+        models: bundled ones first.
+        sources: what the sources of the numbers are.
+    """
+
+    models: tuple[KnownModel, ...]
+    sources: dict[str, str]
+
+    def to_json(self) -> str:
+        """For other programs."""
+        return json.dumps(asdict(self), indent=2)
+
+    def to_table(self) -> Group:
+        """For `rich.console.Console.print`: names stay whole on a narrow terminal."""
+        lines: list[Text] = []
+        for model in self.models:
+            size = f"{model.megabytes:.1f}" if model.megabytes < 10 else f"{model.megabytes:.0f}"
+            lines += [
+                Text.assemble((model.name, "bold"), f"  {size} MB, {model.licence}"),
+                Text(f"    {model.good_for}; {model.score} ({model.source})"),
+            ]
+        notes = [Text(f"{name}: {text}") for name, text in self.sources.items()]
+        usage = (
+            "A bundled name works wherever a model is asked for. A CLIP of the Hub is downloaded on first use:",
+            f"  sketch-prompt index photos -o gallery -m frozen-clip --base-model {SUGGESTED}",
+        )
+        return Group(*lines, Text(), *notes, Text(), *map(Text, usage))
+
+
+@cache
+def read_catalogue() -> Catalogue:
+    """The catalogue: what is bundled in this installation, and what is known of the Hub."""
+    content = json.loads(resources.files("sketch_prompt").joinpath("catalogue.json").read_text("utf-8"))
+    bundled = [
+        KnownModel(
+            name, True, _weight_megabytes(name), "Apache-2.0", **content["bundled"][name], source="ours"
+        )
+        for name in bundled_names()
+    ]
+    hub = [KnownModel(entry.pop("id"), is_bundled=False, **entry) for entry in content["hub"]]
+    return Catalogue((*bundled, *hub), content["sources"])
+
+
+def toy_warning(base_model: str) -> str | None:
+    """What to tell somebody who searches photos with a toy, by the name of its CLIP; None for others."""
+    if base_model != _TOY:
+        return None
+    return (
+        f"{base_model} is a toy: it has only seen 48 things that the package draws. For real photos take a real CLIP, "
+        f"such as -m frozen-clip --base-model {SUGGESTED}; `sketch-prompt models` lists more."
+    )
+
+
+def _weight_megabytes(name: str) -> float:
+    return sum(path.stat().st_size for path in local_checkpoint(name).glob("*.safetensors")) / 1e6
