@@ -39,9 +39,15 @@ def index(
             "(dp-clip). A search then needs --category.",
         ),
     ] = False,
+    links: Annotated[
+        bool, typer.Option(help="Follow links in the folder; those that lead out of it are listed.")
+    ] = True,
     milvus_uri: Annotated[
         str | None,
-        typer.Option(help="Address of a Milvus cluster; by default Milvus keeps its data in the gallery."),
+        typer.Option(
+            envvar="MILVUS_URI",
+            help="Address of a Milvus cluster; by default Milvus keeps its data in the gallery.",
+        ),
     ] = None,
     batch_size: BatchSizeOption = 64,
     num_workers: Annotated[
@@ -78,6 +84,7 @@ def index(
         output,
         index=kind,
         by_category=by_category or None,
+        follow_links=links,
         milvus_uri=milvus_uri,
         base_model=base_model,
         batch_size=batch_size,

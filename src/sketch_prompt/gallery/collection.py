@@ -1,5 +1,6 @@
 """What a gallery holds: the table of its photos, their features, and an index of them."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from PIL import Image
 
+from sketch_prompt.atomic import clear_leftovers
 from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, read_file, read_image
 from sketch_prompt.embedding import EncodedImages
 
@@ -20,7 +22,7 @@ from .encoder import LoadedPhoto
 from .fingerprint import describe_differences
 from .indexes import Neighbours, make_index
 from .photo_sources import DatasetSource, Entry, FileSource, PhotoSource, PictureSource, picture_names
-from .saving import FEATURES, DamagedGalleryError, SavedGallery, new_token
+from .saving import FEATURES, DamagedGalleryError, SavedGallery, index_problem, new_token
 from .scanning import scan, scan_file
 from .store import FeatureStore, StoredVectors
 from .table import Filters, Photo, PhotoTable
@@ -29,6 +31,8 @@ from .updating import Changes, update_table
 Photos = str | os.PathLike | Image.Image | datasets.Dataset | Sequence[str | os.PathLike | Image.Image]
 
 _ROWS_AT_ONCE = 8192
+logger = logging.getLogger(__name__)
+
 _SAMPLED_PHOTOS = 1024
 # A file that was changed this shortly before it was read may change again within the clock's grain.
 _CLOCK_GRAIN_NS = 2_000_000_000
@@ -86,6 +90,7 @@ class PhotoCollection:
         root: the folder that the photos' names are relative to; None if there is none, or none that this user named.
         index: the index.
         store: the features.
+        follow_links: whether links in folders of photos are followed.
     """
 
     def __init__(
@@ -102,8 +107,10 @@ class PhotoCollection:
         self.index = make_index(index, **({"uri": milvus_uri} if index == "milvus" else {}))
         self.store = FeatureStore(None, fingerprint, flush_seconds)
         self._index_name = index
+        self._milvus_uri = milvus_uri
         self._origin = origin
         self._next_id = 0
+        self.follow_links = True
         self._pictures: dict[str, Callable[[], bytes | Image.Image]] = {}
         self._foreign: set[str] = set()  # names that somebody else wrote; see `ownership`
         self._sample: np.ndarray | None = None
@@ -236,7 +243,8 @@ class PhotoCollection:
         for path in (photo for photo in photos if not isinstance(photo, Image.Image)):
             if not isinstance(path, str | os.PathLike):
                 raise TypeError(f"a photo is a path or a PIL image, not {type(path).__name__}")
-            found = scan(path) if os.path.isdir(path) else scan_file(path)
+            found = scan(path, self.follow_links) if os.path.isdir(path) else scan_file(path)
+            changes.links += found.links
             entries += [
                 entry._replace(path=self.name_of(os.path.join(path, entry.path))) for entry in found.entries
             ]
@@ -255,7 +263,7 @@ class PhotoCollection:
             FileNotFoundError: there is no such folder.
             ValueError: the folder holds no file at all, but the gallery has photos.
         """
-        found = scan(root)
+        found = scan(root, self.follow_links)
         if not found.entries and len(self):
             raise ValueError(
                 f"{root} holds no photo any more, the gallery {len(self):,}. Is the drive connected? "
@@ -263,6 +271,7 @@ class PhotoCollection:
             )
         self.root = root
         changes.skipped += found.skipped
+        changes.links += found.links
         files = [path for path, size in zip(self.photos.paths, self.photos.sizes) if size >= 0]
         outside = [
             entry._replace(path=path)
@@ -349,6 +358,8 @@ class PhotoCollection:
 
     def write(self, directory: Path) -> None:
         """Write everything into a folder; see `Gallery.save`."""
+        clear_leftovers(directory)
+        clear_leftovers(directory / FEATURES)
         token = new_token()
         index = {"name": self._index_name, **self.index.save(directory, f"index-{token}")}
         if self.store.directory != directory / FEATURES:
@@ -379,7 +390,7 @@ class PhotoCollection:
         """
         self.index.open(directory)
         self.store = FeatureStore(directory / FEATURES, self.store.model, self.store.flush_seconds)
-        self.store.read_blocks()
+        self.store.read_blocks(verify=repair)
         if saved is None:
             if self.store.other_models and not self.store.digests:
                 self.check_model({"fingerprint": self.store.other_models[0]}, directory)
@@ -393,7 +404,27 @@ class PhotoCollection:
         self.root = saved.root if saved.own else None
         self._foreign = set() if saved.own else set(self.photos.rows)
         if read_index:
-            self.index.load(directory, saved.index, self.photos.ids, self.vectors())
+            self._read_index(directory, saved)
+
+    def _read_index(self, directory: Path, saved: SavedGallery) -> None:
+        address = saved.index.get("address")
+        given = self._milvus_uri or os.environ.get("MILVUS_URI")
+        if address is not None and not saved.own and given is None:
+            raise ValueError(
+                f"the gallery in {directory} says that its vectors are in Milvus at {address}, but it is not one that "
+                "you indexed here. If you trust that address, give it yourself: --milvus-uri, or the environment "
+                "variable MILVUS_URI"
+            )
+        if address is not None and given not in (None, address):
+            logger.warning("The gallery's vectors were in Milvus at %s; %s is asked now.", address, given)
+        place = {} if address is None else {"address": given or address}
+        problem = index_problem(directory, saved)
+        self.index.load(
+            directory,
+            {**saved.index, **place, "problem": problem, "own": saved.own},
+            self.photos.ids,
+            self.vectors(),
+        )
 
     def read_rows(self, rows: datasets.Dataset) -> None:
         """Hold the rows of a gallery's data set; see `hub`."""

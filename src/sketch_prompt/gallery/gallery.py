@@ -58,6 +58,7 @@ class Gallery:
         processor: its processor; by default the one that came with it.
         index: "auto" (exact search, or an approximate index where there are very many photos), "exact", "hnsw",
             "ivf-sq8", "ivf-pq", or "milvus".
+        follow_links: whether symbolic links in folders of photos are followed.
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos in a forward pass.
         num_workers: processes that read photos; by default up to eight where there are cores to spare.
@@ -87,6 +88,7 @@ class Gallery:
         num_workers: int | None = None,
         by_category: bool = False,
         flush_seconds: float = FLUSH_SECONDS,
+        follow_links: bool = True,
         base_model: str | None = None,
         device: str | None = None,
     ):
@@ -96,6 +98,7 @@ class Gallery:
             processor = processor if processor is not None else own_processor
         self._encoder = GalleryEncoder(model, processor, by_category, batch_size, num_workers)
         self.collection = PhotoCollection(self._encoder.describe(), origin, index, milvus_uri, flush_seconds)
+        self.collection.follow_links = follow_links
         self.changes = Changes()
         self._accelerator: Accelerator | None = None
         self._reranker: PairReranker | None = None

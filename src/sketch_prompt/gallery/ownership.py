@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 _KEY_BYTES = 32
 
 
-def seal(root: str | None, paths: Iterable[str]) -> str | None:
+def seal(places: str, paths: Iterable[str]) -> str | None:
     """The seal of a gallery, hexadecimal; None where no key can be kept.
 
     Args:
-        root: its folder of photos.
+        places: what it names outside of its own folder.
         paths: the names of its photos, in order.
     """
     try:
@@ -33,17 +33,17 @@ def seal(root: str | None, paths: Iterable[str]) -> str | None:
         logger.warning("%s: the gallery is saved without a seal, so its photos need photos_dir= later", error)
         return None
     digest = hashlib.blake2b(key=key, digest_size=32)
-    for name in ("" if root is None else root, *paths):
+    for name in (places, *paths):
         encoded = name.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()
 
 
-def is_sealed(given: object, root: str | None, paths: Iterable[str]) -> bool:
+def is_sealed(given: object, places: str, paths: Iterable[str]) -> bool:
     """Whether `given` is the seal that this user's key makes of a gallery."""
     if not isinstance(given, str) or not given.isascii():
         return False
-    expected = seal(root, paths)
+    expected = seal(places, paths)
     return expected is not None and hmac.compare_digest(given, expected)
 
 

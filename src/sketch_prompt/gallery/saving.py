@@ -6,7 +6,9 @@ skipped-<token>.jsonl    files that are not in the gallery, and why
 index-<token>.*          the index, unless it is quickly built from the features
 features/*.safetensors   features by content digest; see `store`
 
-`gallery.json` is replaced last, and files of an older state are deleted after that: whenever a process is killed, the
+`gallery.json` has a checksum of itself and of the other files; the features have their own.
+
+It is replaced last, and files of an older state are deleted after that: whenever a process is killed, the
 folder holds the gallery of before or of after, and all features that were computed.
 """
 
@@ -14,7 +16,7 @@ import json
 import os
 import uuid
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from sketch_prompt.atomic import atomic_write
 from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.locking import only_writer
 
+from .checksums import file_checksum, json_checksum
 from .fingerprint import describe_differences
 from .ownership import is_sealed, seal
 from .table import PhotoTable
@@ -30,7 +33,7 @@ from .table import PhotoTable
 MANIFEST = "gallery.json"
 FEATURES = "features"
 FORMAT = 1
-_GENERATIONS = ("photos-*", "skipped-*", "index-*")
+_PREFIXES = ("photos-", "skipped-", "index-")
 
 
 class DamagedGalleryError(ValueError):
@@ -55,6 +58,7 @@ class SavedGallery:
         next_id: greater than all ids there have been.
         index: what the index's `save` returned.
         own: whether this user made it; see `ownership`.
+        checksums: of the files, by name, as they were when the gallery was saved.
     """
 
     model: dict[str, Any]
@@ -64,6 +68,7 @@ class SavedGallery:
     next_id: int
     index: dict[str, Any]
     own: bool
+    checksums: dict[str, str] = field(default_factory=dict)
 
     def write(self, directory: Path, token: str) -> None:
         """Write everything, `gallery.json` last, and delete what it no longer names."""
@@ -73,6 +78,7 @@ class SavedGallery:
             lines = (json.dumps(skipped._asdict()) + "\n" for skipped in self.skipped)
             temporary.write_text("".join(lines), encoding="utf-8")
         root = None if self.root is None else str(self.root)
+        current = {*files.values(), self.index.get("file")} - {None}
         manifest = {
             "format": FORMAT,
             "sketch_prompt": sketch_prompt.__version__,
@@ -80,16 +86,17 @@ class SavedGallery:
             "skipped": len(self.skipped),
             "next_id": self.next_id,
             "root": root,
-            "seal": seal(root, self.photos.paths) if self.own else None,
+            "seal": seal(_named(root, self.index), self.photos.paths) if self.own else None,
             "model": self.model,
             "index": self.index,
             "files": files,
+            "checksums": {name: file_checksum(directory / name) for name in sorted(current)},
         }
+        manifest["checksum"] = json_checksum(manifest)
         with atomic_write(directory / MANIFEST, durable=True) as temporary:
             temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        current = {*files.values(), self.index.get("file")}
-        for pattern in _GENERATIONS:
-            for path in directory.glob(pattern):
+        for prefix in _PREFIXES:
+            for path in directory.glob(f"{prefix}*"):
                 if path.name not in current:
                     path.unlink(missing_ok=True)
 
@@ -104,6 +111,8 @@ class SavedGallery:
         """
         manifest = _read_manifest(directory)
         try:
+            for name in ("photos", "skipped"):
+                _check_file(directory, manifest["files"][name], manifest)
             photos = PhotoTable.read(directory / manifest["files"]["photos"])
             if len(photos) != manifest["count"]:
                 raise ValueError(f"{len(photos)} of {manifest['count']} photos are there")
@@ -121,7 +130,10 @@ class SavedGallery:
                 root=None if manifest["root"] is None else Path(manifest["root"]),
                 next_id=int(manifest["next_id"]),
                 index={"name": manifest["index"]["name"], **manifest["index"]},
-                own=is_sealed(manifest.get("seal"), manifest["root"], photos.paths),
+                own=is_sealed(
+                    manifest.get("seal"), _named(manifest["root"], manifest["index"]), photos.paths
+                ),
+                checksums=manifest.get("checksums") or {},
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedGalleryError(directory, _describe(error)) from error
@@ -166,7 +178,10 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["format"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        checksum = manifest.pop("checksum", None)
+        if version == FORMAT and checksum is not None and checksum != json_checksum(manifest):
+            raise ValueError("it is not what was written")
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise DamagedGalleryError(directory, f"{path} cannot be read ({_describe(error)})") from error
     if version != FORMAT:
         raise ValueError(
@@ -174,6 +189,36 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
             f"It was written by sketch-prompt {manifest.get('sketch_prompt')}: install that version or a newer one."
         )
     return manifest
+
+
+def index_problem(directory: Path, saved: SavedGallery) -> str | None:
+    """Why the index in a gallery's folder is not to be read; None if it may be.
+
+    What reads an index is not made for files of strangers.
+    """
+    if "file" not in saved.index:
+        return None
+    if not saved.own:
+        return "it is not one that you made here"
+    try:
+        _check_file(directory, saved.index["file"], {"checksums": saved.checksums})
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _check_file(directory: Path, name: object, manifest: dict[str, Any]) -> None:
+    """Raise ValueError unless a file of the manifest lies in the folder itself and is as it was written."""
+    if not isinstance(name, str) or name != os.path.basename(name) or not name.startswith(_PREFIXES):
+        raise ValueError(f"{name!r} is not the name of a file of a gallery")
+    expected = (manifest.get("checksums") or {}).get(name)
+    if expected is not None and expected != file_checksum(directory / name):
+        raise ValueError(f"{directory / name} is not what was written")
+
+
+def _named(root: str | None, index: dict[str, Any]) -> str:
+    """What the seal covers besides the photos: the places outside of the gallery that it names."""
+    return json.dumps([root, index.get("address"), index.get("collection")])
 
 
 def _describe(error: Exception) -> str:

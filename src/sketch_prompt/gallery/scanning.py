@@ -2,13 +2,17 @@
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sketch_prompt.data.reading import UnreadableImage
 
 from .photo_sources import Entry
 from .saving import FEATURES, MANIFEST
+
+_SYSTEM_FOLDERS = ("/proc", "/sys", "/dev")
 
 
 @dataclass
@@ -18,17 +22,24 @@ class Scan:
     Attributes:
         entries: files that may be photos, named relative to the folder, with `/` between folders.
         skipped: everything else, by its full path.
+        links: links that lead out of the folder and were followed, as `link -> place`.
     """
 
     entries: list[Entry] = field(default_factory=list)
     skipped: list[UnreadableImage] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
 
 
-def scan(root: str | os.PathLike) -> Scan:
+def scan(root: str | os.PathLike, follow_links: bool = True) -> Scan:
     """List the files under `root` without opening any.
 
     Symbolic links are followed; a folder that was already listed is not listed again, so a link back to a parent ends
-    there. The category of a file is the folder it lies in; files directly in `root` have none.
+    there. One to a folder that `root` itself lies in (such as `/`), or to the system's own (`/proc`, `/sys`, `/dev`),
+    is not followed. The category of a file is the folder it lies in; files directly in `root` have none.
+
+    Args:
+        root: the folder.
+        follow_links: whether to follow links at all.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -37,11 +48,12 @@ def scan(root: str | os.PathLike) -> Scan:
     root = os.fspath(root)
     check_folder(root)
     found, seen = Scan(), {_identity(os.stat(root))}
+    refusal = partial(_refusal, root=os.path.realpath(root), follow_links=follow_links, found=found)
     # Links wait until everything has been listed under its own name.
     pending, links = [""], []
     while pending or links:
         folder = pending.pop() if pending else links.pop(0)
-        _list_folder(root, folder, found, seen, pending, links)
+        _list_folder(root, folder, found, seen, pending, links, refusal)
     found.entries.sort()
     found.skipped.sort()
     return found
@@ -70,7 +82,13 @@ def scan_file(path: str | os.PathLike) -> Scan:
 
 
 def _list_folder(
-    root: str, folder: str, found: Scan, seen: set, pending: list[str], links: list[str]
+    root: str,
+    folder: str,
+    found: Scan,
+    seen: set,
+    pending: list[str],
+    links: list[str],
+    refusal: Callable[[os.DirEntry], str | None],
 ) -> None:
     full = os.path.join(root, folder)
     if os.path.islink(full) and folder:
@@ -92,7 +110,7 @@ def _list_folder(
         return
     for entry in entries:
         name = f"{folder}/{entry.name}" if folder else entry.name
-        reason = _refusal(entry)
+        reason = refusal(entry)
         if reason is not None:
             found.skipped.append(UnreadableImage(_readable(entry.path), reason))
         elif not entry.is_dir():
@@ -107,7 +125,7 @@ def _list_folder(
             pending.append(name)
 
 
-def _refusal(entry: os.DirEntry) -> str | None:
+def _refusal(entry: os.DirEntry, root: str, follow_links: bool, found: Scan) -> str | None:
     """Why an entry is neither a folder nor a possible photo."""
     try:
         entry.name.encode()
@@ -119,7 +137,29 @@ def _refusal(entry: os.DirEntry) -> str | None:
         mode = entry.stat().st_mode
     except OSError as error:
         return "a link to nothing" if entry.is_symlink() else _reason(error)
-    return None if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else "not a regular file"
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        return "not a regular file"
+    if entry.path in _SYSTEM_FOLDERS:
+        return "a folder of the system"
+    return _link_refusal(entry, root, follow_links, found) if entry.is_symlink() else None
+
+
+def _link_refusal(entry: os.DirEntry, root: str, follow_links: bool, found: Scan) -> str | None:
+    """Why a link is not followed; of one that is, and leads out of the folder, a note is taken."""
+    if not follow_links:
+        return "a link"
+    target = os.path.realpath(entry.path)
+    if any(target == folder or target.startswith(folder + os.sep) for folder in _SYSTEM_FOLDERS):
+        return "a link to a folder of the system"
+    if root == target or root.startswith(os.path.join(target, "")):
+        return (
+            "a link to a folder that is listed already"
+            if root == target
+            else "a link to a folder around this one"
+        )
+    if not target.startswith(os.path.join(root, "")):
+        found.links.append(f"{_readable(entry.path)} -> {_readable(target)}")
+    return None
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 A photo that was renamed, copied or touched has the digest it had, so it is never embedded again. On disk the store is
 a folder of blocks, each a safetensors file that is complete or absent and says which model it is of. A run that was
-killed leaves the blocks it had finished, and the next one goes on from there.
+killed leaves the blocks it had finished, and the next one goes on from there. Every row has a checksum, which is
+compared whenever the row is read: features that a disk has altered are never searched.
 """
 
 import json
@@ -18,17 +19,30 @@ from safetensors.numpy import save_file
 
 from sketch_prompt.atomic import atomic_write
 
+from .checksums import row_checksums
 from .fingerprint import describe_differences
 
 BLOCK_ROWS = 8192
 FLUSH_SECONDS = 15.0
 _FEW = 8  # one row in so many, or fewer, are read one by one
 _SUFFIX = ".safetensors"
-_DIGEST = "S32"
+_DIGEST_BYTES = 32
+_DIGEST = f"S{_DIGEST_BYTES}"
+_TYPES = {"digests": "U8", "features": "F32"}
+
+
+class DamagedFeaturesError(ValueError):
+    """Features on disk are not those that were written."""
+
+    def __init__(self, path: Path):
+        super().__init__(
+            f"{path} is damaged: features in it are not those that were written. Index the photos into the gallery "
+            f"once more (sketch-prompt index PHOTOS -o {path.parent.parent}): only these are embedded again."
+        )
 
 
 class _Block(NamedTuple):
-    digests: np.ndarray  # (n,) of bytes
+    digests: np.ndarray  # (n,) of bytes, empty ones for rows that are damaged
     features: np.ndarray | None  # (n, D), None for one that stays on disk
     path: Path | None
 
@@ -49,26 +63,39 @@ class FeatureStore:
         self.damaged: list[str] = []
         self.other_models: list[dict[str, Any]] = []
         self._blocks: list[_Block] = []
+        self._damaged_rows: dict[Path, np.ndarray] = {}
         self._pending_since = 0.0
         self._pending: list[tuple[list[str], np.ndarray]] = []
         self._sorted: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def read_blocks(self) -> None:
-        """Take up the blocks in the folder; damaged ones are named in `damaged`, other models in `other_models`."""
+    def read_blocks(self, verify: bool = False) -> None:
+        """Take up the blocks in the folder; damaged ones are named in `damaged`, other models in `other_models`.
+
+        Args:
+            verify: also read all features, and forget those that are damaged, so that they are made again. Otherwise
+                it is found out when they are read.
+        """
         self._blocks, self._sorted, self.damaged, self.other_models = [], None, [], []
         for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
             try:
                 with safe_open(path, "np") as file:
                     model = json.loads(file.metadata()["model"])
-                    digests = file.get_tensor("digests").view(_DIGEST).ravel()
-                other = describe_differences(model, self.model)
+                    _check_layout(file)
+                    digests = file.get_tensor("digests").view(_DIGEST).ravel().copy()
+                    other = describe_differences(model, self.model)
+                    if verify and not other:
+                        self._damaged_rows[path] = np.flatnonzero(_damaged(file, np.arange(len(digests))))
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 self.damaged.append(f"{path}: {error}")
                 continue
             if other:
                 self.other_models.append(model)
-            else:
-                self._blocks.append(_Block(digests, None, path))
+                continue
+            rows = self._damaged_rows.get(path, ())
+            if len(rows):
+                digests[rows] = b""
+                self.damaged.append(f"{path}: {len(rows):,} of {len(digests):,} features are damaged")
+            self._blocks.append(_Block(digests, None, path))
 
     @property
     def digests(self) -> set[str]:
@@ -135,7 +162,7 @@ class FeatureStore:
         for start in range(0, len(unique), BLOCK_ROWS):
             part = unique[start : start + BLOCK_ROWS]
             new.append(self._make_block(np.array(part, _DIGEST), self.lookup(part)))
-        self._blocks, self._sorted = new, None
+        self._blocks, self._sorted, self._damaged_rows = new, None, {}
         if old_directory == self.directory:
             for block in old:
                 if block.path is not None:
@@ -149,7 +176,9 @@ class FeatureStore:
                 path.unlink(missing_ok=True)
 
     def is_scattered(self, n_photos: int) -> bool:
-        """Whether `compact` is worthwhile: half of the features or more are not used, or blocks are small."""
+        """Whether `compact` is worthwhile: half of the features are not used, some are damaged, or blocks small."""
+        if any(len(rows) for rows in self._damaged_rows.values()):
+            return True
         rows = sum(len(block.digests) for block in self._blocks)
         return rows > 2 * n_photos or len(self._blocks) > 2 * (rows // BLOCK_ROWS + 1)
 
@@ -157,7 +186,8 @@ class FeatureStore:
         if self.directory is None:
             return _Block(digests, features, None)
         path = self.directory / f"{uuid.uuid4().hex}{_SUFFIX}"
-        tensors = {"digests": digests.view(np.uint8).reshape(len(digests), -1), "features": features}
+        names = digests.view(np.uint8).reshape(len(digests), -1)
+        tensors = {"digests": names, "features": features, "checksums": row_checksums(names, features)}
         with atomic_write(path, durable=True) as temporary:
             save_file(tensors, temporary, metadata={"model": json.dumps(self.model)})
             temporary.chmod(0o644)  # safetensors keeps what it writes to its owner
@@ -167,11 +197,14 @@ class FeatureStore:
         """Features (n, D) of some rows of a block."""
         if block.features is not None:
             return block.features[rows]
-        with safe_open(block.path, "np") as file:
-            if len(rows) * _FEW < len(block.digests):
-                features = file.get_slice("features")
-                return np.concatenate([features[row : row + 1] for row in map(int, rows)])
-            return file.get_tensor("features")[rows]
+        try:
+            with safe_open(block.path, "np") as file:
+                _check_layout(file)
+                if _damaged(file, rows).any():
+                    raise DamagedFeaturesError(block.path)
+                return _rows(file, "features", rows)
+        except (SafetensorError, OSError) as error:
+            raise DamagedFeaturesError(block.path) from error
 
     def _locate(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Number of the block and row in it of every digest (n,)."""
@@ -187,6 +220,34 @@ class FeatureStore:
         if len(wanted) and (not len(digests) or (digests[place] != wanted).any()):
             raise KeyError("features are missing")
         return blocks[place], rows[place]
+
+
+def _rows(file, name: str, rows: np.ndarray) -> np.ndarray:
+    """Some rows of a tensor (n, ...); a few are read one by one, without the rest."""
+    tensor = file.get_slice(name)
+    if len(rows) * _FEW < tensor.get_shape()[0]:
+        return np.concatenate([tensor[row : row + 1] for row in map(int, rows)])
+    return file.get_tensor(name)[rows]
+
+
+def _check_layout(file) -> None:
+    """Raise ValueError unless a block's tensors are of the types and shapes that are written."""
+    types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
+    if types not in ({**_TYPES, "checksums": "U64"}, _TYPES):  # blocks of before had no checksums
+        raise ValueError(f"it holds {types}, which are not features")
+    (rows, length), (n, width) = (file.get_slice(name).get_shape() for name in ("digests", "features"))
+    if rows != n or length != _DIGEST_BYTES or width == 0:
+        raise ValueError(f"it holds {n} features of {width} numbers for {rows} photos")
+
+
+def _damaged(file, rows: np.ndarray) -> np.ndarray:
+    """Which of some rows (n,) are not as they were written."""
+    features = _rows(file, "features", rows)
+    damaged = ~np.isfinite(features).all(axis=1)
+    if "checksums" in file.keys():  # noqa: SIM118 - no mapping
+        digests, written = _rows(file, "digests", rows), _rows(file, "checksums", rows)
+        damaged |= row_checksums(digests, features) != written.ravel()
+    return damaged
 
 
 class StoredVectors:

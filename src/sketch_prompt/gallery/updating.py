@@ -25,6 +25,7 @@ class Changes:
         unchanged: photos looked at that are as they were.
         embedded: contents that went through the model.
         skipped: files that are not in the gallery, and why.
+        links: links out of the folder of photos that were followed, as `link -> place`.
     """
 
     added: int = 0
@@ -34,6 +35,7 @@ class Changes:
     unchanged: int = 0
     embedded: int = 0
     skipped: list[UnreadableImage] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values."""
@@ -49,6 +51,11 @@ class Changes:
         counts += [("removed", self.removed), ("unchanged", self.unchanged)]
         done = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "nothing to do"
         lines = [f"{total:,} photos: {done}; {self.embedded:,} embedded"]
+        if self.links:
+            lines.append(
+                f"Followed {len(self.links):,} links out of the folder (--no-links leaves them out):"
+            )
+            lines += [f"  {printable(link)}" for link in self.links]
         if self.skipped:
             lines.append(f"Skipped {len(self.skipped):,}:")
             lines += [f"  {printable(str(image))}" for image in self.skipped]

@@ -126,16 +126,18 @@ class FaissIndex(VectorIndex):
         }
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Read the index; where that fails or it holds other vectors, it is built anew."""
+        """Read the index; where that fails, is not safe, or it holds other vectors, it is built anew."""
         self._ids, self._vectors = ids, vectors
         try:
+            if saved.get("problem"):
+                raise ValueError(saved["problem"])
             self._index = faiss.read_index(os.fspath(directory / saved["file"]))
             self.effort, self.recall = saved["effort"], saved[f"recall@{RECALL_AT}"]
             self._removed = np.array(saved["removed"], np.int64)
             self._trained_size, self._changed = saved["trained_size"], saved["changed"]
             if len(self) != len(ids):
                 raise ValueError(f"it holds {len(self)} of {len(ids)} vectors")
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
             logger.warning("The index in %s cannot be used (%s); it is built anew.", directory, error)
             self.build(ids, vectors)
 

@@ -12,6 +12,7 @@ FEW = 256  # so few are searched exactly whatever is asked for: they do not suff
 EXACT_UP_TO = 100_000  # still under 30 ms a query on two cores
 HNSW_UP_TO = 300_000  # a graph takes more memory than lists, and ever longer to build
 SQ8_UP_TO = 10_000_000
+_KINDS = ("exact", "hnsw", "ivf-sq8", "ivf-pq")
 
 
 class AutomaticIndex(VectorIndex):
@@ -56,7 +57,8 @@ class AutomaticIndex(VectorIndex):
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
         """Take up the index that was in use; where none is named, choose one."""
-        self._index = faiss_index(saved.get("kind", kind_for(len(ids), self.kind)))
+        kind = saved.get("kind")
+        self._index = faiss_index(kind if kind in _KINDS else kind_for(len(ids), self.kind))
         self._index.load(directory, saved, ids, vectors)
 
 

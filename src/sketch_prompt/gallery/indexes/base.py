@@ -92,7 +92,8 @@ class VectorIndex(ABC):
 
         Args:
             directory: the gallery's folder.
-            saved: what `save` returned.
+            saved: what `save` returned, and besides it "own", whether this user wrote it, and "problem", why a file of
+                it is not to be read, if there is a reason.
             ids: (N,) what the index must hold; anything else is forgotten or added.
             vectors: their N rows.
         """

@@ -131,6 +131,11 @@ class MilvusIndex(VectorIndex):
         self.uri, self.collection = saved["address"], saved["collection"]
         self.recall = saved[f"recall@{RECALL_AT}"]
         if len(ids) and (self._mark.exists() or not self._is_there()):
+            if self.uri is not None and not saved["own"]:
+                raise ValueError(
+                    f"the collection {self.collection!r} at {self.uri} does not hold the vectors of the gallery in "
+                    f"{directory}, which is not one that you indexed here: index its photos into it once more"
+                )
             self._repair(ids, vectors)
 
     def _is_there(self) -> bool:
