@@ -142,8 +142,8 @@ def test_a_file_that_vanishes_while_it_is_indexed_is_listed(model, photos, monke
 
     scan = module.scan
 
-    def scan_and_delete(root):
-        found = scan(root)
+    def scan_and_delete(root, follow_links):
+        found = scan(root, follow_links)
         (photos / "cat" / "0.jpg").unlink()
         return found
 
