@@ -40,6 +40,12 @@ def test_pictures_are_small_photos_and_drawings_of_the_size_asked_for(data, cach
     assert other["test_sketch"].features["label"].names == ["ant", "stop sign"]
 
 
+def test_all_classes_may_be_tested_and_none_trained_on(cache):
+    options = {"sketch_size": 32, "cache_dir": cache}
+    data = load_benchmark("quickdraw-caltech", split={"seen": [], "unseen": ["ant", "car"]}, **options)
+    assert [len(table) for table in data.values()][:2] == [0, 0] and len(data["test_photo"]) == 60
+
+
 def test_photos_of_seen_classes_join_the_gallery_in_the_generalized_setting(cache):
     data = load_benchmark("quickdraw-caltech", setting="gzs", cache_dir=cache)
     assert len(data["test_photo"]) == 300 + 900 // 5 and len(data["train_photo"]) == 900 * 4 // 5

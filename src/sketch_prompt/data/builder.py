@@ -8,7 +8,18 @@ from sketch_prompt.data.configs import FolderConfig
 from sketch_prompt.data.splits import SPLIT_NAMES
 
 
-class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
+class TableBuilder(datasets.GeneratorBasedBuilder):
+    """A builder whose splits may be empty."""
+
+    def _as_dataset(self, split: datasets.Split, in_memory: bool = False) -> datasets.Dataset:
+        if self.info.splits[str(split)].num_examples == 0:
+            # `datasets` refuses to read a table without rows.
+            empty = {column: [] for column in self.info.features}
+            return datasets.Dataset.from_dict(empty, self.info.features, self.info, split)
+        return super()._as_dataset(split, in_memory)
+
+
+class BenchmarkBuilder(TableBuilder):
     """One benchmark as tables: train_sketch, train_photo (seen classes), test_sketch, test_photo (unseen).
 
     Columns: image (a path; nothing is copied or opened), label, instance_id, domain. Rows are sorted by class,
@@ -38,13 +49,6 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
             for image, instance in self.config.examples_of(item)
         )
         yield from enumerate(rows)
-
-    def _as_dataset(self, split: datasets.Split, in_memory: bool = False) -> datasets.Dataset:
-        if self.info.splits[str(split)].num_examples == 0:
-            # `datasets` refuses to read a table without rows.
-            empty = {column: [] for column in self.info.features}
-            return datasets.Dataset.from_dict(empty, self.info.features, self.info, split)
-        return super()._as_dataset(split, in_memory)
 
 
 def features(class_names: Iterable[str]) -> datasets.Features:

@@ -11,7 +11,7 @@ from importlib import resources
 import datasets
 import pyarrow.parquet as pq
 
-from ..builder import features
+from ..builder import TableBuilder, features
 from ..configs import BenchmarkConfig
 from ..doodles import read_doodles
 from ..splits import SPLIT_NAMES, BenchmarkSplit, read_split
@@ -100,7 +100,7 @@ class QuickDrawCaltechConfig(BenchmarkConfig):
         return f"{self.name}-{datasets.fingerprint.Hasher.hash(shown)}"
 
 
-class QuickDrawCaltechBuilder(datasets.GeneratorBasedBuilder):
+class QuickDrawCaltechBuilder(TableBuilder):
     """The splits train_sketch, train_photo (30 seen classes), test_sketch and test_photo (10 unseen ones).
 
     Columns: image (PNG bytes of a drawing, JPEG bytes of a photo), label (seen classes first), instance_id (a
