@@ -16,6 +16,7 @@ from .data import check_data
 from .evaluation import evaluate, reproduce
 from .gallery import demo, index, search
 from .models import convert, explain, list_models, train
+from .publishing import push
 
 __all__ = ["app"]
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, reproduce, index, search, demo, explain, convert):
+for command in (train, evaluate, reproduce, index, search, demo, explain, convert, push):
     app.command(cls=Command)(command)
 
 app.command("models", cls=Command)(list_models)

@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 import datasets
 
 from sketch_prompt.data.configs import BenchmarkConfig
+from sketch_prompt.data.hub import hub_benchmark, hub_level, load_from_hub
 from sketch_prompt.data.settings import cross_dataset, generalized_zero_shot
 from sketch_prompt.data.splits import BenchmarkSplit, unknown_name
 from sketch_prompt.hints import with_new_names
@@ -101,7 +102,13 @@ def benchmark_config(name: str, data_dir: str | os.PathLike | None = None) -> Be
 
 
 def default_level(name: str) -> Level:
-    """The level that a benchmark is trained and reported at unless asked otherwise; "category" for other names."""
+    """The level that a benchmark is trained and reported at unless asked otherwise; "category" for other names.
+
+    Raises:
+        FileNotFoundError: if it is a repository of the Hub that cannot be had.
+    """
+    if hub_benchmark(name):
+        return hub_level(name)
     return benchmark_config(name).level if name in benchmark_names() else BenchmarkConfig.level
 
 
@@ -132,7 +139,8 @@ def load_benchmark(
         >>> sketchy = load_benchmark("sketchy-21", data_dir="/data/Sketchy")  # doctest: +SKIP
 
     Args:
-        name: one of `benchmark_names()`.
+        name: one of `benchmark_names()`, or a repository `owner/name` of the Hub that `push_benchmark` made; for
+            that the only options are `revision` and `token`, and `setting`.
         data_dir: folder of the data; not for `mini` and `quickdraw-caltech`, which need none.
         split: seen and unseen classes in place of the benchmark's own: a YAML file or a mapping with the lists
             `seen` and `unseen` (and `aliases`, where folders are named otherwise), or a published protocol's
@@ -184,11 +192,30 @@ def _load(
     streaming: bool,
     options: dict,
 ) -> datasets.DatasetDict | datasets.IterableDatasetDict:
+    if hub_benchmark(name):
+        return _load_from_hub(name, data_dir, cache_dir, streaming, options)
     builder = make_builder(name, data_dir, cache_dir=cache_dir, **options)
     if streaming:
         return builder.as_streaming_dataset()
     builder.download_and_prepare()
     return builder.as_dataset()
+
+
+def _load_from_hub(
+    repo_id: str,
+    data_dir: str | os.PathLike | None,
+    cache_dir: str | os.PathLike | None,
+    streaming: bool,
+    options: dict,
+) -> datasets.DatasetDict | datasets.IterableDatasetDict:
+    if data_dir is not None:
+        raise ValueError(f"{repo_id} comes from the Hub: leave data_dir out")
+    known = ("revision", "token")
+    for option in options.keys() - {*known, "seed"}:
+        shown = "split" if option == "class_split" else option
+        raise ValueError(f"{repo_id}: " + unknown_name("option", shown, known))
+    hub = {option: options[option] for option in known if option in options}
+    return load_from_hub(repo_id, cache_dir=cache_dir, streaming=streaming, **hub)
 
 
 def _n_seen(benchmark: datasets.DatasetDict) -> int:

@@ -138,7 +138,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """A heading, the metrics in percent, the facts, all classes, and all images that were left out."""
-        lines = [f"# {self.title}", "", self._sentence(), ""]
+        lines = [f"# {self.title}", "", self.sentence, ""]
         lines += ["| metric | % | 95 % interval | chance |", "| --- | ---: | ---: | ---: |"]
         lines += [f"| {' | '.join(row)} |" for row in self._percentages()]
         lines += ["", *(f"- {name}: {value}" for name, value in self._facts())]
@@ -160,7 +160,7 @@ class Report:
         facts = Table.grid(padding=(0, 2))
         for name, value in self._facts():
             facts.add_row(Text(name, style="dim"), Text(value))
-        parts = [scores, Text(self._sentence(), style="" if self.zero_shot else "bold yellow")]
+        parts = [scores, Text(self.sentence, style="" if self.zero_shot else "bold yellow")]
         if len(self.per_class) > 1:
             parts.append(self._class_table())
         parts.append(facts)
@@ -189,7 +189,9 @@ class Report:
         trained = f", trained on {self.train_benchmark}" if self.train_benchmark else ""
         return f"{self.method} on {self.benchmark}{trained}"
 
-    def _sentence(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """What was searched with what, in which manner, and whether that is zero-shot."""
         photos = f"{self.photos:,} photos"
         if self.gallery == "category":
             photos = f"their class's photos ({self.photos:,} in all)"

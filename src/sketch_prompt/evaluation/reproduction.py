@@ -142,13 +142,7 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
     """
     runs: dict[tuple, tuple[Setup, dict]] = {}
     for result in results:
-        setup = Setup(
-            result["benchmark"],
-            result.get("train_benchmark"),
-            result["setting"],
-            result["level"],
-            result.get("gallery", "all"),
-        )
+        setup = _setup(result)
         distinguishing = ("method", "model", "convention", "claim", "queries", "photos")
         row = (*map(result.get, distinguishing), *result.get("differences", ()))
         runs.pop((setup, row), None)
@@ -158,6 +152,26 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
         own = [result for its_setup, result in runs.values() if its_setup == setup]
         setups[setup] = _rows(_published(setup), own)
     return Reproduction(setups)
+
+
+def paper_of(result: dict) -> Row | None:
+    """What the paper of a run's method prints for the run's setup; None if it prints nothing.
+
+    Args:
+        result: A line of `read_results`, or the fields of a report.
+    """
+    entries = [entry for entry in _published(_setup(result)) if entry["method"] == result["method"]]
+    return _paper(entries[0]) if entries else None
+
+
+def _setup(result: dict) -> Setup:
+    return Setup(
+        result["benchmark"],
+        result.get("train_benchmark"),
+        result["setting"],
+        result["level"],
+        result.get("gallery", "all"),
+    )
 
 
 @cache

@@ -17,6 +17,7 @@ from sketch_prompt.hints import shortened, with_new_names
 from sketch_prompt.models.auto import model_class
 from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, require
 from sketch_prompt.processing import SketchPromptImageProcessor
+from sketch_prompt.training.origins import read_origins
 from sketch_prompt.training.recipe import RecipeError, build, read_recipe, refuse_unknown
 from sketch_prompt.vocabulary import Level
 
@@ -156,12 +157,14 @@ class EvaluationConfig(TaskOptions):
             `"Acc@1"`, ...; None for the first of these at the level.
         batch_size: Images in one forward pass, for each process.
         test: Evaluate the final model on the unseen classes.
+        baseline: Evaluate the frozen CLIP there too, for the model card.
     """
 
     every_epochs: int = 1
     metric: str | None = None
     batch_size: int = 64
     test: bool = True
+    baseline: bool = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -202,6 +205,9 @@ class RunConfig:
         save_every: Optimiser steps between saves of `checkpoints/last`, besides those at every epoch's end.
         trackers: accelerate's trackers, such as `["tensorboard"]` (the `train` extra).
         progress: Show progress bars.
+        hub_model_id: Repository on the Hub that the checkpoint is pushed to, `owner/name`; None pushes nothing.
+        hub_strategy: When: at the `"end"`, or at `"every_save"` too.
+        hub_private: Make a new repository private.
     """
 
     output_dir: str | None = None
@@ -211,6 +217,9 @@ class RunConfig:
     save_every: int | None = None
     trackers: list[str] = field(default_factory=list)
     progress: bool = True
+    hub_model_id: str | None = None
+    hub_strategy: Literal["end", "every_save"] = "end"
+    hub_private: bool | None = None
 
     def __post_init__(self):
         require(self.log_every >= 1, "log_every", self.log_every, "at least 1")
@@ -229,6 +238,7 @@ class TrainingConfig:
     Attributes:
         model, data, optimisation, evaluation, run: The sections above.
         processor: Fields of `SketchPromptImageProcessor` that differ from what the base model's own gives.
+        origins: Whose the values are, by `section.key`: from the comments of the recipe's file.
     """
 
     model: ModelConfig
@@ -237,6 +247,7 @@ class TrainingConfig:
     optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    origins: dict[str, str] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
     def load(cls, path: str | os.PathLike, overrides: Iterable[str] = ()) -> "TrainingConfig":
@@ -245,7 +256,10 @@ class TrainingConfig:
         Raises:
             RecipeError: The file cannot be read, or something in it cannot be meant; the message says where.
         """
-        return cls.from_dict(read_recipe(path, overrides))
+        overrides = list(overrides)
+        config = cls.from_dict(read_recipe(path, overrides))
+        config.origins = read_origins(path, overrides)
+        return config
 
     @classmethod
     def from_dict(cls, recipe: dict[str, Any]) -> "TrainingConfig":
@@ -255,7 +269,7 @@ class TrainingConfig:
             RecipeError: An unknown section or key, a wrong type, or an impossible value, in the method's and
                 the image processor's configuration too.
         """
-        refuse_unknown(recipe, [section.name for section in dataclasses.fields(cls)])
+        refuse_unknown(recipe, [section.name for section in dataclasses.fields(cls) if section.init])
         data = build(DataConfig, "data", recipe.get("data"))
         build(PairAugmentation, "data.augmentation", data.augmentation)
         evaluation = build(EvaluationConfig, "evaluation", _with_new_keys(recipe.get("evaluation")))
@@ -275,6 +289,7 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """The sections as a recipe has them, every default spelt out."""
         sections = dataclasses.asdict(self)
+        del sections["origins"]
         sections["model"] |= sections["model"].pop("fields")
         return sections
 
@@ -298,7 +313,8 @@ class TrainingConfig:
     @property
     def output_dir(self) -> Path:
         """Where the run writes."""
-        return Path(self.run.output_dir or f"runs/{self.model.method}-{self.data.benchmark}")
+        name = f"{self.model.method}-{self.data.benchmark}".replace("/", "-")  # one on the Hub is owner/name
+        return Path(self.run.output_dir or f"runs/{name}")
 
 
 def _with_new_keys(evaluation: Any) -> Any:

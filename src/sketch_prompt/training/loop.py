@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -28,10 +28,11 @@ from sketch_prompt.data.loading import (
 from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.evaluation import Report, evaluate_model
 from sketch_prompt.evaluation.conditioning import show_categories
-from sketch_prompt.evaluation.environment import peak_memory
+from sketch_prompt.evaluation.environment import describe_environment, peak_memory
 from sketch_prompt.locking import only_writer
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
+from sketch_prompt.models.frozen_clip import FrozenClipConfig, FrozenClipModel
 from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training.batches import EpochBatches, build_sampler
 from sketch_prompt.training.checkpoints import (
@@ -53,6 +54,7 @@ from sketch_prompt.training.interruption import (
 )
 from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
+from sketch_prompt.training.publication import Publisher, training_facts
 from sketch_prompt.training.recipe import RecipeError
 from sketch_prompt.training.validation import hold_out
 
@@ -204,6 +206,9 @@ class Trainer:
 
     def run(self) -> TrainingResult:
         """Resume if there is something to resume, train, evaluate, write everything."""
+        self.publisher = Publisher(self.config)
+        if self.accelerator.is_main_process:
+            self.publisher.start()
         self._start()
         started_at, self.unreadable = self.progress.step, {}
         self.meter = LossMeter(self.accelerator, self.batches.micro_batch * self.accelerator.num_processes)
@@ -265,6 +270,7 @@ class Trainer:
                 )
             if run.save_every and progress.step % run.save_every == 0:
                 self._save_last()
+                self._push()
 
     def _batches(self) -> Iterator[dict]:
         try:
@@ -330,20 +336,34 @@ class Trainer:
             self._validate()
             progress.seconds += self.meter.lap()
         self._save_last()
+        if not finished:
+            self._push()
 
-    def _evaluate(self, benchmark: DatasetDict, name: str) -> Report:
+    def _push(self) -> None:
+        if self.accelerator.is_main_process:
+            self.publisher.saved(self.model, self.processor, self.progress.step)
+
+    def _evaluate(self, benchmark: DatasetDict, name: str, model=None) -> Report:
         evaluation, data = self.config.evaluation, self.config.data
+        task = evaluation.task(name, data.level)
         return evaluate_model(
-            self.model,
+            self.model if model is None else model,
             self.processor,
             benchmark,
-            evaluation.task(name, data.level),
+            task if model is None else replace(task, ranking="embedding"),
             source=str(self.folder),
             batch_size=evaluation.batch_size,
             num_workers=data.num_workers,
             accelerator=self.accelerator,
             progress=self.config.run.progress,
         ).report
+
+    def _evaluate_frozen_clip(self) -> Report | None:
+        """The same test without the adapter; None if there is no CLIP under it, or it is not wanted."""
+        if not self.config.evaluation.baseline or self.model.clip is None:
+            return None
+        frozen = FrozenClipModel(FrozenClipConfig(base_model=None), backbone=self.model.clip).eval()
+        return self._evaluate(self.benchmark, self.config.data.benchmark, frozen)
 
     def _validate(self) -> None:
         progress = self.progress
@@ -398,10 +418,13 @@ class Trainer:
             peak_memory_mb=peak_memory(self.accelerator.device),
             unreadable=sorted(set(gather_object(list(self.unreadable)))),
         )
+        baseline = self._evaluate_frozen_clip() if test is not None else None
         if self.accelerator.is_main_process:
-            results = {config.data.benchmark: test.metrics} if test else None
-            self.model.save_pretrained(self.folder, processor=self.processor, results=results)
+            machine = describe_environment(self.accelerator.device, self.model.dtype)
+            self.model.adapter.facts = training_facts(config, result, baseline, machine)
+            self.model.save_pretrained(self.folder, processor=self.processor)
             result.save(self.folder / "results.json")
+            self.publisher.finished(self.folder)
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
         return result

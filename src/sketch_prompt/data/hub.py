@@ -1,0 +1,184 @@
+"""Benchmarks as data sets of the Hub: one Parquet folder with the four tables, a card, and `benchmark.json`.
+
+data/<split>-<n>-of-<m>.parquet  the rows, pictures included
+benchmark.json                   what the benchmark is for
+README.md                        the card, with the columns for the Hub's viewer
+
+`datasets.load_dataset(repo_id)` reads it like any other.
+"""
+
+import json
+import os
+import re
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import datasets
+from huggingface_hub import CommitInfo
+
+from sketch_prompt import sources
+from sketch_prompt.data.splits import SPLIT_NAMES
+from sketch_prompt.publishing.data_cards import benchmark_card
+from sketch_prompt.publishing.upload import create_repository, upload
+from sketch_prompt.vocabulary import Level
+
+DESCRIPTION = "benchmark.json"
+COLUMNS = ("image", "label", "instance_id", "domain")
+_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+_SHARD_BYTES = 400_000_000
+
+
+def hub_benchmark(name: str) -> str | None:
+    """The repository of a benchmark on the Hub, `owner/name`; None for a name of another kind."""
+    return name if _ID.fullmatch(name) else None
+
+
+def load_from_hub(
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    streaming: bool = False,
+) -> datasets.DatasetDict | datasets.IterableDatasetDict:
+    """The four tables of a benchmark on the Hub; see `load_benchmark`.
+
+    Raises:
+        FileNotFoundError: it cannot be had; the message says why and what to do.
+        ValueError: it is no benchmark: a table or a column lacks.
+    """
+    hub_level(repo_id, revision, token)  # says what is wrong before `datasets` does
+    try:
+        tables = datasets.load_dataset(
+            repo_id, revision=revision, token=token, cache_dir=cache_dir, streaming=streaming
+        )
+    except (OSError, sources.BROKEN_CONNECTION, datasets.exceptions.DatasetsError) as error:
+        raise FileNotFoundError(sources.explain(error, repo_id, revision, "dataset")) from error
+    missing = [split for split in SPLIT_NAMES if split not in tables]
+    if missing:
+        raise ValueError(
+            f"{repo_id} is no benchmark of sketches and photos: it has no split {', '.join(missing)}"
+        )
+    for split in SPLIT_NAMES:
+        columns = tables[split].features or {}
+        lacking = [name for name in COLUMNS if name not in columns]
+        if lacking:
+            raise ValueError(
+                f"{repo_id} is no benchmark: its split {split} has no column {', '.join(lacking)}"
+            )
+    ordered = {split: tables[split].select_columns(list(COLUMNS)) for split in SPLIT_NAMES}
+    return datasets.IterableDatasetDict(ordered) if streaming else datasets.DatasetDict(ordered)
+
+
+@lru_cache
+def hub_level(repo_id: str, revision: str | None = None, token: str | bool | None = None) -> Level:
+    """The level that a benchmark on the Hub is made for; "category" if it does not say.
+
+    Raises:
+        FileNotFoundError: the repository cannot be had; the message says why and what to do.
+    """
+    folder = sources.download(repo_id, [DESCRIPTION], kind="dataset", revision=revision, token=token)
+    try:
+        level = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["level"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "category"
+    return level if level in ("category", "instance") else "category"
+
+
+def push_benchmark(
+    tables: datasets.DatasetDict,
+    repo_id: str,
+    *,
+    level: Level = "category",
+    about: str = "Sketches and photos of the same things, for zero-shot sketch-based image retrieval.",
+    license: str = "unknown",
+    bibtex: str = "",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    commit_message: str = "Upload a sketch-prompt benchmark",
+) -> CommitInfo:
+    """Publish a benchmark as a data set, pictures included, with a card.
+
+    Args:
+        tables: what `load_benchmark` gave: a `sketch-folder` of one's own, `mini`, ...
+        repo_id: where to, `owner/name`, or `name` for one's own; made if it is new.
+        level: what it is made for: "category" or "instance".
+        about: a paragraph for the card.
+        license: of the pictures, as the Hub spells it: "cc-by-4.0", ...
+        bibtex: for the card.
+        private, token, revision, create_pr, commit_message: as for a model's `push_to_hub`.
+
+    Raises:
+        ValueError: a table lacks.
+        PermissionError, ConnectionError: the Hub does not take it; the message says what to do.
+    """
+    missing = [split for split in SPLIT_NAMES if split not in tables]
+    if missing:
+        raise ValueError(f"there is no {', '.join(missing)}: a benchmark has {', '.join(SPLIT_NAMES)}")
+    repo_id = create_repository(repo_id, "dataset", private, token)
+    with tempfile.TemporaryDirectory() as folder:
+        files = _write(tables, Path(folder))
+        (Path(folder) / DESCRIPTION).write_text(
+            json.dumps({"level": level}, indent=2) + "\n", encoding="utf-8"
+        )
+        card = benchmark_card(repo_id, tables, about=about, level=level, license=license, bibtex=bibtex)
+        (Path(folder) / "README.md").write_text(card, encoding="utf-8")
+        return upload(
+            folder,
+            [*files, DESCRIPTION, "README.md"],
+            repo_id,
+            repo_type="dataset",
+            replaces=["data/*.parquet"],
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+            commit_message=commit_message,
+        )
+
+
+def _write(tables: datasets.DatasetDict, folder: Path) -> list[str]:
+    """Write the tables as Parquet files that hold the pictures; returns their names."""
+    (folder / "data").mkdir()
+    files = []
+    for split in SPLIT_NAMES:
+        table = tables[split]
+        count = max(1, -(-_picture_bytes(table) // _SHARD_BYTES))
+        for number in range(count):
+            name = f"data/{split}-{number:05d}-of-{count:05d}.parquet"
+            part = table.shard(count, number, contiguous=True) if len(table) else table
+            _embed(part).to_parquet(folder / name)
+            files.append(name)
+    return files
+
+
+def _embed(table: datasets.Dataset) -> datasets.Dataset:
+    """The table with the bytes of its pictures in place of their paths on this machine."""
+    if not len(table):
+        return table
+    plain = table.cast_column("image", datasets.Image(decode=False))
+
+    def read(row: dict) -> dict:
+        image = row["image"]
+        content = image["bytes"]
+        if content is None:
+            content = Path(image["path"]).read_bytes()
+        return {"image": {"bytes": content, "path": os.path.basename(image["path"] or "") or None}}
+
+    embedded = plain.map(read, keep_in_memory=True, load_from_cache_file=False, new_fingerprint="embedded")
+    return embedded.cast_column("image", datasets.Image())
+
+
+def _picture_bytes(table: datasets.Dataset) -> int:
+    """About how many bytes the pictures take, from a sample of them."""
+    if not len(table):
+        return 0
+    step = max(1, len(table) // 100)
+    sample = table.cast_column("image", datasets.Image(decode=False)).select(range(0, len(table), step))
+    sizes = [
+        len(image["bytes"]) if image["bytes"] is not None else os.path.getsize(image["path"])
+        for image in sample["image"]
+    ]
+    return int(sum(sizes) / len(sizes) * len(table))

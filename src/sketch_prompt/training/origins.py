@@ -1,0 +1,44 @@
+"""Whose the values of a recipe are: the paper's, its code's, ours, or whoever typed them."""
+
+import os
+import re
+from collections.abc import Iterable
+
+from sketch_prompt.training.recipe import RECIPE_FILE, find_recipe
+
+_LINE = re.compile(r"^(?P<indent> *)(?P<key>[\w-]+):")
+_COMMENT = re.compile(r"\s#\s*(?P<words>.+)$")
+
+
+def read_origins(recipe: str | os.PathLike, overrides: Iterable[str] = ()) -> dict[str, str]:
+    """Whose the values of a recipe are, as the comments beside them say.
+
+    Args:
+        recipe: See `find_recipe`.
+        overrides: `section.key=value` each, which were chosen for one run.
+
+    Returns:
+        {"section.key": comment}; a key of a nested mapping counts to the key that the mapping belongs to.
+    """
+    path = find_recipe(recipe)
+    path = path / RECIPE_FILE if path.is_dir() else path
+    origins: dict[str, str] = {}
+    section = key = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found, comment = _LINE.match(line), _COMMENT.search(line)
+        if not found:
+            continue
+        depth = len(found["indent"]) // 2
+        if depth == 0:
+            section = found["key"]
+        elif depth == 1:
+            key = f"{section}.{found['key']}"
+            if comment:
+                origins[key] = comment["words"].strip()
+        elif comment:
+            words = f"{found['key']}: {comment['words'].strip()}"
+            origins[key] = f"{origins[key]}; {words}" if key in origins else words
+    for override in overrides:
+        section, _, key = override.partition("=")[0].strip().partition(".")
+        origins[f"{section}.{key.partition('.')[0]}"] = "chosen for this run"
+    return origins
