@@ -32,7 +32,9 @@ def test_a_run_is_pushed_at_its_end_and_names_no_folder(hub, recipe, tmp_path):
     repository = hub["me/run"]
     assert repository.private and list(repository.titles.values())[-1] == "End of training"
     files = repository.files()
-    assert not any("checkpoints" in name or name in ("results.json", "log.jsonl", "training.yaml") for name in files)
+    assert not any(
+        "checkpoints" in name or name in ("results.json", "log.jsonl", "training.yaml") for name in files
+    )
     for name, content in files.items():
         if not name.endswith("safetensors"):
             assert b"pytest-of" not in content and str(tmp_path).encode() not in content, name
@@ -44,16 +46,29 @@ def test_the_card_of_a_run_says_what_it_reached_beside_chance_and_the_frozen_cli
     result = train(short(recipe, hub_model_id="me/run"))
     card = ModelCard(hub["me/run"].files()["README.md"].decode())
     first = next(iter(result.test.metrics))
-    assert re.search(rf"\| {re.escape(first)} \| \*\*\d+\.\d\d\*\* \| .* \| \d+\.\d\d \| \d+\.\d\d \|", card.text)
-    for words in ("frozen CLIP | chance |", "optimiser steps | 2 ", "| `optimisation.max_steps` | `2` |", "seed | "):
+    assert re.search(
+        rf"\| {re.escape(first)} \| \*\*\d+\.\d\d\*\* \| .* \| \d+\.\d\d \| \d+\.\d\d \|", card.text
+    )
+    for words in (
+        "frozen CLIP | chance |",
+        "optimiser steps | 2 ",
+        "| `optimisation.max_steps` | `2` |",
+        "seed | ",
+    ):
         assert words in card.text
     assert {e.metric_type for e in card.data.eval_results} == set(result.test.metrics)
     facts = SketchPromptModel.from_pretrained("me/run").facts
     assert facts.benchmark == "sketch-folder" and facts.recipe["optimisation"]["batch_size"] == 4
-    assert facts.measurements[0].frozen_clip.keys() == facts.measurements[0].chance.keys() == result.test.metrics.keys()
+    assert (
+        facts.measurements[0].frozen_clip.keys()
+        == facts.measurements[0].chance.keys()
+        == result.test.metrics.keys()
+    )
 
 
-def test_every_save_is_pushed_where_the_recipe_says_so_and_a_push_that_fails_ends_no_run(hub, recipe, monkeypatch):
+def test_every_save_is_pushed_where_the_recipe_says_so_and_a_push_that_fails_ends_no_run(
+    hub, recipe, monkeypatch
+):
     monkeypatch.setattr("time.sleep", lambda _: None)
     config = recipe(
         optimisation={"max_steps": 4, "batch_size": 4},
@@ -80,7 +95,9 @@ def test_a_push_that_fails_at_the_end_says_how_to_push_the_run(hub, recipe, monk
     with pytest.raises(ConnectionError, match=r"To push it: sketch-prompt push .* me/run"):
         train(config)
     hub.faults.clear()
-    done = CliRunner().invoke(app, ["push", str(config.output_dir), "me/run", "--revision", "late", "--tag", "shapes"])
+    done = CliRunner().invoke(
+        app, ["push", str(config.output_dir), "me/run", "--revision", "late", "--tag", "shapes"]
+    )
     assert done.exit_code == 0 and done.output.startswith(f"{hub.url}/me/run/commit/"), done.output
     assert "- shapes" in hub["me/run"].files("late")["README.md"].decode()
 
@@ -89,7 +106,15 @@ def test_the_command_pushes_galleries_and_benchmarks_too(hub, tmp_path, sketch_f
     from sketch_prompt import Gallery, load_benchmark
 
     Gallery.build("mini-frozen-clip", sketch_folder / "photo", progress=False).save(tmp_path / "gallery")
-    command = ["push", str(tmp_path / "gallery"), "shapes", "--include-photos", "--private", "--license", "mit"]
+    command = [
+        "push",
+        str(tmp_path / "gallery"),
+        "shapes",
+        "--include-photos",
+        "--private",
+        "--license",
+        "mit",
+    ]
     assert CliRunner().invoke(app, command).exit_code == 0
     assert hub["datasets/me/shapes"].private
     assert "license: mit" in hub["datasets/me/shapes"].files()["README.md"].decode()

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 
 import datasets
@@ -71,7 +70,6 @@ def load_from_hub(
     return datasets.IterableDatasetDict(ordered) if streaming else datasets.DatasetDict(ordered)
 
 
-@lru_cache
 def hub_level(repo_id: str, revision: str | None = None, token: str | bool | None = None) -> Level:
     """The level that a benchmark on the Hub is made for; "category" if it does not say.
 
