@@ -27,5 +27,9 @@ Ranking = Literal["embedding", "rerank", "exhaustive"]
 IndexKind = Literal["auto", "exact", "hnsw", "ivf-sq8", "ivf-pq", "milvus"]
 """How the photos of a gallery are searched."""
 
+TargetKind = Literal["photos", "text", "both", "instances", "none"]
+"""What a lens maps sketches to: where the photos of their class are, the text of their class, both, the photo that
+each draws (within its class), or nothing: it subtracts the mean sketch and maps nothing."""
+
 TEST_SPLITS: dict[Domain, str] = {"sketch": "test_sketch", "photo": "test_photo"}
 """The splits of a benchmark that an evaluation uses."""

@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fakes.benchmarks import UNSEEN, write_benchmark
-from fakes.models import TinyModel, TinyProcessor
+from fakes.models import TinyModel, TinyPairModel, TinyProcessor
 from sketch_prompt.evaluation import SeenClassError, Task, embed_benchmark, evaluate_model
+from sketch_prompt.expansion import expand_queries
 from sketch_prompt.metrics import chance_level, evaluate_retrieval
 
 
@@ -68,3 +70,30 @@ def test_missing_test_split_is_an_error_that_names_it(benchmark):
     benchmark = type(benchmark)({name: table for name, table in benchmark.items() if name != "test_photo"})
     with pytest.raises(ValueError, match="no test_photo"):
         evaluate(benchmark)
+
+
+@pytest.mark.parametrize("level", ["category", "instance"])
+def test_two_searches_are_a_setting_of_their_own(tmp_path, level):
+    benchmark = write_benchmark(tmp_path)
+    model = TinyModel()
+    plain = evaluate_model(model, TinyProcessor(), benchmark, Task("tiny", level, ks=(5,)), progress=False)
+    task = Task("tiny", level, ks=(5,), expand=2)
+    twice = evaluate_model(model, TinyProcessor(), benchmark, task, progress=False)
+    assert plain.report.expand is None and twice.report.expand == 2
+    assert "searched twice (expand=2)" in twice.report.to_markdown()
+    sketches, photos = twice.search.sketches, twice.search.photos
+    groups = (
+        (sketches.labels, photos.labels) if level == "instance" else (np.zeros(9), np.zeros(len(photos.rows)))
+    )
+    expected = np.empty_like(sketches.features)
+    for row, query in enumerate(sketches.features):
+        own = photos.features[groups[1] == groups[0][row]]
+        hits = own[np.argsort(-(own @ query), kind="stable")[:2]]
+        expected[row] = expand_queries(query[None], hits[None], own.mean(0))[0]
+    np.testing.assert_allclose(twice.search.scores.query, expected, atol=1e-6)
+
+
+def test_two_searches_do_not_go_with_pairs():
+    with pytest.raises(ValueError, match="does not go with ranking='rerank'"):
+        Task("tiny", ranking="rerank", expand=2)
+    assert Task("tiny", expand=2).ranking_with(TinyPairModel()) == "embedding"

@@ -295,3 +295,26 @@ def test_a_query_at_the_mean_stays_as_it_is():
     mean = normalize(torch.ones(4), dim=0)
     assert torch.equal(apply_lens(mean[None], mean, None), mean[None])
     assert apply_lens(torch.eye(4), mean, torch.eye(4)).norm(dim=1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", ["photos", "text"])
+def test_classes_without_sketches_take_no_part(kind):
+    world, larger = World(classes=30), World(classes=30)
+    larger.names += [f"unseen {number}" for number in range(9)]
+    larger.texts = torch.cat([larger.texts, torch.eye(9, world.dim, dtype=torch.float64)])
+    fits = []
+    for data in (world, larger):
+        means = FeatureMeans(len(data.names), data.dim)
+        means.add(data.photos, data.labels)
+        photos = data.sample(data.photos)
+        if data is larger:
+            unseen = torch.arange(30, 39)
+            means.add(larger.texts[30:], unseen)
+            photos.add(larger.texts[30:], unseen, unseen + 1000)
+        targets = ClassTargets(means.means) if kind == "photos" else ClassTargets(texts=data.texts)
+        folds = group_folds(world.names, torch.ones(30, dtype=torch.bool))
+        folds = torch.cat([folds, torch.arange(len(data.names) - 30) % 10])
+        validation = Validation(data.sample(data.sketches), photos if kind == "photos" else None)
+        fits.append(fit_lens(data.sums(folds), targets, validation, penalties=(0.1, 10)))
+    assert fits[0].scores == pytest.approx(fits[1].scores)
+    assert fits[0].penalty == fits[1].penalty

@@ -336,3 +336,36 @@ def test_a_method_that_embeds_under_categories_trains_evaluates_and_keeps_its_cl
     assert result.metric == "Acc@1" and result.test.condition == "given"
     again = SketchPromptModel.from_pretrained(result.output_dir)
     assert again.categories == again.config.class_names and len(again.categories) == 2
+
+
+@pytest.mark.parametrize("held_out", [0, 0.5])
+def test_a_method_that_learns_nothing_but_its_lens_is_fitted(recipe, held_out):
+    config = recipe(
+        model={"method": "sketch-lens", "lens": "none"},
+        data={"validation_classes": held_out},
+        optimisation={"learning_rates": {}},
+    )
+    result = train(config)
+    assert (result.steps, result.epochs, result.method) == (0, 0, "sketch-lens")
+    model = SketchPromptModel.from_pretrained(result.output_dir)
+    log = [json.loads(line) for line in (result.output_dir / "log.jsonl").read_text().splitlines()]
+    (fitted,) = [line for line in log if line["event"] == "lens"]
+    assert fitted["drawings"] == 6 * (4 if not held_out else 2)
+    if held_out:
+        scores = fitted["held_out"]
+        assert result.validation == max(scores["plain"], scores["lens"])
+        assert fitted["kept"] == (scores["lens"] > scores["plain"])
+    assert (model.adapter.lens_mean is not None) == fitted["kept"]
+    assert result.test.lens == ("none" if fitted["kept"] else None)
+
+
+def test_a_trained_method_keeps_its_lens_where_it_helps_on_held_out_classes(recipe):
+    result = train(recipe(model={"lens": "none"}, optimisation={"epochs": 1}))
+    log = [json.loads(line) for line in (result.output_dir / "log.jsonl").read_text().splitlines()]
+    (fitted,) = [line for line in log if line["event"] == "lens"]
+    (validated,) = [line for line in log if line["event"] == "validation"]
+    assert fitted["held_out"]["plain"] == validated["metrics"][result.metric]
+    model = SketchPromptModel.from_pretrained(result.output_dir)
+    assert (model.adapter.lens_mean is not None) == fitted["kept"] == (model.config.lens == "none")
+    if fitted["kept"]:
+        assert "go through a lens" in (result.output_dir / "README.md").read_text()

@@ -15,6 +15,7 @@ from .command import Command, Settings
 from .data import check_data
 from .evaluation import evaluate, reproduce
 from .gallery import demo, index, search
+from .lens import fit
 from .models import convert, explain, list_models, train
 from .publishing import push
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, evaluate, reproduce, index, search, demo, explain, convert, push):
+for command in (fit, train, evaluate, reproduce, index, search, demo, explain, convert, push):
     app.command(cls=Command)(command)
 
 app.command("models", cls=Command)(list_models)

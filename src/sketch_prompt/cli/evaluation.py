@@ -101,6 +101,12 @@ def evaluate(
     shortlist: Annotated[
         int, typer.Option(min=1, help="Number of photos that rerank scores again for each sketch.")
     ] = 100,
+    expand: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Search twice by embedding, the second time joined with the first so many hits."
+        ),
+    ] = None,
     work_dir: Annotated[
         Path | None,
         typer.Option(
@@ -165,6 +171,7 @@ def evaluate(
         ks=k or None,
         ranking=ranking,
         shortlist=shortlist,
+        expand=expand,
     )
     others = [Report.load(path) for path in compare or ()]
     check_comparable(others, task.level)

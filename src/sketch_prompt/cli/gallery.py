@@ -133,6 +133,10 @@ def search(
             min=1, help="Number of photos to score again, pair by pair, for methods that score pairs."
         ),
     ] = None,
+    expand: Annotated[
+        int | None,
+        typer.Option(min=1, help="Search twice, the second time joined with the first so many hits."),
+    ] = None,
     category: Annotated[
         list[str] | None, typer.Option(help="Search only photos of this category (folder); may be repeated.")
     ] = None,
@@ -155,7 +159,8 @@ def search(
     """Find the photos that look like a drawing.
 
     Prints one photo per line, best first: rank, score and path, separated by tabs. The gallery knows its model;
-    --model and --base-model say where these are now, if they have moved.
+    --model and --base-model say where these are now, if they have moved. --model may also name a lens of the CLIP that
+    the photos were embedded with (`sketch-prompt fit`): it changes the query alone, and the gallery stays as it is.
 
     \b
     Examples:
@@ -171,7 +176,7 @@ def search(
     given = {"base_model": base_model} if base_model is not None else {}
     opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
     filters = {name: values for name, values in (("category", category), ("path", path)) if values}
-    hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank)
+    hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank, expand=expand)
     if output is not None:
         save_figure(opened.plot(hits, sketch, text), output)
         typer.echo(f"Wrote {output}", err=True)

@@ -112,7 +112,9 @@ def evaluate_model(
         if (
             ranking != "embedding" or main_process
         ):  # all processes score pairs, the first one ranks embeddings
-            ranker = build_ranker(ranking, unwrapped, stores, task.shortlist, folder=folder, **shared)
+            ranker = build_ranker(
+                ranking, unwrapped, stores, task.shortlist, task.expand, folder=folder, **shared
+            )
             evaluation = report_embeddings(
                 model,
                 benchmark,
@@ -146,7 +148,7 @@ def check_benchmark(model: SketchPromptPreTrainedModel, benchmark: datasets.Data
             )
     if task.level == "instance":
         check_instances(benchmark)
-    trained = model.config.class_names or ()
+    trained = model.config.seen_classes
     queried, searched = (_classes(benchmark[split]) for split in TEST_SPLITS.values())
     distractors = {}
     if task.gallery == "all":
@@ -245,6 +247,8 @@ def report_embeddings(
         curve=search.curve,
         ranking=ranker.name,
         shortlist=ranker.shortlist,
+        expand=task.expand,
+        lens=model.config.lens if model.config.lens_fit else None,
         pairs=ranker.pairs,
         queries=len(search.sketches.rows),
         photos=len(search.photos.rows),

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from accelerate import Accelerator
 
+from sketch_prompt.expansion import expand_queries
 from sketch_prompt.metrics.pair_scores import FeatureScores, MatrixScores, PairScores, RerankedScores
 from sketch_prompt.metrics.ranking import rank_scores
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
@@ -16,6 +17,7 @@ from sketch_prompt.vocabulary import Ranking
 from .pairwise import PairStore, Piece, ScoringJob, Stores
 
 _TILE = 64  # images a side: at ViT-B/16's size 300 MB of prepared images, minutes of a CPU, seconds of a GPU
+_EXPANDED_AT_ONCE = 1024
 
 
 class Table(Protocol):
@@ -49,15 +51,32 @@ class Ranker(Protocol):
 
 
 class EmbeddingRanker:
-    """Ranks by the inner product of embeddings."""
+    """Ranks by the inner product of embeddings.
+
+    Args:
+        expand: Search a second time, with every sketch joined with its first so many hits; None searches once.
+    """
 
     name = "embedding"
     shortlist = None
     pairs = 0
 
+    def __init__(self, expand: int | None = None):
+        self.expand = expand
+
     def __call__(self, sketches, photos, sketch_groups=None, photo_groups=None) -> PairScores:
         """See `Ranker`."""
-        return FeatureScores(sketches.features, photos.features)
+        first = FeatureScores(sketches.features, photos.features)
+        if self.expand is None:
+            return first
+        queries = np.array(sketches.features, np.float32)
+        for rows, columns in _groups(sketches, photos, sketch_groups, photo_groups):
+            mean = photos.features[columns].mean(0)
+            for start in range(0, len(rows), _EXPANDED_AT_ONCE):
+                some = rows[start : start + _EXPANDED_AT_ONCE]
+                hits = columns[rank_scores(first, self.expand, some, columns).indices]
+                queries[some] = expand_queries(queries[some], photos.features[hits], mean)
+        return FeatureScores(queries, photos.features)
 
 
 class _PairwiseRanker:
@@ -167,11 +186,16 @@ class ExhaustiveRanker(_PairwiseRanker):
 
 
 def build_ranker(
-    ranking: Ranking, model: SketchPromptPreTrainedModel, stores: Stores | None, shortlist: int, **options
+    ranking: Ranking,
+    model: SketchPromptPreTrainedModel,
+    stores: Stores | None,
+    shortlist: int,
+    expand: int | None = None,
+    **options,
 ) -> Ranker:
     """The ranker for a ranking; `options` are those of `ExhaustiveRanker`."""
     if ranking == "embedding":
-        return EmbeddingRanker()
+        return EmbeddingRanker(expand)
     if ranking == "rerank":
         return Reranker(model, stores["sketch"], stores["photo"], shortlist=shortlist, **options)
     return ExhaustiveRanker(model, stores["sketch"], stores["photo"], **options)

@@ -67,6 +67,8 @@ class Report:
         gallery: Which photos were ranked for a query: "all", or those of its "category".
         ranking: "embedding", "rerank" or "exhaustive", see `Task`.
         shortlist: Number of photos that "rerank" scored again for each query.
+        expand: How many of its first hits a query was joined with for a second search; None for one search.
+        lens: What the model's lens on the sketch features maps to; None without one.
         pairs: Number of pairs that were scored by more than their embeddings.
         setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (training and test data share
             classes, but not instances) or "seen" (not zero-shot).
@@ -102,6 +104,8 @@ class Report:
     ranking: Ranking = "embedding"
     shortlist: int | None = None
     pairs: int = 0
+    expand: int | None = None
+    lens: str | None = None
     setting: Setting = "zs"
     condition: str | None = None
     differences: list[str] = field(default_factory=list)
@@ -200,6 +204,10 @@ class Report:
             manner += f", the first {self.shortlist:,} re-ranked pairwise"
         elif self.ranking == "exhaustive":
             manner += ", ranked by every pair"
+        if self.expand is not None:
+            manner += f", searched twice (expand={self.expand})"
+        if self.lens is not None:
+            manner += f", sketches through a lens ({self.lens})"
         listed = ", ".join(self.differences)
         differences = f"; not the published test data ({listed})" if listed else ""
         manner += _CONDITIONS[self.condition]

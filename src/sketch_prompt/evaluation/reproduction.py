@@ -143,7 +143,7 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
     runs: dict[tuple, tuple[Setup, dict]] = {}
     for result in results:
         setup = _setup(result)
-        distinguishing = ("method", "model", "convention", "claim", "queries", "photos")
+        distinguishing = ("method", "model", "convention", "claim", "queries", "photos", "expand", "lens")
         row = (*map(result.get, distinguishing), *result.get("differences", ()))
         runs.pop((setup, row), None)
         runs[setup, row] = setup, result
@@ -229,13 +229,15 @@ def _run(result: dict, entry: dict | None) -> Row:
         notes.append(result["claim"])
     if result.get("unreadable"):
         notes.append(f"{result['unreadable']} unreadable images left out")
+    how = {"a lens": result.get("lens"), "expand": result.get("expand")}
+    variant = "".join(f" + {name} ({value})" for name, value in how.items() if value is not None)
     convention = result.get("convention")
     if entry is not None and convention is not None and entry["convention"] != convention:
         theirs = entry["convention"] or f"{_UNKNOWN} which"
         notes.append(f"{convention} convention; {entry['paper']}: {theirs}")
     return Row(
         source="run",
-        method=result["method"],
+        method=result["method"] + variant,
         model=result["model"],
         backbone=result.get("base_model"),
         convention=convention,

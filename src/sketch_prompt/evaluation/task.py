@@ -29,6 +29,8 @@ class TaskOptions:
         ranking: By `"embedding"`; `"rerank"`: by embedding, and then the first photos again, pair by pair; or
             `"exhaustive"`: by scoring every pair. None for `"rerank"` if the method scores pairs, else `"embedding"`.
         shortlist: Number of photos that `"rerank"` scores again for each sketch.
+        expand: Search twice, the second time with the query joined with its first so many hits; None for once. It
+            ranks by `"embedding"`.
     """
 
     gallery: GalleryPhotos | None = None
@@ -37,9 +39,15 @@ class TaskOptions:
     ks: Sequence[int] | None = None
     ranking: Ranking | None = None
     shortlist: int = 100
+    expand: int | None = None
 
     def __post_init__(self):
         require(self.shortlist >= 1, "shortlist", self.shortlist, "at least 1")
+        require(self.expand is None or self.expand >= 1, "expand", self.expand, "at least 1, or None")
+        if self.expand is not None and self.ranking not in (None, "embedding"):
+            raise ValueError(
+                f"expand searches twice by embedding: it does not go with ranking={self.ranking!r}"
+            )
 
 
 @strict
@@ -90,4 +98,5 @@ class Task(TaskOptions):
             raise ValueError(
                 f"{model.method} compares embeddings only: ranking={self.ranking!r} needs a method that scores pairs."
             )
-        return self.ranking or ("rerank" if model.has_reranker else "embedding")
+        by_pairs = model.has_reranker and self.expand is None
+        return self.ranking or ("rerank" if by_pairs else "embedding")

@@ -18,6 +18,8 @@ _PHOTO_FIELDS = (
     "image_std",
     "resample",
 )
+# A lens changes queries alone.
+_OF_SKETCHES = ("adapter.lens_mean", "adapter.lens_map")
 
 
 def describe_model(model, processor, by_category: bool = False) -> dict[str, Any]:
@@ -32,12 +34,14 @@ def describe_model(model, processor, by_category: bool = False) -> dict[str, Any
         by_category: whether photos are embedded under their categories.
     """
     weights = backbone_fingerprint(model.clip) or []
-    for _, tensor in sorted(model.adapter_tensors().items()):
+    for name, tensor in sorted(model.adapter_tensors().items()):
+        if name in _OF_SKETCHES:
+            continue
         flat = tensor.detach().flatten()
         at = torch.linspace(0, flat.numel() - 1, _PROBES_PER_TENSOR, dtype=torch.float64).round().long()
         weights += flat[at.to(flat.device)].double().tolist()
     return {
-        "method": model.method,
+        "method": model.photo_method,
         "by_category": by_category,
         "base_model": model.config.base_model,
         "dtype": str(model.dtype).removeprefix("torch."),

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError
+from sketch_prompt.expansion import expand_queries
 from sketch_prompt.models.loading import load_model
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
@@ -425,6 +426,7 @@ class Gallery:
         text: str | None = None,
         weight: float = 0.5,
         rerank: int | None = None,
+        expand: int | None = None,
     ) -> list[Hit]:
         """The photos that a sketch shows, a text describes, or both.
 
@@ -437,6 +439,8 @@ class Gallery:
             weight: of the text beside the sketch, from 0 to 1.
             rerank: score so many of the first photos again, each with the sketch, by a model that has a re-ranker
                 (`model.has_reranker`). It opens these photos, and is slower by that.
+            expand: search twice, the second time with the query joined with its first so many hits. It finds more of
+                what the first hits show, also where they are wrong.
 
         Returns:
             At most `top_k` hits, best first; equal ones in the order in which they came into the gallery.
@@ -448,6 +452,8 @@ class Gallery:
         query = self.embed_query(sketch, text, weight, self._encoder.query_category(filters))[None]
         if rerank is not None and (sketch is None or rerank < 1):
             raise ValueError("rerank is the number of photos, at least 1, to compare with a sketch")
+        if expand is not None:
+            query = self._expanded(query, expand, filters)
         first = top_k if rerank is None or top_k < 1 else max(rerank, top_k)
         hits = self.collection.hits(self.collection.search(query, first, filters))[0]
         if rerank is None:
@@ -457,6 +463,18 @@ class Gallery:
 
             self._reranker = PairReranker(self.model, self.processor)
         return self._reranker.rank(as_drawing(sketch), hits, self.collection)[:top_k]
+
+    def _expanded(self, query: np.ndarray, expand: int, filters: Filters | None) -> np.ndarray:
+        """The query (1, D) of a second search, after a first one for `expand` photos."""
+        if expand < 1:
+            raise ValueError(f"expand must be at least 1, not {expand}")
+        ids = self.collection.search(query, expand, filters).ids[0]
+        ids = ids[ids >= 0]
+        if not len(ids):
+            return query
+        rows = np.array([self.collection.row_of(int(id)) for id in ids])
+        hits = self.collection.vectors()[rows]
+        return expand_queries(query, hits[None], self.collection.sample().mean(0))
 
     def embed_query(
         self,

@@ -20,7 +20,7 @@ from .lens import Lens
 from .sums import MEAN_ONLY, LensSums
 from .validation import Validation
 
-PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, math.inf)
+PENALTIES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, math.inf)
 """The lambdas to choose from; infinity is centring alone."""
 MIN_GROUPS = 20
 """With fewer groups there is too little to learn a map from and to choose lambda on: centring alone."""
@@ -107,9 +107,9 @@ def fit_lens(
 ) -> Lens:
     """Fit m, W and, by cross-validation over groups, lambda.
 
-    The map has to earn its place: unless the best lambda is better than centring alone by two standard errors, over
-    groups and paired, the lens centres. Of the lambdas within one standard error of the best the greatest is taken.
-    Nothing is drawn at random.
+    Of all lambdas the greatest is taken that is not worse than the best one by two standard errors (over groups,
+    paired): the map nearest to centring alone, which is itself among them, so that a map has to earn its place.
+    Nothing is drawn at random. A group without sketches takes no part.
 
     Args:
         sums: of the sketches, from all processes.
@@ -131,8 +131,9 @@ def fit_lens(
         raise ValueError(f"the penalty lambda must be above 0, not {penalty}")
     if targets is None:
         return Lens(mean, None, math.inf, drawings=drawings)
-    used = sums.folds != MEAN_ONLY
-    groups = int((used & (sums.counts > 0)).sum())
+    folds = torch.where(sums.counts > 0, sums.folds, MEAN_ONLY)
+    used = folds != MEAN_ONLY
+    groups = int(used.sum())
     if groups < (2 if penalty is not None else MIN_GROUPS):
         note = (
             f"There are drawings and targets of only {groups} classes: a map that carries over to others takes "
@@ -143,7 +144,7 @@ def fit_lens(
     if penalty is None:
         if validation is None:
             raise ValueError("lambda is chosen on held-out groups: give validation=, or penalty=")
-        penalty, scores = _choose(sums, targets, validation, penalties)
+        penalty, scores = _choose(sums, folds, targets, validation, penalties)
     map = _Equations.of(sums, targets, used).solve(penalty)
     notes = (_NOT_EARNED,) if scores and map is None else ()
     return Lens(mean, map, penalty if map is not None else math.inf, scores, drawings, groups, notes)
@@ -233,7 +234,7 @@ class _Equations(NamedTuple):
 
 
 def _choose(
-    sums: LensSums, targets: Targets, validation: Validation, penalties: Sequence[float]
+    sums: LensSums, folds: Tensor, targets: Targets, validation: Validation, penalties: Sequence[float]
 ) -> tuple[float, dict[float, float]]:
     """The penalty to fit with, see `fit_lens`, and the score of each."""
     penalties = sorted({*penalties, math.inf})
@@ -241,8 +242,8 @@ def _choose(
     totals, rounds = [], []
     for first in range(blocks):
         # Two blocks at a time: every group is held out twice, among different others.
-        held_out = (sums.folds == first) | (sums.folds == (first + 1) % blocks)
-        used = ~held_out & (sums.folds != MEAN_ONLY)
+        held_out = (folds == first) | (folds == (first + 1) % blocks)
+        used = ~held_out & (folds != MEAN_ONLY)
         equations = _Equations.of(sums, targets, used)
         directions = targets.directions(used) if isinstance(targets, ClassTargets) else None
         queries = validation.queries(held_out) - equations.mean
@@ -255,13 +256,8 @@ def _choose(
     times = torch.stack(rounds).sum(0)
     scores = (torch.stack(totals).sum(0) / times)[:, times > 0]
     means = scores.mean(1)
-
-    def errors(row: int) -> Tensor:
-        return (scores[row] - scores).std(1) / math.sqrt(scores.shape[1])
-
     best = int(means.argmax())
-    lost = means[best] - means
-    if lost[-1] <= 2 * errors(best)[-1]:
-        best = len(penalties) - 1
-    near = [row for row in range(best, len(penalties)) if means[best] - means[row] <= errors(best)[row]]
+    lost = scores[best] - scores
+    worse = lost.mean(1) > 2 * lost.std(1) / math.sqrt(scores.shape[1])
+    near = [row for row in range(best, len(penalties)) if not worse[row]]
     return penalties[near[-1]], dict(zip(penalties, means.tolist()))

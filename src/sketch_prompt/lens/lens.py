@@ -1,5 +1,6 @@
 """What a lens does to the features of sketches."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -29,6 +30,19 @@ class Lens:
     drawings: int = 0
     groups: int = 0
     notes: tuple[str, ...] = ()
+
+    def describe(self) -> dict:
+        """What is known of the fit as plain values; the lambda of centring alone is None."""
+        return {
+            "penalty": self.penalty if math.isfinite(self.penalty) else None,
+            "scores": {
+                f"{penalty:g}" if math.isfinite(penalty) else "centring": round(score, 4)
+                for penalty, score in self.scores.items()
+            },
+            "drawings": self.drawings,
+            "groups": self.groups,
+            "notes": list(self.notes),
+        }
 
     def __call__(self, features: Tensor) -> Tensor:
         """Features (B, D) of sketches as queries (B, D), see `apply_lens`."""

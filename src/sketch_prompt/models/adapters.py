@@ -26,19 +26,23 @@ class MethodAdapter(nn.Module):
     """Everything that one adapter owns: the method's parameters, and tuned copies of CLIP modules.
 
     Methods subclass it for their prompts and mappings. `class_embeddings` (C, D) are the L2-normalised text
-    features of the training classes, computed once by `set_classes` and stored with the adapter.
+    features of the training classes, computed once by `set_classes` and stored with the adapter. `lens_mean` (D,) and
+    `lens_map` (D, D) are the lens on the sketch features, if `set_lens` gave it one.
     """
 
-    data_buffers: ClassVar[tuple[str, ...]] = ("class_embeddings",)
-    """Buffers whose shape the training classes decide: None before `set_classes`, taken as they are on loading."""
+    data_buffers: ClassVar[tuple[str, ...]] = ("class_embeddings", "lens_mean", "lens_map")
+    """Buffers that come from data: None before `set_classes` or `set_lens`, taken as they are on loading."""
 
     class_embeddings: Tensor | None
+    lens_mean: Tensor | None
+    lens_map: Tensor | None
     clip: CLIPModel | None
     """The CLIP as this adapter tunes it: its own copies in place of the tuned modules, all else shared."""
 
     def __init__(self):
         super().__init__()
-        self.register_buffer("class_embeddings", None)
+        for name in MethodAdapter.data_buffers:
+            self.register_buffer(name, None)
         self.facts = TrainingFacts()
 
     def bind(self, clip: CLIPModel | None, pattern: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from transformers import CLIPConfig, PreTrainedConfig
 
 from ..hints import shortened, suggestion
+from ..lens import check_targets
 
 # Keys that transformers itself writes into or passes along with a config.
 _TRANSFORMERS_KEYS = frozenset(
@@ -45,6 +46,11 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
         class_prompt (`str`): sentence that turns a class name into text.
         categories (`list[str]`, *optional*):
             Categories that the adapter was shown a support set of; kept by methods that embed under a category.
+        lens (`str`, *optional*):
+            What a lens on the sketch features maps to, one of `TargetKind`; training fits it at its end, on the
+            classes trained on. None for no lens.
+        lens_classes (`list[str]`, *optional*): classes of the drawings that the lens was fitted on.
+        lens_fit (`dict`, *optional*): what is known of that fit: its lambda, the number of drawings, scores, notes.
     """
 
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
@@ -58,6 +64,9 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     class_names: list[str] | None = None
     class_prompt: str = "a photo of a {}"
     categories: list[str] | None = None
+    lens: str | None = None
+    lens_classes: list[str] | None = None
+    lens_fit: dict | None = None
 
     def __post_init__(self, **kwargs):
         known = {field.name for field in dataclasses.fields(self)}
@@ -74,12 +83,19 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
             raise ValueError(
                 f"class_prompt must contain '{{}}' where the class name goes, got {self.class_prompt!r}"
             )
+        if self.lens is not None:
+            check_targets(self.lens)
         self.check_values()
 
     @property
     def method(self) -> str:
         """The method's public name."""
         return self.model_type
+
+    @property
+    def seen_classes(self) -> list[str]:
+        """Every class of which the checkpoint has seen images in training, for the guard of zero-shot claims."""
+        return list(dict.fromkeys([*(self.class_names or ()), *(self.lens_classes or ())]))
 
     @property
     def uses_clip(self) -> bool:

@@ -10,7 +10,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from .. import losses
 from ..explain import Correspondence, explain_pair, patch_similarity
 from ..imaging import ImageLike
+from ..lens import Lens, apply_lens
 from ..processing import Domain, SketchPromptProcessor
+from ..vocabulary import TargetKind
 from .adapters import AdaptedClip, MethodAdapter
 from .configuration_base import SketchPromptPreTrainedConfig
 from .outputs import SketchRetrievalOutput, TripletBatch
@@ -99,6 +101,11 @@ class SketchPromptPreTrainedModel(AdaptedClip):
 
     # Embedding
 
+    @property
+    def photo_method(self) -> str:
+        """The method that embeds photos as this one does, whose galleries it searches: by default itself."""
+        return self.method
+
     def get_sketch_features(self, pixel_values: Tensor, **conditions) -> Tensor:
         """Embed sketches: (B, 3, H, W) -> (B, D), L2-normalised."""
         raise self._undefined("get_sketch_features")
@@ -124,6 +131,44 @@ class SketchPromptPreTrainedModel(AdaptedClip):
             raise ValueError(f"this {self.method} model has no CLIP, and so no text features")
         clip = self.adapter.clip
         return project_text(clip, encode_text(clip.text_model, input_ids).pooled)
+
+    # A lens on the sketch features, which any method can carry
+
+    def through_lens(self, features: Tensor) -> Tensor:
+        """The last step of `get_sketch_features`: normalise((q - m) W) of the adapter's lens, where it has one.
+
+        Args:
+            features: (B, D) of sketches, L2-normalised.
+
+        Returns:
+            (B, D), L2-normalised.
+        """
+        adapter = self.adapter
+        if adapter.lens_mean is None:
+            return features
+        return apply_lens(features, adapter.lens_mean, adapter.lens_map)
+
+    def set_lens(
+        self, lens: Lens | None, targets: TargetKind | None = None, class_names: Sequence[str] = ()
+    ) -> None:
+        """Give the active adapter a lens, in place of the one that it may have. Photo features stay as they are.
+
+        Args:
+            lens: from `sketch_prompt.lens`; None for none.
+            targets: what it maps sketches to.
+            class_names: the classes that it was fitted on.
+        """
+        adapter, config = self.adapter, self.config
+        if lens is None:
+            adapter.lens_mean = adapter.lens_map = None
+            config.lens_classes = config.lens_fit = None
+            return
+        place = {"device": next(self.parameters()).device, "dtype": torch.float32}
+        adapter.lens_mean = lens.mean.to(**place)
+        adapter.lens_map = None if lens.map is None else lens.map.to(**place)
+        config.lens = targets
+        config.lens_classes = list(class_names)
+        config.lens_fit = lens.describe()
 
     # Training
 

@@ -1,7 +1,7 @@
 """Model cards, written from what a checkpoint knows about itself."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -67,18 +67,18 @@ def model_card(
         eval_results=_eval_results(facts.measurements),
     )
     on = f" on {base_name}" if base_name else ""
-    trained = bool(facts.recipe or config.class_names)
+    trained = bool(facts.recipe or config.seen_classes)
     values = {
         "title": f"{method}{on}" + (f", trained on {facts.benchmark}" if facts.benchmark else ""),
         "about": model.paper_text,
-        "what": _what(model, base_name, self_contained),
+        "what": " ".join([_what(model, base_name, self_contained), *_lens(config)]),
         "source": source,
         "revision": f', revision="{revision}"' if revision not in (None, "main") else "",
         "usage": model.usage_text.strip(),
         "measurements": [_shown(m) for m in facts.measurements],
         "run": [(name, _text(value)) for name, value in facts.run.items()],
         "untrained": "How it was trained was not recorded." if trained else "Nothing was trained.",
-        "classes": config.class_names or [],
+        "classes": config.seen_classes,
         "benchmark": facts.benchmark,
         "hyperparameters": _hyperparameters(config, facts),
         "choices": [
@@ -107,6 +107,24 @@ def _what(model, base: str | None, self_contained: bool) -> str:
         return f"A {clip} without anything trained: the baseline."
     where = "which is included here" if self_contained else "which is loaded from where it lies"
     return f"An adapter of {_short(size)} weights on a {clip}, {where}."
+
+
+def _lens(config) -> Iterator[str]:
+    """What the card says of the lens on the sketch features, if there is one."""
+    if not config.lens_fit:
+        return
+    fit = config.lens_fit
+    map = "no map" if fit["penalty"] is None else f"a linear map (lambda {fit['penalty']:g})"
+    yield (
+        f"Sketch features go through a lens: centring and {map}, fitted on {fit['drawings']:,} drawings of "
+        f"{len(config.lens_classes)} classes, targets `{config.lens}`."
+    )
+    if scores := fit.get("held_out"):
+        yield (
+            f"On held-out seen classes {scores['metric']} is {100 * scores['lens']:.1f} % with it and "
+            f"{100 * scores['plain']:.1f} % without."
+        )
+    yield from fit["notes"]
 
 
 def _short(count: int) -> str:

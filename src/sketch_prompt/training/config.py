@@ -338,7 +338,7 @@ def _build_model(values: Any) -> ModelConfig:
         raise RecipeError(f"model.method: {error}") from error
     known = {f.name for f in dataclasses.fields(method.config_class)}
     inherited = {f.name for f in dataclasses.fields(SketchPromptPreTrainedConfig)}
-    refuse_unknown(model.fields, sorted(known - inherited | own | {"class_prompt"}), "model")
+    refuse_unknown(model.fields, sorted(known - inherited | own | {"class_prompt", "lens"}), "model")
     try:
         _method_config(model)
     except Exception as error:  # strict dataclasses wrap a method's own checks in several classes of errors

@@ -52,6 +52,7 @@ from sketch_prompt.training.interruption import (
     ending_workers,
     ignore_signals,
 )
+from sketch_prompt.training.lens import fit_model_lens
 from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.publication import Publisher, training_facts
@@ -146,6 +147,10 @@ class Trainer:
         self.split = hold_out(self.benchmark, data.validation_classes, config.run.seed, data.level)
         self.class_index = torch.from_numpy(self.split.class_index)
         self._build_model()
+        if self.model.config.lens is not None and not self.model.trainable_parameters():
+            # The lens is all there is to learn, in closed form.
+            self.forward, self.optimizer, self.scheduler, self.total_steps = self.model, None, None, 0
+            return
         self._build_loader()
         steps = config.optimisation.epochs * self.batches.steps
         self.total_steps = min(steps, config.optimisation.max_steps or steps)
@@ -211,8 +216,10 @@ class Trainer:
             self.publisher.start()
         self._start()
         started_at, self.unreadable = self.progress.step, {}
-        self.meter = LossMeter(self.accelerator, self.batches.micro_batch * self.accelerator.num_processes)
         self.training_seconds = 0.0
+        if self.total_steps == 0:
+            return self._finish(0)
+        self.meter = LossMeter(self.accelerator, self.batches.micro_batch * self.accelerator.num_processes)
         alone = self.accelerator.num_processes == 1
         with (
             ending_workers(self.loader),
@@ -386,9 +393,41 @@ class Trainer:
             )
         self.accelerator.wait_for_everyone()
 
+    def _fit_lens(self) -> None:
+        """Fit a lens on the training classes; where classes are held out, keep it only if it helps on them."""
+        progress, config = self.progress, self.config
+        evaluation, training = config.evaluation, self.split.training
+        validation = self.split.validation
+        name = f"{config.data.benchmark} (held-out {self.split.held_out})"
+        if validation and not self.total_steps:
+            progress.best = self._evaluate(validation, name).metrics[evaluation.metric]
+        found = fit_model_lens(
+            self.model,
+            self.processor,
+            [training["train_sketch"]],
+            [training["train_photo"]],
+            self.model.config.lens,
+            condition=evaluation.task(config.data.benchmark, config.data.level).condition,
+            batch_size=evaluation.batch_size,
+            num_workers=config.data.num_workers,
+            accelerator=self.accelerator,
+            progress=config.run.progress,
+        )
+        self.unreadable |= dict.fromkeys(found.unreadable)
+        facts = found.lens.describe()
+        if validation:
+            score = self._evaluate(validation, name).metrics[evaluation.metric]
+            facts["held_out"] = {"metric": evaluation.metric, "plain": progress.best, "lens": score}
+            self.model.config.lens_fit = facts
+            if score <= progress.best:
+                self.model.set_lens(None)
+                self.model.config.lens = None
+            progress.best = max(score, progress.best)
+        self.log.write("lens", progress.step, kept=self.model.config.lens_fit is not None, **facts)
+
     def _finish(self, steps: int) -> TrainingResult:
         progress, config = self.progress, self.config
-        if self.split.validation:
+        if self.split.validation and self.total_steps:
             load_adapter_tensors(self.model, load_file(recover_folder(self.best) / ADAPTER_WEIGHTS))
         else:
             progress.best_step = progress.step
@@ -397,6 +436,8 @@ class Trainer:
             # The training classes are part of what the model has learnt; they are saved with it.
             tables = self.split.training["train_sketch"], self.split.training["train_photo"]
             show_categories(self.model, self.processor, *tables, progress=config.run.progress)
+        if self.model.config.lens is not None:
+            self._fit_lens()
         test = self._evaluate(self.benchmark, config.data.benchmark) if config.evaluation.test else None
         if test is not None:
             self.log.write("test", progress.step, best_step=progress.best_step, metrics=test.metrics)

@@ -102,7 +102,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches with the sketch prompts: (B, 3, H, W) -> (B, D), L2-normalised."""
-        return self._embed(pixel_values, self.adapter.sketch_prompts)
+        return self.through_lens(self._embed(pixel_values, self.adapter.sketch_prompts))
 
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         """Embed photos with the photo prompts: (B, 3, H, W) -> (B, D), L2-normalised."""

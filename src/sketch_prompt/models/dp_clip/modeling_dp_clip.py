@@ -387,7 +387,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         Raises:
             ValueError: for a category that the model was not shown.
         """
-        return self._embed(pixel_values, condition, category)
+        return self.through_lens(self._embed(pixel_values, condition, category))
 
     def get_photo_features(
         self,

@@ -25,11 +25,14 @@ class FrozenClipModel(SketchPromptPreTrainedModel):
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches as CLIP embeds images: (B, 3, H, W) -> (B, D), L2-normalised."""
-        return project_image(self.clip, encode_vision(self.clip.vision_model, pixel_values).pooled)
+        return self.through_lens(self._embed(pixel_values))
 
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""
-        return self.get_sketch_features(pixel_values)
+        return self._embed(pixel_values)
+
+    def _embed(self, pixel_values: Tensor) -> Tensor:
+        return project_image(self.clip, encode_vision(self.clip.vision_model, pixel_values).pooled)
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer, (B, P, d)."""

@@ -98,7 +98,7 @@ class SplipAdapter(MethodAdapter):
     CLIP's texts of the classes, for the margin.
     """
 
-    data_buffers = ("class_embeddings", "class_ids", "template_ids")
+    data_buffers = (*MethodAdapter.data_buffers, "class_ids", "template_ids")
 
     class_ids: Tensor | None
     template_ids: Tensor | None
@@ -334,7 +334,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches: (B, 3, H, W) -> (B, D), L2-normalised."""
-        return self._embed(pixel_values, self.prompts(), SKETCH)
+        return self.through_lens(self._embed(pixel_values, self.prompts(), SKETCH))
 
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         """Embed photos: (B, 3, H, W) -> (B, D), L2-normalised."""

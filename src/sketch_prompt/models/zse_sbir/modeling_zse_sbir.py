@@ -228,7 +228,10 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
     def pool_tokens(self, tokens: Tensor, domain: str) -> Tensor:
         """The class token as an embedding (`ret`), projected as CLIP's where there is one: (B, D), L2-normalised."""
         pooled = tokens[:, 0]
-        return F.normalize(pooled, dim=-1) if self.clip is None else project_image(self.adapter.clip, pooled)
+        features = (
+            F.normalize(pooled, dim=-1) if self.clip is None else project_image(self.adapter.clip, pooled)
+        )
+        return self.through_lens(features) if domain == "sketch" else features
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches: (B, 3, H, W) -> (B, D), L2-normalised."""

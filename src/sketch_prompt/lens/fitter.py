@@ -1,0 +1,192 @@
+"""From features of drawings, photos and class names to a lens, batch by batch."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sketch_prompt.vocabulary import TargetKind
+
+from .fitting import MIN_GROUPS, ClassTargets, InstanceTargets, Targets, fit_lens, group_folds
+from .lens import Lens
+from .sums import MEAN_ONLY, FeatureMeans, LensSums
+from .validation import Sample, Validation
+
+TARGETS: tuple[TargetKind, ...] = get_args(TargetKind)
+
+
+def check_targets(targets: str) -> None:
+    """Raise ValueError unless `targets` is one of `TARGETS`."""
+    if targets not in TARGETS:
+        raise ValueError(f"targets must be one of {', '.join(TARGETS)}, not {targets!r}")
+
+
+class LensFitter:
+    """Sums up features as they come, and fits a lens from the sums.
+
+    First all photos (where the targets need any), then all sketches, then `fit`.
+
+    Args:
+        class_names: the C classes of the sketches, which labels index.
+        targets: what sketches are mapped to: "photos" (where the photos of their class are), "text" (the text of their
+            class), "both", "instances" (the photo that each draws, within its class) or "none" (centring alone).
+        texts: (C, D) features of the classes' texts, for "text" and "both".
+
+    Raises:
+        ValueError: there are no such targets, or no texts for them.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        targets: TargetKind = "photos",
+        texts: Tensor | None = None,
+    ):
+        check_targets(targets)
+        if targets in ("text", "both") and texts is None:
+            raise ValueError(f"targets={targets!r} needs the texts of the classes")
+        self.class_names, self.targets = list(class_names), targets
+        self._texts = texts if targets in ("text", "both") else None
+        self._means: FeatureMeans | None = None
+        self._photos, self._sketches = Sample(), Sample()
+        self._drawn: dict[str, int] = {}
+        self._drawn_features: list[Tensor] = []
+        self._drawn_labels: list[int] = []
+        self._sums: LensSums | None = None
+
+    @property
+    def needs_photos(self) -> bool:
+        """Whether the targets are made of photos."""
+        return self.targets in ("photos", "both", "instances")
+
+    def add_photos(self, features, labels, rows, instance_ids: Sequence[str] | None = None) -> None:
+        """Count photos.
+
+        Args:
+            features: (B, D)
+            labels: (B,) their classes.
+            rows: (B,) their numbers in the data.
+            instance_ids: (B,) what tells photos of a class apart, for "instances".
+
+        Raises:
+            ValueError: features that are not finite, or labels out of range.
+        """
+        features, labels, rows = torch.as_tensor(features), torch.as_tensor(labels), torch.as_tensor(rows)
+        if self._means is None:
+            self._means = FeatureMeans(len(self.class_names), features.shape[1])
+        self._means.add(features, labels)
+        if self.targets != "instances":
+            self._photos.add(features, labels, rows)
+            return
+        for feature, label, instance in zip(features.detach().cpu().float(), labels.tolist(), instance_ids):
+            if self._drawn.setdefault(f"{label}/{instance}", len(self._drawn)) == len(self._drawn_labels):
+                self._drawn_features.append(feature)
+                self._drawn_labels.append(label)
+
+    def add_sketches(self, features, labels, rows, instance_ids: Sequence[str] | None = None) -> None:
+        """Count sketches; `instance_ids` name the photos that they draw. Arguments and errors as in `add_photos`."""
+        features, labels, rows = torch.as_tensor(features), torch.as_tensor(labels), torch.as_tensor(rows)
+        if self._sums is None:
+            self._begin_sketches(features.shape[1])
+        if self.targets != "instances":
+            self._sums.add(features, labels)
+            self._sketches.add(features, labels, rows)
+            return
+        names = [f"{label}/{instance}" for label, instance in zip(labels.tolist(), instance_ids)]
+        photos = torch.tensor([self._drawn.get(name, -1) for name in names])
+        there = photos >= 0
+        groups = torch.where(there, photos if self._by_photo else labels, len(self._sums.folds) - 1)
+        partners = torch.zeros_like(features)
+        partners[there] = self._all_drawn[photos[there]].to(features)
+        self._sums.add(features, groups, partners)
+        self._sketches.add(features[there], groups[there], rows[there], photos[there])
+
+    def fit(self, penalty: float | None = None) -> Lens:
+        """The lens.
+
+        Args:
+            penalty: lambda; None chooses it on groups held out.
+
+        Raises:
+            ValueError: there is too little to fit a lens on; see `fit_lens`.
+        """
+        if self._sums is None:
+            raise ValueError("a lens is fitted on many drawings (some hundred are good), not on 0")
+        if self.targets == "none":
+            return fit_lens(self._sums, None)
+        validation = Validation(
+            self._sketches,
+            self._photos if self.needs_photos else None,
+            self._goal.classes if isinstance(self._goal, InstanceTargets) else None,
+        )
+        return fit_lens(self._sums, self._goal, validation, penalty)
+
+    def _begin_sketches(self, dim: int) -> None:
+        """All photos are there: what the targets are, and so which classes count for more than the mean."""
+        if self.needs_photos and self._means is None:
+            raise ValueError(f"targets={self.targets!r} needs photos")
+        if self.targets == "instances":
+            self._begin_instances(dim)
+            return
+        known = torch.zeros(len(self.class_names), dtype=torch.bool)
+        self._goal: Targets | None = None
+        if self.targets != "none":
+            means = self._means.means if self.needs_photos else None
+            self._goal = ClassTargets(means, self._texts)
+            known = self._goal.known()
+        self._sums = LensSums(group_folds(self.class_names, known), dim)
+
+    def _begin_instances(self, dim: int) -> None:
+        self._all_drawn = torch.stack(self._drawn_features)
+        labels = torch.tensor(self._drawn_labels)
+        # New instances of few classes are met by other photos of these classes, else by other classes.
+        self._by_photo = len(labels.unique()) < MIN_GROUPS
+        numbers = torch.arange(len(labels))
+        names = list(self._drawn) if self._by_photo else self.class_names
+        classes = labels if self._by_photo else torch.arange(len(names))
+        self._photos.add(self._all_drawn, numbers if self._by_photo else labels, numbers, numbers)
+        # The last group holds sketches of no photo that is there.
+        self._goal = InstanceTargets(torch.cat([classes, classes.new_tensor([int(classes.max()) + 1])]))
+        folds = group_folds(names, torch.ones(len(names), dtype=torch.bool))
+        self._sums = LensSums(torch.cat([folds, folds.new_tensor([MEAN_ONLY])]), dim, partners=True)
+
+
+def fit_features(
+    sketches: np.ndarray | Tensor,
+    labels: Sequence[int],
+    class_names: Sequence[str],
+    targets: TargetKind = "photos",
+    *,
+    photos: np.ndarray | Tensor | None = None,
+    photo_labels: Sequence[int] | None = None,
+    texts: np.ndarray | Tensor | None = None,
+    instance_ids: Sequence[str] | None = None,
+    photo_instance_ids: Sequence[str] | None = None,
+    penalty: float | None = None,
+) -> Lens:
+    """Fit a lens on features that are there.
+
+    Args:
+        sketches: (N, D) features of drawings.
+        labels: (N,) indices into `class_names`.
+        class_names: C names.
+        targets: see `LensFitter`.
+        photos: (M, D) features of photos.
+        photo_labels: (M,) indices into `class_names`.
+        texts: (C, D) text features of the classes.
+        instance_ids: (N,) which photo of its class each drawing draws.
+        photo_instance_ids: (M,) which photo each is.
+        penalty: lambda; None chooses it on classes held out.
+
+    Raises:
+        ValueError: too little to fit a lens on, or features that are not finite.
+    """
+    fitter = LensFitter(class_names, targets, None if texts is None else torch.as_tensor(texts))
+    if fitter.needs_photos:
+        if photos is None:
+            raise ValueError(f"targets={targets!r} needs photos")
+        fitter.add_photos(photos, photo_labels, np.arange(len(photos)), photo_instance_ids)
+    fitter.add_sketches(sketches, labels, np.arange(len(sketches)), instance_ids)
+    return fitter.fit(penalty)

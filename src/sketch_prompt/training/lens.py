@@ -1,0 +1,208 @@
+"""A lens for a model: embed drawings and photos, fit, give it to the model."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import datasets
+import numpy as np
+from accelerate import Accelerator
+
+from sketch_prompt.data.benchmarks import benchmark_names, load_benchmark
+from sketch_prompt.data.class_names import class_key, merge_spellings
+from sketch_prompt.data.drawings import doodle_table, folder_table
+from sketch_prompt.data.splits import unknown_name
+from sketch_prompt.evaluation.conditioning import conditioned
+from sketch_prompt.evaluation.embedding import EmbeddingTable, embed
+from sketch_prompt.lens import Lens, LensFitter, check_targets
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
+from sketch_prompt.vocabulary import TEST_SPLITS, Condition, Domain, TargetKind
+
+_ROWS_AT_ONCE = 16_384
+
+
+class LensResult(NamedTuple):
+    """A lens, and what it was fitted on.
+
+    Attributes:
+        lens: the lens.
+        targets: what the sketches were mapped to.
+        class_names: the classes of the sketches.
+        unreadable: images that were left out: path and reason.
+    """
+
+    lens: Lens
+    targets: TargetKind
+    class_names: list[str]
+    unreadable: list[str]
+
+
+def fit_model_lens(
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
+    sketches: Sequence[datasets.Dataset],
+    photos: Sequence[datasets.Dataset] = (),
+    targets: TargetKind | None = None,
+    *,
+    exclude_classes: Collection[str] = (),
+    penalty: float | None = None,
+    condition: Condition = "none",
+    batch_size: int = 64,
+    num_workers: int = 0,
+    accelerator: Accelerator | None = None,
+    progress: bool = True,
+) -> LensResult:
+    """Fit a lens on the sketch features of a model, in place of the one that it may have.
+
+    Features are summed up as they come: memory does not grow with the number of drawings. Each process that
+    `accelerate` started embeds its share, and all have the same lens.
+
+    Args:
+        model: any method.
+        processor: of its checkpoint.
+        sketches: tables with the columns image, label and instance_id; classes of the same name are one.
+        photos: tables of photos, for the targets that are made of them.
+        targets: see `LensFitter`. By default "text" without photos; "photos" where every class of the sketches has
+            some; else "both".
+        exclude_classes: classes to leave out, in any spelling: those that it shall be tested on.
+        penalty: lambda; None chooses it on classes held out.
+        condition: for a method that embeds under a category, which one, as in `Task`.
+        batch_size: images a forward pass.
+        num_workers: processes that read images.
+        accelerator: shares the embedding.
+        progress: show bars on stderr.
+
+    Raises:
+        ValueError: an excluded class is in none of the tables; there are no drawings, or they are all alike; the
+            targets need photos or texts that are not there; no image of a table can be read.
+    """
+    names = _class_names(sketches, photos, exclude_classes)
+    if not names:
+        raise ValueError("there are no drawings to fit a lens on")
+    targets = targets or _default_targets(names, photos)
+    check_targets(targets)
+    texts = None
+    if targets in ("text", "both"):
+        texts = model.embed_classes(names, processor)
+    model.set_lens(None)
+    fitter = LensFitter(names, targets, texts)
+    unreadable: list[str] = []
+    options = {
+        "batch_size": batch_size,
+        "num_workers": num_workers,
+        "accelerator": accelerator,
+        "progress": progress,
+    }
+
+    def embedded(
+        domain: Domain, tables: Sequence[datasets.Dataset]
+    ) -> Iterator[tuple[EmbeddingTable, np.ndarray]]:
+        start = 0
+        for table in tables:
+            labels = _labels(table, names)
+            rows = np.flatnonzero(labels >= 0)
+            for first in range(0, len(rows), _ROWS_AT_ONCE):
+                part = rows[first : first + _ROWS_AT_ONCE]
+                chunk = table.select(part)
+                pair = datasets.DatasetDict(dict.fromkeys(TEST_SPLITS.values(), chunk))
+                with conditioned(model, processor, pair, condition, progress=progress) as conditions:
+                    found = embed(model, chunk, processor, domain, conditions=conditions, **options)
+                unreadable.extend(map(str, found.unreadable))
+                yield found, labels[part][found.rows], start + part[found.rows]
+            start += len(table)
+
+    if fitter.needs_photos:
+        for found, labels, rows in embedded("photo", photos):
+            fitter.add_photos(found.features, labels, rows, found.instance_ids)
+    with _watched(model) as asked:
+        for found, labels, rows in embedded("sketch", sketches):
+            fitter.add_sketches(found.features, labels, rows, found.instance_ids)
+    # Of several processes only the first one has surely embedded something.
+    if not asked and (accelerator is None or accelerator.is_main_process):
+        raise ValueError(
+            f"the features of {model.method} do not go through a lens: its get_sketch_features must end with "
+            "`return self.through_lens(features)`"
+        )
+    lens = fitter.fit(penalty)
+    model.set_lens(lens, targets, names)
+    return LensResult(lens, targets, names, unreadable)
+
+
+@contextmanager
+def _watched(model: SketchPromptPreTrainedModel) -> Iterator[list[bool]]:
+    """Holds something after the block if sketch features asked for the model's lens, as a plug-in may fail to do."""
+    asked: list[bool] = []
+    through_lens = model.through_lens
+    model.through_lens = lambda features: asked.append(True) or through_lens(features)
+    try:
+        yield asked
+    finally:
+        del model.through_lens
+
+
+def lens_tables(
+    sketches: str | None = None,
+    photos: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike | None = None,
+    doodles: bool = True,
+) -> tuple[list[datasets.Dataset], list[datasets.Dataset]]:
+    """Tables of drawings and of photos to fit a lens on.
+
+    Args:
+        sketches: a folder of drawings, or a benchmark by name, whose seen classes alone are used.
+        photos: a folder of photos.
+        data_dir: of the benchmark.
+        doodles: the bundled doodles, too, beside a folder.
+
+    Raises:
+        FileNotFoundError: a folder is not there or empty; or the data of the benchmark are not there.
+        ValueError: there is no such folder or benchmark; or there is nothing to fit on.
+    """
+    photo_tables = [] if photos is None else [folder_table(photos, "photo")]
+    if sketches in benchmark_names() and not os.path.isdir(sketches):
+        benchmark = load_benchmark(sketches, data_dir)
+        return [benchmark["train_sketch"]], [benchmark["train_photo"], *photo_tables]
+    tables = [doodle_table()] if doodles else []
+    if sketches is not None:
+        if not os.path.isdir(sketches):
+            unknown = unknown_name("benchmark", sketches, benchmark_names())
+            raise ValueError(f"there is no folder of drawings {sketches!r}; and {unknown}")
+        tables.append(folder_table(sketches, "sketch", photo_tables[0] if photo_tables else None))
+    return tables, photo_tables
+
+
+def _class_names(
+    sketches: Sequence[datasets.Dataset], photos: Sequence[datasets.Dataset], exclude: Collection[str]
+) -> list[str]:
+    """The classes of the sketches, without the excluded ones, each in one spelling, sorted."""
+    names = merge_spellings(name for table in sketches for name in _names(table))
+    known = [*names.values(), *(name for table in photos for name in _names(table))]
+    keys = set(map(class_key, known))
+    for name in exclude:
+        if class_key(name) not in keys:
+            raise ValueError(unknown_name("class to exclude", name, known))
+    excluded = set(map(class_key, exclude))
+    return sorted(name for key, name in names.items() if key not in excluded)
+
+
+def _names(table: datasets.Dataset) -> list[str]:
+    """Classes of which the table has images."""
+    names = table.features["label"].names
+    return [names[label] for label in np.unique(table.select_columns("label")[:]["label"])]
+
+
+def _labels(table: datasets.Dataset, names: Sequence[str]) -> np.ndarray:
+    """(rows,) numbers of the images' classes in `names`, -1 for others."""
+    numbers = {class_key(name): number for number, name in enumerate(names)}
+    own = np.array([numbers.get(class_key(name), -1) for name in table.features["label"].names])
+    return own[np.asarray(table.select_columns("label")[:]["label"], np.int64)]
+
+
+def _default_targets(names: Sequence[str], photos: Sequence[datasets.Dataset]) -> TargetKind:
+    shown = {class_key(name) for table in photos for name in _names(table)}
+    shared = [name for name in names if class_key(name) in shown]
+    if not shared:
+        return "text"
+    return "photos" if len(shared) == len(names) else "both"
