@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_seed
 from datasets import DatasetDict
@@ -120,11 +120,11 @@ def train(config: TrainingConfig) -> TrainingResult:
         LockedError: Another process is training in the same `run.output_dir`.
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the run was saved, and the same command goes on with it.
     """
-    alone = (
-        only_writer(config.output_dir, "is training in") if PartialState().is_main_process else nullcontext()
-    )
-    with alone:
-        return Trainer(config).run()
+    # The accelerator is the first to look at the processes: it knows whether they are to use the CPU.
+    accelerator = _build_accelerator(config)
+    is_writer = accelerator.is_main_process
+    with only_writer(config.output_dir, "is training in") if is_writer else nullcontext():
+        return Trainer(config, accelerator).run()
 
 
 class Trainer:
@@ -132,13 +132,16 @@ class Trainer:
 
     Args:
         config: The recipe.
+        accelerator: Which processes there are, and how they compute.
     """
 
-    def __init__(self, config: TrainingConfig):
+    def __init__(self, config: TrainingConfig, accelerator: Accelerator):
         self.config = config
         self.folder = config.output_dir
         self.last, self.best = self.folder / "checkpoints/last", self.folder / "checkpoints/best"
-        self.accelerator = _build_accelerator(config)
+        self.accelerator = accelerator
+        if config.run.trackers:
+            accelerator.init_trackers("training")
         set_seed(config.run.seed)
         data = config.data
         with self.accelerator.main_process_first():
@@ -478,7 +481,7 @@ def _build_accelerator(config: TrainingConfig) -> Accelerator:
             f"run.trackers: {', '.join(sorted(missing))} is not installed; `pip install "
             "sketch-prompt[train]` brings tensorboard, accelerate's documentation names the others"
         )
-    accelerator = Accelerator(
+    return Accelerator(
         mixed_precision=config.optimisation.mixed_precision,
         gradient_accumulation_steps=config.optimisation.gradient_accumulation_steps,
         log_with=config.run.trackers or None,
@@ -486,6 +489,3 @@ def _build_accelerator(config: TrainingConfig) -> Accelerator:
         # No loss reaches a trainable text tower whose class texts are computed once.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    if config.run.trackers:
-        accelerator.init_trackers("training")
-    return accelerator
