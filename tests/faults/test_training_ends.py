@@ -8,11 +8,11 @@ import textwrap
 
 import pytest
 
+from fakes.shapes import SEEN
 from sketch_prompt.training import loop
 from sketch_prompt.training.log import LossMeter
 from sketch_prompt.training.loop import train
 from sketch_prompt.training.recipe import RecipeError
-from training.conftest import SEEN
 
 
 @pytest.fixture
