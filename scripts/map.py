@@ -20,6 +20,7 @@ ROOMS = {
     "base": (
         "atomic",
         "auto_classes",
+        "catalogue",
         "hints",
         "imaging",
         "locking",

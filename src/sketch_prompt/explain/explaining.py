@@ -1,17 +1,36 @@
 """From a model and two pictures to a `Correspondence`."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ..imaging import ImageLike, to_rgb
-from ..processing import Domain, SketchPromptImageProcessor
+from ..processing import Domain, SketchPromptImageProcessor, SketchPromptProcessor
 from .correspondence import Box, Correspondence
 from .matching import Grid, ink_patches, match_one_to_one
 
 SHOWN_SIDE = 448  # pixels; smaller inputs are enlarged by a whole number to at least this
+
+
+class ExplainableModel(Protocol):
+    """What an explanation asks of a model; `SketchPromptPreTrainedModel` says what each answers."""
+
+    method: str
+    patch_size: int
+    processor: SketchPromptProcessor | None
+    device: torch.device
+
+    def get_sketch_features(self, pixel_values: Tensor, **conditions) -> Tensor:
+        """(B, 3, H, W) -> (B, D)"""
+
+    def get_photo_features(self, pixel_values: Tensor, **conditions) -> Tensor:
+        """(B, 3, H, W) -> (B, D)"""
+
+    def relate_patches(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor, **conditions) -> Tensor:
+        """(1, 3, H, W) twice -> (P_s, P_p)"""
 
 
 @dataclass(frozen=True)
@@ -26,7 +45,7 @@ class _Side:
 
 
 def explain_pair(
-    model, sketch: ImageLike | Tensor, photo: ImageLike | Tensor, **conditions
+    model: ExplainableModel, sketch: ImageLike | Tensor, photo: ImageLike | Tensor, **conditions
 ) -> Correspondence:
     """What `model.explain` does; see there."""
     # a method may need gradients of its own, which inference mode would not let it take
@@ -60,7 +79,7 @@ def explain_pair(
     )
 
 
-def _side(model, image: ImageLike | Tensor, domain: Domain) -> _Side:
+def _side(model: ExplainableModel, image: ImageLike | Tensor, domain: Domain) -> _Side:
     processor = model.processor and model.processor.image_processor
     picture, view = None, None
     if _is_pixel_values(image):

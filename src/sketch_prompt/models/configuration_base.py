@@ -2,30 +2,37 @@
 
 import copy
 import dataclasses
-from typing import ClassVar
+import functools
+from typing import ClassVar, TypeVar
 
+from huggingface_hub import dataclasses as hub_dataclasses
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig, PreTrainedConfig
 
 from ..hints import shortened, suggestion
 from ..lens import check_targets
 
-# Keys that transformers itself writes into or passes along with a config.
-_TRANSFORMERS_KEYS = frozenset(
-    {
-        "model_type",
-        "name_or_path",
-        "torch_dtype",
-        "auto_map",
-        "attn_implementation",
-        "experts_implementation",
-        "output_attentions",
-        "num_labels",
-        "_commit_hash",
-        "_name_or_path",
-        "_attn_implementation_internal",
-        "_experts_implementation_internal",
-    }
-)
+Config = TypeVar("Config", bound=type["SketchPromptPreTrainedConfig"])
+
+# Keys that transformers itself writes into or passes along with a config, beside its attributes and private keys.
+_TRANSFORMERS_KEYS = frozenset({"auto_map", "torch_dtype", "attn_implementation", "experts_implementation"})
+
+
+def strict(config_class: Config) -> Config:
+    """Decorator of configurations: a field of another type than it is declared with is a ValueError that names it."""
+    config_class = hub_dataclasses.strict(config_class)
+    initialise = config_class.__init__
+
+    @functools.wraps(initialise)
+    def __init__(self, *args, **kwargs):
+        try:
+            initialise(self, *args, **kwargs)
+        except StrictDataclassError as error:
+            reason = str(error).strip().splitlines()[-1].strip().removeprefix("TypeError: ")
+            raise ValueError(f"{type(self).__name__}: {reason}") from error
+
+    config_class.__init__ = __init__
+    return config_class
 
 
 class SketchPromptPreTrainedConfig(PreTrainedConfig):
@@ -56,6 +63,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
     choices: ClassVar[dict[str, str]] = {}
     """Where the paper is silent: config field -> what it decides, in words. The model card lists them."""
+    at_least: ClassVar[dict[str, float]] = {}
+    """The least that a number may be, by config field."""
 
     base_model: str | None = "openai/clip-vit-base-patch32"
     base_model_revision: str | None = None
@@ -71,7 +80,7 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         known = {field.name for field in dataclasses.fields(self)}
         for key in kwargs:
-            if key not in _TRANSFORMERS_KEYS:
+            if not (key in _TRANSFORMERS_KEYS or key.startswith("_") or hasattr(PreTrainedConfig, key)):
                 raise ValueError(
                     f"{type(self).__name__} has no key {key!r}; {suggestion(key, sorted(known))}"
                 )
@@ -85,6 +94,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
             )
         if self.lens is not None:
             check_targets(self.lens)
+        for field, least in self.at_least.items():
+            require(getattr(self, field) >= least, field, getattr(self, field), f"at least {least}")
         self.check_values()
 
     @property
@@ -111,7 +122,7 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
         return fields
 
     def check_values(self) -> None:
-        """Check the values of the method's own fields; subclasses raise ValueError naming the field."""
+        """Check what types and `at_least` do not say; subclasses raise ValueError naming the field."""
 
 
 def require(condition: bool, field: str, value, expected: str) -> None:

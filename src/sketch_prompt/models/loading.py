@@ -3,13 +3,22 @@
 import torch
 
 from sketch_prompt.models.auto import MODELS, SketchPromptModel
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 
 _UNTRAINED = "frozen-clip"
 
 
-def load_model(source: str, base_model: str | None = None, device: str | None = None):
+def load_model(
+    source: str, base_model: str | None = None, device: str | None = None
+) -> tuple[SketchPromptPreTrainedModel, SketchPromptProcessor]:
     """A model in eval mode and its processor.
+
+    Example:
+        ```python
+        model, processor = load_model("mini-clip-at")
+        baseline, processor = load_model("frozen-clip", base_model="openai/clip-vit-base-patch32")
+        ```
 
     Args:
         source: Hub id, directory or bundled name of a checkpoint; or "frozen-clip", which has nothing trained and

@@ -1,8 +1,8 @@
 """Configuration of CLIP-AT."""
 
-from huggingface_hub.dataclasses import strict
+from typing import ClassVar, Literal
 
-from ..configuration_base import SketchPromptPreTrainedConfig, require
+from ..configuration_base import SketchPromptPreTrainedConfig, require, strict
 
 
 @strict
@@ -33,14 +33,31 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
         patch_shuffling_tiles (`int`): n of the n x n tiles that are shuffled; 2 in the paper.
         patch_shuffling_margin (`float`): its margin, which the paper does not print: that of the triplet.
         temperature (`float`, *optional*): of the classification loss; None takes the CLIP's own.
+
+    Example:
+        ```python
+        config = ClipAtConfig(n_prompts=4, common_prompts=True)
+        model = ClipAtModel.from_base_model("openai/clip-vit-base-patch32", n_prompts=4, common_prompts=True)
+        ```
     """
 
     model_type = "clip-at"
+    at_least: ClassVar[dict[str, float]] = {
+        "n_prompts": 1,
+        "prompt_init_std": 0,
+        "triplet_margin": 0,
+        "triplet_weight": 0,
+        "classification_weight": 0,
+        "f_divergence_weight": 0,
+        "patch_shuffling_weight": 0,
+        "patch_shuffling_tiles": 2,  # one tile cannot be shuffled
+        "patch_shuffling_margin": 0,
+    }
 
     n_prompts: int = 3
     common_prompts: bool = False
     prompt_init_std: float | int = 1.0
-    trainable: str = "paper"
+    trainable: Literal["paper", "reference"] = "paper"
     triplet_margin: float | int = 0.3
     triplet_weight: float | int = 1.0
     classification_weight: float | int = 0.5
@@ -51,26 +68,6 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
     temperature: float | int | None = None
 
     def check_values(self) -> None:
-        """Raise ValueError for a value no CLIP-AT can have."""
-        require(self.n_prompts >= 1, "n_prompts", self.n_prompts, "at least 1")
-        require(self.prompt_init_std >= 0, "prompt_init_std", self.prompt_init_std, "0 or more")
-        require(
-            self.trainable in ("paper", "reference"), "trainable", self.trainable, "'paper' or 'reference'"
-        )
-        tiles = self.patch_shuffling_tiles
-        require(tiles >= 2, "patch_shuffling_tiles", tiles, "at least 2: one tile cannot be shuffled")
-        for field in (
-            "triplet_margin",
-            "triplet_weight",
-            "classification_weight",
-            "f_divergence_weight",
-            "patch_shuffling_weight",
-            "patch_shuffling_margin",
-        ):
-            require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
-        require(
-            self.temperature is None or self.temperature > 0,
-            "temperature",
-            self.temperature,
-            "above 0 or None",
-        )
+        """Raise ValueError for a temperature that is not above 0."""
+        temperature = self.temperature
+        require(temperature is None or temperature > 0, "temperature", temperature, "above 0 or None")

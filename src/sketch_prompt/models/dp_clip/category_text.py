@@ -1,7 +1,5 @@
 """What DP-CLIP says of a category in words: 63 sentences (those of open-vocabulary detection, ViLD)."""
 
-TEXT_TEMPLATES = ("ensemble", "class_prompt")
-
 _A_AND_THE = (
     "There is {a} {c} in the scene.",
     "a photo of {a} {c} in the scene.",

@@ -1,9 +1,8 @@
 """Configuration of DP-CLIP."""
 
-from huggingface_hub.dataclasses import strict
+from typing import ClassVar, Literal
 
-from ..configuration_base import SketchPromptPreTrainedConfig, require
-from .category_text import TEXT_TEMPLATES
+from ..configuration_base import SketchPromptPreTrainedConfig, require, strict
 
 
 @strict
@@ -41,11 +40,28 @@ class DpClipConfig(SketchPromptPreTrainedConfig):
         hard_weight_step, hard_weight_every (`float`, `int`):
             Every so many epochs the loss moves by this share from random to hard negatives; 0.25 and 10 in the
             reference code. A step of 0 keeps to random negatives.
+
+    Example:
+        ```python
+        config = DpClipConfig(rank=8, local_parts=0)
+        model = DpClipModel.from_base_model("openai/clip-vit-base-patch32", rank=8, local_parts=0)
+        ```
     """
 
     model_type = "dp-clip"
+    at_least: ClassVar[dict[str, float]] = {
+        "n_prompts": 1,
+        "support_sketches": 0,
+        "support_photos": 0,
+        "rank": 0,
+        "local_distance_weight": 0,
+        "margin": 0,
+        "local_loss_weight": 0,
+        "hard_weight_step": 0,
+        "hard_weight_every": 1,
+    }
 
-    visual_prompts: str = "support"
+    visual_prompts: Literal["support", "common", "none"] = "support"
     n_prompts: int = 3
     prompt_dropout: float | int = 0.1
     support_sketches: int = 1
@@ -54,10 +70,10 @@ class DpClipConfig(SketchPromptPreTrainedConfig):
     text_scaling: bool = True
     scale_hidden: int | None = None
     text_dim: int | None = None
-    text_templates: str = "ensemble"
-    local_parts: int = 4
+    text_templates: Literal["ensemble", "class_prompt"] = "ensemble"
+    local_parts: Literal[0, 4] = 4
     local_distance_weight: float | int = 0.2
-    trainable: str = "paper"
+    trainable: Literal["paper", "reference"] = "paper"
     own_local_block: bool = False
     margin: float | int = 0.15
     local_loss_weight: float | int = 0.1
@@ -66,25 +82,6 @@ class DpClipConfig(SketchPromptPreTrainedConfig):
 
     def check_values(self) -> None:
         """Raise ValueError for a value no DP-CLIP can have."""
-        for field, names in (
-            ("visual_prompts", ("support", "common", "none")),
-            ("text_templates", TEXT_TEMPLATES),
-            ("trainable", ("paper", "reference")),
-            ("local_parts", (0, 4)),
-        ):
-            require(getattr(self, field) in names, field, getattr(self, field), " or ".join(map(repr, names)))
-        for field in ("n_prompts", "hard_weight_every"):
-            require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
-        for field in (
-            "support_sketches",
-            "support_photos",
-            "rank",
-            "local_distance_weight",
-            "margin",
-            "local_loss_weight",
-            "hard_weight_step",
-        ):
-            require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
         require(0 <= self.prompt_dropout < 1, "prompt_dropout", self.prompt_dropout, "0 or more and below 1")
         require(
             self.support_sketches + self.support_photos >= 1,

@@ -86,6 +86,13 @@ class DpClipModel(SketchPromptPreTrainedModel):
     `condition_on`; a `category`, one name or one for every row, of those shown by `add_category`; or neither, which
     embeds category-agnostically: with the mean condition of the training classes or, where the model was shown none
     of them, with prompts made without a support set and no scaling.
+
+    Example:
+        ```python
+        model = DpClipModel.from_pretrained("mini-dp-clip")
+        model.add_category("teapot", sketches=["drawing.png"], photos=["1.jpg", "2.jpg"])
+        model.get_sketch_features(pixel_values, category="teapot")
+        ```
     """
 
     config_class = DpClipConfig

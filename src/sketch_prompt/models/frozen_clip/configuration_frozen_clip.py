@@ -1,12 +1,16 @@
 """Configuration of the frozen CLIP baseline."""
 
-from huggingface_hub.dataclasses import strict
-
-from ..configuration_base import SketchPromptPreTrainedConfig
+from ..configuration_base import SketchPromptPreTrainedConfig, strict
 
 
 @strict
 class FrozenClipConfig(SketchPromptPreTrainedConfig):
-    r"""Configuration of `FrozenClipModel`, which has nothing to configure but its base model."""
+    r"""Configuration of `FrozenClipModel`, which has nothing to configure but its base model.
+
+    Example:
+        ```python
+        config = FrozenClipConfig(base_model="openai/clip-vit-large-patch14")
+        ```
+    """
 
     model_type = "frozen-clip"

@@ -1,8 +1,6 @@
 """Configuration of the sketch lens."""
 
-from huggingface_hub.dataclasses import strict
-
-from ..configuration_base import SketchPromptPreTrainedConfig
+from ..configuration_base import SketchPromptPreTrainedConfig, strict
 
 
 @strict

@@ -172,6 +172,13 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     Until `set_classes` there are no texts to make visual prompts of, and images are embedded without. See also the
     module's docstring, `SplipConfig`, and the contract in the base class.
+
+    Example:
+        ```python
+        model = SplipModel.from_pretrained("mini-splip")
+        fresh = SplipModel.from_base_model("openai/clip-vit-base-patch32", jigsaw_weight=0.5)
+        fresh.set_classes(["cat", "hot air balloon"], processor)
+        ```
     """
 
     config_class = SplipConfig

@@ -1,11 +1,10 @@
 """Configuration of ZSE-SBIR."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig, CLIPVisionConfig
 
-from ..configuration_base import SketchPromptPreTrainedConfig, require
+from ..configuration_base import SketchPromptPreTrainedConfig, require, strict
 
 
 @strict
@@ -40,16 +39,32 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
         dropout (`float`): in the cross attention and the relation network, while training; 0.1 in the reference code.
         triplet_margin (`float`), triplet_weight (`float`): of the triplet loss on class tokens; paper: 1 and 2.
         relation_weight (`float`): of the relation scores' mean squared error; paper: 4.
+
+    Example:
+        ```python
+        config = ZseSbirConfig(n_prompts=8, keep_rates=[1.0] * 11 + [0.7])
+        model = ZseSbirModel.from_base_model("openai/clip-vit-base-patch32", n_prompts=8, keep_rates=[1.0] * 11 + [0.7])
+        ```
     """
 
     model_type = "zse-sbir"
+    at_least: ClassVar[dict[str, float]] = {
+        "n_prompts": 0,
+        "prompt_init_std": 0,
+        "cross_heads": 1,
+        "cross_ffn": 1,
+        "relation_channels": 1,
+        "triplet_margin": 0,
+        "triplet_weight": 0,
+        "relation_weight": 0,
+    }
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig, "vision_config": CLIPVisionConfig}
 
-    backbone: str = "clip"
+    backbone: Literal["clip", "vit"] = "clip"
     vision_config: dict | CLIPVisionConfig | None = None
-    tokenizer_domains: str = "sketch"
+    tokenizer_domains: Literal["sketch", "both", "none"] = "sketch"
     tokenizer_channels: list[int] | None = None
-    tokenizer_fusion: str = "add"
+    tokenizer_fusion: Literal["average", "add"] = "add"
     n_prompts: int = 4
     prompt_init_std: float | int = 0.02
     tune_layer_norms: bool = False
@@ -57,7 +72,7 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
     cross_heads: int = 8
     cross_ffn: int = 1024
     relation_channels: int = 512
-    relation_layout: str = "grid"
+    relation_layout: Literal["grid", "reference"] = "grid"
     dropout: float | int = 0.0
     triplet_margin: float | int = 1.0
     triplet_weight: float | int = 2.0
@@ -85,17 +100,6 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
 
     def check_values(self) -> None:
         """Raise ValueError for a value no ZSE-SBIR can have."""
-        for field, known in (
-            ("backbone", ("clip", "vit")),
-            ("tokenizer_domains", ("sketch", "both", "none")),
-            ("tokenizer_fusion", ("average", "add")),
-            ("relation_layout", ("grid", "reference")),
-        ):
-            require(getattr(self, field) in known, field, getattr(self, field), f"one of {', '.join(known)}")
-        for field in ("cross_heads", "cross_ffn", "relation_channels"):
-            require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
-        for field in ("n_prompts", "prompt_init_std", "triplet_margin", "triplet_weight", "relation_weight"):
-            require(getattr(self, field) >= 0, field, getattr(self, field), "0 or more")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, and below 1")
         rates = self.keep_rates or []
         require(all(0 < rate <= 1 for rate in rates), "keep_rates", rates, "shares above 0, up to 1")

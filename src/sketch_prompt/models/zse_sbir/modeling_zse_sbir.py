@@ -125,6 +125,13 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
     """ZSE-SBIR; see the module's docstring, `ZseSbirConfig` and the contract in the base class.
 
     `get_*_features` are the class tokens of the self attention (`ret`), `score_pairs` the relation scores (`rn`).
+
+    Example:
+        ```python
+        model = ZseSbirModel.from_pretrained("mini-zse-sbir")
+        sketches, photos = model.encode_tokens(sketch, "sketch"), model.encode_tokens(photo, "photo")
+        scores = model.score_pairs(sketches, photos)
+        ```
     """
 
     config_class = ZseSbirConfig
