@@ -43,7 +43,7 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
     Example:
         ```python
         config = ZseSbirConfig(n_prompts=8, keep_rates=[1.0] * 11 + [0.7])
-        model = ZseSbirModel.from_base_model("openai/clip-vit-base-patch32", n_prompts=8, keep_rates=[1.0] * 11 + [0.7])
+        model = ZseSbirModel.from_base_model("openai/clip-vit-base-patch32", n_prompts=8)
         ```
     """
 
