@@ -1,4 +1,5 @@
-"""The methods' losses, as functions of embeddings. Features are L2-normalised unless said, all losses are means."""
+"""The methods' losses, as functions of embeddings. Embeddings are L2-normalised unless stated
+otherwise; all losses are means."""
 
 from collections.abc import Mapping
 
@@ -48,15 +49,15 @@ def euclidean_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, marg
 def relation_loss(
     matching: Tensor, mismatched: Tensor, targets: tuple[float, float] = (0.99, 0.01)
 ) -> Tensor:
-    """Mean squared error of ZSE-SBIR's relation scores against what they should be.
+    """Mean squared error of ZSE-SBIR's relation scores against their targets.
 
     Args:
         matching: (B,) scores of sketches with photos of their class.
         mismatched: (B',) scores of sketches with photos of other classes.
-        targets: what they should be; a sigmoid reaches neither 1 nor 0.
+        targets: of matching and of mismatched pairs; a sigmoid reaches neither 1 nor 0.
 
     Returns:
-        (), over all B + B' pairs alike.
+        (), the mean over all B + B' pairs.
     """
     errors = torch.cat([matching.flatten() - targets[0], mismatched.flatten() - targets[1]])
     return errors.square().mean()
@@ -65,7 +66,7 @@ def relation_loss(
 def hardest_triplet_loss(sketch: Tensor, photo: Tensor, instance_ids: Tensor, margin: float) -> Tensor:
     """mean_i max(0, margin + d(s_i, p_i) / 2 - min_j d(s_i, p_j) / 2), j over photos of other instances, DP-CLIP.
 
-    The halves are the reference code's. A sketch without another instance's photo in the batch does not count.
+    The halves are the reference code's. A sketch is left out if the batch holds no photo of another instance.
 
     Args:
         sketch, photo: (B, D), L2-normalised; row i of `photo` is the photo that sketch i was drawn from.
@@ -84,17 +85,18 @@ def hardest_triplet_loss(sketch: Tensor, photo: Tensor, instance_ids: Tensor, ma
 
 
 def f_divergence_loss(sketch: Tensor, photo: Tensor, negative: Tensor, labels: Tensor) -> Tensor:
-    """Mean over ordered pairs of classes of KL(D_c || D_c'), CLIP-AT eq. 8: classes are to be ranked alike.
+    """Mean over ordered pairs of classes of KL(D_c || D_c'), CLIP-AT eq. 8: the margins
+    between positives and negatives should be distributed alike in all classes.
 
     D_c = softmax of delta_i = d(s_i, p_i) - d(s_i, n_i) over the triplets i of class c. Distributions are compared
-    entry by entry, so every class counts with as many triplets, its first, as the class with the fewest has.
+    entry by entry, so only the first n triplets of each class count, where n is the size of the smallest class.
 
     Args:
         sketch, photo, negative: (B, D), L2-normalised, aligned rows.
         labels: (B,) classes.
 
     Returns:
-        (), 0 where there is but one class or one triplet of some class.
+        (), 0 if there is only one class, or a class with only one triplet.
     """
     delta = cosine_distance(sketch, photo) - cosine_distance(sketch, negative)
     classes, counts = labels.unique(return_counts=True)
@@ -112,7 +114,7 @@ def patch_shuffling_loss(sketch: Tensor, photo: Tensor, other_photo: Tensor, mar
     Args:
         sketch, photo: (B, D) of images whose tiles one permutation shuffled, L2-normalised.
         other_photo: (B, D) of the same photos, shuffled by another permutation.
-        margin: how much nearer the photo must be that was shuffled alike.
+        margin: how much nearer the photo with the same permutation must be.
 
     Returns:
         ()
@@ -135,7 +137,7 @@ def classification_loss(
         ()
 
     Raises:
-        IndexError: if a label is no class.
+        IndexError: if a label is not in [0, C).
     """
     if labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < len(class_embeddings)):
         raise IndexError(f"labels must lie in [0, {len(class_embeddings)}), got up to {int(labels.max())}")
@@ -159,12 +161,12 @@ def squared_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin
 def class_margins(
     class_embeddings: Tensor, labels: Tensor, negative_labels: Tensor, same_class: float
 ) -> Tensor:
-    """mu(c+, c-) = cos of the two classes' texts, SpLIP's adaptive margin: the more alike, the farther apart.
+    """mu(c+, c-) = cos of the two classes' texts, SpLIP's adaptive margin: similar classes are pushed farther apart.
 
     Args:
         class_embeddings: (C, D), L2-normalised.
         labels, negative_labels: (B,) classes of the photos and of the negatives, in [0, C).
-        same_class: the margin where both are one class, whose cosine says nothing.
+        same_class: the margin where both classes are the same and the cosine is always 1.
 
     Returns:
         (B,)

@@ -1,4 +1,4 @@
-"""The frozen CLIP under the adapters: loading it, recognising it, and viewing it with some of its modules tuned.
+"""The frozen CLIP under the adapters: loading it, recognising it, and views of it with some modules tuned.
 
 An adapter with a vision tower of its own has no CLIP; functions that accept None mean that case.
 """
@@ -15,7 +15,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from ..sources import BROKEN_CONNECTION, explain, find_checkpoint, local_checkpoint
 
-_ALIGNMENT = 64  # bytes, what torch allocates by
+_ALIGNMENT = 64  # bytes; torch allocates memory in multiples of it
 _PROBES_PER_TENSOR = 4
 _PROBED = (
     "visual_projection.weight",
@@ -72,10 +72,10 @@ def load_backbone(
 
 
 def freeze(clip: CLIPModel) -> CLIPModel:
-    """Put a CLIP into eval mode, without gradients, its weights in aligned memory of their own.
+    """Put a CLIP into eval mode, without gradients, and its weights into aligned memory.
 
-    Weights that still lie in a mapped safetensors file start at odd addresses, for which matrix products
-    round differently: the same checkpoint would give other last bits after saving and loading.
+    Weights in a memory-mapped safetensors file may start at unaligned addresses, where matrix products round
+    differently: features of the same checkpoint would differ in their last bits after saving and loading.
     """
     for parameter in clip.parameters():
         if parameter.device.type == "cpu" and parameter.data_ptr() % _ALIGNMENT:
@@ -84,7 +84,7 @@ def freeze(clip: CLIPModel) -> CLIPModel:
 
 
 def build_backbone(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIPModel:
-    """A frozen CLIP of exactly these weights, without initialising others first.
+    """A frozen CLIP with these weights, without a random initialisation first.
 
     Raises:
         ValueError: naming the tensors that are missing, unexpected or misshapen.
@@ -152,9 +152,9 @@ def tuned_copies(clip: CLIPModel, pattern: str) -> nn.Module:
 def tuned_view(module: nn.Module, copies: nn.Module) -> nn.Module:
     """`module` with the modules of `copies` in the places of its own; everything else is shared with it.
 
-    Only the containers on the way to a copy are new objects, and even they share their parameters and buffers with
-    the original. So a view takes no memory to speak of, moves and changes its type with the original, and several
-    views of one CLIP do not know of one another.
+    Only the containers on the way to a copy are new objects, and they share their parameters and buffers with the
+    original. So a view takes almost no memory, changes device and dtype together with the original, and is
+    independent of other views of the same CLIP.
 
     Args:
         module: a CLIP, or a part of it.
@@ -163,7 +163,7 @@ def tuned_view(module: nn.Module, copies: nn.Module) -> nn.Module:
     view = copy.copy(module)
     children = dict(module._modules)
     for name, child in copies._modules.items():
-        # Containers of the tree are bare; a copy has the type of what it stands in for.
+        # Containers of the tree are plain modules; a copy has the type of the module it replaces.
         children[name] = tuned_view(children[name], child) if type(child) is nn.Module else child
     view.__dict__["_modules"] = children
     return view

@@ -11,9 +11,9 @@ _ATTENTION_FACTOR = 1 / 16
 class LowRankBranches(nn.Module):
     """Two low-rank paths beside a frozen layer, x -> f * B diag(1 + s) A x, with B zero at first.
 
-    One adds to the queries, keys and values; it is fed what they are made of, the normed tokens, and its factor is
-    1/16. The other adds to the output of the MLP; it is fed the residual stream that the second norm is about to
-    get, and its factor is 1/r. (DP-CLIP's reference code has these factors, which are one at its rank of 16.)
+    One adds to the queries, keys and values; its input is theirs, the normalised tokens, and its factor is 1/16. The
+    other adds to the output of the MLP; its input is the residual stream before the second norm, and its factor is
+    1/r. (These are the factors of DP-CLIP's reference code; at its rank of 16 they are the same.)
 
     Args:
         width: d, of the layer's tokens.

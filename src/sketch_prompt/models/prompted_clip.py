@@ -6,9 +6,9 @@ need and `CLIPVisionModel.forward` does not offer:
 - prompt tokens after the patches (vision) or after the start token (text), once (*shallow*) or anew in front of
   every layer (*deep*);
 - one batch whose rows carry different prompts, so that sketches, photos and negatives share one pass;
-- low-rank branches beside the frozen layers, whose middle can be scaled row by row;
-- only the work that the read-out needs: the last layer computes the class token alone (keys and values still
-  come from every token), and text is cut behind the last end-of-text token, which the causal mask makes exact;
+- low-rank branches beside the frozen layers, whose inner channels can be scaled row by row;
+- only the work that the output needs: the last layer computes the class token alone (keys and values still come
+  from every token), and texts are cut after the last end-of-text token, which changes nothing under a causal mask;
 - an MLP for frozen weights that keeps one activation instead of three for the backward pass.
 
 The modules themselves are used as they are, so whatever stands in for one of them (an adapter's tuned copy) takes
@@ -52,7 +52,7 @@ class TowerOutput:
     `last_hidden_state` (B, T, d): every token after the last layer, or None if only the class token was computed.
     `hidden_states`: the input of every layer and the output of the last, if asked for.
     `attentions`: (B, heads, T, T) for every layer, if asked for.
-    `kept`: (B, K) ascending numbers of the patches that token selection left, or None if there was none.
+    `kept`: (B, K) indices of the patches that token selection kept, ascending, or None without token selection.
     `last_input`: (B, 1 + P, d), class token and patches as they enter the last layer of the vision tower.
     """
 
@@ -69,12 +69,12 @@ Branches = Sequence[tuple[LowRankBranches, Tensor | None]]
 
 
 class _FrozenQuickGeluMlp(torch.autograd.Function):
-    """fc2(quick_gelu(fc1(x))) for weights that do not train, forward and backward without spare passes.
+    """fc2(quick_gelu(fc1(x))) for weights that do not train, without needless passes over the wide activation.
 
-    quick_gelu(h) = h * sigmoid(1.702 h) = silu(1.702 h) / 1.702. Both factors ride along in the matrix products
-    (`alpha`, `beta` of addmm), which leaves one in-place pass over the wide activation in each direction, and
-    only the pre-activation is kept for the backward pass. On a CPU the plain module spends a sixth of a
-    forward pass of ViT-B/32 in those element-wise passes.
+    quick_gelu(h) = h * sigmoid(1.702 h) = silu(1.702 h) / 1.702. Both factors are folded into the matrix products
+    (`alpha`, `beta` of addmm). That leaves one in-place pass over the wide activation in each direction, and only
+    the pre-activation is kept for the backward pass. On a CPU the plain module spends a sixth of a forward pass
+    of ViT-B/32 in such element-wise passes.
     """
 
     @staticmethod
@@ -112,7 +112,7 @@ def _is_frozen_linear(module: nn.Module) -> bool:
 
 
 def run_mlp(mlp: CLIPMLP, hidden: Tensor) -> Tensor:
-    """A layer's MLP, (..., d) -> (..., d), by the short way where its weights are frozen."""
+    """A layer's MLP, (..., d) -> (..., d); the faster `_FrozenQuickGeluMlp` where its weights are frozen."""
     if (
         mlp.config.hidden_act == "quick_gelu"
         and hidden.dtype == mlp.fc1.weight.dtype
@@ -140,8 +140,8 @@ def attend(
         queries: (B, Q, d)
         keys, values: (B, T, d)
         mask: (Q, T), added to the scores.
-        causal: for an implementation that is told so instead of given a mask.
-        need_weights: also return the attention weights, which only eager attention can.
+        causal: apply a causal mask.
+        need_weights: also return the attention weights; this uses eager attention.
 
     Returns:
         (B, Q, d), and (B, heads, Q, T) or None.
@@ -168,7 +168,7 @@ def _block(
     branches: LowRankBranches | None = None,
     scale: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """One pre-norm transformer layer, (B, T, d) -> (B, len(read_out), d): only those tokens ask."""
+    """One pre-norm transformer layer, (B, T, d) -> (B, len(read_out), d): queries come from these tokens alone."""
     attn, normed = layer.self_attn, layer.layer_norm1(hidden)
     parts = [attn.q_proj(normed[:, read_out]), attn.k_proj(normed), attn.v_proj(normed)]
     if branches is not None:
@@ -181,8 +181,8 @@ def _block(
 
 
 def run_block(layer: CLIPEncoderLayer, hidden: Tensor, *args) -> tuple[Tensor, Tensor | None]:
-    """A layer on (B, T, d): the tokens `read_out` after it and its attention weights; arguments as in `_block`."""
-    # The towers stay in eval mode, so transformers' own switch (`training`) never fires.
+    """Run a layer, with gradient checkpointing if it is on: the output of `_block`, which takes the same arguments."""
+    # transformers checkpoints only in training mode, and the towers stay in eval mode.
     if layer.gradient_checkpointing and torch.is_grad_enabled():
         return layer._gradient_checkpointing_func(_block, layer, hidden, *args)
     return _block(layer, hidden, *args)
@@ -193,7 +193,7 @@ CLASS_TOKEN = slice(0, 1)
 
 
 def _expand(prompts: Tensor, like: Tensor) -> Tensor:
-    """Prompts as (B, n, d) in the type and on the device of `like` (B, T, d)."""
+    """Prompts as (B, n, d), with the dtype and device of `like` (B, T, d)."""
     if prompts.shape[-1] != like.shape[-1]:
         raise ValueError(f"prompts are {prompts.shape[-1]} wide, the tower's tokens {like.shape[-1]}")
     if prompts.dim() == 3 and prompts.shape[0] != like.shape[0]:
@@ -206,7 +206,9 @@ def _by_layer(prompts: Prompts | None, n_layers: int) -> tuple[Tensor | None, Se
     if prompts is None or isinstance(prompts, Tensor):
         return prompts, None
     if len(prompts) != n_layers:
-        raise ValueError(f"deep prompts need one tensor a layer: got {len(prompts)} for {n_layers} layers")
+        raise ValueError(
+            f"deep prompts need one tensor for each layer: got {len(prompts)} for {n_layers} layers"
+        )
     return prompts[0], prompts
 
 
@@ -290,7 +292,7 @@ def encode_vision(
         prompts: shallow or deep (see `Prompts`); deep prompts replace the previous layer's before each layer.
         class_embedding: (d,), in place of the tower's own.
         tokenizer: changes the patch embeddings before they get their positions.
-        keep_rates: share of the patches that stay after each layer; those the class token attends to least go.
+        keep_rates: share of the patches kept after each layer; those the class token attends to least are dropped.
         branches: low-rank paths beside every layer.
         output_tokens: also return every token of the last layer; otherwise the last layer computes the class
             token alone, which saves most of that layer.
@@ -303,7 +305,9 @@ def encode_vision(
     first, deep = _by_layer(prompts, len(layers))
     rates = [1.0] * len(layers) if keep_rates is None else keep_rates
     if len(rates) != len(layers):
-        raise ValueError(f"keep_rates need one share a layer: got {len(rates)} for {len(layers)} layers")
+        raise ValueError(
+            f"keep_rates need one share for each layer: got {len(rates)} for {len(layers)} layers"
+        )
     hidden = embed_patches(vision, pixel_values, class_embedding, tokenizer)
     n_image = hidden.shape[1]
     kept = torch.arange(n_image - 1, device=hidden.device).expand(len(hidden), -1)
@@ -346,15 +350,15 @@ def patch_keys(
     branches: LowRankBranches | None = None,
     scale: Tensor | None = None,
 ) -> Tensor:
-    """What the last layer's attention knows the patches by: its keys, (B, P, d).
+    """The keys of the patches in the last layer's attention, (B, P, d).
 
-    Of a tower's local features these match best across images: they say what a patch shows, while the tokens that
-    leave the last layer hold what the read-out never asks for (Amir et al. 2021, *Deep ViT Features as Dense Visual
-    Descriptors*).
+    Of a tower's local features these match best across images: they describe what a patch shows, while the output
+    tokens of the patches in the last layer are never used by CLIP (Amir et al. 2021, *Deep ViT Features as Dense
+    Visual Descriptors*).
 
     Args:
         vision: the vision tower.
-        tower: what `encode_vision` gave.
+        tower: the output of `encode_vision`.
         branches, scale: the low-rank path beside the last layer, if it ran with one.
     """
     layer = vision.encoder.layers[-1]
@@ -395,14 +399,14 @@ def encode_text(
 ) -> TowerOutput:
     """Run the text tower, with prompts after the start token.
 
-    Tokens behind the end-of-text token cannot influence it (the tower is causal), so the padding common to the
-    batch is cut off and no attention mask is needed.
+    Tokens after the end-of-text token cannot influence it, since the tower is causal. So the padding that all rows
+    share is cut off, and no attention mask is needed.
 
     Args:
         text: the text tower (`CLIPModel.text_model`).
         input_ids: (B, T) with a start token first and an end-of-text token somewhere.
         prompts: shallow or deep (see `Prompts`), n tokens wide.
-        placement: `"precede"` moves the words n places back; `"replace"` puts the prompts in the place of the n
+        placement: `"precede"` inserts the prompts, so that the words move by n places; `"replace"` overwrites the n
             tokens that follow the start token.
         output_hidden_states, output_attentions: also return these, for every layer.
 

@@ -9,11 +9,11 @@ from torch import Tensor
 def shuffle_tiles(images: Tensor, permutations: Tensor) -> Tensor:
     """Cut images into n x n tiles and put them together in another order.
 
-    Where the size is no multiple of n, what is over at the right and lower edge stays where it is.
+    If the size is not a multiple of n, the remaining pixels at the right and lower edge stay where they are.
 
     Args:
         images: (B, C, H, W)
-        permutations: (B, n * n), for every image the tile that goes into each place, row by row.
+        permutations: (B, n * n), for each image the tile that goes into each place, row by row.
 
     Returns:
         (B, C, H, W)

@@ -13,26 +13,27 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
     negatives of the same class (`data.level: instance` in a recipe), f-divergence and patch shuffling.
 
     Args:
-        n_prompts (`int`): prompt tokens for sketches, and as many for photos; 3 in paper and reference code.
+        n_prompts (`int`): number of prompt tokens for sketches, and also for photos; 3 in paper and reference code.
         common_prompts (`bool`):
-            One set of prompts for sketches and photos alike: the paper's choice at instance level.
+            Use the same prompts for sketches and photos, as the paper does at instance level.
         prompt_init_std (`float`): standard deviation of their normal initialisation; 1 in the reference code.
         trainable (`str`):
-            `"paper"`: prompts and the vision tower's LayerNorms. `"reference"`: also what the published code's
-            freezing leaves trainable, in both towers: query, key and value projections, class and position
-            embeddings, the output projections, every LayerNorm and `logit_scale`.
+            `"paper"`: prompts and the vision tower's LayerNorms. `"reference"`: also everything that the published
+            code does not freeze, in both towers: query, key and value projections, class and position embeddings,
+            the output projections, every LayerNorm and `logit_scale`.
         triplet_margin (`float`): 0.3 in the paper, 0.2 in the reference code.
         triplet_weight (`float`): weight of the triplet loss; 1 in the paper.
         classification_weight (`float`):
-            Weight of the sketch's and of the photo's classification loss; 0.5 in the paper, 0 (no such loss) in
-            the reference code.
+            Weight of the two classification losses, of sketches and of photos; 0.5 in the paper, 0 in the reference
+            code, which has none.
         f_divergence_weight (`float`):
             Weight of the f-divergence between classes; 0.1 in the paper at instance level, where batches need
-            several triplets a class (`data.batches: pk`).
+            several triplets of each class (`data.batches: pk`).
         patch_shuffling_weight (`float`): weight of the patch shuffling loss; 1 in the paper at instance level.
         patch_shuffling_tiles (`int`): n of the n x n tiles that are shuffled; 2 in the paper.
-        patch_shuffling_margin (`float`): its margin, which the paper does not print: that of the triplet.
-        temperature (`float`, *optional*): of the classification loss; None takes the CLIP's own.
+        patch_shuffling_margin (`float`):
+            Margin of that loss; the paper does not print it, so it is that of the triplet loss.
+        temperature (`float`, *optional*): temperature of the classification losses; None for that of the CLIP.
 
     Example:
         ```python

@@ -1,12 +1,12 @@
 """CLIP-AT: CLIP for All Things Zero-Shot Sketch-Based Image Retrieval (Sain et al., CVPR 2023).
 
 Three prompt tokens teach a frozen CLIP what a sketch is, three more what a photo is (section 4.1). They are
-appended to the image's patches once, at the input; besides them only LayerNorms train. A sketch is pulled to a
-photo of its class and pushed from one of another (triplet loss), and both are held to the text of their class
-(classification loss). At instance level (section 4.2) sketches and photos share one set of prompts, and a sketch
-is pulled to its own photo and pushed from another of its class; classes are to be ranked alike (f-divergence), and
-a sketch whose tiles are shuffled is to find its photo shuffled alike (patch shuffling). Where paper and reference
-code differ, `ClipAtConfig` offers both by name.
+appended to the image's patches once, at the input; besides them only LayerNorms train. The triplet loss pulls a
+sketch towards a photo of its class and pushes it away from a photo of another; the classification loss pulls both
+towards the text of their class. At instance level (section 4.2) sketches and photos share one set of prompts, and a
+sketch is pulled towards its own photo and pushed away from another of its class. Two more losses make the distances
+comparable between classes (f-divergence), and make a sketch with shuffled tiles find its photo with the same
+permutation (patch shuffling). Where paper and reference code differ, `ClipAtConfig` offers both by name.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,7 +31,7 @@ _LEFT_TRAINABLE_BY_REFERENCE = (
 
 
 class ClipAtAdapter(MethodAdapter):
-    """Prompts for either modality, (n, d_v) each, drawn from N(0, `prompt_init_std`^2); or common ones."""
+    """Prompts of each modality, (n, d_v), drawn from N(0, `prompt_init_std`^2); or common ones."""
 
     def __init__(self, config: ClipAtConfig):
         super().__init__()
@@ -40,7 +40,7 @@ class ClipAtAdapter(MethodAdapter):
         self.photo_prompts = self.sketch_prompts
         if not config.common_prompts:
             self.photo_prompts = nn.Parameter(torch.randn(config.n_prompts, width) * config.prompt_init_std)
-        # Bare parameters of the CLIP, where copies of modules are not enough.
+        # Parameters of the CLIP that no module of their own holds: copies of modules do not cover them.
         self.class_embedding: nn.Parameter | None = None
         self.logit_scale: nn.Parameter | None = None
 
@@ -130,7 +130,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """Of eq. 5 at category level and of eq. 10 at instance level."""
+        """The weights of eq. 5 at category level and of eq. 10 at instance level."""
         config = self.config
         return {
             "triplet": config.triplet_weight,
@@ -160,10 +160,10 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         return embeds, values
 
     def _patch_shuffling(self, sketches: Tensor, photos: Tensor) -> Tensor:
-        """The loss of fresh permutations, for every row two different ones (eq. 9)."""
+        """The loss (eq. 9) with new permutations, two different ones for each row."""
         tiles = self.config.patch_shuffling_tiles**2
         first = torch.rand(len(sketches), tiles).argsort(1)
-        # Places exchanged by anything but the identity give another permutation, each as likely.
+        # Permuting the places by anything but the identity gives another permutation, all equally likely.
         second = first.gather(1, _other_orders(len(sketches), tiles))
         images = (sketches, first), (photos, first), (photos, second)
         shuffled = [shuffle_tiles(part, permutations) for part, permutations in images]
@@ -171,7 +171,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
 
 def _other_orders(rows: int, places: int) -> Tensor:
-    """Permutations (rows, places), each drawn from all but the identity."""
+    """Random permutations (rows, places), none of them the identity."""
     orders = torch.rand(rows, places).argsort(1)
     identity = torch.arange(places)
     while (same := (orders == identity).all(1)).any():

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ...hints import suggestion
+from ...imaging import ImageLike
+from ...processing import Domain, SketchPromptProcessor
 
 BUFFERS = ("category_prompts", "category_scales", "category_texts")
 """Where the adapter keeps the parts of a `DpClipCondition`, one row for each category."""
@@ -35,8 +37,8 @@ class DpClipCondition:
 class CategoryRegister:
     """Categories by name. The names are in the configuration, the conditions in buffers of the adapter.
 
-    Both are saved with the checkpoint. What training has outdated is neither kept nor saved; its names are, so that
-    using one says why it is gone.
+    Both are saved with the checkpoint. Categories that training has made out of date are dropped; only their names
+    are remembered, for the error message.
 
     Args:
         adapter: the module that has the `BUFFERS`.
@@ -71,7 +73,7 @@ class CategoryRegister:
                 continue
             if name in self._outdated:
                 raise ValueError(
-                    f"the category {name!r} was shown before the model was trained further, which outdated it. "
+                    f"the category {name!r} was shown before the model was trained further, and is out of date. "
                     "Show it again: model.add_category(name, sketches, photos)"
                 )
             raise ValueError(
@@ -96,7 +98,7 @@ class CategoryRegister:
             self._keep([row for row, other in enumerate(self.names) if other != name])
 
     def outdate(self) -> None:
-        """Training changes what conditions are made with: those there are no longer fit the model."""
+        """Drop all categories: training has changed the modules that their conditions were made with."""
         if self.names:
             self._outdated.update(self.names)
             self._keep([])
@@ -118,3 +120,16 @@ class CategoryRegister:
                     f"{source} holds {buffer} of {count} categories, its configuration names "
                     f"{len(self.names)} categories: they are not of one checkpoint"
                 )
+
+
+def read_support(
+    images: Sequence[ImageLike], domain: Domain, name: str, processor: SketchPromptProcessor
+) -> Tensor:
+    """Pixel values (S, 3, H, W) of the support images of category `name`; ValueError names one that is unusable."""
+    prepared = []
+    for number, image in enumerate(images):
+        try:
+            prepared.append(processor.preprocess(image, domain))
+        except (ValueError, TypeError, OSError) as error:
+            raise ValueError(f"support {domain} {number + 1} of {name!r} cannot be used: {error}") from error
+    return torch.stack(prepared)

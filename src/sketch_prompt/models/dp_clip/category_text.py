@@ -1,4 +1,4 @@
-"""What DP-CLIP says of a category in words: 63 sentences (those of open-vocabulary detection, ViLD)."""
+"""DP-CLIP's 63 sentences about a category (those of open-vocabulary detection, ViLD)."""
 
 _A_AND_THE = (
     "There is {a} {c} in the scene.",

@@ -11,10 +11,10 @@ class DpClipConfig(SketchPromptPreTrainedConfig):
 
     Args:
         visual_prompts (`str`):
-            `"support"`: prompts made of a category's support set. `"common"`: the learned embeddings behind them,
-            the same for every category. `"none"`.
-        n_prompts (`int`): visual prompts a layer; 3 in the reference code.
-        prompt_dropout (`float`): in training, of the learned embeddings; 0.1 in the reference code.
+            `"support"`: prompts made from a category's support set. `"common"`: the learned embeddings alone, the
+            same for every category. `"none"`: no prompts.
+        n_prompts (`int`): visual prompts in each layer; 3 in the reference code.
+        prompt_dropout (`float`): dropout of the learned embeddings in training; 0.1 in the reference code.
         support_sketches, support_photos (`int`): size of a support set; 1 and 2 in paper and reference code.
         rank (`int`): r of the low-rank branches beside every vision layer; 16 in the paper's main results, 0 for none.
         text_scaling (`bool`): scale the branches' channels by the category's text.
@@ -28,18 +28,18 @@ class DpClipConfig(SketchPromptPreTrainedConfig):
         local_parts (`int`): windows that are matched beside the whole image: 4, or 0 for none.
         local_distance_weight (`float`): weight of each window in the distance; 0.2 in the reference code.
         trainable (`str`):
-            `"paper"`: the method's own parameters and the vision tower's LayerNorms. `"reference"`: also what the
-            published code's freezing leaves trainable: the class and position embeddings, the projections, the
-            packed query, key and value projections of the text tower and of the windows' block, the text tower's
+            `"paper"`: the method's own parameters and the vision tower's LayerNorms. `"reference"`: also
+            everything that the published code does not freeze: the class and position embeddings, the projections,
+            the packed query, key and value projections of the text tower and of the windows' block, the text tower's
             LayerNorms and `logit_scale`.
         own_local_block (`bool`):
-            Whether the windows' block has weights of its own, as in a converted checkpoint; otherwise what does
-            not train in it is shared with the last block of the vision tower, which it is a copy of.
+            Whether the windows' block has weights of its own, as in a converted checkpoint. Otherwise its frozen
+            weights are those of the vision tower's last block, of which it is a copy.
         margin (`float`): of both triplet losses; 0.15 in the reference code.
         local_loss_weight (`float`): weight of each window in the losses; 0.1 in the reference code.
         hard_weight_step, hard_weight_every (`float`, `int`):
-            Every so many epochs the loss moves by this share from random to hard negatives; 0.25 and 10 in the
-            reference code. A step of 0 keeps to random negatives.
+            Every `hard_weight_every` epochs the weight moves by `hard_weight_step` from random to hard negatives;
+            10 and 0.25 in the reference code. A step of 0 keeps random negatives.
 
     Example:
         ```python
@@ -81,7 +81,7 @@ class DpClipConfig(SketchPromptPreTrainedConfig):
     hard_weight_every: int = 10
 
     def check_values(self) -> None:
-        """Raise ValueError for a value no DP-CLIP can have."""
+        """Raise ValueError for values outside their range, or that do not fit together."""
         require(0 <= self.prompt_dropout < 1, "prompt_dropout", self.prompt_dropout, "0 or more and below 1")
         require(
             self.support_sketches + self.support_photos >= 1,

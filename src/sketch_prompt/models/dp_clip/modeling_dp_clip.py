@@ -1,9 +1,10 @@
 """DP-CLIP: Dual-Modal Prompting for Sketch-Based Image Retrieval (Gao et al., 2024).
 
-A category is described to the frozen CLIP before anything of it is searched: a support set (a sketch and two
-photos) becomes deep visual prompts, and its name scales the channels of low-rank branches beside every layer. Four
-overlapping windows of the patch grid are matched beside the whole image. A sketch is pulled to its own photo and
-pushed from another of its category, epoch by epoch rather from the hardest of the batch.
+The frozen CLIP is adapted to a category before images of it are embedded: a support set (a sketch and two photos)
+becomes deep visual prompts, and the category's name scales the channels of low-rank branches beside every layer. Four
+overlapping windows of the patch grid are matched in addition to the whole image. The loss pulls a sketch towards its
+own photo and pushes it away from another of its category; over the epochs random negatives give way to the hardest of
+the batch.
 
 `DpClipModel.condition_on` makes the condition of a category in one pass over its support set; nothing is trained.
 """
@@ -29,7 +30,7 @@ from ..prompted_clip import (
     encode_vision,
     patch_keys,
 )
-from .category_register import BUFFERS, CategoryRegister, DpClipCondition
+from .category_register import BUFFERS, CategoryRegister, DpClipCondition, read_support
 from .category_text import category_sentences
 from .configuration_dp_clip import DpClipConfig
 from .prompting import PromptGenerator, WindowMatcher, channel_scaler
@@ -68,7 +69,7 @@ class DpClipAdapter(MethodAdapter):
                 )
         if config.local_parts:
             self.matcher = WindowMatcher(vision, weights, config.rank, config.own_local_block)
-        # Bare parameters of the CLIP, where copies of modules are not enough.
+        # Parameters of the CLIP that no module of their own holds: copies of modules do not cover them.
         self.class_embedding: nn.Parameter | None = None
         self.logit_scale: nn.Parameter | None = None
         if config.trainable == "reference":
@@ -82,10 +83,10 @@ class DpClipAdapter(MethodAdapter):
 class DpClipModel(SketchPromptPreTrainedModel):
     """DP-CLIP; see the module's docstring, `DpClipConfig` and the contract in the base class.
 
-    `get_sketch_features` and `get_photo_features` take the category in one of three ways: a `condition` from
-    `condition_on`; a `category`, one name or one for every row, of those shown by `add_category`; or neither, which
-    embeds category-agnostically: with the mean condition of the training classes or, where the model was shown none
-    of them, with prompts made without a support set and no scaling.
+    `get_sketch_features` and `get_photo_features` take a `condition` from `condition_on`, or a `category` that
+    `add_category` has shown to the model (one name, or one for each row). With neither they are category-agnostic:
+    they use the mean condition of the training classes or, if the model was shown none of them, prompts made without
+    a support set and no scaling.
 
     Example:
         ```python
@@ -157,9 +158,9 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
 
         Args:
             support_sketches: (S, 3, H, W) sketches of the category; None or S = 0 for none.
-            support_photos: (P, 3, H, W) photos of the category, of any things; None or P = 0 for none.
-            text_features: (D_t,) what `category_text_features` makes of the category's name, or (T, D_t), features
-                of several sentences, whose mean is taken; None to scale nothing.
+            support_photos: (P, 3, H, W) photos of the category, of any instances; None or P = 0 for none.
+            text_features: (D_t,), from `category_text_features`, or (T, D_t), features of several sentences, whose
+                mean is taken; None for no scaling.
 
         Returns:
             What `get_sketch_features` and `get_photo_features` take as `condition`.
@@ -233,29 +234,22 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
     ) -> None:
         """Show the model a category, which `category=` can name from then on; saved with the adapter.
 
-        A category of the same name is replaced. A step of training outdates all categories: to use one afterwards,
-        show it again.
+        A category of the same name is replaced. A training step makes all categories out of date: to use one
+        afterwards, show it again.
 
         Args:
-            name: of the category, in words: its text features take part.
+            name: of the category, in words; its text features are used.
             sketches, photos: pictures or paths; one of the two may be empty.
             processor: by default the one that came with the model.
 
         Raises:
-            ValueError: if both are empty, or a picture cannot be read (which, is said), or there is no processor.
+            ValueError: if both are empty, a picture cannot be read (the message says which), or there is no processor.
         """
         processor = self._require_processor(processor)
-        pixels = []
-        for images, domain in ((sketches, "sketch"), (photos, "photo")):
-            prepared = []
-            for number, image in enumerate(images):
-                try:
-                    prepared.append(processor.preprocess(image, domain))
-                except (ValueError, TypeError, OSError) as error:
-                    raise ValueError(
-                        f"support {domain} {number + 1} of {name!r} cannot be used: {error}"
-                    ) from error
-            pixels.append(torch.stack(prepared).to(self.device, self.dtype) if prepared else None)
+        pixels = [
+            read_support(images, domain, name, processor).to(self.device, self.dtype) if images else None
+            for images, domain in ((list(sketches), "sketch"), (list(photos), "photo"))
+        ]
         names, classes = self.config.class_names or [], self.adapter.class_embeddings
         if classes is not None and name in names:
             text = classes[names.index(name)]
@@ -276,7 +270,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
     def _condition(
         self, count: int, condition: DpClipCondition | None, category: str | Sequence[str] | None
     ) -> DpClipCondition:
-        """The condition of `count` images, from what the caller of `get_*_features` said."""
+        """The condition of `count` images, from the arguments of `get_*_features`."""
         if condition is not None:
             if category is not None:
                 raise ValueError("give a condition or a category, not both")
@@ -303,14 +297,14 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
 
     @torch.no_grad()
     def predict_categories(self, pixel_values: Tensor, candidates: Sequence[str] | None = None) -> list[str]:
-        """The category of every image among `candidates`, by the plain CLIP and the categories' text features.
+        """The category of every image among `candidates`, by the frozen CLIP and the categories' text features.
 
         Args:
             pixel_values: (B, 3, H, W) of sketches or photos.
-            candidates: names out of `categories`; all of them by default.
+            candidates: some of `categories`; by default all.
 
         Raises:
-            ValueError: for a candidate that the model was not shown, or where there is none.
+            ValueError: for a candidate that the model was not shown, or if there is none.
         """
         names = list(self.categories if candidates is None else candidates)
         if not names:
@@ -326,7 +320,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
     # Embedding
 
     def get_part_features(self, pixel_values: Tensor, condition: DpClipCondition) -> Tensor:
-        """Features of the whole image and of its four windows, as they leave the projections.
+        """Features of the whole image and of its four windows, after the projections.
 
         Args:
             pixel_values: (B, 3, H, W)
@@ -346,7 +340,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
 
     def _encode(self, pixel_values: Tensor, condition: DpClipCondition) -> TowerOutput:
         adapter, branches = self.adapter, None
-        # The layers come before the prompts' or branches' own axes, behind those of the batch.
+        # The layers are the third axis from the end, after that of the batch.
         prompts = None if condition.prompts is None else condition.prompts.unbind(-3)
         if adapter.branches is not None:
             scales = (
@@ -362,7 +356,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         )
 
     def fuse(self, parts: Tensor) -> Tensor:
-        """One unit vector a row whose inner product stands for the distance d_global + w * sum of d_local.
+        """Unit vectors whose inner product gives the distance d_global + w * sum of d_local.
 
         The parts are normalised and joined, weighted by sqrt(1) and sqrt(w); with W windows the distance of two
         images is (1 + w * W) * (1 - their inner product).
@@ -412,7 +406,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         condition: DpClipCondition | None = None,
         category: str | Sequence[str] | None = None,
     ) -> Tensor:
-        """Keys of the last layer, and beside them those of the windows' own: (B, P, d), with windows (B, P, 2 d)."""
+        """Keys of the last layer, (B, P, d); with windows joined by those of the windows' block, (B, P, 2 d)."""
         condition = self._condition(len(pixel_values), condition, category)
         tower, vision = self._encode(pixel_values, condition), self.adapter.clip.vision_model
         beside = ()
@@ -448,14 +442,14 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Embed aligned triplets and compute the losses `terms`; see the base class.
 
-        Every row is embedded, its photo and its negative too, under the category of its label. In training the
-        support set of a category is drawn from the sketches and photos of the batch. Each loss is the whole's plus
-        the weighted windows'.
+        Each sketch, photo and negative is embedded under the category of its row's label. In training the support
+        set of a category is drawn from the sketches and photos of the batch. Each loss is that of the whole image
+        plus the weighted ones of the windows.
 
         Args:
             batch: the triplets.
             terms: names of the losses to compute.
-            condition: of all rows, or of each, in place of what the labels say.
+            condition: of all rows, or of each, instead of that of the labels.
 
         Raises:
             ValueError: in training, if there are neither labels and class texts nor a condition.
@@ -485,7 +479,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         return [self.fuse(part) for part in parts], values
 
     def _batch_condition(self, batch: TripletBatch) -> DpClipCondition:
-        """The condition of every row, its support set drawn from the rows of the same label."""
+        """The condition of each row, with a support set drawn from the rows of the same label."""
         if not self.training:
             return self._agnostic_condition()
         self.require_inputs(batch, ("labels", "classes"), "training under categories", "or a condition")

@@ -17,14 +17,14 @@ _WINDOW, _GRID = 5, 7
 
 
 class PromptGenerator(nn.Module):
-    """Deep visual prompts for a category, out of the patches of its support set (section 3.2 of the paper).
+    """Deep visual prompts for a category, from the patches of its support set (section 3.2 of the paper).
 
-    The learned embeddings of every layer are projected, put behind the support images' tokens, and passed with them
-    through one transformer block that all layers share; what comes out in their places are the prompts.
+    The learned embeddings of each layer are projected, appended to the tokens of the support images, and passed with
+    them through one transformer block that all layers share. Its outputs in their places are the prompts.
 
     Args:
         vision: architecture of the vision tower.
-        n_prompts: n, prompts a layer.
+        n_prompts: n, prompts in each layer.
         dropout: of the projected embeddings, in training.
         with_block: without it the projected embeddings themselves are the prompts, whatever the category.
     """
@@ -62,7 +62,7 @@ class PromptGenerator(nn.Module):
 
 
 def _initialise_block(block: CLIPEncoderLayer) -> None:
-    """As the reference code: next to nothing comes out of the MLP and the attention at first."""
+    """As in the reference code: the outputs of the MLP and the attention are almost zero at first."""
     attn = block.self_attn
     for module in (attn.q_proj, attn.k_proj, attn.v_proj):
         # Xavier's bound for the three as one matrix.
@@ -85,10 +85,10 @@ def channel_scaler(text_dim: int, hidden: int, rank: int) -> nn.Sequential:
 
 @lru_cache
 def window_masks(grid: int) -> Tensor:
-    """Which tokens the four overlapping corner windows of a patch grid see, the class token among them.
+    """The tokens that belong to each of four overlapping corner windows of a patch grid; the class token to all.
 
     Args:
-        grid: patches a side, g.
+        grid: g, patches in a row.
 
     Returns:
         (4, 1 + g * g) bool: upper left, upper right, lower left, lower right.
@@ -105,16 +105,16 @@ def window_masks(grid: int) -> Tensor:
 class WindowMatcher(nn.Module):
     """Local features of four overlapping windows of the patch grid (section 3.4 of the paper).
 
-    Each window goes, with the class token, through a copy of the tower's last block, a LayerNorm and a projection of
-    its own. Only the class token is read out, and it enters all windows alike; so queries, keys and values are
-    computed once, and a window is a mask.
+    Each window passes, with the class token, through a copy of the tower's last block, a LayerNorm and a projection of
+    its own. Only the output of the class token is used, and its input is the same in all windows. So queries, keys
+    and values are computed once, and a window is a mask.
 
     Args:
         vision: architecture of the vision tower.
         weights: of the tower under their names in `CLIPModel`; the LayerNorms and projections start as copies.
-        rank: of low-rank branches beside the block, which no text scales; 0 for none.
-        own_block: keep a block of its own, whose query, key and value projections train; otherwise what is not a
-            LayerNorm is the tower's.
+        rank: of low-rank branches beside the block, which are not scaled by text; 0 for none.
+        own_block: keep a block of its own, whose query, key and value projections train; otherwise all but the
+            LayerNorms is the tower's.
     """
 
     def __init__(self, vision: CLIPVisionConfig, weights: Mapping[str, Tensor], rank: int, own_block: bool):
@@ -159,7 +159,7 @@ class WindowMatcher(nn.Module):
         return (normed @ self.projections.to(normed.dtype)).transpose(0, 1)
 
     def patch_keys(self, tokens: Tensor, last_block: nn.Module) -> Tensor:
-        """What the windows' attention knows the patches by, (B, P, d); arguments as in `forward`."""
+        """The keys of the patches in the windows' attention, (B, P, d); arguments as in `forward`."""
         normed = self.layer_norm1(tokens)
         keys = (self.self_attn or last_block.self_attn).k_proj(normed)
         if self.branches is not None:
@@ -168,7 +168,7 @@ class WindowMatcher(nn.Module):
 
 
 def _freeze(module: nn.Linear) -> None:
-    """Turn parameters into buffers: part of the checkpoint, but nothing that training can change."""
+    """Turn parameters into buffers: part of the checkpoint, but not trainable."""
     for name in ("weight", "bias"):
         value = getattr(module, name).detach()
         delattr(module, name)

@@ -10,41 +10,41 @@ from .jigsaw import MAX_PERMUTATIONS
 class SplipConfig(SketchPromptPreTrainedConfig):
     r"""Configuration of `SplipModel`: Elevating All Zero-Shot SBIR Through Multimodal Prompt Learning (ECCV 2024).
 
-    A module is left out by the value 0 (or False), a loss by the weight 0; nothing that then stands idle is built.
-    The paper has no code. Where it is silent the docstring says "ours", and `choices` carries the choice into the
-    model card.
+    The value 0 (or False) leaves a module out, the weight 0 a loss; modules that would then have no effect are not
+    built. There is no code of the paper. Where the paper is silent the docstring says "ours", and `choices` lists
+    the choice in the model card.
 
     Args:
         sketch_prompt (`str`): the sentence of a sketch's class, "sketch of a {}" in the paper.
         photo_prompt (`str`): the sentence of a photo's class, "photo of a {}" in the paper.
-        class_prompt (`str`): ours: the sentence of which the adaptive margin compares two classes' frozen texts.
-        n_text_prompts (`int`): m = 4 tokens that B_t makes of the patches for every text layer; 0 leaves B_t out.
-        text_guided_prompts (`bool`): whether B_v makes V^tg of the words before the class.
+        class_prompt (`str`): ours: the sentence in which the adaptive margin compares two classes.
+        n_text_prompts (`int`): m = 4 tokens that B_t makes from patches for each text layer; 0 leaves B_t out.
+        text_guided_prompts (`bool`): whether B_v makes V^tg from the words before the class.
         n_semantic_prompts (`int`):
-            n = 2 tokens V^ms_l that B_vt makes of the text tower's layers; 0 leaves B_vt out.
-        layer_norms (`str`): ours: whose LayerNorms train: those of `"both"` towers, of `"vision"`, or `"none"`.
+            n = 2 tokens V^ms_l that B_vt makes from the text tower's layers; 0 leaves B_vt out.
+        layer_norms (`str`): ours: which LayerNorms train: of `"both"` towers, of the `"vision"` tower, or `"none"`.
         patch_mean_momentum (`float`, *optional*):
             Ours: B_t sees the mean patches of the batch in training and their running mean afterwards, so that no
-            embedding depends on its batch. None weighs all images seen alike; a number is the least weight of a batch.
+            embedding depends on its batch. None weighs all images equally; a number is the minimal weight of a batch.
         mapping_hidden_size (`int`): ours: width of the hidden layer of B_t and of every layer's B_vt.
         text_readout (`str`):
-            Ours: what B_vt reads of a sentence in W_l: its `"end"`-of-text token, which has seen all the others, or
-            the `"mean"` of its tokens.
-        class_aggregation (`str`): ours: how B_vt joins the classes: their `"mean"` or, by feature, `"max"`.
+            Ours: what B_vt reads of a sentence in each text layer: its `"end"`-of-text token, which attends to all
+            others, or the `"mean"` of its tokens.
+        class_aggregation (`str`): ours: how B_vt combines the classes: their `"mean"`, or the `"max"` of each feature.
         triplet_weight (`float`): weight of the triplet loss; 1 in the paper.
         adaptive_margin (`bool`): the margin is the cosine of the two classes' texts; otherwise `fixed_margin`.
         margin_text (`str`):
-            Ours: the margin's class texts: the `"frozen"` CLIP's, which stay put, or the `"prompted"` ones of the
-            photos as they are at that step.
+            Ours: which class texts the margin compares: those of the `"frozen"` CLIP, which do not change, or the
+            `"prompted"` ones of photos at that step.
         fixed_margin (`float`):
             The margin where it does not adapt, 0.2 in the paper's comparison. Ours: also where the negative's class
             is not given.
         same_class_margin (`float`):
-            Ours: the adaptive margin where both photos are of one class (fine-grained): 1, the cosine of a text with
-            itself.
-        classification_weight (`float`): alpha, of the sketch's and of the photo's classification loss.
-        temperature (`float`, *optional*): of the classification losses; None takes the CLIP's own.
-        jigsaw_weight (`float`): beta, of the conditional cross-modal jigsaw.
+            Ours: the adaptive margin if both photos are of the same class (fine-grained); 1 is the cosine of a text
+            with itself.
+        classification_weight (`float`): alpha, weight of the two classification losses, of sketches and of photos.
+        temperature (`float`, *optional*): temperature of the classification losses; None for that of the CLIP.
+        jigsaw_weight (`float`): beta, weight of the conditional cross-modal jigsaw.
         n_permutations (`int`): ours: size of the permutation bank, up to 72.
         solver_heads (`int`): ours: attention heads of the jigsaw solver's two layers.
         solver_feedforward (`int`): ours: their feed-forward width.
@@ -113,11 +113,11 @@ class SplipConfig(SketchPromptPreTrainedConfig):
 
     @property
     def uses_text_tower(self) -> bool:
-        """Whether anything is read off the prompted text tower: without, B_t has nothing to do."""
+        """Whether anything uses the output of the prompted text tower; otherwise B_t is not built."""
         return self.n_semantic_prompts > 0 or self.classification_weight > 0
 
     def check_values(self) -> None:
-        """Raise ValueError for a value no SpLIP can have."""
+        """Raise ValueError for values that do not fit together."""
         for field in ("sketch_prompt", "photo_prompt"):
             value = getattr(self, field)
             sentence = value.count("{}") == 1 and not value.startswith("{}")

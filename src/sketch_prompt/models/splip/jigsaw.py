@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..configuration_base import require
 
-GRID = 3  # tiles a side, as in the paper
+GRID = 3  # tiles in a row, as in the paper
 MAX_PERMUTATIONS = 72
 
 
@@ -18,11 +18,11 @@ def permutation_bank(size: int = MAX_PERMUTATIONS) -> Tensor:
     Seen as elements a + bi of the field of nine elements (a, b modulo 3, i^2 = -1), the tiles are moved by the
     maps x -> m x + t with m not 0. Two such maps agree in at most one place, and those of the same m nowhere. So
     up to nine permutations differ in all 9 places pairwise, and up to 72 in 8; no bank of more than 9 (or 72)
-    does the same, since at most 9! / (d - 1)! permutations can differ in d places pairwise. Every map is
-    followed by one exchange of two tiles, which leaves all distances alone and the identity out.
+    reaches that, since at most 9! / (d - 1)! permutations can differ in d places pairwise. Every map is
+    followed by one exchange of two tiles, which keeps all distances and excludes the identity.
 
     Args:
-        size: permutations wanted, up to 72; a smaller bank is the beginning of a larger one.
+        size: number of permutations, up to 72; a smaller bank is a prefix of a larger one.
 
     Returns:
         (size, 9) int64: entry [y, k] is the tile that permutation y puts in place k.

@@ -1,13 +1,13 @@
 """SpLIP: Elevating All Zero-Shot SBIR Through Multimodal Prompt Learning (Singha et al., ECCV 2024).
 
-Prompts go both ways between the towers of a frozen CLIP. What patches look like becomes m tokens of every text
-layer (B_t). The words "sketch of a" or "photo of a" become tokens of every vision layer (B_v: V^tg, the same in
-each), and what the text tower makes of all seen classes becomes two more (B_vt: V^ms, others in each). Besides
-these mappings only LayerNorms and the jigsaw solver train. A sketch is drawn to its photo by a margin that grows
-with the likeness of the two classes, both are held to the text of their class, and the photo must help more to
-solve the sketch's jigsaw than the negative does.
+Prompts go both ways between the towers of a frozen CLIP. B_t maps image patches to m tokens of every text layer. B_v
+maps the words "sketch of a" or "photo of a" to tokens of every vision layer (V^tg, the same in each layer), and B_vt
+maps what the text tower's layers know of the seen classes to n more (V^ms, different in each layer). Besides these
+mappings only LayerNorms and the jigsaw solver train. The triplet loss has a margin that grows with the similarity of
+the two classes, the classification losses pull sketches and photos towards the text of their class, and in the jigsaw
+the photo must help more than the negative to put the shuffled sketch together.
 
-Once training is done none of the prompts depends on an image: they are computed once and kept.
+After training no prompt depends on an image: they are computed once and kept.
 """
 
 import itertools
@@ -46,7 +46,7 @@ _DOMAINS: dict[Domain, int] = {"sketch": SKETCH, "photo": PHOTO}
 class PatchesToText(nn.Module):
     """B_t: patches (2, P, d_v) -> text prompts (2, m, d_t), in three linear layers.
 
-    The first mixes the patches into m tokens, the others take every token from d_v to d_t. They stand behind the
+    The first mixes the patches into m tokens, the other two map each token from d_v to d_t. The prompts follow the
     start token.
     """
 
@@ -65,10 +65,10 @@ class PatchesToText(nn.Module):
 
 
 class LayersToVision(nn.Module):
-    """B_vt: what the classes are in the text tower's layers -> visual prompts V^ms of every vision layer.
+    """B_vt: the classes in the text tower's layers -> visual prompts V^ms of every vision layer.
 
-    Every vision layer has a mapping of its own. Layer l of L_v reads text layer ceil(l L_t / L_v): the one of the
-    same number where the towers are equally deep.
+    Each vision layer has its own mapping. Layer l of L_v reads text layer ceil(l L_t / L_v), which is layer l if the
+    towers are equally deep.
     """
 
     def __init__(self, config: SplipConfig):
@@ -84,13 +84,13 @@ class LayersToVision(nn.Module):
         self.shape = (config.n_semantic_prompts, vision.hidden_size)
 
     def forward(self, classes: list[Tensor]) -> list[Tensor]:
-        """One (2, d_t) a text layer -> one (2, n, d_v) a vision layer."""
+        """(2, d_t) of each text layer -> (2, n, d_v) of each vision layer."""
         outputs = [mapping(classes[i]) for i, mapping in zip(self.text_layers, self.mappings)]
         return [output.unflatten(-1, self.shape) for output in outputs]
 
 
 class SplipAdapter(MethodAdapter):
-    """The mappings, the solver, and what they are fed with. Parts that a configuration does without are None.
+    """The mappings, the solver, and their inputs. Parts that the configuration leaves out are None.
 
     Buffers: `class_ids` (2, C, T) token ids of the seen classes' sentences, for sketches and for photos;
     `template_ids` (2, J - 1) of the words before the class, start token included; `patch_means` (2, P, d_v), the
@@ -147,7 +147,7 @@ class SplipPrompts:
     class_embeddings: Tensor | None
 
     def visual(self, domains: int | Tensor, n_layers: int) -> list[Tensor] | None:
-        """[V^tg, V^ms_l] of every layer, (J - 1 + n, d_v) for a modality or (B, J - 1 + n, d_v) for one a row."""
+        """[V^tg, V^ms_l] of every layer: (J - 1 + n, d_v) for a modality, (B, J - 1 + n, d_v) for one in each row."""
         guided = [] if self.text_guided is None else [self.text_guided[domains]]
         if self.semantic is None:
             return guided * n_layers or None
@@ -155,23 +155,23 @@ class SplipPrompts:
 
 
 class SplipModel(SketchPromptPreTrainedModel):
-    """SpLIP in all its settings: zero-shot and generalised zero-shot alike, fine-grained by instance-level triplets.
+    """SpLIP in all its settings: zero-shot, generalised zero-shot, and fine-grained (with instance-level triplets).
 
     Where the paper is silent:
 
     - alpha and beta (`classification_weight`, `jigsaw_weight`) are chosen on held-out seen classes;
     - B_t sees mean patches, of the batch in training and of all training images after it (`patch_mean_momentum`);
-    - B_t and B_vt have a GELU behind the layer that narrows to `mapping_hidden_size`; B_v is one linear layer;
+    - B_t and B_vt have a GELU after the layer that narrows to `mapping_hidden_size`; B_v is one linear layer;
     - B_vt reads the end-of-text token of every class (`text_readout`) and their mean (`class_aggregation`);
     - LayerNorms of both towers train (`layer_norms`);
     - the margin compares the classes' texts in the frozen CLIP (`margin_text`, `class_prompt`);
-    - within a class (fine-grained) that cosine is 1, and any other margin can be set (`same_class_margin`);
-    - the classification losses have the CLIP's temperature (`temperature`) and are those of sketch and photo;
-    - the jigsaw has the 72 permutations that differ most (`n_permutations`); its hinge is taken by sketch;
+    - within a class (fine-grained) that cosine is 1; another margin can be set (`same_class_margin`);
+    - the classification losses are of sketch and photo, at the CLIP's temperature (`temperature`);
+    - the jigsaw has the 72 permutations that differ most (`n_permutations`); its hinge is taken for each sketch;
     - the solver sees L2-normalised features (`solver_heads`, `solver_feedforward`).
 
-    Until `set_classes` there are no texts to make visual prompts of, and images are embedded without. See also the
-    module's docstring, `SplipConfig`, and the contract in the base class.
+    Before `set_classes` there are no texts to make visual prompts from, and images are embedded without them. See
+    also the module's docstring, `SplipConfig`, and the contract in the base class.
 
     Example:
         ```python
@@ -214,7 +214,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         return "|".join(patterns)
 
     def build_adapter(self, config: SplipConfig) -> SplipAdapter:
-        """New mappings and a new solver, as far as the configuration asks for them."""
+        """The mappings and the solver that the configuration asks for, newly initialised."""
         return SplipAdapter(config)
 
     @torch.no_grad()
@@ -222,7 +222,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         """Make `class_names` the training classes: remember their sentences and embed them with the frozen CLIP.
 
         Raises:
-            ValueError: if the words before the class are not equally many tokens for sketches and for photos.
+            ValueError: if the words before the class differ in their number of tokens between sketches and photos.
         """
         config, adapter = self.config, self.adapter
 
@@ -254,13 +254,13 @@ class SplipModel(SketchPromptPreTrainedModel):
     def prompts(self) -> SplipPrompts:
         """The prompts with which images are embedded; without gradients they are computed once and kept.
 
-        They are computed anew as soon as a tensor they come from has been replaced, moved or written to. Every step
-        of training writes to one, the mean patches.
+        They are computed again once a tensor that they depend on has been replaced, moved or written to. Every
+        training step writes to one of them, the mean patches.
         """
         if torch.is_grad_enabled():
             return self._make_prompts(self.adapter.patch_means)
         if self._kept is None or not self._kept[0].holds(self._prompt_sources()):
-            # Ordinary tensors in full precision, whatever the mode in which they are first asked for.
+            # Ordinary tensors in full precision, in whatever mode the first call is made.
             with (
                 torch.inference_mode(False),
                 torch.no_grad(),
@@ -294,7 +294,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         return SplipPrompts(text, guided, semantic, classes)
 
     def _encode_classes(self, prompts: Tensor | None) -> tuple[list[Tensor], Tensor]:
-        """The classes in every text layer, joined: L_t times (2, d_t); and each one's embedding: (2, C, D)."""
+        """The combined classes in each text layer, L_t times (2, d_t), and each class's embedding, (2, C, D)."""
         config, clip = self.config, self.adapter.clip
         ids = self.adapter.class_ids.flatten(0, 1)
         n_classes, n_prompts = len(ids) // 2, 0
@@ -314,7 +314,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         return joined, embeds.unflatten(0, (2, n_classes))
 
     def _encode_prompted(self, input_ids: Tensor, prompts: Tensor | None, **options):
-        """The text tower with the same tokens, (B, m, d_t), behind the start token of every layer."""
+        """The text tower with the same prompts, (B, m, d_t), after the start token of every layer."""
         tower = self.adapter.clip.text_model
         deep = None if prompts is None else [prompts] * len(tower.encoder.layers)
         return encode_text(tower, input_ids, deep, **options)
@@ -324,7 +324,7 @@ class SplipModel(SketchPromptPreTrainedModel):
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: Domain = "photo"
     ) -> Tensor:
-        """Embed texts with the text prompts that B_t makes of photos, or of sketches.
+        """Embed texts with the text prompts that B_t makes from photos, or from sketches.
 
         Args:
             input_ids: (B, T)
@@ -377,7 +377,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """1, alpha for both classification losses, and beta."""
+        """1, alpha for both classification losses, and beta in the paper."""
         config = self.config
         return {
             "triplet": config.triplet_weight,

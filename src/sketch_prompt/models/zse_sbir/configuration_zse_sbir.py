@@ -13,29 +13,30 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
 
     Args:
         backbone (`str`):
-            What the self attention is. `"clip"`: the frozen CLIP's vision tower; tokenizer, deep prompts and all that
-            compares pairs train. `"vit"`: the reference code's vision transformer, all of which trains; there is no
-            CLIP then, and no text.
+            The self attention. `"clip"`: the frozen CLIP's vision tower; the tokenizer, deep prompts, cross attention
+            and relation network train. `"vit"`: the reference code's vision transformer, which trains completely;
+            then there is no CLIP, and no text.
         vision_config (`CLIPVisionConfig`, *optional*): architecture of that transformer; ViT-B/16 by default.
         tokenizer_domains (`str`):
             Whose patches the learned tokenizer sees: `"sketch"` (paper), `"both"` (reference code) or `"none"`.
         tokenizer_channels (`list[int]`):
             Channels after each of its convolutions but the last, which has the tower's width. There is one convolution
-            for every halving of the image on the way to the patch grid; what is too long is cut.
+            for each halving of the image on the way to the patch grid; a list that is too long is cut.
         tokenizer_fusion (`str`):
             `"average"` of patch embedding and tokenizer (paper, reference code); `"add"` adds a tokenizer that starts
-            at zero, so that a frozen tower meets the tokens it knows (ours, for `backbone="clip"`).
-        n_prompts (`int`): deep prompts of each layer, for sketches, and as many for photos (`backbone="clip"`).
+            at zero, so that at first a frozen tower gets its usual tokens (ours, for `backbone="clip"`).
+        n_prompts (`int`): number of deep prompts in each layer for sketches, and also for photos (`backbone="clip"`).
         prompt_init_std (`float`): standard deviation of their normal initialisation.
         tune_layer_norms (`bool`): also train copies of the CLIP's vision LayerNorms.
         keep_rates (`list[float]`, *optional*):
-            Token selection: the share of the patch tokens kept after each layer, those the class token attends to
-            most. None keeps all.
+            Token selection: the share of the patches kept after each layer; the class token attends to them most.
+            None keeps all.
         cross_heads (`int`), cross_ffn (`int`): heads and feed-forward width of the cross attention.
         relation_channels (`int`): width of the anchors that the relation network compares.
         relation_layout (`str`):
-            `"grid"`: its convolution sees the tokens where their patches are. `"reference"`: the reference code reads
-            the (P, d) token matrix as (d, g, g), which scrambles space and channels; converted checkpoints need it.
+            `"grid"`: its convolution sees the tokens at the places of their patches. `"reference"`: the reference
+            code reads the (P, d) token matrix as (d, g, g), which scrambles space and channels; converted checkpoints
+            need it.
         dropout (`float`): in the cross attention and the relation network, while training; 0.1 in the reference code.
         triplet_margin (`float`), triplet_weight (`float`): of the triplet loss on class tokens; paper: 1 and 2.
         relation_weight (`float`): of the relation scores' mean squared error; paper: 4.
@@ -95,11 +96,11 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
 
     @property
     def tower_config(self) -> CLIPVisionConfig:
-        """Architecture of the vision tower, whichever it is."""
+        """Architecture of the vision tower, of either backbone."""
         return self.clip_config.vision_config if self.uses_clip else self.vision_config
 
     def check_values(self) -> None:
-        """Raise ValueError for a value no ZSE-SBIR can have."""
+        """Raise ValueError for a dropout or keep rate outside its range."""
         require(0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, and below 1")
         rates = self.keep_rates or []
         require(all(0 < rate <= 1 for rate in rates), "keep_rates", rates, "shares above 0, up to 1")

@@ -1,7 +1,7 @@
 """How ZSE-SBIR compares a sketch with a photo: cross attention, then a relation network.
 
-Every tensor of one image carries the batch in front. What belongs to one image alone (its queries, keys and values)
-is computed by `PairMatcher.prepare`, what belongs to a pair by `PairMatcher.score` (all pairs of two sets) and
+All tensors have the batch as first dimension. What depends on one image alone (its queries, keys and values) is
+computed by `PairMatcher.prepare`, what depends on a pair by `PairMatcher.score` (all pairs of two sets) and
 `PairMatcher.forward` (aligned pairs, with class tokens, for training).
 """
 
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from .configuration_zse_sbir import ZseSbirConfig
 
-# What the activations of the pairs computed at a time may take: on a CPU they should stay in its caches.
+# Memory for the activations of the pairs that are computed together; on a CPU they should fit its caches.
 _CPU_BYTES, _DEVICE_BYTES = 2**24, 2**30
 _NORM_EPS = 1e-6
 
@@ -49,12 +49,12 @@ class UnbiasedLayerNorm(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """One modality's side of the cross attention, (T, d) of either image -> (T, d).
+    """The cross attention of one modality: tokens (T, d) of both images -> (T, d).
 
     Queries and values come from the image's own tokens, keys from the other's; the residual follows the values. That
     is the reference code's wiring; its comments and the paper speak of exchanging queries.
 
-    Both residual branches start at zero (ours): a new matcher compares the tower's own tokens.
+    Both residual branches start at zero (ours), so that a new matcher compares the tower's own tokens.
     """
 
     def __init__(self, width: int, config: ZseSbirConfig):
@@ -75,10 +75,10 @@ class CrossAttention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def forward(self, residual: Tensor, queries: Tensor, values: Tensor, keys: Tensor) -> Tensor:
-        """The image's tokens after a look at the other image.
+        """The image's tokens after attention to the other image.
 
         Args:
-            residual, queries, values: of B images, or of one that looks at B others.
+            residual, queries, values: of B images, or of one that is paired with B others.
             keys: (B, heads, T, d / heads) of the other images.
 
         Returns:
@@ -123,7 +123,7 @@ class PairMatcher(nn.Module):
 
     Args:
         width: of the tokens.
-        grid: patches a side.
+        grid: patches in a row.
         config: the method's configuration.
 
     Raises:
@@ -143,12 +143,12 @@ class PairMatcher(nn.Module):
         self.relation = RelationNetwork((grid // 2) ** 2, config)
 
     def prepare(self, tokens: Tensor, domain: str, with_class: bool = False) -> Prepared:
-        """What the scoring of any pair takes from one image.
+        """The part of scoring that depends on one image alone.
 
         Args:
-            tokens: (B, 1 + P, d), the class token first; those of patches left out by token selection are zero.
+            tokens: (B, 1 + P, d), the class token first; the rows of patches that token selection left out are zero.
             domain: `"sketch"` or `"photo"`.
-            with_class: let the class token ask too; scores alone do not need it.
+            with_class: also compute the class token's output, which scores alone do not need.
         """
         places = None
         if self.selects:
@@ -166,7 +166,7 @@ class PairMatcher(nn.Module):
         return prepared if places is None else prepared | {"places": places}
 
     def forward(self, sketch_tokens: Tensor, photo_tokens: Tensor) -> PairFeatures:
-        """Compare B aligned pairs, (B, 1 + P, d) each, everything computed for every pair."""
+        """Compare B aligned pairs of tokens (B, 1 + P, d)."""
         sketch = self.prepare(sketch_tokens, "sketch", with_class=True)
         photo = self.prepare(photo_tokens, "photo", with_class=True)
         sketches, photos = self.look("sketch", sketch, photo), self.look("photo", photo, sketch)
@@ -174,7 +174,7 @@ class PairMatcher(nn.Module):
         return PairFeatures(sketches[:, 0], photos[:, 0], scores)
 
     def look(self, domain: str, own: Prepared, others: Prepared) -> Tensor:
-        """Tokens of `own` images (B, or one) after the cross attention with B others."""
+        """Tokens of `own` images (B, or one) after cross attention with B others."""
         return self.sides[domain](own["residual"], own["queries"], own["values"], others["keys"])
 
     def cosines(
@@ -209,10 +209,10 @@ class PairMatcher(nn.Module):
         return numbers.masked_fill(outside[:, None] | outside, -1).flatten()
 
     def attention_map(self, own: Prepared, other: Prepared) -> Tensor:
-        """How much each patch of one image looks at each patch of another: (P, P), the mean over the heads.
+        """Attention of each patch of one image to each patch of another: (P, P), the mean over the heads.
 
-        Patches left out by token selection look at nothing and are not looked at. What goes to the other's class
-        token is missing, so rows sum to less than 1.
+        It is zero from and to patches that token selection left out. Attention to the other's class token is missing,
+        so rows sum to less than 1.
         """
         scale = own["queries"].shape[-1] ** -0.5
         weights = (scale * own["queries"][0] @ other["keys"][0].mT).softmax(-1).mean(0)[:, 1:]
@@ -228,8 +228,8 @@ class PairMatcher(nn.Module):
 
         A block fits a CPU's cache or a GPU's memory.
 
-        Images prepared in bfloat16 are computed with in bfloat16 where the device multiplies it in hardware, and in
-        float32 elsewhere, which is faster there than emulation.
+        Images prepared in bfloat16 are scored in bfloat16 if the device multiplies it in hardware, and otherwise in
+        float32, which is faster than emulation.
         """
         weight = self.anchors.weight
         half = torch.bfloat16 in (weight.dtype, sketches["residual"].dtype)
@@ -259,7 +259,7 @@ class PairMatcher(nn.Module):
         return self.anchor(self.look(domain, one, others), one.get("places"))
 
     def _block(self, residual: Tensor) -> int:
-        """Images a side of a block."""
+        """Number of sketches, and of photos, in a block."""
         wide = self.sides["sketch"].fc1.out_features + 2 * residual.shape[-1]
         limit = _CPU_BYTES if residual.device.type == "cpu" else _DEVICE_BYTES
         return max(1, limit // (4 * residual.shape[1] * wide))
@@ -278,7 +278,7 @@ def _kept_places(tokens: Tensor) -> Tensor:
     """Numbers (B, K) of the patches whose tokens are not zero.
 
     Raises:
-        ValueError: if the images differ in how many were kept.
+        ValueError: if the images kept different numbers of patches.
     """
     kept = (tokens[:, 1:] != 0).any(-1)
     counts = kept.sum(1)

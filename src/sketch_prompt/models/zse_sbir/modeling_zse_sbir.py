@@ -1,11 +1,11 @@
 """ZSE-SBIR: Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style (Lin et al., CVPR 2023).
 
 A sketch's strokes cross the borders of patches, so a convolutional pyramid with overlapping windows helps to make its
-tokens (learned tokenizer). A vision transformer lets the tokens of an image look at each other (self attention), and
-may drop those its class token cares least for (token selection). The tokens of a sketch and of a photo then look at
-each other (cross attention), and a relation network turns the cosines between their patches into one score. The class
-token of the self attention alone is an embedding that can be indexed (the paper's `ret`); the relation score ranks
-pairs (`rn`). Here the self attention is a frozen CLIP with deep prompts, or the reference code's own transformer.
+tokens (learned tokenizer). The tokens of an image attend to each other in a vision transformer (self attention), which
+may drop those that its class token attends to least (token selection). Then the tokens of a sketch and of a photo
+attend to each other (cross attention), and a relation network turns the cosines between their patches into one score.
+The class token after the self attention is an embedding that can be indexed (`ret` in the paper); the relation score
+ranks pairs (`rn`). Here the self attention is a frozen CLIP with deep prompts, or the reference code's transformer.
 """
 
 from collections.abc import Collection, Mapping
@@ -32,7 +32,7 @@ _DOMAINS = ("sketch", "photo")
 class LearnedTokenizer(nn.Module):
     """A pyramid of convolutions from the image to the patch grid: 7 x 7, then 3 x 3, each halving, ReLU between.
 
-    A patch size that is no power of two leaves an odd factor, by which a last convolution strides.
+    If the patch size is not a power of two, a last convolution has the remaining odd factor as its stride.
 
     Args:
         patch_size: of the tower.
@@ -67,7 +67,7 @@ class LearnedTokenizer(nn.Module):
 
     def forward(self, pixel_values: Tensor, patches: Tensor) -> Tensor:
         """(B, 3, H, W) and their patch embeddings (B, d, g, g) -> (B, d, g, g)"""
-        # The tower leaves out a border that is less than a patch.
+        # The tower ignores a border narrower than a patch.
         height, width = (self.patch_size * count for count in patches.shape[-2:])
         hidden = self.convolutions[0](pixel_values[..., :height, :width])
         for convolution in self.convolutions[1:]:
@@ -98,16 +98,16 @@ class ZseSbirAdapter(MethodAdapter):
 
 @dataclass
 class PairEvidence:
-    """What a model saw when it compared one sketch with one photo; P patches a side, g x g, row by row.
+    """How a model compared one sketch with one photo, each of P = g x g patches, row by row.
 
     Attributes:
         score: the relation score, 0 to 1.
         sketch_tokens, photo_tokens: (P, d) the patches after the cross attention; zero where left out.
         sketch_kept, photo_kept: (P,) whether token selection kept the patch.
-        sketch_attention: (P, P) how much each sketch patch looks at each photo patch, the mean over heads.
-        photo_attention: (P, P) how much each photo patch looks at each sketch patch.
+        sketch_attention: (P, P) attention of each sketch patch to each photo patch, the mean over heads.
+        photo_attention: (P, P) attention of each photo patch to each sketch patch.
         cosines: (A, A) similarity of the sketch's and the photo's anchors, each 2 x 2 patches.
-        relation_weights: (A, A) what each of those similarities adds to the score's logit, to first order.
+        relation_weights: (A, A) how much each of these similarities adds to the logit of the score, to first order.
     """
 
     score: float
@@ -249,7 +249,7 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
         return self.pool_tokens(self.encode_tokens(pixel_values, "photo"), "photo")
 
     def prepare_pairs(self, tokens: Tensor, domain: str) -> Prepared:
-        """Queries, keys and values of each image: all that its cross attention with any other needs of it."""
+        """Queries, keys and values of each image, which its cross attention with any other image needs."""
         return self.adapter.matcher.prepare(tokens, domain)
 
     def score_prepared(self, sketches: Prepared, photos: Prepared) -> Tensor:
@@ -324,11 +324,11 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
     def relate_patches(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> Tensor:
         """How strongly the cross attention and the relation network connect the patches of a sketch and a photo.
 
-        How alike two patches are after the cross attention, times what the similarity of the anchors they belong to
-        adds to the relation score; relative to the strongest connection. Who looks at whom does not enter: what a
-        patch gets for a look is a value of its own image (see `CrossAttention`), and on MiniSketch the patches that
-        look at each other most show the same part hardly more often than chance. The reference code's layout
-        scrambles the places of anchors; with it the likeness stands alone.
+        This is the similarity of two patches after the cross attention, times how much the similarity of their anchors
+        adds to the relation score, relative to the strongest connection. The attention weights are not used: the
+        values that a patch attends to are those of its own image (see `CrossAttention`), and on MiniSketch the
+        patches with the highest weights show the same part hardly more often than chance. The reference code's
+        layout scrambles the places of anchors, so with it only the similarity counts.
 
         Args:
             sketch_pixel_values, photo_pixel_values: (1, 3, H, W)
@@ -341,19 +341,19 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
             (evidence.sketch_tokens, evidence.sketch_kept),
             (evidence.photo_tokens, evidence.photo_kept),
         )
-        # the mean of the others is nothing that sets a patch apart
+        # patches that were left out get the mean of the others, which makes them neutral
         tokens = [torch.where(kept[:, None], side, side[kept].mean(0)) for side, kept in sides]
         strength = patch_similarity(*tokens, *2 * [(matcher.grid, matcher.grid)]).relu()
         strength = strength * evidence.sketch_kept[:, None] * evidence.photo_kept
         if matcher.layout == "grid":
             anchors = matcher.anchor_of_patches()
-            # a last row and column of patches that no anchor covers take no part
+            # a last row and column of patches that no anchor covers count nothing
             counts = F.pad(evidence.relation_weights.relu(), (0, 1, 0, 1))[anchors][:, anchors]
             strength = strength * counts
         return strength / strength.max().clamp_min(torch.finfo(strength.dtype).tiny)
 
     def pair_evidence(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> PairEvidence:
-        """Why a sketch and a photo get the score they get.
+        """What the score of a sketch and a photo is made of.
 
         Args:
             sketch_pixel_values, photo_pixel_values: (1, 3, H, W)
