@@ -95,7 +95,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
         if self.lens is not None:
             check_targets(self.lens)
         for field, least in self.at_least.items():
-            require(getattr(self, field) >= least, field, getattr(self, field), f"at least {least}")
+            expected = f"at least {least}" if least else "0 or more"
+            require(getattr(self, field) >= least, field, getattr(self, field), expected)
         self.check_values()
 
     @property

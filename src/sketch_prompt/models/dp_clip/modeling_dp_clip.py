@@ -311,8 +311,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
             raise ValueError(
                 "there is no category to choose from: model.add_category(name, sketches, photos)"
             )
-        register = self.adapter.register
-        texts = register.conditions.text[register.rows(names)]
+        texts = self.adapter.register.conditions.text[self.adapter.register.rows(names)]
         images = self.clip.visual_projection(encode_vision(self.clip.vision_model, pixel_values).pooled)
         best = (images @ nn.functional.normalize(texts, dim=-1).T).argmax(-1)
         return [names[row] for row in best.tolist()]
