@@ -21,8 +21,17 @@ from .options import (
 
 
 def index(
-    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, subfolders included.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="GALLERY", help="Folder of the gallery.")],
+    photos: Annotated[
+        Path | None, typer.Argument(metavar="PHOTOS", help="Folder of photos, subfolders included.")
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Vectors of the photos that you have already: a folder of .npy and .parquet files as clip-retrieval "
+            "writes it, or a .parquet file. PHOTOS is then where relative paths are."
+        ),
+    ] = None,
     model: ModelOption = None,
     base_model: BaseModelOption = None,
     kind: Annotated[
@@ -72,27 +81,48 @@ def index(
     Examples:
       sketch-prompt index photos -o gallery
       sketch-prompt index photos -o gallery -m frozen-clip --base-model openai/clip-vit-base-patch32
+      sketch-prompt index -o gallery --embeddings clip-retrieval-output --base-model openai/clip-vit-base-patch32
     """
     from sketch_prompt.catalogue import toy_warning
     from sketch_prompt.gallery.gallery import Gallery
     from sketch_prompt.gallery.store import FLUSH_SECONDS
 
+    if photos is None and embeddings is None:
+        raise typer.BadParameter("give PHOTOS, or --embeddings")
     accelerator = launched_accelerator()
-    gallery = Gallery.build(
-        model,
-        photos,
-        output,
-        index=kind,
-        by_category=by_category or None,
-        follow_links=links,
-        milvus_uri=milvus_uri,
-        base_model=base_model,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        flush_seconds=FLUSH_SECONDS if flush_seconds is None else flush_seconds,
-        device=device if accelerator is None else str(accelerator.device),
-        accelerator=accelerator,
-    )
+    if embeddings is not None:
+        from sketch_prompt.gallery.embeddings import read_embeddings
+
+        gallery = Gallery.from_embeddings(
+            read_embeddings(embeddings),
+            base_model=base_model,
+            model=model or "frozen-clip",
+            photos_dir=photos,
+            output=output,
+            index=kind or "auto",
+            device=device,
+        )
+        checked = gallery.changes.checked
+        if not checked:
+            typer.echo("Note: no photo can be read here, so the vectors were not checked", err=True)
+        else:
+            typer.echo(f"{checked} photos embedded again: the vectors are this CLIP's", err=True)
+    else:
+        gallery = Gallery.build(
+            model,
+            photos,
+            output,
+            index=kind,
+            by_category=by_category or None,
+            follow_links=links,
+            milvus_uri=milvus_uri,
+            base_model=base_model,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            flush_seconds=FLUSH_SECONDS if flush_seconds is None else flush_seconds,
+            device=device if accelerator is None else str(accelerator.device),
+            accelerator=accelerator,
+        )
     if accelerator is not None:
         accelerator.wait_for_everyone()
         accelerator.end_training()

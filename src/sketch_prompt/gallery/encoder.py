@@ -148,6 +148,14 @@ class GalleryEncoder:
             )
         return written if drawn is None else combine(drawn, written, weight, sample)
 
+    @torch.inference_mode()
+    def embed_photo(self, image: Image.Image) -> np.ndarray:
+        """Features (D,) of one photo, without a category."""
+        self._check_adapter()
+        place = next(self.model.parameters())
+        pixel_values = self.processor.preprocess(image, "photo")[None].to(place.device, place.dtype)
+        return self.model.get_photo_features(pixel_values)[0].float().cpu().numpy()
+
     def embed_photos(
         self,
         source: PhotoSource,

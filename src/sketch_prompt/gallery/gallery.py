@@ -17,6 +17,7 @@ from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 
 from .collection import Hit, PhotoCollection, PhotoName, Photos
+from .embeddings import CHECKED_PHOTOS, Embeddings, as_embeddings, check_embeddings, embedded_photos
 from .encoder import GalleryEncoder
 from .indexes import VectorIndex
 from .photo_sources import PhotoSource
@@ -188,6 +189,58 @@ class Gallery:
         except (FileNotFoundError, DamagedGalleryError):
             saved = None
         self.collection.read(directory, saved, repair=True, read_index=self._is_main_process)
+
+    @classmethod
+    def from_embeddings(
+        cls,
+        vectors,
+        names: Sequence[str | os.PathLike] | None = None,
+        base_model: str | os.PathLike | None = None,
+        *,
+        model: Model = "frozen-clip",
+        photos_dir: str | os.PathLike | None = None,
+        output: str | os.PathLike | None = None,
+        check: int = CHECKED_PHOTOS,
+        **options,
+    ) -> "Gallery":
+        """A gallery of vectors that are there already: no photo is embedded.
+
+        Some photos are, to see whether the vectors are this CLIP's; `changes.checked` says how many could be read.
+
+        Args:
+            vectors: (N, D) features of photos, normalised or not; a column of a data set; or `read_embeddings(path)`.
+            names: N paths or ids of the photos.
+            base_model: the CLIP that the vectors were made with.
+            model: the model that they are searched with; a lens of that CLIP, for example.
+            photos_dir: the folder that relative paths are in.
+            output: also save the gallery there.
+            check: how many photos to check; 0 for none.
+            options: those of the class.
+
+        Raises:
+            ValueError: the vectors are another model's, or are not as many as the names.
+        """
+        embeddings = (
+            vectors
+            if isinstance(vectors, Embeddings)
+            else as_embeddings(vectors, () if names is None else names)
+        )
+        gallery = cls(model, base_model=base_model, **options)
+        root = None if photos_dir is None else Path(os.path.abspath(photos_dir))
+        gallery.collection.root = root
+        changes = gallery.changes
+        dim = gallery.model.config.clip_config.projection_dim
+        batches = embedded_photos(embeddings, dim, root, changes.skipped)
+        if check:
+            first = next(embeddings.parts(), None)
+            if first is not None and first[0].shape[1] == dim:
+                changes.checked = check_embeddings(embeddings, gallery._encoder, root, check)
+        gallery.collection.update(batches, (), changes)
+        changes.embedded = 0
+        gallery.collection.skipped = changes.skipped
+        if output is not None:
+            gallery.save(output)
+        return gallery
 
     @classmethod
     def load(

@@ -24,6 +24,7 @@ class Changes:
         renamed: photos whose file has another name than before.
         unchanged: photos looked at that are as they were.
         embedded: contents that went through the model.
+        checked: photos that were embedded again to compare them with vectors from elsewhere.
         skipped: files that are not in the gallery, and why.
         links: links out of the folder of photos that were followed, as `link -> place`.
     """
@@ -34,6 +35,7 @@ class Changes:
     renamed: int = 0
     unchanged: int = 0
     embedded: int = 0
+    checked: int = 0
     skipped: list[UnreadableImage] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
 
