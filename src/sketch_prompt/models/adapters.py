@@ -3,6 +3,7 @@
 What a method defines is in `modeling_base`; nothing here is meant to be overridden.
 """
 
+import copy
 import itertools
 import re
 from typing import Any, ClassVar
@@ -14,8 +15,9 @@ from transformers import CLIPModel
 from ..publishing.facts import TrainingFacts
 from ..sources import find_checkpoint
 from . import backbone as clip_backbone
-from .checkpoints import AdapterFile, read_adapter
+from .checkpoints import CONFIG, AdapterFile, read_adapter
 from .configuration_base import SketchPromptPreTrainedConfig
+from .limits import described_by
 from .saving import SavedModel
 
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -219,9 +221,11 @@ class AdaptedClip(SavedModel):
                 f"{self.config.model_type!r}. "
                 "To share the CLIP across methods: SketchPromptModel.from_pretrained(source, backbone=model.clip)"
             )
-        config = self.config_class.from_dict(dict(adapter.config_dict))
+        with described_by(directory / CONFIG):
+            config = self.config_class.from_dict(dict(adapter.config_dict))
         config.clip_config = self.config.clip_config
         adapter.check_backbone(self.clip)
+        self._check_fits(config, self.clip, adapter)
         previous = self._active_adapter
         self.add_adapter(config, adapter_name)
         try:
@@ -302,6 +306,18 @@ class AdaptedClip(SavedModel):
                 groups["layer_norms" if "norm" in name.rsplit(".", 2)[-2] else "backbone"].append(parameter)
         return [{"name": name, "params": params} for name, params in groups.items() if params]
 
+    @classmethod
+    def _check_fits(
+        cls, config: SketchPromptPreTrainedConfig, backbone: CLIPModel | None, file: AdapterFile
+    ) -> None:
+        """Raise ValueError unless a configuration asks for the tensors of a file, before any of its size is made."""
+        config = copy.deepcopy(config)
+        if backbone is not None:
+            config.clip_config = copy.deepcopy(backbone.config)
+        with described_by(file.directory / CONFIG), torch.device("meta"):
+            skeleton = cls(config)
+        file.check_tensors(*_without_data(skeleton.adapter, file.tensors, skeleton.adapter_tensors()))
+
     @torch.no_grad()
     def _fill_adapter(self, file: AdapterFile) -> None:
         stored = dict(file.tensors)
@@ -311,10 +327,15 @@ class AdaptedClip(SavedModel):
             if buffer is not None:
                 buffer = buffer.to(weight) if buffer.is_floating_point() else buffer.to(weight.device)
             setattr(self.adapter, name, buffer)
-        data = {f"adapter.{name}" for name in self.adapter.data_buffers}
-        expected = {name: v for name, v in self.adapter_tensors().items() if name not in data}
+        stored, expected = _without_data(self.adapter, stored, self.adapter_tensors())
         file.check_tensors(stored, expected)
         for name, value in expected.items():
             value.copy_(stored[name])
         self.adapter.facts = TrainingFacts.read(file.directory)
         self.check_loaded(file.directory)
+
+
+def _without_data(adapter: MethodAdapter, *tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
+    """The tensors without those whose shape the training classes decide."""
+    data = {f"adapter.{name}" for name in adapter.data_buffers}
+    return tuple({name: value for name, value in part.items() if name not in data} for part in tensors)

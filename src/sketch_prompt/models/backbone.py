@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
 from ..sources import BROKEN_CONNECTION, explain, find_checkpoint, local_checkpoint
+from .limits import described_by, stored_config
 
 _ALIGNMENT = 64  # bytes; torch allocates memory in multiples of it
 _PROBES_PER_TENSOR = 4
@@ -41,7 +42,7 @@ def load_backbone(
     """
     revision = hub_kwargs.pop("revision", None)
     directory = find_checkpoint(base_model, files=["config.json"], revision=revision, **hub_kwargs)
-    config = CLIPConfig.get_config_dict(directory)[0]
+    config = stored_config(directory / "config.json", CLIPConfig.get_config_dict(directory)[0])
     if config.get("model_type") != "clip":
         raise ValueError(
             f"{base_model} is a {config.get('model_type', 'nameless')!r} model; the base model must be a CLIP"
@@ -55,8 +56,11 @@ def load_backbone(
         commit = directory.parent if hub_kwargs.get("subfolder") else directory
         place, hub_kwargs = str(base_model), {**hub_kwargs, "revision": commit.name}
     try:
+        with described_by(directory / "config.json"):
+            clip_config = CLIPConfig.from_dict(config)
         clip = CLIPModel.from_pretrained(
             place,
+            config=clip_config,
             dtype=dtype,
             attn_implementation=attn_implementation,
             quantization_config=quantization_config,

@@ -30,6 +30,7 @@ from ..hints import nearest
 from ..publishing.auto_map import MODEL_MODULE, auto_map, module_source
 from ..publishing.model_card import model_card
 from . import backbone as clip_backbone
+from .limits import stored_config
 
 CONFIG = "config.json"
 OLD_ADAPTER_CONFIG = "adapter_config.json"
@@ -90,7 +91,7 @@ def read_json(path: Path) -> dict:
     """Parse a JSON object; ValueError names the file if it is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold a JSON object, not a {type(value).__name__}")
@@ -116,7 +117,7 @@ def read_config(directory: Path) -> dict:
     """
     if not (directory / CONFIG).is_file():
         raise FileNotFoundError(f"{directory} holds no {CONFIG}: it is not a sketch-prompt checkpoint")
-    config_dict = read_json(directory / CONFIG)
+    config_dict = stored_config(directory / CONFIG, read_json(directory / CONFIG))
     if (directory / OLD_ADAPTER_CONFIG).is_file() and "base_model_fingerprint" not in config_dict:
         fingerprint = read_json(directory / OLD_ADAPTER_CONFIG).get("base_model_fingerprint")
         config_dict["base_model_fingerprint"] = fingerprint
@@ -158,7 +159,7 @@ def read_backbone(
     if path.is_file():
         parts = [path]
     elif index.is_file():
-        parts = [directory / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+        parts = _parts(index)
     elif config.base_model is None:
         raise ValueError(f"{directory} names no base model and holds no {path.name}; give base_model=...")
     else:
@@ -175,6 +176,15 @@ def read_backbone(
         return clip_backbone.build_backbone(clip_config, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _parts(index: Path) -> list[Path]:
+    """The files that an index of shards names; all lie beside it."""
+    names = read_json(index).get("weight_map")
+    names = set(names.values()) if isinstance(names, dict) else {None}
+    if not all(isinstance(name, str) and name == os.path.basename(name) for name in names):
+        raise ValueError(f"{index} is no index of files with weights")
+    return [index.with_name(name) for name in sorted(names)]
 
 
 @dataclass

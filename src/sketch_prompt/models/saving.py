@@ -16,8 +16,9 @@ from ..publishing.facts import TrainingFacts
 from ..publishing.upload import create_repository, hub_id, upload
 from ..sources import HUB_ARGUMENTS, bundled_names, find_checkpoint, weights_files
 from . import backbone as clip_backbone
-from .checkpoints import REPLACED, CheckpointOptions, read_adapter, read_backbone, write_checkpoint
+from .checkpoints import CONFIG, REPLACED, CheckpointOptions, read_adapter, read_backbone, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
+from .limits import described_by
 
 logger = logging.getLogger(__name__)
 
@@ -286,7 +287,8 @@ class SavedModel(PreTrainedModel):
                 f"{pretrained_model_name_or_path} is a {stored!r} checkpoint, not one of {cls.__name__}"
             )
         if config is None:
-            config = cls.config_class.from_dict(adapter.config_dict | kwargs)
+            with described_by(directory / CONFIG):
+                config = cls.config_class.from_dict(adapter.config_dict | kwargs)
         elif kwargs:
             config = cls.config_class.from_dict(config.to_dict() | kwargs)
         dtype = _dtype(dtype)
@@ -307,6 +309,7 @@ class SavedModel(PreTrainedModel):
                 **{**hub_kwargs, "revision": config.base_model_revision, "subfolder": ""},
             )
         adapter.check_backbone(backbone)
+        cls._check_fits(config, backbone, adapter)
         model = cls(config, backbone=backbone, adapter_name=adapter_name)
         if not config.uses_clip:
             model.to(dtype)
