@@ -31,6 +31,10 @@ def to_rgb(image: ImageLike) -> Image.Image:
             opened.load()
             return to_rgb(opened)
     if isinstance(image, torch.Tensor):
+        if image.is_meta:
+            raise ValueError("a tensor on the device 'meta' has no values")
+        if image.dtype == torch.bfloat16:  # which NumPy does not know
+            image = image.float()
         return _array_to_rgb(_channels_last(image.detach().cpu().numpy(), expected_axis=0))
     if isinstance(image, np.ndarray):
         return _array_to_rgb(_channels_last(image, expected_axis=-1))
@@ -116,6 +120,8 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
         return array.astype(np.uint8) * 255
     if array.dtype == np.uint16:
         return np.rint(array * (255 / 65535)).astype(np.uint8)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"an array of {array.dtype} is no image; pass uint8, uint16 or floats in [0, 1]")
     low, high = array.min(), array.max()
     if array.dtype.kind == "f":
         if not (low >= 0 and high <= 1):

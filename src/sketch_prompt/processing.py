@@ -7,6 +7,7 @@
 
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from transformers.image_utils import (
 from transformers.processing_utils import ProcessorMixin
 
 from sketch_prompt.atomic import atomic_write
-from sketch_prompt.hints import suggestion
+from sketch_prompt.hints import shortened, suggestion
 from sketch_prompt.imaging import (
     RESIZE_MODES,
     ImageLike,
@@ -61,6 +62,8 @@ _AUTO_ARGUMENTS = (
     "backend",
     "dtype",
 )
+MAX_SIDE = 4096
+"""The most pixels that a configuration may ask for as the side of the square given to the model."""
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.json")
 
 
@@ -112,13 +115,20 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         self.photo_resize = _one_of("photo_resize", photo_resize, RESIZE_MODES)
         self.sketch_resize = _one_of("sketch_resize", sketch_resize, RESIZE_MODES)
         self.photo_pad_color = photo_pad_color
-        self.sketch_crop_margin = bool(sketch_crop_margin)
+        self.sketch_crop_margin = _flag("sketch_crop_margin", sketch_crop_margin)
         self.sketch_margin = _at_least_zero("sketch_margin", sketch_margin)
         self.sketch_line_width = _at_least_zero("sketch_line_width", sketch_line_width)
-        self.do_normalize = bool(do_normalize)
+        self.do_normalize = _flag("do_normalize", do_normalize)
         self.image_mean, self.image_std = _mean_and_std(normalization, image_mean, image_std)
-        self.resample = int(Image.Resampling(resample))
-        ImageColor.getrgb(photo_pad_color)
+        try:
+            self.resample = int(Image.Resampling(resample))
+        except (ValueError, TypeError):
+            names = ", ".join(f"{int(mode)} ({mode.name.lower()})" for mode in Image.Resampling)
+            raise ValueError(f"resample must be one of {names}, got {shortened(resample)}") from None
+        try:
+            ImageColor.getrgb(photo_pad_color)
+        except (ValueError, AttributeError, TypeError):
+            raise ValueError(f"photo_pad_color is an unknown color: {shortened(photo_pad_color)}") from None
 
     def preprocess(self, image: ImageLike, domain: Domain = "photo") -> torch.Tensor:
         """One picture as a float32 tensor (3, size, size); see `to_rgb` for what a picture may be.
@@ -326,7 +336,14 @@ class SketchPromptProcessor(ProcessorMixin):
     def _tokenize(self, text: str | Sequence[str], **kwargs: Any) -> dict[str, torch.Tensor]:
         if self.tokenizer is None:
             raise ValueError("this processor has no tokenizer: its checkpoint came without a text tower")
-        texts = [text] if isinstance(text, str) else list(text)
+        texts = [text] if isinstance(text, str) else list(text) if isinstance(text, list | tuple) else None
+        if not texts or not all(isinstance(part, str) for part in texts):
+            raise ValueError(f"text is a text or a list of texts, at least one, not {shortened(text)}")
+        if any("\ud800" <= character <= "\udfff" for part in texts for character in part):
+            raise ValueError("text holds half a character (a surrogate): it was not read as UTF-8")
+        length, longest = kwargs["max_length"], self.tokenizer.model_max_length
+        if length is not None and not (isinstance(length, int) and 0 < length <= longest):
+            raise ValueError(f"max_length is from 1 to {longest}, not {length!r}")
         return dict(self.tokenizer(texts, return_tensors="pt", return_attention_mask=True, **kwargs))
 
     def preprocess(self, image: ImageLike, domain: Domain) -> torch.Tensor:
@@ -346,7 +363,14 @@ class SketchPromptProcessor(ProcessorMixin):
 
         Returns:
             For each query `{"indices": (k,), "scores": (k,)}`, best first; k is at most Ng.
+
+        Raises:
+            ValueError: The scores are no matrix, or `top_k` is below 1.
         """
+        if not isinstance(scores, torch.Tensor) or scores.dim() != 2:
+            raise ValueError("scores are a tensor (Nq, Ng), as `score` returns it")
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {top_k}")
         rows = scores.detach().cpu().double().numpy()
         places = [torch.from_numpy(best_places(row, top_k)).to(scores.device) for row in rows]
         return [{"indices": best, "scores": row[best]} for best, row in zip(places, scores)]
@@ -438,7 +462,11 @@ def _load_tokenizer(directory: Path):
     """The tokenizer in a folder, cutting text to the context of the CLIP beside it; None if there is none."""
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         return None
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+    except Exception as error:  # of every kind: its files are read by several libraries
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"the tokenizer in {directory} cannot be read: {reason}") from error
     config = directory / "config.json"
     fields = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     text = fields.get("clip_config", fields).get("text_config") or {}
@@ -479,21 +507,39 @@ def _side(size: int | dict[str, int]) -> int:
         if len(sides) != 1:
             raise ValueError(f"size must be one square side, got {json.dumps(size)}")
         (size,) = sides
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"size must be a positive number of pixels, got {size!r}")
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MAX_SIDE:
+        raise ValueError(
+            f"size must be a positive number of pixels, at most {MAX_SIDE:,}, got {shortened(size)}"
+        )
     return size
+
+
+def _flag(name: str, value: bool) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be true or false, got {shortened(value)}")
+    return bool(value)
 
 
 def _one_of(name: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shortened(value)}")
     return value
 
 
 def _at_least_zero(name: str, value: float) -> float:
-    if not value >= 0:
-        raise ValueError(f"{name} must not be negative, got {value!r}")
+    if not _is_number(value) or value < 0:
+        raise ValueError(f"{name} must not be negative, nor anything but a number, got {shortened(value)}")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _mean_and_std(
@@ -504,9 +550,14 @@ def _mean_and_std(
             raise ValueError("give either normalization or image_mean and image_std, not both")
         _one_of("normalization", normalization, tuple(NORMALIZATIONS))
     default_mean, default_std = NORMALIZATIONS[normalization or "clip"]
-    mean, std = list(default_mean if mean is None else mean), list(default_std if std is None else std)
-    if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
+    mean, std = default_mean if mean is None else mean, default_std if std is None else std
+    sound = all(
+        isinstance(values, list | tuple | np.ndarray) and len(values) == 3 and all(map(_is_number, values))
+        for values in (mean, std)
+    )
+    if not sound or not all(value > 0 for value in std):
         raise ValueError(
-            f"image_mean and image_std must be three numbers each, std positive; got {mean} and {std}"
+            "image_mean and image_std must be three numbers each, std positive; "
+            f"got {shortened(mean)} and {shortened(std)}"
         )
-    return mean, std
+    return list(mean), list(std)

@@ -32,6 +32,7 @@ from transformers.models.clip.modeling_clip import (
     eager_attention_forward,
 )
 
+from .inputs import check_input_ids, check_pixel_values
 from .low_rank import LowRankBranches
 
 Prompts = Tensor | Sequence[Tensor]
@@ -237,12 +238,7 @@ def embed_patches(
         ValueError: if the images have another size than the tower's.
     """
     embeddings = vision.embeddings
-    size = embeddings.image_size
-    if pixel_values.dim() != 4 or pixel_values.shape[-2:] != (size, size):
-        raise ValueError(
-            f"images of shape {tuple(pixel_values.shape)} do not fit this CLIP, which takes (B, 3, {size}, {size}); "
-            "prepare them with the processor of the same checkpoint"
-        )
+    check_pixel_values(pixel_values, embeddings.image_size)
     pixel_values = pixel_values.to(embeddings.patch_embedding.weight.dtype)
     patches = embeddings.patch_embedding(pixel_values)
     if tokenizer is not None:
@@ -414,10 +410,11 @@ def encode_text(
         `TowerOutput`; `pooled` is the end-of-text token after `final_layer_norm`.
 
     Raises:
-        ValueError: if text and prompts together are longer than the tower's context.
+        TypeError, ValueError: see `check_input_ids`; or text and prompts together are longer than the tower's context.
     """
     if placement not in ("precede", "replace"):
         raise ValueError(f"placement must be 'precede' or 'replace', not {placement!r}")
+    check_input_ids(input_ids, text.embeddings.token_embedding.num_embeddings)
     layers = text.encoder.layers
     first, deep = _by_layer(prompts, len(layers))
     n_prompts = 0 if first is None else first.shape[-2]

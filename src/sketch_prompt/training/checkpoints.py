@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sketch_prompt.atomic import failed_writes_are_os_errors, sync, sync_folder
-from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
+from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS, read_tensors
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import RecipeError, read_recipe
 
@@ -149,22 +148,38 @@ def load_state(
     With another number of processes than before, a process without a state of its own keeps the one it has.
 
     Raises:
-        ValueError: The run was on other classes.
+        ValueError: The run was on other classes, or the folder is damaged.
     """
-    state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        tensors = read_tensors(folder / ADAPTER_WEIGHTS)
+        progress = Progress(**state["progress"])
+        missing = {"class_names", "optimizer", "scheduler", "scaler", "random"} - state.keys()
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    except Exception as error:  # torch raises pickle, zip, key, runtime and system errors alike
+        raise _damaged(folder, error) from error
     if state["class_names"] != model.config.class_names:
         raise ValueError(
             f"{folder} was trained on other classes: the data has changed. Give the run another "
             "run.output_dir, or start afresh with run.resume=never"
         )
-    load_adapter_tensors(model, load_file(folder / ADAPTER_WEIGHTS))
-    optimizer.load_state_dict(state["optimizer"])
-    scheduler.load_state_dict(state["scheduler"])
-    if scaler is not None and state["scaler"] is not None:
-        scaler.load_state_dict(state["scaler"])
-    if rank < len(state["random"]):
-        set_random_state(state["random"][rank])
-    return Progress(**state["progress"])
+    try:
+        load_adapter_tensors(model, tensors)
+        optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        if scaler is not None and state["scaler"] is not None:
+            scaler.load_state_dict(state["scaler"])
+        if rank < len(state["random"]):
+            set_random_state(state["random"][rank])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
+    return progress
+
+
+def _damaged(folder: Path, error: Exception) -> ValueError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ValueError(f"{folder} is damaged ({reason}): start afresh with run.resume=never")
 
 
 @torch.no_grad()

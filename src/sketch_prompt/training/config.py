@@ -1,6 +1,7 @@
 """The training configuration: one dataclass a section of the recipe."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ class DataConfig:
         self.options = with_new_names(self.options, OLD_OPTIONS, "data.options")
         require(self.sketches_per_class >= 1, "sketches_per_class", self.sketches_per_class, "at least 1")
         held_out = self.validation_classes
-        share_or_count = 0 <= held_out < 1 or held_out == int(held_out) >= 1
+        share_or_count = 0 <= held_out < 1 or (held_out >= 1 and float(held_out).is_integer())
         require(share_or_count, "validation_classes", held_out, "a share below 1 or a whole number")
         require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
 
@@ -133,9 +134,9 @@ class OptimisationConfig:
             self.max_steps is None or self.max_steps >= 1, "max_steps", self.max_steps, "at least 1 or null"
         )
         for name in ("learning_rate", "weight_decay", "warmup_steps"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+            require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
         for group, rate in self.learning_rates.items():
-            require(rate >= 0, f"learning_rates.{group}", rate, "0 or more")
+            require(0 <= rate < math.inf, f"learning_rates.{group}", rate, "0 or more")
         norm = self.max_gradient_norm
         require(norm is None or norm > 0, "max_gradient_norm", norm, "above 0 or null")
         require(
@@ -170,6 +171,7 @@ class EvaluationConfig(TaskOptions):
         super().__post_init__()
         for name in ("every_epochs", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(all(k >= 1 for k in self.ks or ()), "ks", self.ks, "numbers from 1 on")
 
     def task(self, benchmark: str, level: Level) -> Task:
         """The task that this section describes on a benchmark."""
@@ -222,6 +224,7 @@ class RunConfig:
     hub_private: bool | None = None
 
     def __post_init__(self):
+        require(0 <= self.seed < 1 << 32, "seed", self.seed, "from 0 to 4294967295")
         require(self.log_every >= 1, "log_every", self.log_every, "at least 1")
         require(
             self.save_every is None or self.save_every >= 1,
@@ -356,6 +359,6 @@ def _checked_processor(values: Any) -> dict[str, Any]:
         raise RecipeError(f"processor must be a section of keys, not {shortened(values)}")
     try:
         SketchPromptImageProcessor(**(values or {}))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise RecipeError(f"processor: {error}") from error
     return dict(values or {})

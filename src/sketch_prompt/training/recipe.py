@@ -92,14 +92,14 @@ def _apply(recipe: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     *sections, last = key.strip().split(".")
     if not equals or not sections or not all([*sections, last]):
-        raise RecipeError(f"an override reads section.key=value, not {override!r}")
+        raise RecipeError(f"an override reads section.key=value, not {shortened(override)}")
     target = recipe
     for section in sections:
         if target.get(section) is None:
             target[section] = {}
         target = target[section]
         if not isinstance(target, dict):
-            raise RecipeError(f"override {override!r}: {section} is a value, not a section")
+            raise RecipeError(f"override {shortened(override)}: {section} is a value, not a section")
     try:
         target[last] = parse_yaml(value, f"override {shortened(override)}")
     except NotPlainYamlError as error:
@@ -125,7 +125,7 @@ def build(cls: type, section: str, values: Any) -> Any:
         return cls(**values)
     except StrictDataclassError as error:
         raise RecipeError(f"{section}.{_reason(error)}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise RecipeError(f"{section}.{error}") from error
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ... import losses
 from ...imaging import ImageLike
 from ...processing import Domain, SketchPromptProcessor
+from ..inputs import check_pixel_values
 from ..low_rank import LowRankBranches
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import TripletBatch
@@ -372,6 +373,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         return (nn.functional.normalize(parts, dim=-1) * weights).flatten(1)
 
     def _embed(self, pixel_values: Tensor, condition, category) -> Tensor:
+        check_pixel_values(pixel_values, self.clip.config.vision_config.image_size)
         return self.fuse(
             self.get_part_features(pixel_values, self._condition(len(pixel_values), condition, category))
         )
@@ -406,6 +408,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         category: str | Sequence[str] | None = None,
     ) -> Tensor:
         """Keys of the last layer, (B, P, d); with windows joined by those of the windows' block, (B, P, 2 d)."""
+        check_pixel_values(pixel_values, self.clip.config.vision_config.image_size)
         condition = self._condition(len(pixel_values), condition, category)
         tower, vision = self._encode(pixel_values, condition), self.adapter.clip.vision_model
         beside = ()

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ... import losses
 from ...processing import Domain, SketchPromptProcessor
 from ..derived import TensorState
+from ..inputs import check_input_ids
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import TripletBatch
 from ..prompted_clip import (
@@ -334,6 +335,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         Returns:
             (B, D), L2-normalised.
         """
+        check_input_ids(input_ids, self.clip.config.text_config.vocab_size)
         prompts = self.prompts().text
         if prompts is not None:
             prompts = prompts[_DOMAINS[domain]].expand(len(input_ids), -1, -1)
