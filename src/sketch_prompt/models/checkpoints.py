@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import save_torch_state_dict
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPModel
@@ -30,6 +30,7 @@ from ..hints import nearest
 from ..publishing.auto_map import MODEL_MODULE, auto_map, module_source
 from ..publishing.model_card import model_card
 from . import backbone as clip_backbone
+from .integrity import check_files, check_tensors, checksum_metadata
 from .limits import stored_config
 
 CONFIG = "config.json"
@@ -99,13 +100,18 @@ def read_json(path: Path) -> dict:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Load a safetensors file; ValueError names it if it is damaged."""
+    """Load a safetensors file; ValueError names it if it is damaged. Altered files beside it are warned of."""
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        tensors = load_file(path)
+    except (SafetensorError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{path} is damaged or no safetensors file ({error}); fetch or save it again"
         ) from error
+    check_tensors(path, tensors, metadata)
+    check_files(path, metadata)
+    return tensors
 
 
 def read_config(directory: Path) -> dict:
@@ -226,19 +232,17 @@ def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list
         config.to_json_file(new / CONFIG, use_diff=False)
         module = module_source(type(config), type(model))
         (new / f"{MODEL_MODULE}.py").write_text(module, encoding="utf-8")
-        if tensors := _adapter_tensors(model, options.state_dict):
-            save_file(
-                tensors, new / with_variant(ADAPTER_WEIGHTS, options.variant), metadata={"format": "pt"}
-            )
         if options.include_backbone:
-            frozen = model.clip.state_dict()
+            frozen = {
+                f"clip.{name}": value.cpu().contiguous() for name, value in model.clip.state_dict().items()
+            }
             stem, suffix = with_variant(BACKBONE_WEIGHTS, options.variant).rsplit(".", 1)
             save_torch_state_dict(
-                {f"clip.{name}": value.cpu().contiguous() for name, value in frozen.items()},
+                frozen,
                 new,
                 filename_pattern=f"{stem}{{suffix}}.{suffix}",
                 max_shard_size=options.max_shard_size,
-                metadata={"format": "pt"},
+                metadata={"format": "pt", **checksum_metadata(frozen)},
             )
         if options.processor is not None:
             options.processor.save_pretrained(new, tokenizer=options.include_backbone)
@@ -252,6 +256,10 @@ def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list
             self_contained=options.include_backbone,
             tags=options.tags,
         )
+        if tensors := _adapter_tensors(model, options.state_dict):
+            # It vouches for the files that are there, the configuration among them.
+            metadata = {"format": "pt", **checksum_metadata(tensors, new.glob("*.json"))}
+            save_file(tensors, new / with_variant(ADAPTER_WEIGHTS, options.variant), metadata=metadata)
         (new / "README.md").write_text(str(card), encoding="utf-8")
         sync_folder(new)
         names = sorted(path.name for path in new.iterdir())

@@ -1,0 +1,79 @@
+"""How a checkpoint notices that a disk, a copy or a transfer has altered it.
+
+A safetensors file of a checkpoint says in its metadata what its tensors and the text files beside it looked like.
+That is no protection against people, who can write what fits.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+_TENSORS, _FILES = "tensor_checksums", "file_checksums"
+
+
+def checksum_metadata(tensors: Mapping[str, Tensor], files: Iterable[Path] = ()) -> dict[str, str]:
+    """What to write into a safetensors file's metadata.
+
+    Args:
+        tensors: of the file, or of all files that a checkpoint is cut into.
+        files: those beside it that it vouches for.
+    """
+    sums = {_TENSORS: {name: _tensor_checksum(value) for name, value in tensors.items()}}
+    sums[_FILES] = {path.name: _digest(path.read_bytes()) for path in sorted(files)}
+    return {name: json.dumps(values, sort_keys=True) for name, values in sums.items() if values}
+
+
+def check_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> None:
+    """Raise ValueError, naming them, if tensors are not those that the file's metadata describes."""
+    expected = _read(path, metadata, _TENSORS)
+    altered = [
+        name
+        for name, value in tensors.items()
+        if name in expected and expected[name] != _tensor_checksum(value)
+    ]
+    if altered:
+        names = ", ".join(altered[:3]) + (", ..." if len(altered) > 3 else "")
+        raise ValueError(
+            f"{path} is damaged: it holds another {names} than was written; fetch or save it again"
+        )
+
+
+def check_files(path: Path, metadata: Mapping[str, str] | None) -> None:
+    """Warn of text files beside a safetensors file that are not as they were when it was written.
+
+    People may edit them, so this is no error.
+    """
+    for name, checksum in _read(path, metadata, _FILES).items():
+        beside = path.with_name(Path(name).name)
+        if beside.is_file() and _digest(beside.read_bytes()) != checksum:
+            logger.warning(
+                "%s is not what was saved with the weights. If you did not edit it, fetch it again", beside
+            )
+
+
+def _read(path: Path, metadata: Mapping[str, str] | None, key: str) -> dict[str, str]:
+    try:
+        values = json.loads((metadata or {}).get(key, "{}"))
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is damaged: its {key} cannot be read; fetch or save it again")
+    return values
+
+
+def _tensor_checksum(tensor: Tensor) -> str:
+    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return _digest(flat.data, f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+
+
+def _digest(content, before: bytes = b"") -> str:
+    digest = hashlib.blake2b(before, digest_size=8)
+    digest.update(content)
+    return digest.hexdigest()
