@@ -31,7 +31,7 @@ from ..publishing.auto_map import MODEL_MODULE, auto_map, module_source
 from ..publishing.model_card import model_card
 from . import backbone as clip_backbone
 from .integrity import check_files, check_tensors, checksum_metadata
-from .limits import stored_config
+from .limits import described_by, stored_config
 
 CONFIG = "config.json"
 OLD_ADAPTER_CONFIG = "adapter_config.json"
@@ -80,6 +80,9 @@ class AdapterFile:
             if stored[name].shape != expected[name].shape:
                 shapes = f"{tuple(stored[name].shape)}, the model needs {tuple(expected[name].shape)}"
                 problems.append(f"tensor {name} has shape {shapes}")
+            elif stored[name].is_floating_point() != expected[name].is_floating_point():
+                types = f"{stored[name].dtype}, the model needs {expected[name].dtype}"
+                problems.append(f"tensor {name} has type {types}")
         if problems:
             shown = "\n  ".join(sorted(problems)[:8])
             more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
@@ -124,6 +127,8 @@ def read_config(directory: Path) -> dict:
     if not (directory / CONFIG).is_file():
         raise FileNotFoundError(f"{directory} holds no {CONFIG}: it is not a sketch-prompt checkpoint")
     config_dict = stored_config(directory / CONFIG, read_json(directory / CONFIG))
+    if not isinstance(config_dict.get("model_type", ""), str):
+        raise ValueError(f"{directory / CONFIG} names no method: its model_type is not a text")
     if (directory / OLD_ADAPTER_CONFIG).is_file() and "base_model_fingerprint" not in config_dict:
         fingerprint = read_json(directory / OLD_ADAPTER_CONFIG).get("base_model_fingerprint")
         config_dict["base_model_fingerprint"] = fingerprint
@@ -179,7 +184,8 @@ def read_backbone(
         for name, value in read_tensors(part).items()
     }
     try:
-        return clip_backbone.build_backbone(clip_config, weights)
+        with described_by(directory / CONFIG):
+            return clip_backbone.build_backbone(clip_config, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
