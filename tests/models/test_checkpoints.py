@@ -98,7 +98,7 @@ def test_a_failed_load_leaves_the_other_adapters_as_they_were(saved, tmp_path):
 
 def test_a_name_that_is_nowhere_lists_what_is_bundled():
     with pytest.raises(FileNotFoundError, match="bundled names"):
-        SketchPromptModel.from_pretrained("no-such-model-anywhere", local_files_only=True)
+        SketchPromptModel.from_pretrained("qqq-zzz", local_files_only=True)
 
 
 def test_saving_twice_replaces_and_leaves_nothing_behind(saved):

@@ -66,5 +66,5 @@ def test_each_adapter_has_its_own_lens():
 
 
 def test_an_unknown_target_of_a_lens_is_refused():
-    with pytest.raises(ValueError, match="targets must be one of photos"):
+    with pytest.raises(ValueError, match=r"'lens' expected one of .*photos"):
         SketchPromptConfig("sketch-lens", lens="words")

@@ -28,7 +28,6 @@ from transformers import CLIPModel
 from ..atomic import failed_writes_are_os_errors, sync_folder
 from ..hints import nearest
 from ..publishing.auto_map import MODEL_MODULE, auto_map, module_source
-from ..publishing.model_card import model_card
 from . import backbone as clip_backbone
 from .integrity import check_files, check_tensors, checksum_metadata
 from .limits import described_by, stored_config
@@ -228,6 +227,8 @@ class CheckpointOptions:
 
 def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list[str]:
     """Write `model`'s active adapter into `directory`, every file at once or not at all; returns their names."""
+    from ..publishing.model_card import model_card  # templates that only saving needs
+
     directory.mkdir(parents=True, exist_ok=True)
     config = _published_config(model, options)
     with (

@@ -10,7 +10,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig, PreTrainedConfig
 
 from ..hints import shortened, suggestion
-from ..lens import check_targets
+from ..vocabulary import TargetKind
 
 Config = TypeVar("Config", bound=type["SketchPromptPreTrainedConfig"])
 
@@ -73,7 +73,7 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     class_names: list[str] | None = None
     class_prompt: str = "a photo of a {}"
     categories: list[str] | None = None
-    lens: str | None = None
+    lens: TargetKind | None = None
     lens_classes: list[str] | None = None
     lens_fit: dict | None = None
 
@@ -92,8 +92,6 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
             raise ValueError(
                 f"class_prompt must contain '{{}}' where the class name goes, got {self.class_prompt!r}"
             )
-        if self.lens is not None:
-            check_targets(self.lens)
         for field, least in self.at_least.items():
             expected = f"at least {least}" if least else "0 or more"
             require(getattr(self, field) >= least, field, getattr(self, field), expected)

@@ -1,22 +1,24 @@
 """The contract: everything that a method may define, in one place. What it must define fails loudly until it does."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .. import losses
-from ..explain import Correspondence, explain_pair, patch_similarity
 from ..imaging import ImageLike
-from ..lens import Lens, apply_lens
+from ..lens.lens import Lens, apply_lens
 from ..processing import Domain, SketchPromptProcessor
 from ..vocabulary import TargetKind
 from .adapters import AdaptedClip, MethodAdapter
 from .configuration_base import SketchPromptPreTrainedConfig
 from .outputs import SketchRetrievalOutput, TripletBatch
 from .prompted_clip import encode_text, project_text
+
+if TYPE_CHECKING:
+    from ..explain import Correspondence
 
 _NEEDED = {
     "negatives": "negative_pixel_values",
@@ -305,7 +307,9 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     # Explaining
 
     @torch.no_grad()
-    def explain(self, sketch: ImageLike | Tensor, photo: ImageLike | Tensor, **conditions) -> Correspondence:
+    def explain(
+        self, sketch: ImageLike | Tensor, photo: ImageLike | Tensor, **conditions
+    ) -> "Correspondence":
         """Which patches of a photo the model takes for which patches of a sketch.
 
         Args:
@@ -328,6 +332,8 @@ class SketchPromptPreTrainedModel(AdaptedClip):
             plot_matches(model.explain("drawing.png", "photo.jpg")).savefig("matches.png")
             ```
         """
+        from ..explain import explain_pair  # what explains is imported when it is asked for
+
         return explain_pair(self, sketch, photo, **conditions)
 
     @property
@@ -353,6 +359,8 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         Returns:
             (P_s, P_p) up to 1; what is not positive connects nothing.
         """
+        from ..explain import patch_similarity
+
         sides = (sketch_pixel_values, "sketch"), (photo_pixel_values, "photo")
         features = [self.get_patch_features(pixels, domain, **conditions)[0] for pixels, domain in sides]
         grids = [tuple(side // self.patch_size for side in pixels.shape[-2:]) for pixels, _ in sides]

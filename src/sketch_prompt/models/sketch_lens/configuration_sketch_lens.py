@@ -1,5 +1,6 @@
 """Configuration of the sketch lens."""
 
+from ...vocabulary import TargetKind
 from ..configuration_base import SketchPromptPreTrainedConfig, strict
 
 
@@ -13,4 +14,4 @@ class SketchLensConfig(SketchPromptPreTrainedConfig):
 
     model_type = "sketch-lens"
 
-    lens: str | None = "photos"
+    lens: TargetKind | None = "photos"
