@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 from transformers import AutoConfig, AutoModel
 
+from ..lens.lens import Lens
 from ..models.auto import SketchPromptModel
 from ..models.modeling_base import SketchPromptPreTrainedModel
 from .tiny_clip import IMAGE_SIZE, WordProcessor, images, tiny_clip, token_ids
@@ -224,6 +225,31 @@ class MethodContract:
         model.delete_adapter("other")
         assert torch.equal(self.features(model), expected["default"])
         assert not any("other" in name for name, _ in model.named_parameters())
+
+    def test_it_carries_a_lens_that_changes_queries_and_no_photo(self, tmp_path):
+        model = self.train_a_little()
+        with torch.no_grad():
+            plain, photos = model.get_sketch_features(images(3)), model.get_photo_features(images(3))
+            random = torch.Generator().manual_seed(0)
+            values = torch.randn(plain.shape[1] + 1, plain.shape[1], generator=random, dtype=torch.float64)
+            lens = Lens(0.1 * values[0], values[1:], 1.0, drawings=9)
+            model.set_lens(lens, "photos", ["cup", "tent"])
+            seen = model.get_sketch_features(images(3))
+            assert_close(seen, lens(plain))
+            assert torch.equal(model.get_photo_features(images(3)), photos)
+            assert "tent" in model.config.seen_classes
+            model.save_pretrained(tmp_path)
+            loaded = SketchPromptModel.from_pretrained(tmp_path)
+            assert_close(loaded.get_sketch_features(images(3)), seen, atol=1e-6, rtol=0)
+            assert torch.equal(loaded.get_photo_features(images(3)), photos)
+            assert loaded.config.lens == "photos" and loaded.config.lens_classes == ["cup", "tent"]
+            assert loaded.config.lens_fit["drawings"] == 9
+            if model.has_reranker:
+                tokens = model.encode_tokens(images(3), "sketch")
+                assert_close(model.pool_tokens(tokens, "sketch"), seen)
+            loaded.set_lens(None)
+            assert_close(loaded.get_sketch_features(images(3)), plain, atol=1e-6, rtol=0)
+            assert loaded.config.lens_classes is None
 
     def test_attention_implementation_can_be_chosen_and_changed(self, tmp_path):
         model = self.train_a_little()

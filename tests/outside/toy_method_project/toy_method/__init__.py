@@ -4,11 +4,10 @@ from collections.abc import Collection
 from typing import ClassVar
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 
 from sketch_prompt import losses
-from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig
+from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig, strict
 from sketch_prompt.models.modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from sketch_prompt.models.prompted_clip import encode_vision, patch_keys, project_image
 
@@ -44,7 +43,8 @@ class ToyMethodModel(SketchPromptPreTrainedModel):
         return ToyAdapter(config)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
-        return nn.functional.normalize(self.get_photo_features(pixel_values) + self.adapter.offset, dim=-1)
+        moved = self.get_photo_features(pixel_values) + self.adapter.offset
+        return self.through_lens(nn.functional.normalize(moved, dim=-1))
 
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         clip = self.adapter.clip
