@@ -65,12 +65,74 @@ def test_class_texts_come_from_the_prompt_sentence_and_train_nothing():
     assert m.config.class_names == CLASSES and not m.adapter.class_embeddings.requires_grad
 
 
-def test_the_papers_trainable_set_is_prompts_and_vision_layer_norms():
+def test_the_papers_trainable_set_is_prompts_and_vision_layer_norms_of_either_modality():
     names = set(model().trainable_parameters())
     layers = {f"encoder.layers.{i}.layer_norm{k}" for i in range(LAYERS) for k in (1, 2)}
     norms = layers | {"pre_layrnorm", "post_layernorm"}
     expected = {f"clip.vision_model.{n}.{kind}" for n in norms for kind in ("weight", "bias")}
-    assert names == expected | {"adapter.sketch_prompts", "adapter.photo_prompts"}
+    prompts = {"adapter.sketch_prompts", "adapter.photo_prompts"}
+    of_photos = {name.replace("clip.", "adapter.tuned_photo.", 1) for name in expected}
+    assert names == expected | of_photos | prompts
+    assert set(model(layer_norms="shared").trainable_parameters()) == expected | prompts
+    groups = {group["name"]: len(group["params"]) for group in model().parameter_groups()}
+    assert groups == {"prompts": 2, "layer_norms": 2 * len(expected)}
+
+
+@pytest.mark.parametrize("image", ["sketch", "photo"])
+def test_separate_layer_norms_train_on_their_own_modality_alone(image):
+    m = model().eval()
+    for parameter in m.trainable_parameters().values():
+        parameter.requires_grad_(True)
+    getattr(m, f"get_{image}_features")(images(2)).square().flatten()[:3].sum().backward()
+    moved = {name for name, value in m.trainable_parameters().items() if value.grad is not None}
+    start, prompts = {"sketch": ("clip.", "adapter.sketch"), "photo": ("adapter.tuned", "adapter.photo")}[
+        image
+    ]
+    norms = {name for name in m.trainable_parameters() if name.startswith(start)}
+    assert moved == norms | {f"{prompts}_prompts"}
+
+
+def test_separate_layer_norms_start_as_shared_ones_and_part_when_trained_and_are_saved(tmp_path):
+    from sketch_prompt import SketchPromptModel
+
+    m, shared = (
+        model(classification_weight=0).eval(),
+        model(classification_weight=0, layer_norms="shared").eval(),
+    )
+    with torch.no_grad():
+        assert torch.equal(m.get_photo_features(images(3)), shared.get_photo_features(images(3)))
+        assert_close(m(**batch()).loss, shared(**batch()).loss)
+    optimizer = torch.optim.Adam(list(m.trainable_parameters().values()), lr=1e-2)
+    m.train()(**batch()).loss.backward()
+    optimizer.step()
+    m.eval()
+    sketches, photos = m.adapter.clip.vision_model, m.adapter.photo_clip.vision_model
+    assert not torch.equal(sketches.post_layernorm.weight, photos.post_layernorm.weight)
+    assert sketches.encoder.layers[0].mlp is photos.encoder.layers[0].mlp
+    assert torch.equal(m.clip.vision_model.post_layernorm.weight, torch.ones(WIDTH))
+    with torch.no_grad():
+        m.save_pretrained(tmp_path, include_backbone=True)
+        again = SketchPromptModel.from_pretrained(tmp_path)
+        assert again.config.layer_norms == "separate"
+        for read in ("get_sketch_features", "get_photo_features"):
+            assert torch.equal(getattr(again, read)(images(3)), getattr(m, read)(images(3)))
+        for domain in ("sketch", "photo"):
+            assert torch.equal(
+                again.get_patch_features(images(2), domain), m.get_patch_features(images(2), domain)
+            )
+
+
+def test_a_checkpoint_from_before_the_choice_has_shared_layer_norms():
+    assert ClipAtConfig().layer_norms == "separate"
+    assert ClipAtConfig(common_prompts=True).layer_norms == "shared"
+    assert ClipAtConfig(trainable="reference").layer_norms == "shared"
+    new = ClipAtConfig().to_dict()
+    assert ClipAtConfig.from_dict(new).layer_norms == "separate"
+    assert (
+        ClipAtConfig.from_dict({k: v for k, v in new.items() if k != "layer_norms"}).layer_norms == "shared"
+    )
+    with pytest.raises(ValueError, match="layer_norms must be 'shared' with trainable='reference'"):
+        ClipAtConfig(trainable="reference", layer_norms="separate")
 
 
 def test_the_references_trainable_set_trains_and_is_saved(tmp_path):
@@ -106,7 +168,14 @@ def test_a_loss_whose_inputs_are_missing_says_what_to_do(fields, change, message
 
 
 @pytest.mark.parametrize(
-    "fields", [{"n_prompts": 0}, {"trainable": "all"}, {"triplet_margin": -1.0}, {"temperature": 0.0}]
+    "fields",
+    [
+        {"n_prompts": 0},
+        {"trainable": "all"},
+        {"layer_norms": "both"},
+        {"triplet_margin": -1.0},
+        {"temperature": 0.0},
+    ],
 )
 def test_values_that_no_clip_at_can_have_are_refused(fields):
     with pytest.raises(ValueError, match=next(iter(fields))):

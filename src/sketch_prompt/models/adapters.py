@@ -22,6 +22,7 @@ from .saving import SavedModel
 
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _TUNED = "tuned."
+_TUNED_FOR_PHOTOS = "adapter.tuned_photo."
 
 
 class MethodAdapter(nn.Module):
@@ -40,6 +41,8 @@ class MethodAdapter(nn.Module):
     lens_map: Tensor | None
     clip: CLIPModel | None
     """The CLIP as this adapter tunes it: its own copies in place of the tuned modules, all else shared."""
+    photo_clip: CLIPModel | None
+    """The CLIP that photos are to be read with: `clip`, or a view with copies of their own."""
 
     def __init__(self):
         super().__init__()
@@ -47,14 +50,20 @@ class MethodAdapter(nn.Module):
             self.register_buffer(name, None)
         self.facts = TrainingFacts()
 
-    def bind(self, clip: CLIPModel | None, pattern: str | None) -> None:
-        """Copy the modules of `clip` that match `pattern`, and look at it through them; None tunes nothing."""
-        view = clip
+    def bind(self, clip: CLIPModel | None, pattern: str | None, separate: bool = False) -> None:
+        """Copy the modules of `clip` that match `pattern`, and look at it through them; None tunes nothing.
+
+        With `separate`, photos get copies of their own.
+        """
+        view = photo_view = clip
         if pattern is not None:
             self.tuned = clip_backbone.tuned_copies(clip, pattern)
-            view = clip_backbone.tuned_view(clip, self.tuned)
-        # Not a child: its frozen modules are those of `clip`, which the model has already.
-        self.__dict__["clip"] = view
+            view = photo_view = clip_backbone.tuned_view(clip, self.tuned)
+            if separate:
+                self.tuned_photo = clip_backbone.tuned_copies(clip, pattern)
+                photo_view = clip_backbone.tuned_view(clip, self.tuned_photo)
+        # Not children: their frozen modules are those of `clip`, which the model has already.
+        self.__dict__ |= {"clip": view, "photo_clip": photo_view}
 
 
 class AdaptedClip(SavedModel):
@@ -115,8 +124,9 @@ class AdaptedClip(SavedModel):
     def _set_gradient_checkpointing(self, *args, **kwargs) -> None:
         super()._set_gradient_checkpointing(*args, **kwargs)
         for adapter in self.adapters.values():
-            if adapter.clip is not self.clip:  # its containers have switches of their own
-                adapter.clip._set_gradient_checkpointing(*args, **kwargs)
+            for view in (adapter.clip, adapter.photo_clip):
+                if view is not self.clip:  # its containers have switches of their own
+                    view._set_gradient_checkpointing(*args, **kwargs)
 
     # Adapters by name
 
@@ -160,7 +170,8 @@ class AdaptedClip(SavedModel):
                 f"there is an adapter {adapter_name!r} already; choose another name or delete it first"
             )
         adapter = self.build_adapter(adapter_config).train(self.training)
-        adapter.bind(self.clip, self.tuned_modules(adapter_config))
+        separate = self.tunes_modalities_apart(adapter_config)
+        adapter.bind(self.clip, self.tuned_modules(adapter_config), separate)
         like = next(self.parameters(), None)
         if like is not None:
             adapter.to(like)
@@ -266,7 +277,8 @@ class AdaptedClip(SavedModel):
         """Every tensor of an adapter, by default the active one's, as the checkpoint names them.
 
         Returns:
-            `clip.<CLIPModel name>` for tuned copies, `adapter.<name>` for everything else.
+            `clip.<CLIPModel name>` for tuned copies, `adapter.tuned_photo.<CLIPModel name>` for those that only
+            photos use, `adapter.<name>` for everything else.
 
         Raises:
             ValueError: if there is no such adapter.
@@ -300,7 +312,7 @@ class AdaptedClip(SavedModel):
         """
         groups: dict[str, list[nn.Parameter]] = {"prompts": [], "layer_norms": [], "backbone": []}
         for name, parameter in self.trainable_parameters().items():
-            if name.startswith("adapter."):
+            if name.startswith("adapter.") and not name.startswith(_TUNED_FOR_PHOTOS):
                 groups["backbone" if name.startswith(self.backbone_weights) else "prompts"].append(parameter)
             else:
                 groups["layer_norms" if "norm" in name.rsplit(".", 2)[-2] else "backbone"].append(parameter)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import functools
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from huggingface_hub import dataclasses as hub_dataclasses
 from huggingface_hub.errors import StrictDataclassError
@@ -65,6 +65,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     """Where the paper is silent: config field -> what it decides, in words. The model card lists them."""
     at_least: ClassVar[dict[str, float]] = {}
     """The least that a number may be, by config field."""
+    before_there_was_a_choice: ClassVar[dict[str, Any]] = {}
+    """Fields whose default is not what earlier versions did: their value in a `config.json` that lacks them."""
 
     base_model: str | None = "openai/clip-vit-base-patch32"
     base_model_revision: str | None = None
@@ -119,6 +121,11 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
         for section in (clip, clip.get("text_config") or {}, clip.get("vision_config") or {}):
             section.pop("_name_or_path", None)
         return fields
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
+        """As in transformers; a field that the file is too old for keeps the meaning it had then."""
+        return super().from_dict({**cls.before_there_was_a_choice, **config_dict}, **kwargs)
 
     def check_values(self) -> None:
         """Check what types and `at_least` do not say; subclasses raise ValueError naming the field."""

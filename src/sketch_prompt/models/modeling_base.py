@@ -75,6 +75,10 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         """
         return None
 
+    def tunes_modalities_apart(self, config: SketchPromptPreTrainedConfig) -> bool:
+        """Whether photos get tuned copies of their own: `self.adapter.photo_clip` beside `self.adapter.clip`."""
+        return False
+
     def build_adapter(self, config: SketchPromptPreTrainedConfig) -> MethodAdapter:
         """New parameters of the method, initialised as the paper says."""
         return MethodAdapter()

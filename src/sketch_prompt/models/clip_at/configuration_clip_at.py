@@ -1,6 +1,6 @@
 """Configuration of CLIP-AT."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ..configuration_base import SketchPromptPreTrainedConfig, require, strict
 
@@ -9,7 +9,7 @@ from ..configuration_base import SketchPromptPreTrainedConfig, require, strict
 class ClipAtConfig(SketchPromptPreTrainedConfig):
     r"""Configuration of `ClipAtModel`: CLIP for All Things Zero-Shot SBIR (Sain et al., CVPR 2023).
 
-    At category level the paper trains separate prompts for sketches and photos; at instance level common ones, with
+    At category level the paper trains prompts and LayerNorms of either modality; at instance level common ones, with
     negatives of the same class (`data.level: instance` in a recipe), f-divergence and patch shuffling.
 
     Args:
@@ -21,6 +21,11 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
             `"paper"`: prompts and the vision tower's LayerNorms. `"reference"`: also everything that the published
             code does not freeze, in both towers: query, key and value projections, class and position embeddings,
             the output projections, every LayerNorm and `logit_scale`.
+        layer_norms (`str`, *optional*):
+            `"separate"`: sketches and photos have LayerNorms of their own, the paper's model at category level.
+            `"shared"`: both have the same, as in the reference code and in the paper's model at instance level.
+            None takes the paper's, or the reference code's with `trainable="reference"`. A checkpoint that was saved
+            before there was a choice has shared ones.
         triplet_margin (`float`): 0.3 in the paper, 0.2 in the reference code.
         triplet_weight (`float`): weight of the triplet loss; 1 in the paper.
         classification_weight (`float`):
@@ -54,11 +59,13 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
         "patch_shuffling_tiles": 2,  # one tile cannot be shuffled
         "patch_shuffling_margin": 0,
     }
+    before_there_was_a_choice: ClassVar[dict[str, Any]] = {"layer_norms": "shared"}
 
     n_prompts: int = 3
     common_prompts: bool = False
     prompt_init_std: float | int = 1.0
     trainable: Literal["paper", "reference"] = "paper"
+    layer_norms: Literal["separate", "shared"] | None = None
     triplet_margin: float | int = 0.3
     triplet_weight: float | int = 1.0
     classification_weight: float | int = 0.5
@@ -68,7 +75,16 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
     patch_shuffling_margin: float | int = 0.3
     temperature: float | int | None = None
 
+    def __post_init__(self, **kwargs):
+        if self.layer_norms is None:
+            alike = self.common_prompts or self.trainable == "reference"
+            self.layer_norms = "shared" if alike else "separate"
+        super().__post_init__(**kwargs)
+
     def check_values(self) -> None:
-        """Raise ValueError for a temperature that is not above 0."""
+        """Raise ValueError for a temperature that is not above 0, or LayerNorms that the reference code has not."""
         temperature = self.temperature
         require(temperature is None or temperature > 0, "temperature", temperature, "above 0 or None")
+        expected = "'shared' with trainable='reference'"
+        fits = self.trainable == "paper" or self.layer_norms == "shared"
+        require(fits, "layer_norms", self.layer_norms, expected)

@@ -1,10 +1,10 @@
 """CLIP-AT: CLIP for All Things Zero-Shot Sketch-Based Image Retrieval (Sain et al., CVPR 2023).
 
 Three prompt tokens teach a frozen CLIP what a sketch is, three more what a photo is (section 4.1). They are
-appended to the image's patches once, at the input; besides them only LayerNorms train. The triplet loss pulls a
-sketch towards a photo of its class and pushes it away from a photo of another; the classification loss pulls both
-towards the text of their class. At instance level (section 4.2) sketches and photos share one set of prompts, and a
-sketch is pulled towards its own photo and pushed away from another of its class. Two more losses make the distances
+appended to the image's patches once, at the input; besides them only LayerNorms train, one set of them for sketches
+and one for photos. The triplet loss pulls a sketch towards a photo of its class and pushes it away from a photo of
+another; the classification loss pulls both towards the text of their class. At instance level (section 4.2) sketches
+and photos share prompts and LayerNorms, and a sketch is pulled towards its own photo and pushed away from another of its class. Two more losses make the distances
 comparable between classes (f-divergence), and make a sketch with shuffled tiles find its photo with the same
 permutation (patch shuffling). Where paper and reference code differ, `ClipAtConfig` offers both by name.
 """
@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from transformers import CLIPModel
 
 from ... import losses
 from ...processing import Domain
@@ -81,6 +82,10 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         """LayerNorms of the vision tower, or everything the reference code leaves trainable."""
         return VISION_LAYER_NORMS if config.trainable == "paper" else _LEFT_TRAINABLE_BY_REFERENCE
 
+    def tunes_modalities_apart(self, config: ClipAtConfig) -> bool:
+        """Whether sketches and photos have LayerNorms of their own."""
+        return config.layer_norms == "separate"
+
     def build_adapter(self, config: ClipAtConfig) -> ClipAtAdapter:
         """New prompts; with `trainable="reference"` also copies of the CLIP's bare trainable parameters."""
         adapter = ClipAtAdapter(config)
@@ -91,35 +96,46 @@ class ClipAtModel(SketchPromptPreTrainedModel):
             adapter.logit_scale = nn.Parameter(self.clip.logit_scale.detach().clone())
         return adapter
 
-    def _encode(self, pixel_values: Tensor, prompts: Tensor) -> TowerOutput:
-        adapter = self.adapter
+    def _encode(self, clip: CLIPModel, pixel_values: Tensor, prompts: Tensor) -> TowerOutput:
         return encode_vision(
-            adapter.clip.vision_model, pixel_values, prompts, class_embedding=adapter.class_embedding
+            clip.vision_model, pixel_values, prompts, class_embedding=self.adapter.class_embedding
         )
 
-    def _embed(self, pixel_values: Tensor, prompts: Tensor) -> Tensor:
-        return project_image(self.adapter.clip, self._encode(pixel_values, prompts).pooled)
+    def _embed(self, clip: CLIPModel, pixel_values: Tensor, prompts: Tensor) -> Tensor:
+        return project_image(clip, self._encode(clip, pixel_values, prompts).pooled)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches with the sketch prompts: (B, 3, H, W) -> (B, D), L2-normalised."""
-        return self.through_lens(self._embed(pixel_values, self.adapter.sketch_prompts))
+        return self.through_lens(self._embed(self.adapter.clip, pixel_values, self.adapter.sketch_prompts))
 
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         """Embed photos with the photo prompts: (B, 3, H, W) -> (B, D), L2-normalised."""
-        return self._embed(pixel_values, self.adapter.photo_prompts)
+        return self._embed(self.adapter.photo_clip, pixel_values, self.adapter.photo_prompts)
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
-        prompts = self.adapter.sketch_prompts if domain == "sketch" else self.adapter.photo_prompts
-        return patch_keys(self.adapter.clip.vision_model, self._encode(pixel_values, prompts))
+        adapter = self.adapter
+        clip, prompts = adapter.clip, adapter.sketch_prompts
+        if domain == "photo":
+            clip, prompts = adapter.photo_clip, adapter.photo_prompts
+        return patch_keys(clip.vision_model, self._encode(clip, pixel_values, prompts))
 
     def embed_triplets(self, images: list[Tensor]) -> list[Tensor]:
-        """Sketches and one or two sets of photos in one pass of the tower, each row with its modality's prompts."""
+        """Sketches and one or two sets of photos, each row with its modality's prompts.
+
+        In one pass of the tower, or with LayerNorms of either modality in two.
+        """
+        if self.config.layer_norms == "separate":
+            adapter, (sketches, *photos) = self.adapter, images
+            of_sketches = self._embed(adapter.clip, sketches, adapter.sketch_prompts)
+            of_photos = self._embed(adapter.photo_clip, torch.cat(photos), adapter.photo_prompts)
+            return [of_sketches, *of_photos.split([len(part) for part in photos])]
         prompts = [
             prompt.expand(len(part), -1, -1)
             for part, prompt in zip(images, [self.adapter.sketch_prompts] + 2 * [self.adapter.photo_prompts])
         ]
-        return list(self._embed(torch.cat(images), torch.cat(prompts)).split([len(part) for part in images]))
+        embeds = self._embed(self.adapter.clip, torch.cat(images), torch.cat(prompts))
+        return list(embeds.split([len(part) for part in images]))
 
     @classmethod
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["ClipAtModel", set[str]]:
