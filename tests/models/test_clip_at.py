@@ -234,6 +234,17 @@ def test_patch_shuffling_shuffles_sketch_and_photo_alike_and_the_photo_also_othe
     assert len({tuple(image[0, ::16, ::16].flatten().tolist()) for image in photo}) > 10
 
 
+@pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 0, 0, 1]], ids=["one class", "one triplet of a class"])
+def test_an_f_divergence_that_would_be_0_whatever_is_embedded_is_refused_in_training(labels):
+    m = model(f_divergence_weight=0.1, classification_weight=0.0)
+    inputs = {**batch(), "labels": torch.tensor(labels)}
+    assert m.eval()(**inputs).loss_terms["f_divergence"] == 0
+    with pytest.raises(
+        ValueError, match=r"f_divergence loss .* two classes with two triplets each.*data.batches=pk"
+    ):
+        m.train()(**inputs)
+
+
 def test_every_fine_grained_loss_says_what_it_lacks():
     m = model(triplet_weight=0.0, classification_weight=0.0, f_divergence_weight=0.1)
     with pytest.raises(ValueError, match="f_divergence loss needs negative_pixel_values"):

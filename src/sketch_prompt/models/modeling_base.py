@@ -16,6 +16,7 @@ from .adapters import AdaptedClip, MethodAdapter
 from .configuration_base import SketchPromptPreTrainedConfig
 from .outputs import SketchRetrievalOutput, TripletBatch
 from .prompted_clip import encode_text, project_text
+from .whole_batch import gather_rows
 
 if TYPE_CHECKING:
     from ..explain import Correspondence
@@ -186,6 +187,21 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     def loss_weights(self) -> dict[str, float]:
         """The weight of every loss by its name; one of weight 0 is not computed."""
         return {}
+
+    def whole_batch_needs(self) -> list[str]:
+        """What of training is defined over a batch and not triplet by triplet, as clauses: "negatives are sought".
+
+        Such a part asks for the rows of all processes (`of_whole_batch`). It cannot reach across the parts that
+        gradient accumulation cuts a batch into, which the training loop then warns of.
+        """
+        return []
+
+    def of_whole_batch(self, rows: Tensor) -> Tensor:
+        """In training, the rows of all processes in the order of the batch, with gradients: (B, ...) -> (N B, ...).
+
+        Every process must call it; see `models.whole_batch`.
+        """
+        return gather_rows(rows) if self.training else rows
 
     def process_triplets(
         self, batch: TripletBatch, terms: Collection[str], **inputs

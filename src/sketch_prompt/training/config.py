@@ -98,9 +98,12 @@ class OptimisationConfig:
     Attributes:
         epochs: Passes over the training sketches.
         max_steps: Stop after so many optimiser steps, whatever `epochs` says.
-        batch_size: Triplets an optimiser step, over all processes and accumulation steps together: the number
-            of GPUs changes the speed, not the training.
-        gradient_accumulation_steps: Parts that a process cuts its share of a batch into, to save memory.
+        batch_size: Triplets an optimiser step, over all processes and accumulation steps together. The number
+            of GPUs changes the speed, not the training: losses that compare triplets compare those of all processes.
+        gradient_accumulation_steps: Parts that a process cuts its share of a batch into, to save memory. A loss that
+            compares triplets (CLIP-AT's f-divergence, DP-CLIP's hardest negatives) or looks at the batch's mean
+            (SpLIP's B_t) then has the triplets of one part only, which the log warns of; `gradient_checkpointing`
+            saves memory without that.
         optimizer: `"adamw"` or `"adam"` (they differ in how `weight_decay` acts).
         learning_rate: Of every parameter group that `learning_rates` does not name.
         learning_rates: Learning rate by parameter group: `prompts`, `layer_norms`, `backbone`.

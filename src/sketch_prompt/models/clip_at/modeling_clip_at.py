@@ -156,16 +156,27 @@ class ClipAtModel(SketchPromptPreTrainedModel):
             "patch_shuffling": config.patch_shuffling_weight,
         }
 
+    def whole_batch_needs(self) -> list[str]:
+        """The f-divergence, if it counts."""
+        return ["the f-divergence compares classes"] if self.config.f_divergence_weight else []
+
     def process_triplets(
         self, batch: TripletBatch, terms: Collection[str]
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Embed aligned triplets and compute the losses `terms`; see the base class."""
+        """Embed aligned triplets and compute the losses `terms`; see the base class.
+
+        Raises:
+            ValueError: in training, if no two classes of the batch can be compared by the f-divergence.
+        """
         config, values = self.config, {}
         embeds = self.embed_triplets(batch.images)
         if "triplet" in terms:
             values["triplet"] = losses.triplet_loss(*embeds, config.triplet_margin)
         if "f_divergence" in terms:
-            values["f_divergence"] = losses.f_divergence_loss(*embeds, batch.labels)
+            *rows, labels = map(self.of_whole_batch, [*embeds, batch.labels])
+            if self.training:
+                _require_comparable_classes(labels)
+            values["f_divergence"] = losses.f_divergence_loss(*rows, labels)
         for name, part in zip(("classification_sketch", "classification_photo"), embeds):
             if name in terms:
                 temperature = config.temperature or torch.exp(-self.clip.logit_scale)
@@ -184,6 +195,17 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         images = (sketches, first), (photos, first), (photos, second)
         shuffled = [shuffle_tiles(part, permutations) for part, permutations in images]
         return losses.patch_shuffling_loss(*self.embed_triplets(shuffled), self.config.patch_shuffling_margin)
+
+
+def _require_comparable_classes(labels: Tensor) -> None:
+    """Raise ValueError for a batch whose f-divergence would be 0 whatever the embeddings are."""
+    classes, counts = labels.unique(return_counts=True)
+    if len(classes) < 2 or int(counts.min()) < 2:
+        raise ValueError(
+            "the f_divergence loss compares classes by their triplets and needs two classes with two triplets each, "
+            f"at least; here are {len(classes)}, one of them with {int(counts.min())}: train with data.batches=pk, in "
+            "fewer gradient accumulation steps, or with an f_divergence_weight of 0"
+        )
 
 
 def _other_orders(rows: int, places: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ...hints import suggestion
 from ...imaging import ImageLike
 from ...processing import Domain, SketchPromptProcessor
+from ..whole_batch import take_rows
 
 BUFFERS = ("category_prompts", "category_scales", "category_texts")
 """Where the adapter keeps the parts of a `DpClipCondition`, one row for each category."""
@@ -32,6 +33,26 @@ class DpClipCondition:
         """Those of a batch of conditions that `index` selects; an integer selects the one."""
         parts = (self.prompts, self.scales, self.text)
         return DpClipCondition(*(None if part is None else part[index] for part in parts))
+
+
+def draw_support(sketches: Tensor, photos: Tensor, row_class: Tensor, size: tuple[int, int]) -> Tensor:
+    """A support set of every class of a batch, drawn from the batch; with several processes all get the same.
+
+    Args:
+        sketches, photos: (B, 3, H, W), this process's share of the batch.
+        row_class: (N B,) class of every row of the whole batch, from 0 to C - 1.
+        size: sketches and photos of a support set; a class with fewer gives some several times.
+
+    Returns:
+        (C, n, 3, H, W), sketches first.
+    """
+    support = []
+    for number in range(int(row_class.max()) + 1):
+        rows = (row_class == number).nonzero().flatten()
+        for images, count in zip((sketches, photos), size):
+            order = torch.randperm(len(rows)).to(rows.device)
+            support.append(take_rows(images, rows[order[torch.arange(count) % len(rows)]]))
+    return torch.cat(support).unflatten(0, (number + 1, -1))
 
 
 class CategoryRegister:

@@ -31,7 +31,8 @@ from ..prompted_clip import (
     encode_vision,
     patch_keys,
 )
-from .category_register import BUFFERS, CategoryRegister, DpClipCondition, read_support
+from ..whole_batch import own_rows
+from .category_register import BUFFERS, CategoryRegister, DpClipCondition, draw_support, read_support
 from .category_text import category_sentences
 from .configuration_dp_clip import DpClipConfig
 from .prompting import PromptGenerator, WindowMatcher, channel_scaler
@@ -439,6 +440,11 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         """(1 - w) of the triplet loss, w of the hardest in the batch; w grows by epochs and may exceed 1."""
         return {"triplet": max(0.0, 1 - self._hard_weight), "hard_triplet": self._hard_weight}
 
+    def whole_batch_needs(self) -> list[str]:
+        """The support sets and the hardest negatives."""
+        parts = any(self.support_size), self.config.hard_weight_step
+        return [part for part, used in zip(("support sets are drawn", "negatives are sought"), parts) if used]
+
     def process_triplets(
         self, batch: TripletBatch, terms: Collection[str], condition: DpClipCondition | None = None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -461,8 +467,9 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         images = batch.images
         single = all(part is None or part.dim() == 3 for part in (condition.prompts, condition.scales))
         if not single:
-            rows = torch.arange(len(batch.sketches), device=self.device).repeat(len(images))
-            condition = condition.rows(rows)
+            condition = condition.rows(
+                torch.arange(len(batch.sketches), device=self.device).repeat(len(images))
+            )
         parts = self.get_part_features(torch.cat(images), condition)
         parts = parts.split([len(part) for part in images])
         sketch, photo, *negative = (nn.functional.normalize(part, dim=-1).unbind(1) for part in parts)
@@ -474,8 +481,9 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
                 for weight, *features in zip(weights, sketch, photo, *negative)
             )
         if "hard_triplet" in terms:
+            ids = self.of_whole_batch(batch.instance_ids)
             values["hard_triplet"] = sum(
-                weight * losses.hardest_triplet_loss(*features, batch.instance_ids, margin)
+                weight * losses.hardest_triplet_loss(*map(self.of_whole_batch, features), ids, margin)
                 for weight, *features in zip(weights, sketch, photo)
             )
         return [self.fuse(part) for part in parts], values
@@ -485,16 +493,10 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         if not self.training:
             return self._agnostic_condition()
         self.require_inputs(batch, ("labels", "classes"), "training under categories", "or a condition")
-        classes, row_class = batch.labels.unique(return_inverse=True)
-        support = []
-        for number in range(len(classes)):
-            rows = (row_class == number).nonzero().flatten()
-            for images, count in zip((batch.sketches, batch.photos), self.support_size):
-                order = torch.randperm(len(rows)).to(rows.device)
-                support.append(images[rows[order[torch.arange(count) % len(rows)]]])
-        support = torch.cat(support).unflatten(0, (len(classes), -1))
+        classes, row_class = self.of_whole_batch(batch.labels).unique(return_inverse=True)
+        support = draw_support(batch.sketches, batch.photos, row_class, self.support_size)
         made = self._make_conditions(support, self.adapter.class_embeddings[classes])
-        return made.rows(0) if len(classes) == 1 else made.rows(row_class)
+        return made.rows(0) if len(classes) == 1 else made.rows(own_rows(row_class))
 
     def _require_processor(self, processor: SketchPromptProcessor | None) -> SketchPromptProcessor:
         processor = processor if processor is not None else self.processor

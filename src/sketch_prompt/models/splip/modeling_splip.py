@@ -37,6 +37,7 @@ from ..prompted_clip import (
     project_text,
 )
 from ..tiles import shuffle_tiles
+from ..whole_batch import n_processes
 from .configuration_splip import SplipConfig
 from .jigsaw import JigsawSolver, permutation_bank
 
@@ -369,9 +370,9 @@ class SplipModel(SketchPromptPreTrainedModel):
         adapter, momentum = self.adapter, self.config.patch_mean_momentum
         sketches, photos = images[0], torch.cat(images[1:])
         # The patch embedding is affine: the mean of the patches is the patches of the mean image.
-        averages = torch.stack([sketches.mean(0), photos.mean(0)])
+        averages = self.of_whole_batch(torch.stack([sketches.mean(0), photos.mean(0)])[None]).mean(0)
         means = embed_patches(self.adapter.clip.vision_model, averages)[:, 1:]
-        added = torch.tensor([len(sketches), len(photos)], device=means.device)
+        added = torch.tensor([len(sketches), len(photos)], device=means.device) * n_processes()
         adapter.images_seen += added
         share = (added / adapter.images_seen).clamp(min=momentum or 0)[:, None, None]
         adapter.patch_means.lerp_(means.to(adapter.patch_means), share.to(adapter.patch_means))
@@ -387,6 +388,10 @@ class SplipModel(SketchPromptPreTrainedModel):
             "classification_photo": config.classification_weight,
             "jigsaw": config.jigsaw_weight,
         }
+
+    def whole_batch_needs(self) -> list[str]:
+        """The patches that B_t makes text prompts of."""
+        return [] if self.adapter.patches_to_text is None else ["B_t takes a mean"]
 
     def process_triplets(
         self, batch: TripletBatch, terms: Collection[str]

@@ -1,0 +1,72 @@
+"""Losses over a batch are the same however many processes share the batch."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from fakes import shared_batch
+from sketch_prompt.models import method_folders
+from sketch_prompt.models.whole_batch import gather_rows, n_processes, own_rows, take_rows
+
+SCRIPT = Path(shared_batch.__file__)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two processes make of every case, each with half the batch."""
+    path = tmp_path_factory.mktemp("two") / "results.pt"
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(path)],
+            env=os.environ | common | {"RANK": rank, "LOCAL_RANK": rank},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert all(process.returncode == 0 for process in processes), "\n".join(errors)
+    return torch.load(path)
+
+
+@pytest.fixture
+def same_draws(monkeypatch):
+    for module, name in (
+        (torch, "rand"),
+        (torch, "randint"),
+        (shared_batch.modeling_clip_at, "_other_orders"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    shared_batch.fix_random_rows()
+
+
+@pytest.mark.parametrize("case", shared_batch.CASES)
+def test_two_processes_with_half_the_batch_have_the_losses_and_gradients_of_one_with_all_of_it(
+    case, two, same_draws
+):
+    one = shared_batch.step(case)
+    assert one.keys() == two[case].keys()
+    for name, value in one.items():
+        torch.testing.assert_close(
+            two[case][name], value, atol=1e-5, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_every_method_that_trains_is_among_the_cases(two):
+    assert {method for method, *_ in shared_batch.CASES.values()} == method_folders().keys() - {"frozen-clip"}
+    assert "loss f_divergence" in two["clip-at, fine-grained"] and "loss hard_triplet" in two["dp-clip"]
+
+
+def test_one_process_has_the_whole_batch():
+    rows = torch.arange(6.0, requires_grad=True)
+    assert n_processes() == 1 and gather_rows(rows) is rows and own_rows(rows) is rows
+    assert take_rows(rows, torch.tensor([4, 1])).tolist() == [4, 1]
