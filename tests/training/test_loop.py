@@ -16,7 +16,7 @@ from sketch_prompt.models.clip_at import ClipAtModel
 from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training import loop
 from sketch_prompt.training.log import LossMeter, TrainingLog
-from sketch_prompt.training.loop import DivergedError, Trainer, train
+from sketch_prompt.training.loop import DivergedError, train
 from sketch_prompt.training.recipe import RecipeError
 
 
@@ -262,11 +262,11 @@ def test_accumulated_gradients_train_as_one_batch(recipe, tmp_path):
 
 def test_accumulation_warns_where_a_loss_looks_at_the_whole_batch(recipe, caplog):
     fields = {"method": "splip", "sketch_prompt": "a {}", "photo_prompt": "b {}"}
-    parts = {"epochs": 1, "gradient_accumulation_steps": 2, "learning_rates": {}}
-    with caplog.at_level("WARNING", logger=loop.__name__):
-        Trainer(recipe(optimisation=parts))
+    parts = {"max_steps": 1, "gradient_accumulation_steps": 2, "learning_rates": {}}
+    with caplog.at_level("WARNING", logger="sketch_prompt.training.batches"):
+        train(recipe(optimisation=parts))
         assert not caplog.records
-        Trainer(recipe(model=fields, optimisation=parts))
+        train(recipe(model=fields, optimisation=parts, run={"resume": "never"}))
     (record,) = caplog.records
     assert "B_t takes a mean among 2 triplets at a time instead of 4" in record.getMessage()
     assert "gradient_checkpointing" in record.getMessage()

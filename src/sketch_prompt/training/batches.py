@@ -1,5 +1,6 @@
 """Batches of triplets: the same whatever the number of processes, and from any step of an epoch on."""
 
+import logging
 from collections.abc import Iterator
 from itertools import islice
 
@@ -9,6 +10,8 @@ from sketch_prompt.data.batch_samplers import OneCategoryBatchSampler, PKBatchSa
 from sketch_prompt.data.samplers import Triplet, TripletSampler
 from sketch_prompt.training.config import DataConfig
 from sketch_prompt.training.recipe import RecipeError
+
+logger = logging.getLogger(__name__)
 
 
 def build_sampler(data: DataConfig, sketches, photos, batch_size: int, seed: int):
@@ -88,6 +91,19 @@ class EpochBatches(Sampler[list[Triplet]]):
                 f"{len(sampler)} triplets (one a training sketch): lower it"
             )
         self._start = 0
+
+    def warn_of_parts(self, needs: list[str]) -> None:
+        """Log what the model does with a whole batch (`whole_batch_needs`) if accumulation cuts batches into parts."""
+        if needs and self.accumulation_steps > 1:
+            seen = self.micro_batch * self.num_replicas
+            logger.warning(
+                "optimisation.gradient_accumulation_steps=%d: %s among %d triplets at a time instead of %d. "
+                "optimisation.gradient_checkpointing=true saves memory without changing the training",
+                self.accumulation_steps,
+                " and ".join(needs),
+                seen,
+                seen * self.accumulation_steps,
+            )
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch that comes next, from its optimiser step `start` on."""

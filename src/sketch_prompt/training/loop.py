@@ -192,16 +192,8 @@ class Trainer:
             num_replicas=accelerator.num_processes,
             rank=accelerator.process_index,
         )
-        parts, whole = optimisation.gradient_accumulation_steps, self.model.whole_batch_needs()
-        if parts > 1 and whole and accelerator.is_main_process:
-            logger.warning(
-                "optimisation.gradient_accumulation_steps=%d: %s among %d triplets at a time instead of %d. "
-                "optimisation.gradient_checkpointing=true saves memory without changing the training",
-                parts,
-                " and ".join(whole),
-                self.batches.micro_batch * accelerator.num_processes,
-                optimisation.batch_size,
-            )
+        if accelerator.is_main_process:
+            self.batches.warn_of_parts(self.model.whole_batch_needs())
         augment = PairAugmentation(**data.augmentation) if data.augmentation else None
         triplets = TripletDataset(
             *tables, self.processor, sampler, augment=augment, min_size=data.min_image_size

@@ -4,9 +4,10 @@ Three prompt tokens teach a frozen CLIP what a sketch is, three more what a phot
 appended to the image's patches once, at the input; besides them only LayerNorms train, one set of them for sketches
 and one for photos. The triplet loss pulls a sketch towards a photo of its class and pushes it away from a photo of
 another; the classification loss pulls both towards the text of their class. At instance level (section 4.2) sketches
-and photos share prompts and LayerNorms, and a sketch is pulled towards its own photo and pushed away from another of its class. Two more losses make the distances
-comparable between classes (f-divergence), and make a sketch with shuffled tiles find its photo with the same
-permutation (patch shuffling). Where paper and reference code differ, `ClipAtConfig` offers both by name.
+and photos share prompts and LayerNorms, and a sketch is pulled towards its own photo and pushed away from another of
+its class. Two more losses make the distances comparable between classes (f-divergence), and make a sketch with
+shuffled tiles find its photo with the same permutation (patch shuffling). Where paper and reference code differ,
+`ClipAtConfig` offers both by name.
 """
 
 from collections.abc import Collection, Mapping

@@ -465,11 +465,9 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         if condition is None:
             condition = self._batch_condition(batch)
         images = batch.images
-        single = all(part is None or part.dim() == 3 for part in (condition.prompts, condition.scales))
-        if not single:
-            condition = condition.rows(
-                torch.arange(len(batch.sketches), device=self.device).repeat(len(images))
-            )
+        if any(part is not None and part.dim() > 3 for part in (condition.prompts, condition.scales)):
+            rows = torch.arange(len(batch.sketches), device=self.device)
+            condition = condition.rows(rows.repeat(len(images)))
         parts = self.get_part_features(torch.cat(images), condition)
         parts = parts.split([len(part) for part in images])
         sketch, photo, *negative = (nn.functional.normalize(part, dim=-1).unbind(1) for part in parts)
@@ -481,10 +479,10 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
                 for weight, *features in zip(weights, sketch, photo, *negative)
             )
         if "hard_triplet" in terms:
-            ids = self.of_whole_batch(batch.instance_ids)
+            whole = self.of_whole_batch
             values["hard_triplet"] = sum(
-                weight * losses.hardest_triplet_loss(*map(self.of_whole_batch, features), ids, margin)
-                for weight, *features in zip(weights, sketch, photo)
+                weight * losses.hardest_triplet_loss(whole(s), whole(p), whole(batch.instance_ids), margin)
+                for weight, s, p in zip(weights, sketch, photo)
             )
         return [self.fuse(part) for part in parts], values
 
