@@ -3,6 +3,9 @@
 Coordinates are (x, y) with y pointing down, in any unit; `fit_to_unit_square` brings a finished shape into
 the unit square. Every curve is an (N, 2) float array whose points lie close enough together to be bent by a
 sketcher's wobble or a camera's perspective.
+
+`line`, `polygon` and `spline` take their points in units of `scale` (one number, or one a direction), counted
+from `at`; both may be left out.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 Points = np.ndarray
+Scale = float | tuple[float, float]
 
 _EDGE_STEP = 0.035
 _T = np.linspace(0, 1, 6)[:, None]
@@ -76,14 +80,16 @@ def wire(name: str, path: Points, width: float = 0.02, material: str = "dark") -
     return Part(name, path, material, wire_width=width)
 
 
-def line(*points: Sequence[float]) -> Points:
+def line(*points: Sequence[float], scale: Scale = 1.0, at: Sequence[float] = (0.0, 0.0)) -> Points:
     """An open polyline through `points` with straight, densely sampled segments."""
-    return _densified(np.asarray(points, dtype=float))
+    return _densified(_placed(points, scale, at))
 
 
-def polygon(*points: Sequence[float], radius: float = 0.0) -> Points:
+def polygon(
+    *points: Sequence[float], radius: float = 0.0, scale: Scale = 1.0, at: Sequence[float] = (0.0, 0.0)
+) -> Points:
     """A closed polygon whose corners are rounded by at most `radius`."""
-    corners = np.asarray(points, dtype=float)
+    corners = _placed(points, scale, at)
     if radius > 0:
         before, after = (np.roll(corners, shift, axis=0) - corners for shift in (1, -1))
         start, stop = ((corners + _shortened(edge, radius))[:, None] for edge in (before, after))
@@ -96,6 +102,11 @@ def box(cx: float, cy: float, width: float, height: float, radius: float = 0.0) 
     """An upright rectangle around (cx, cy) with rounded corners."""
     x, y = width / 2, height / 2
     return polygon((cx - x, cy - y), (cx + x, cy - y), (cx + x, cy + y), (cx - x, cy + y), radius=radius)
+
+
+def trapezium(top: float, top_y: float, bottom: float, bottom_y: float, radius: float = 0.0) -> Points:
+    """A quadrilateral symmetric about x = 0, `top` and `bottom` being half its widths there."""
+    return polygon((-top, top_y), (top, top_y), (bottom, bottom_y), (-bottom, bottom_y), radius=radius)
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float | None = None, angle: float = 0.0) -> Points:
@@ -112,9 +123,15 @@ def arc(cx: float, cy: float, rx: float, ry: float | None, start: float, stop: f
     return np.stack([cx + rx * np.cos(angles), cy + ry * np.sin(angles)], axis=1)
 
 
-def spline(*points: Sequence[float], closed: bool = False, samples: int = 7) -> Points:
+def spline(
+    *points: Sequence[float],
+    closed: bool = False,
+    samples: int = 7,
+    scale: Scale = 1.0,
+    at: Sequence[float] = (0.0, 0.0),
+) -> Points:
     """A smooth (Catmull-Rom) curve through `points`."""
-    knots = np.asarray(points, dtype=float)
+    knots = _placed(points, scale, at)
     if closed:
         padded = np.concatenate([knots[-1:], knots, knots[:2]])
     else:
@@ -128,10 +145,20 @@ def spline(*points: Sequence[float], closed: bool = False, samples: int = 7) -> 
     return curve if closed else np.concatenate([curve, knots[-1:]])
 
 
-def mirrored(*profile: Sequence[float], smooth: bool = True) -> Points:
-    """A closed outline symmetric about x = 0 from its right half, listed from top to bottom."""
-    right = spline(*profile) if smooth else line(*profile)
+def mirrored(*profile: Sequence[float], scale: Scale = 1.0) -> Points:
+    """A smooth closed outline symmetric about x = 0 from its right half, listed from top to bottom."""
+    right = spline(*profile, scale=scale)
     return np.concatenate([right, flipped(right)[::-1]])
+
+
+def left_right(*half: Sequence[float]) -> list[Sequence[float]]:
+    """The points of `half` and their mirror images about x = 0 in reverse order; those on the axis once."""
+    return [*half, *((-x, y) for x, y in reversed(half) if x)]
+
+
+def top_bottom(*half: Sequence[float]) -> list[Sequence[float]]:
+    """The points of `half` and their mirror images about y = 0 in reverse order; those on the axis once."""
+    return [*half, *((x, -y) for x, y in reversed(half) if y)]
 
 
 def tube(path: Points, *widths: float) -> Points:
@@ -180,6 +207,10 @@ def fit_to_unit_square(parts: list[Part], margin: float = 0.08) -> list[Part]:
     centre = (low + high) / 2
 
     return mapped_parts(parts, lambda array: (array - centre) * scale + 0.5, scale)
+
+
+def _placed(points: Sequence[Sequence[float]], scale: Scale, at: Sequence[float]) -> Points:
+    return np.asarray(points, dtype=float) * scale + at
 
 
 def _densified(points: Points) -> Points:

@@ -2,7 +2,21 @@
 
 import numpy as np
 
-from ..geometry import Part, arc, ellipse, flipped, line, moved, polygon, spline, tube, turned, wire
+from ..geometry import (
+    Part,
+    arc,
+    ellipse,
+    flipped,
+    left_right,
+    line,
+    moved,
+    polygon,
+    spline,
+    top_bottom,
+    tube,
+    turned,
+    wire,
+)
 from ..parameters import Parameters
 from .registry import category
 
@@ -23,26 +37,9 @@ def fish(p: Parameters) -> list[Part]:
     dorsal = p.real("dorsal_height", 0.08, 0.28)
     stripes = p.count("stripes", 0, 4)
     fin = p.real("fin_size", 0.1, 0.2)
-    body = spline(
-        (-0.6, 0.02),
-        (-0.5, -height * snout),
-        (-0.1, -height),
-        (0.35, -height * 0.45),
-        (0.6, -0.05),
-        (0.6, 0.05),
-        (0.35, height * 0.45),
-        (-0.1, height),
-        (-0.5, height * snout),
-        closed=True,
-    )
-    tail_fin = polygon(
-        (0.52, -0.05),
-        (0.6 + tail, -spread),
-        (0.6 + tail - fork, 0),
-        (0.6 + tail, spread),
-        (0.52, 0.05),
-        radius=0.04,
-    )
+    half = ((-0.5, -height * snout), (-0.1, -height), (0.35, -height * 0.45), (0.6, -0.05))
+    body = spline((-0.6, 0.02), *top_bottom(*half), closed=True)
+    tail_fin = polygon(*top_bottom((0.52, -0.05), (0.6 + tail, -spread), (0.6 + tail - fork, 0)), radius=0.04)
     back = spline(
         (-0.25, -height * 0.8),
         (-0.02, -height - dorsal),
@@ -58,13 +55,8 @@ def fish(p: Parameters) -> list[Part]:
     mouth = line((-0.6, 0.05), (-0.5, 0.08))
     parts = [Part("tail", tail_fin, "trim"), Part("dorsal fin", back, "trim")]
     if p.chance("belly_fin", 0.6):
-        parts.append(
-            Part(
-                "belly fin",
-                polygon((-0.05, height * 0.8), (0.2, height * 0.6), (0.16, height + 0.12)),
-                "trim",
-            )
-        )
+        under = polygon((-0.05, height * 0.8), (0.2, height * 0.6), (0.16, height + 0.12))
+        parts.append(Part("belly fin", under, "trim"))
     pectoral = spline((-0.2, 0.05), (-0.2 + fin, 0.0), (-0.16 + fin, fin * 0.8), closed=True)
     parts += [
         Part("body", body, "paint", details=(gill, mouth, *bands[:stripes])),
@@ -152,60 +144,31 @@ def cat(p: Parameters) -> list[Part]:
     tail = p.real("tail_length", 0.25, 0.5)
     curl = p.real("tail_curl", -0.12, 0.25)
     base = height + 0.1
-    parts = [
-        Part(
-            "tail",
-            tube(
-                spline(
-                    (body * 0.7, base - 0.05),
-                    (body + tail * 0.6, base - 0.08),
-                    (body + tail * 0.7, base - tail),
-                    (body + tail * 0.7 - curl, base - tail * 1.3),
-                ),
-                0.08,
-                0.08,
-                0.05,
-            ),
-            "fur",
-        )
-    ]
-    trunk = spline(
-        (0.12, 0.1),
-        (body * 0.8, height * 0.5),
-        (body, base - 0.1),
-        (body * 0.6, base),
-        (0, base),
-        (-body * 0.6, base),
-        (-body, base - 0.1),
-        (-body * 0.8, height * 0.5),
-        (-0.12, 0.1),
-        closed=True,
+    path = spline(
+        (body * 0.7, -0.05),
+        (body + tail * 0.6, -0.08),
+        (body + tail * 0.7, -tail),
+        (body + tail * 0.7 - curl, -tail * 1.3),
+        at=(0, base),
     )
+    parts = [Part("tail", tube(path, 0.08, 0.08, 0.05), "fur")]
+    side = ((0.12, 0.1), (body * 0.8, height * 0.5), (body, base - 0.1), (body * 0.6, base), (0, base))
+    trunk = spline(*left_right(*side), closed=True)
     legs = tuple(line((s * 0.06, base - 0.02), (s * 0.05, base - height * 0.45)) for s in (-1, 1))
     parts.append(Part("body", trunk, "fur", details=legs))
     parts += [Part("paw", ellipse(s * 0.1, base - 0.02, 0.09, 0.05), "fur") for s in (-1, 1)]
-    skull = spline(
-        (0, -0.2),
-        (head * 0.7, -0.16),
-        (head, 0.02),
-        (head * 0.6, 0.18),
-        (0, 0.22),
-        (-head * 0.6, 0.18),
-        (-head, 0.02),
-        (-head * 0.7, -0.16),
-        closed=True,
-    )
+    cheek = ((0, -0.2), (head * 0.7, -0.16), (head, 0.02), (head * 0.6, 0.18), (0, 0.22))
+    skull = spline(*left_right(*cheek), closed=True)
     for s in (-1, 1):
-        tip = np.array([s * head * 0.85, -0.15 - ear])
         ear_shape = polygon(
-            (s * (head * 0.85 - ear_width), -0.14), tip, (s * head * 0.96, -0.02), radius=0.02
+            (s * (head * 0.85 - ear_width), -0.14),
+            (s * head * 0.85, -0.15 - ear),
+            (s * head * 0.96, -0.02),
+            radius=0.02,
         )
         parts.append(Part("ear", ear_shape, "fur"))
-    parts.append(Part("head", skull, "fur"))
-    if p.chance("stripes", 0.4):
-        parts[-1] = Part(
-            "head", skull, "fur", details=tuple(line((x, -0.19), (x * 0.7, -0.1)) for x in (-0.07, 0, 0.07))
-        )
+    stripes = tuple(line((x, -0.19), (x * 0.7, -0.1)) for x in (-0.07, 0, 0.07))
+    parts.append(Part("head", skull, "fur", details=stripes if p.chance("stripes", 0.4) else ()))
     reach = p.real("whiskers", 0.12, 0.24)
     for s in (-1, 1):
         parts += [
@@ -227,16 +190,8 @@ def rabbit(p: Parameters) -> list[Part]:
     feet = p.real("foot_size", 0.1, 0.17)
     base = height + 0.12
     parts = [Part("tail", ellipse(body * 0.95, base - 0.14, p.real("tail_size", 0.06, 0.11)), "light")]
-    trunk = spline(
-        (0, 0.08),
-        (body * 0.75, height * 0.45),
-        (body, base - 0.14),
-        (body * 0.6, base),
-        (-body * 0.6, base),
-        (-body, base - 0.14),
-        (-body * 0.75, height * 0.45),
-        closed=True,
-    )
+    side = ((0, 0.08), (body * 0.75, height * 0.45), (body, base - 0.14), (body * 0.6, base))
+    trunk = spline(*left_right(*side), closed=True)
     parts += [
         Part("body", trunk, "fur"),
         Part("belly", ellipse(0, base - height * 0.38, body * 0.5, height * 0.32), "light"),
@@ -282,12 +237,8 @@ def snail(p: Parameters) -> list[Part]:
             Part("eye", ellipse(*end, 0.028), "dark"),
         ]
     body = Part("body", tube(path, thick * 0.95, thick, thick, thick * 0.9, 0.02), "skin")
-    head = Part(
-        "head",
-        ellipse(-length, -neck, thick * 0.62),
-        "skin",
-        details=(arc(-length, -neck, 0.05, 0.04, 100, 170),),
-    )
+    mouth = arc(-length, -neck, 0.05, 0.04, 100, 170)
+    head = Part("head", ellipse(-length, -neck, thick * 0.62), "skin", details=(mouth,))
     shell = Part("shell", ellipse(*centre, radius, radius * oval), "paint", details=(spiral,))
     return [*parts, body, head, shell]
 
@@ -312,26 +263,16 @@ def turtle(p: Parameters) -> list[Part]:
             line((x * width, -height * 0.38), (x * width * 0.75, -height * 0.84)),
             line((x * width, -height * 0.38), (x * width * 1.2, 0)),
         ]
-    x, y = -width - neck, -lift
     tail = polygon(
         (width * 0.9, -0.02), (width + p.real("tail_length", 0.06, 0.2), 0.1), (width * 0.85, 0.08)
     )
-    legs = [
-        Part(
-            name,
-            tube(
-                spline((x, 0), (x - 0.03, leg * 0.6), (x - 0.03, leg + 0.06)),
-                leg_width,
-                leg_width * 0.8,
-                leg_width,
-            ),
-            "skin",
-        )
-        for name, x in (("front leg", -width * 0.6), ("hind leg", width * 0.6))
-    ]
-    throat = tube(
-        spline((-width * 0.8, 0.02), (-width - neck * 0.5, -lift * 0.4), (x, y)), head * 1.4, head * 1.1, head
-    )
+    legs = []
+    for name, x in (("front leg", -width * 0.6), ("hind leg", width * 0.6)):
+        path = spline((0, 0), (-0.03, leg * 0.6), (-0.03, leg + 0.06), at=(x, 0))
+        legs.append(Part(name, tube(path, leg_width, leg_width * 0.8, leg_width), "skin"))
+    x, y = -width - neck, -lift
+    path = spline((-width * 0.8, 0.02), (-width - neck * 0.5, -lift * 0.4), (x, y))
+    throat = tube(path, head * 1.4, head * 1.1, head)
     face = ellipse(x - head * 0.3, y, head * 1.25, head)
     mouth = line((x - head * 1.45, y + head * 0.25), (x - head * 0.6, y + head * 0.4))
     return [
@@ -366,39 +307,27 @@ def giraffe(p: Parameters) -> list[Part]:
         (-body, depth * 0.6),
         closed=True,
     )
-    legs = [
-        (-body * 0.85, -stride),
-        (-body * 0.55, stride * 0.7),
-        (body * 0.6, -stride * 0.6),
-        (body * 0.92, stride),
-    ]
     parts = [
         wire("tail", spline((body, -depth * 0.3), (body + 0.08, 0), (body + 0.06, depth + 0.08)), 0.03, "fur")
     ]
-    for i, (x, step) in enumerate(legs):
-        shape = tube(
-            spline((x, depth * 0.2), (x + step * 0.3, leg * 0.5), (x + step, leg + depth * 0.5)),
-            0.1,
-            0.06,
-            0.055,
-        )
-        parts.append(Part("front leg" if i < 2 else "hind leg", shape, "fur"))
+    legs = ((-0.85, -1), (-0.55, 0.7), (0.6, -0.6), (0.92, 1))
+    for name, (place, pace) in zip(("front leg", "front leg", "hind leg", "hind leg"), legs):
+        x, step = body * place, stride * pace
+        path = spline((x, depth * 0.2), (x + step * 0.3, leg * 0.5), (x + step, leg + depth * 0.5))
+        parts.append(Part(name, tube(path, 0.1, 0.06, 0.055), "fur"))
     for d in (-0.02, 0.04):
         parts += [wire("horn", line((top[0] + d, top[1]), (top[0] + d + 0.02, top[1] - 0.12)), 0.025, "dark")]
-    throat = tube(
-        spline((shoulder[0] + 0.03, 0.02), (shoulder[0] - lean * 0.35, shoulder[1] - neck * 0.45), top),
-        0.22,
-        0.12,
-        0.09,
-    )
+    path = spline((shoulder[0] + 0.03, 0.02), (shoulder[0] - lean * 0.35, shoulder[1] - neck * 0.45), top)
+    throat = tube(path, 0.22, 0.12, 0.09)
+    x, y = top
     muzzle = spline(
-        (top[0] + 0.06, top[1] - 0.06),
-        (top[0] + 0.07, top[1] + 0.05),
-        (top[0] - head, top[1] + 0.13),
-        (top[0] - head - 0.03, top[1] + 0.06),
+        (x + 0.06, y - 0.06),
+        (x + 0.07, y + 0.05),
+        (x - head, y + 0.13),
+        (x - head - 0.03, y + 0.06),
         closed=True,
     )
-    ear = ellipse(top[0] + 0.1, top[1] - 0.04, 0.06, 0.025, -25)
+    ear = ellipse(x + 0.1, y - 0.04, 0.06, 0.025, -25)
     parts += [
         Part("body", trunk, "fur"),
         Part("neck", throat, "fur"),
@@ -408,13 +337,8 @@ def giraffe(p: Parameters) -> list[Part]:
     ]
     size = p.real("spot_size", 0.035, 0.06)
     for t in (0.2, 0.42, 0.64):
-        parts.append(
-            Part(
-                "spots",
-                ellipse(shoulder[0] - lean * t * 0.8, shoulder[1] - neck * t, size * (1 - t * 0.4)),
-                "wood",
-            )
-        )
+        spot = ellipse(shoulder[0] - lean * t * 0.8, shoulder[1] - neck * t, size * (1 - t * 0.4))
+        parts.append(Part("spots", spot, "wood"))
     for x, y in ((-0.6, -0.2), (-0.1, -0.35), (0.1, 0.2), (0.55, -0.1), (-0.4, 0.25)):
         parts.append(Part("spots", ellipse(x * body, y * depth, size, size * 0.8), "wood"))
     return parts

@@ -56,10 +56,9 @@ def duck(p: Parameters) -> list[Part]:
                 wire("leg", line((x, height * 0.6), (x, height + leg)), 0.035, "trim"),
                 Part("foot", foot, "trim"),
             ]
+    smile = line((hx - head, hy + 0.03), (hx - head - beak * 0.8, hy + 0.05))
     parts += [
-        Part(
-            "beak", bill, "trim", details=(line((hx - head, hy + 0.03), (hx - head - beak * 0.8, hy + 0.05)),)
-        ),
+        Part("beak", bill, "trim", details=(smile,)),
         Part("neck", throat, "fur"),
         Part("body", body, "fur"),
         Part("head", ellipse(hx, hy, head), "fur"),
@@ -107,10 +106,8 @@ def penguin(p: Parameters) -> list[Part]:
         parts += [Part("face", ellipse(s * head * 0.42, 0.0, head * 0.42, 0.1), "light") for s in (-1, 1)]
     gap = head * 0.42
     parts += [Part("eye", ellipse(s * gap, -0.03, p.real("eye_size", 0.02, 0.035)), "dark") for s in (-1, 1)]
-    return [
-        *parts,
-        Part("beak", polygon((-0.06, 0.03), (0.06, 0.03), (0, 0.04 + beak), radius=0.015), "trim"),
-    ]
+    bill = polygon((-0.06, 0.03), (0.06, 0.03), (0, 0.04 + beak), radius=0.015)
+    return [*parts, Part("beak", bill, "trim")]
 
 
 @category("butterfly")
@@ -152,21 +149,11 @@ def butterfly(p: Parameters) -> list[Part]:
     ]
     if p.chance("lower_spots", 0.4):
         wings.append(Part("spots", ellipse(lower * 0.55, drop * 0.5, size), "light"))
-    parts = []
-    for part in wings:
-        parts += [part, part.mapped(flipped)]
-    parts += [
-        wire(
-            "antenna",
-            spline(
-                (s * 0.01, -body * 0.45),
-                (s * 0.07, -body * 0.5 - feeler * 0.6),
-                (s * 0.17, -body * 0.5 - feeler),
-            ),
-            0.015,
-        )
-        for s in (-1, 1)
-    ]
+    parts = [side for part in wings for side in (part, part.mapped(flipped))]
+    for s in (-1, 1):
+        tip = (s * 0.17, -body * 0.5 - feeler)
+        path = spline((s * 0.01, -body * 0.45), (s * 0.07, -body * 0.5 - feeler * 0.6), tip)
+        parts.append(wire("antenna", path, 0.015))
     rings = tuple(line((-0.03, body * t), (0.03, body * t)) for t in (0.05, 0.18, 0.31))
     return [
         *parts,
@@ -202,9 +189,8 @@ def spider(p: Parameters) -> list[Part]:
             line((-abdomen * 0.4, centre - 0.03), (abdomen * 0.4, centre - 0.03)),
         )
     if p.chance("thread", 0.35):
-        parts.append(
-            wire("thread", line((0, -head), (0, -head - p.real("thread_length", 0.3, 0.6))), 0.012, "light")
-        )
+        thread = line((0, -head), (0, -head - p.real("thread_length", 0.3, 0.6)))
+        parts.append(wire("thread", thread, 0.012, "light"))
     parts += [
         Part("abdomen", ellipse(0, centre, abdomen, abdomen * oval), "paint", details=mark),
         Part("head", ellipse(0, 0, head), "paint"),

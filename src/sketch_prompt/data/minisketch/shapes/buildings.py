@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..geometry import Part, arc, box, ellipse, line, mirrored, moved, polygon, spline, turned
+from ..geometry import Part, arc, box, ellipse, line, mirrored, moved, polygon, spline, trapezium, turned
 from ..parameters import Parameters
 from .registry import category
 
@@ -28,27 +28,14 @@ def house(p: Parameters) -> list[Part]:
         x = width * p.real("chimney_place", 0.35, 0.7)
         parts.append(Part("chimney", box(x, -roof * 0.6, 0.11, roof * 0.95), "clay"))
     parts.append(Part("wall", box(0, wall / 2, width * 2, wall), "paint"))
-    tiles = (
-        tuple(
-            line((-width * (0.75 - 0.3 * t) - 0.02, -roof * t), (width * (0.75 - 0.3 * t), -roof * t))
-            for t in (0.33, 0.66)
-        )
-        if ridge > 0.3
-        else ()
+    tiles = []
+    if ridge > 0.3:
+        halves = ((width * (0.75 - 0.3 * t), -roof * t) for t in (0.33, 0.66))
+        tiles = [line((-x - 0.02, y), (x, y)) for x, y in halves]
+    slopes = polygon(
+        (-width - eaves, 0.02), (-width * ridge, -roof), (width * ridge + 0.001, -roof), (width + eaves, 0.02)
     )
-    parts.append(
-        Part(
-            "roof",
-            polygon(
-                (-width - eaves, 0.02),
-                (-width * ridge, -roof),
-                (width * ridge + 0.001, -roof),
-                (width + eaves, 0.02),
-            ),
-            "clay",
-            details=tiles,
-        )
-    )
+    parts.append(Part("roof", slopes, "clay", details=tuple(tiles)))
     x = place * (width - door)
     parts.append(Part("door", box(x, wall - door * 0.85, door, door * 1.7), "wood"))
     parts.append(Part("knob", ellipse(x + door * 0.3, wall - door * 0.8, 0.012), "light"))
@@ -73,30 +60,18 @@ def windmill(p: Parameters) -> list[Part]:
     cloth = p.real("sail_width", 0.1, 0.18)
     turn = p.real("sail_angle", 0, 90)
     root = p.real("sail_root", 0.12, 0.35)
-    tower = polygon((-top, 0), (top, 0), (low, height), (-low, height))
-    bands = (
-        tuple(
-            line((-top - (low - top) * t, height * t), (top + (low - top) * t, height * t))
-            for t in (0.45, 0.75)
+    tower = trapezium(top, 0, low, height)
+    bands = ()
+    if p.chance("bands", 0.4):
+        bands = tuple(
+            line((-x, y), (x, y)) for x, y in ((top + (low - top) * t, height * t) for t in (0.45, 0.75))
         )
-        if p.chance("bands", 0.4)
-        else ()
-    )
     dome = mirrored((0, -cap), (top * 0.75, -cap * 0.7), (top * 1.15, 0.03), (0, 0.04))
     parts = [Part("tower", tower, "paint", details=bands), Part("cap", dome, "clay")]
     door = p.real("door_width", 0.1, 0.15)
-    parts.append(
-        Part(
-            "door",
-            np.concatenate(
-                [
-                    line((door / 2, height), (-door / 2, height), (-door / 2, height - door * 1.2)),
-                    arc(0, height - door * 1.2, door / 2, door / 2, 180, 360),
-                ]
-            ),
-            "wood",
-        )
-    )
+    left, right, arch = -door / 2, door / 2, height - door * 1.2
+    frame = [line((right, height), (left, height), (left, arch)), arc(0, arch, right, right, 180, 360)]
+    parts.append(Part("door", np.concatenate(frame), "wood"))
     parts += [_window(0, height * y, 0.08, 0.1) for y in (0.5, 0.3)[: p.count("windows", 0, 2)]]
     hub = (0, -0.02)
     for i in range(4):
@@ -124,36 +99,19 @@ def lighthouse(p: Parameters) -> list[Part]:
     lamp = p.real("lantern_height", 0.11, 0.2)
     roof = p.real("roof_height", 0.07, 0.18)
     gallery = p.real("gallery_width", 1.2, 1.7) * top
-    tower = polygon((-top, 0), (top, 0), (low, height), (-low, height))
+    tower = trapezium(top, 0, low, height)
     parts = []
     if p.chance("rock", 0.6):
         size = p.real("rock_width", 0.34, 0.55)
-        parts.append(
-            Part(
-                "rock",
-                spline(
-                    (-size, height + 0.1),
-                    (-size * 0.7, height - 0.03),
-                    (-size * 0.1, height - 0.06),
-                    (size * 0.6, height - 0.02),
-                    (size, height + 0.1),
-                    closed=True,
-                ),
-                "sand",
-            )
-        )
+        knots = ((-1, 0.1), (-0.7, -0.03), (-0.1, -0.06), (0.6, -0.02), (1, 0.1))
+        rock = spline(*knots, closed=True, scale=(size, 1), at=(0, height))
+        parts.append(Part("rock", rock, "sand"))
     parts.append(Part("tower", tower, "paint"))
     for i in range(bands):
         t0 = (i + 0.5) / (bands + 0.2)
         t1 = t0 + 0.45 / (bands + 0.2)
         w0, w1 = (top + (low - top) * t for t in (t0, t1))
-        parts.append(
-            Part(
-                "band",
-                polygon((-w0, height * t0), (w0, height * t0), (w1, height * t1), (-w1, height * t1)),
-                "light",
-            )
-        )
+        parts.append(Part("band", trapezium(w0, height * t0, w1, height * t1), "light"))
     room = top * p.real("lantern_width", 0.55, 0.8)
     panes = tuple(line((x, -lamp), (x, 0)) for x in (-room * 0.35, room * 0.35))
     parts += [
@@ -161,36 +119,14 @@ def lighthouse(p: Parameters) -> list[Part]:
         Part("gallery", box(0, 0.01, gallery * 2, 0.05, 0.01), "dark"),
     ]
     if p.chance("domed", 0.5):
-        parts.append(
-            Part(
-                "roof",
-                mirrored(
-                    (0, -lamp - roof),
-                    (room * 0.8, -lamp - roof * 0.7),
-                    (room * 1.2, -lamp + 0.01),
-                    (0, -lamp + 0.01),
-                ),
-                "clay",
-            )
-        )
+        eaves = -lamp + 0.01
+        cover = mirrored((0, -lamp - roof), (room * 0.8, -lamp - roof * 0.7), (room * 1.2, eaves), (0, eaves))
     else:
-        parts.append(
-            Part("roof", polygon((0, -lamp - roof * 1.3), (room * 1.3, -lamp), (-room * 1.3, -lamp)), "clay")
-        )
+        cover = polygon((0, -lamp - roof * 1.3), (room * 1.3, -lamp), (-room * 1.3, -lamp))
+    parts.append(Part("roof", cover, "clay"))
     door = low * 0.5
     parts.append(Part("door", box(0, height - door * 0.8, door, door * 1.6, 0.03), "wood"))
     if p.chance("beam", 0.3):
-        parts.insert(
-            0,
-            Part(
-                "beam",
-                polygon(
-                    (0, -lamp * 0.5 - 0.02),
-                    (0.6, -lamp * 0.5 - 0.14),
-                    (0.6, -lamp * 0.5 + 0.1),
-                    (0, -lamp * 0.5 + 0.02),
-                ),
-                "light",
-            ),
-        )
+        light = polygon((0, -0.02), (0.6, -0.14), (0.6, 0.1), (0, 0.02), at=(0, -lamp * 0.5))
+        parts.insert(0, Part("beam", light, "light"))
     return parts
