@@ -8,12 +8,15 @@ from sketch_prompt.data.minisketch.geometry import (
     ellipse,
     fit_to_unit_square,
     flipped,
+    left_right,
     line,
     mapped_parts,
     mirrored,
     moved,
     polygon,
     spline,
+    top_bottom,
+    trapezium,
     tube,
     turned,
     wire,
@@ -95,3 +98,23 @@ def test_fitting_fills_the_unit_square_and_scales_wires():
     np.testing.assert_allclose(body.outline.min(axis=0), (0.1, 0.3), atol=1e-9)
     np.testing.assert_allclose(body.outline.max(axis=0), (0.9, 0.7), atol=1e-9)
     assert rope.wire_width == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize("curve", (line, polygon, spline))
+def test_points_are_counted_in_units_of_the_scale_from_a_place(curve):
+    points = np.array([(0.0, 0.0), (1.0, 0.25), (0.5, 1.0)])
+    np.testing.assert_array_equal(
+        curve(*points, scale=(2, 4), at=(3, -1)), curve(*(points * (2, 4) + (3, -1)))
+    )
+
+
+def test_half_an_outline_and_its_mirror_image_are_a_whole_one_with_points_on_the_axis_once():
+    assert left_right((0, 0), (1, 2), (0, 3)) == [(0, 0), (1, 2), (0, 3), (-1, 2)]
+    assert top_bottom((-1, 2), (1, 3)) == [(-1, 2), (1, 3), (1, -3), (-1, -2)]
+
+
+def test_a_trapezium_is_as_wide_as_told_at_its_top_and_its_bottom():
+    outline = trapezium(1, 0, 2, 3)
+    for y, half in ((0, 1), (3, 2)):
+        edge = outline[outline[:, 1] == y, 0]
+        assert (edge.min(), edge.max()) == (-half, half)

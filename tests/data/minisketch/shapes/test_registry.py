@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sketch_prompt.data.minisketch.geometry import fit_to_unit_square
+from sketch_prompt.data.minisketch.geometry import fit_to_unit_square, turned
 from sketch_prompt.data.minisketch.parameters import Parameters
 from sketch_prompt.data.minisketch.shapes import SHAPE_PROGRAMS
 from sketch_prompt.data.minisketch.shapes.registry import category
@@ -43,3 +43,12 @@ def test_parts_have_a_name_and_a_known_material(name):
 def test_two_programs_cannot_share_a_name():
     with pytest.raises(ValueError, match="'cup'"):
         category("cup")(lambda parameters: [])
+
+
+def test_a_category_that_turns_draws_the_angle_last_and_turns_the_finished_shape():
+    upright = Parameters(np.random.default_rng(0), {"tilt": 0.0})
+    tilted = Parameters(np.random.default_rng(0), {"tilt": 40.0})
+    before, after = SHAPE_PROGRAMS["spoon"](upright), SHAPE_PROGRAMS["spoon"](tilted)
+    assert list(tilted.values)[-1] == "tilt"
+    for one, other in zip(before, after):
+        np.testing.assert_allclose(turned(one.outline, 40.0), other.outline)

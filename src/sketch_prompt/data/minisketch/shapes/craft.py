@@ -12,9 +12,9 @@ from ..geometry import (
     moved,
     polygon,
     spline,
+    trapezium,
     tube,
     turned,
-    turned_parts,
     wire,
 )
 from ..parameters import Parameters
@@ -35,19 +35,15 @@ def sailboat(p: Parameters) -> list[Part]:
     hull = polygon(
         (-length, 0), (length * 0.9, 0), (length * 0.9 - 0.06, depth), (-length + bow, depth), radius=0.04
     )
-    stripe = (
-        (line((-length + bow * 0.4, depth * 0.4), (length * 0.86, depth * 0.4)),)
-        if p.chance("stripe", 0.5)
-        else ()
-    )
-    foot = -0.08
+    stripe = ()
+    if p.chance("stripe", 0.5):
+        stripe = (line((-length + bow * 0.4, depth * 0.4), (length * 0.86, depth * 0.4)),)
+    luff, clew, foot = place + 0.03, place + main, -0.08
     mainsail = np.concatenate(
         [
-            line((place + 0.03, foot), (place + 0.03, -mast * 0.96)),
-            spline(
-                (place + 0.03, -mast * 0.96), (place + main * 0.6 + belly, -mast * 0.42), (place + main, foot)
-            ),
-            line((place + main, foot), (place + 0.03, foot)),
+            line((luff, foot), (luff, -mast * 0.96)),
+            spline((luff, -mast * 0.96), (place + main * 0.6 + belly, -mast * 0.42), (clew, foot)),
+            line((clew, foot), (luff, foot)),
         ]
     )
     battens = tuple(
@@ -55,33 +51,23 @@ def sailboat(p: Parameters) -> list[Part]:
     )
     parts = [wire("mast", line((place, 0.02), (place, -mast)), 0.03, "wood")]
     if p.chance("jib", 0.7):
-        foresail = np.concatenate(
-            [
-                spline(
-                    (place - 0.03, -mast * 0.88),
-                    (place - jib * 0.45 + belly * 0.5, -mast * 0.4),
-                    (place - jib, foot),
-                ),
-                spline((place - jib, foot), (place - jib * 0.4, foot - 0.04), (place - 0.03, foot - 0.02)),
-            ]
+        tack = place - jib
+        edge = spline(
+            (place - 0.03, -mast * 0.88), (place - jib * 0.45 + belly * 0.5, -mast * 0.4), (tack, foot)
         )
-        parts.append(Part("jib", foresail, "light"))
+        lower = spline((tack, foot), (place - jib * 0.4, foot - 0.04), (place - 0.03, foot - 0.02))
+        parts.append(Part("jib", np.concatenate([edge, lower]), "light"))
     parts.append(Part("mainsail", mainsail, "cloth", details=battens))
     if p.chance("flag", 0.4):
-        parts.append(
-            Part("flag", polygon((place, -mast), (place + 0.16, -mast + 0.05), (place, -mast + 0.1)), "trim")
-        )
-    waves = spline(
-        (-length - 0.05, depth + 0.02),
-        (-length * 0.5, depth - 0.03),
-        (0, depth + 0.02),
-        (length * 0.5, depth - 0.03),
-        (length, depth + 0.02),
-    )
+        flag = polygon((0, 0), (0.16, 0.05), (0, 0.1), at=(place, -mast))
+        parts.append(Part("flag", flag, "trim"))
+    crest, trough = depth + 0.02, depth - 0.03
+    bow, stern = (-length - 0.05, crest), (length, crest)
+    waves = spline(bow, (-length * 0.5, trough), (0, crest), (length * 0.5, trough), stern)
     return [*parts, Part("hull", hull, "paint", details=stripe), wire("water", waves, 0.03, "glass")]
 
 
-@category("airplane")
+@category("airplane", turn=("climb", -8, 28))
 def airplane(p: Parameters) -> list[Part]:
     """An airliner seen from the side."""
     length = p.real("length", 0.58, 0.72)
@@ -104,12 +90,9 @@ def airplane(p: Parameters) -> list[Part]:
         (-length * 0.9, half * 0.75),
         closed=True,
     )
+    root, tip = -half * 0.8, -half - fin
     tail = polygon(
-        (length * 0.62, -half * 0.8),
-        (length * 0.85, -half - fin),
-        (length * 1.02, -half - fin),
-        (length * 0.96, -half * 0.8),
-        radius=0.02,
+        (length * 0.62, root), (length * 0.85, tip), (length * 1.02, tip), (length * 0.96, root), radius=0.02
     )
     x = p.real("wing_place", -0.2, 0.02)
     near = polygon(
@@ -126,12 +109,9 @@ def airplane(p: Parameters) -> list[Part]:
         (x + chord, -half * 0.8),
         radius=0.02,
     )
+    root, tip = -half * 0.1, half + 0.08
     plane = polygon(
-        (length * 0.68, -half * 0.1),
-        (length * 0.86, half + 0.08),
-        (length * 0.98, half + 0.08),
-        (length * 0.9, -half * 0.1),
-        radius=0.02,
+        (length * 0.68, root), (length * 0.86, tip), (length * 0.98, tip), (length * 0.9, root), radius=0.02
     )
     parts = [Part("far wing", far, "trim"), Part("tail fin", tail, "trim")]
     if p.chance("engine", 0.6):
@@ -141,21 +121,16 @@ def airplane(p: Parameters) -> list[Part]:
         Part("window", ellipse(wx, -half * 0.3, 0.018), "glass")
         for wx in np.linspace(-length * 0.55, length * 0.5, windows)
     ]
-    cockpit = polygon(
-        (-length * 0.9, -half * 0.5),
-        (-length * 0.83, -half * 0.75),
-        (-length * 0.74, -half * 0.75),
-        (-length * 0.76, -half * 0.4),
-    )
+    cockpit = polygon((-0.9, -0.5), (-0.83, -0.75), (-0.74, -0.75), (-0.76, -0.4), scale=(length, half))
     parts += [
         Part("cockpit", cockpit, "glass"),
         Part("near wing", near, "trim"),
         Part("tailplane", plane, "trim"),
     ]
-    return turned_parts(parts, p.real("climb", -8, 28))
+    return parts
 
 
-@category("helicopter")
+@category("helicopter", turn=("pitch", -12, 12))
 def helicopter(p: Parameters) -> list[Part]:
     """A helicopter with a glass nose, a tail boom and skids."""
     cabin = p.real("cabin_length", 0.26, 0.38)
@@ -168,22 +143,9 @@ def helicopter(p: Parameters) -> list[Part]:
     skid = p.real("skid_drop", 0.08, 0.18)
     tail_rotor = p.real("tail_rotor", 0.06, 0.13)
     end = (cabin + boom, -height * 0.4)
-    parts = [
-        Part(
-            "boom", tube(line((cabin * 0.5, -height * 0.2), end), boom_width * 1.8, boom_width * 0.7), "paint"
-        ),
-        Part(
-            "tail fin",
-            polygon(
-                (end[0] - 0.12, end[1]),
-                (end[0], end[1] - fin),
-                (end[0] + 0.08, end[1] - fin),
-                (end[0] + 0.03, end[1] + 0.03),
-                radius=0.015,
-            ),
-            "trim",
-        ),
-    ]
+    fin_outline = polygon((-0.12, 0), (0, -fin), (0.08, -fin), (0.03, 0.03), radius=0.015, at=end)
+    beam = tube(line((cabin * 0.5, -height * 0.2), end), boom_width * 1.8, boom_width * 0.7)
+    parts = [Part("boom", beam, "paint"), Part("tail fin", fin_outline, "trim")]
     for angle in (25, 115):
         blade = turned(line((-tail_rotor, 0), (tail_rotor, 0)), angle)
         blade = moved(blade, end[0] + 0.02, end[1] - fin * 0.5)
@@ -193,14 +155,8 @@ def helicopter(p: Parameters) -> list[Part]:
         wire("skid", line((s * cabin * 0.5, height * 0.8), (s * cabin * 0.55, feet)), 0.025, "metal")
         for s in (-1, 1)
     ]
-    parts += [
-        wire(
-            "skid",
-            spline((-cabin * 1.15, feet - 0.06), (-cabin * 0.95, feet), (0, feet), (cabin, feet)),
-            0.03,
-            "metal",
-        )
-    ]
+    runner = spline((-cabin * 1.15, feet - 0.06), (-cabin * 0.95, feet), (0, feet), (cabin, feet))
+    parts.append(wire("skid", runner, 0.03, "metal"))
     shell = spline(
         (-cabin, 0.05),
         (-cabin * 0.75, -height * 0.7),
@@ -227,9 +183,7 @@ def helicopter(p: Parameters) -> list[Part]:
         parts.append(Part("door", box(cabin * 0.25, 0.0, cabin * 0.5, height * 0.9, 0.03), "glass"))
     droop = p.real("rotor_droop", -0.03, 0.06)
     blade = spline((-rotor, -height - mast + droop), (0, -height - mast), (rotor, -height - mast + droop))
-    return turned_parts(
-        [*parts, Part("rotor", tube(blade, 0.03, 0.045, 0.03), "dark")], p.real("pitch", -12, 12)
-    )
+    return [*parts, Part("rotor", tube(blade, 0.03, 0.045, 0.03), "dark")]
 
 
 @category("hot air balloon")
@@ -250,36 +204,21 @@ def hot_air_balloon(p: Parameters) -> list[Part]:
         (width * 0.7, height * 0.72),
         (mouth, height),
     ]
-    seams = []
-    for t in np.linspace(-1, 1, gores + 2)[1:-1]:
-        seams.append(spline(*[(x * t, y) for x, y in profile]))
+    seams = tuple(spline(*profile, scale=(t, 1)) for t in np.linspace(-1, 1, gores + 2)[1:-1])
     parts = [
         wire("rope", line((s * mouth * 0.9, height), (s * basket * 0.45, height + rope)), 0.014)
         for s in (-1, 1)
     ]
     if p.chance("middle_rope", 0.4):
         parts.append(wire("rope", line((0, height), (0, height + rope)), 0.014))
+    top, foot = height + rope, basket * 0.42
     weave = tuple(
-        line(
-            (-basket * 0.42, height + rope + basket_height * t),
-            (basket * 0.42, height + rope + basket_height * t),
-        )
-        for t in (0.35, 0.65)
+        line((-foot, top + basket_height * t), (foot, top + basket_height * t)) for t in (0.35, 0.65)
     )
+    body = trapezium(basket / 2, top, foot, top + basket_height, radius=0.02)
     parts += [
-        Part(
-            "basket",
-            polygon(
-                (-basket / 2, height + rope),
-                (basket / 2, height + rope),
-                (basket * 0.42, height + rope + basket_height),
-                (-basket * 0.42, height + rope + basket_height),
-                radius=0.02,
-            ),
-            "wood",
-            details=weave,
-        ),
-        Part("envelope", mirrored(*profile), "cloth", details=tuple(seams)),
+        Part("basket", body, "wood", details=weave),
+        Part("envelope", mirrored(*profile), "cloth", details=seams),
     ]
     if p.chance("band", 0.45):
         y = height * p.real("band_height", 0.3, 0.55)
@@ -287,5 +226,5 @@ def hot_air_balloon(p: Parameters) -> list[Part]:
         edge = [np.interp(v, right[:, 1], right[:, 0]) * 0.985 for v in (y, y + 0.14)]
         sag = 0.05
         outline = np.concatenate([arc(0, y, edge[0], sag, 180, 0), arc(0, y + 0.14, edge[1], sag, 0, 180)])
-        parts.append(Part("band", moved(outline, 0, 0), "trim"))
+        parts.append(Part("band", outline, "trim"))
     return parts

@@ -6,14 +6,14 @@ from ..geometry import (
     Part,
     arc,
     ellipse,
+    left_right,
     line,
     mirrored,
     moved,
-    polygon,
     spline,
+    trapezium,
     tube,
     turned,
-    turned_parts,
     wire,
 )
 from ..parameters import Parameters
@@ -51,16 +51,16 @@ def apple(p: Parameters) -> list[Part]:
         body = np.concatenate([body[:start], hole, body[start:][keep[start:]]])
     lean = p.real("stem_lean", -0.15, 0.15)
     stem = spline((0, dimple + 0.04), (lean * 0.3, -0.06), (lean, -p.real("stem_length", 0.1, 0.26)))
-    parts = [Part("body", body, "fruit"), Part("stem", tube(stem, 0.03, 0.045), "wood")]
+    parts = [Part("stem", tube(stem, 0.03, 0.045), "wood")]
     if p.chance("leaf", 0.65):
         size = p.real("leaf_size", 0.18, 0.34)
         parts.append(_leaf(0.02, -0.02, size, size * 0.32, p.real("leaf_angle", -50, 10)))
     shine = arc(-width * 0.3, height * 0.35, width * 0.4, height * 0.22, 170, 250)
-    parts[0] = Part("body", body, "fruit", details=(shine,) if p.chance("shine", 0.5) else ())
-    return parts
+    shines = (shine,) if p.chance("shine", 0.5) else ()
+    return [Part("body", body, "fruit", details=shines), *parts]
 
 
-@category("pear")
+@category("pear", turn=("tilt", -20, 20))
 def pear(p: Parameters) -> list[Part]:
     """A pear: a narrow top on a round belly."""
     height = p.real("height", 0.95, 1.3)
@@ -79,19 +79,18 @@ def pear(p: Parameters) -> list[Part]:
     )
     body = body + np.stack([lean * (1 - body[:, 1] / height) ** 2, np.zeros(len(body))], axis=1)
     stem = spline((lean, 0.03), (lean * 1.3, -0.07), (lean + p.real("stem_lean", -0.1, 0.1), -0.16))
-    freckles = tuple(
-        line((x * belly, y * height), (x * belly + 0.02, y * height))
-        for x, y in ((-0.3, 0.62), (0.1, 0.7), (0.4, 0.6), (-0.1, 0.82), (0.2, 0.85))
-    )
-    spots = freckles if p.chance("freckles", 0.5) else ()
-    parts = [Part("body", body, "fruit", details=spots), Part("stem", tube(stem, 0.03, 0.045), "wood")]
+    freckles = ()
+    if p.chance("freckles", 0.5):
+        places = ((-0.3, 0.62), (0.1, 0.7), (0.4, 0.6), (-0.1, 0.82), (0.2, 0.85))
+        freckles = tuple(line((0, 0), (0.02, 0), at=(x * belly, y * height)) for x, y in places)
+    parts = [Part("body", body, "fruit", details=freckles), Part("stem", tube(stem, 0.03, 0.045), "wood")]
     if p.chance("leaf", 0.6):
         size = p.real("leaf_size", 0.18, 0.34)
         parts.append(_leaf(lean, -0.02, size, size * 0.3, p.real("leaf_angle", -50, 15)))
-    return turned_parts(parts, p.real("tilt", -20, 20))
+    return parts
 
 
-@category("banana")
+@category("banana", turn=("tilt", -60, 60))
 def banana(p: Parameters) -> list[Part]:
     """A banana, or a small bunch joined at the stem."""
     radius = p.real("radius", 0.5, 0.8)
@@ -109,20 +108,16 @@ def banana(p: Parameters) -> list[Part]:
         ridge = arc(0, 0, radius + width * 0.08, radius + width * 0.08, sweep * 0.08, sweep * 0.9) - start
         stalk = arc(0, 0, radius, radius, -stem, 3) - start
         end = arc(0, 0, radius, radius, sweep - 1, sweep + 5) - start
+        body = tube(path, 0.06, width * 0.85, width, width, width * 0.75, tip * 1.3)
         parts += [
             Part("stem", turned(tube(stalk, 0.05, 0.06), turn), "wood"),
             Part("tip", turned(tube(end, tip * 1.2, tip * 0.6), turn), "dark"),
-            Part(
-                "body",
-                turned(tube(path, 0.06, width * 0.85, width, width, width * 0.75, tip * 1.3), turn),
-                "fruit",
-                details=(turned(ridge, turn),),
-            ),
+            Part("body", turned(body, turn), "fruit", details=(turned(ridge, turn),)),
         ]
-    return turned_parts(parts, p.real("tilt", -60, 60))
+    return parts
 
 
-@category("carrot")
+@category("carrot", turn=("tilt", -60, 60))
 def carrot(p: Parameters) -> list[Part]:
     """A carrot with its leaves on."""
     length = p.real("length", 0.75, 1.15)
@@ -143,13 +138,13 @@ def carrot(p: Parameters) -> list[Part]:
     for i in range(rings):
         y = length * (0.15 + 0.6 * i / rings)
         half = width * 0.25
-        side = 1 if i % 2 else -1
-        lines.append(spline((bend + side * half * 1.2, y), (bend + side * half * 0.2, y + 0.02)))
+        side = half if i % 2 else -half
+        lines.append(spline((bend + side * 1.2, y), (bend + side * 0.2, y + 0.02)))
     parts.append(Part("root", body, "fruit", details=tuple(lines)))
-    return turned_parts(parts, p.real("tilt", -60, 60))
+    return parts
 
 
-@category("ice cream")
+@category("ice cream", turn=("tilt", -18, 18))
 def ice_cream(p: Parameters) -> list[Part]:
     """Scoops of ice cream in a waffle cone."""
     width = p.real("cone_width", 0.24, 0.36)
@@ -161,33 +156,25 @@ def ice_cream(p: Parameters) -> list[Part]:
     grid = p.real("waffle", 0.3, 0.5)
     cross = []
     for t in np.arange(grid, 1, grid):
-        cross += [
-            line(
-                (-width * (1 - t), length * t), (width * min(1, 1.6 - t) * 0.6, length * max(0.05, t - 0.42))
-            ),
-            line(
-                (width * (1 - t), length * t), (-width * min(1, 1.6 - t) * 0.6, length * max(0.05, t - 0.42))
-            ),
-        ]
-    cone = polygon((-width, 0), (width, 0), (0.02, length), (-0.02, length))
+        for s in (-1, 1):
+            start = (s * width * (1 - t), length * t)
+            stop = (-s * width * min(1, 1.6 - t) * 0.6, length * max(0.05, t - 0.42))
+            cross.append(line(start, stop))
+    cone = trapezium(width, 0, 0.02, length)
     parts = [Part("cone", cone, "wood", details=tuple(cross))]
     y = -radius * 0.35
     for i in range(scoops):
         size = radius * shrink**i
         drip = size * 0.18
-        scoop = np.concatenate(
-            [
-                arc(0, y, size, size * 0.95, 170, 370),
-                spline(
-                    (size * 0.98, y + size * 0.15),
-                    (size * 0.6, y + size * 0.45 + drip),
-                    (size * 0.25, y + size * 0.35),
-                    (-size * 0.2, y + size * 0.5 + drip),
-                    (-size * 0.6, y + size * 0.35),
-                    (-size * 0.98, y + size * 0.17),
-                ),
-            ]
+        hem = spline(
+            (size * 0.98, y + size * 0.15),
+            (size * 0.6, y + size * 0.45 + drip),
+            (size * 0.25, y + size * 0.35),
+            (-size * 0.2, y + size * 0.5 + drip),
+            (-size * 0.6, y + size * 0.35),
+            (-size * 0.98, y + size * 0.17),
         )
+        scoop = np.concatenate([arc(0, y, size, size * 0.95, 170, 370), hem])
         parts.append(Part(("scoop", "second scoop", "third scoop")[i], scoop, ("paint", "trim", "light")[i]))
         y -= step * shrink**i
     top = y + step * shrink ** (scoops - 1) - radius * shrink ** (scoops - 1)
@@ -198,7 +185,7 @@ def ice_cream(p: Parameters) -> list[Part]:
             wire("cherry stalk", stalk, 0.015),
             Part("cherry", ellipse(0, top - size * 0.5, size), "fruit"),
         ]
-    return turned_parts(parts, p.real("tilt", -18, 18))
+    return parts
 
 
 @category("mushroom")
@@ -212,36 +199,16 @@ def mushroom(p: Parameters) -> list[Part]:
     stem_width = p.real("stem_width", 0.14, 0.26)
     foot = p.real("foot", 1.0, 1.7)
     spots = p.count("spots", 0, 6)
-    cap = np.concatenate(
-        [
-            spline(
-                (-width, 0),
-                (-width * point, -height * 0.6),
-                (0, -height),
-                (width * point, -height * 0.6),
-                (width, 0),
-            ),
-            spline((width * 0.95, 0.03), (0, sag + 0.05), (-width * 0.95, 0.03)),
-        ]
-    )
-    stalk = tube(
-        spline((0, 0.0), (p.real("stem_bend", -0.08, 0.08), stem * 0.5), (0, stem)),
-        stem_width,
-        stem_width * 0.95,
-        stem_width * foot,
-    )
+    dome = spline(*left_right((-width, 0), (-width * point, -height * 0.6), (0, -height)))
+    hem = spline(*left_right((width * 0.95, 0.03), (0, sag + 0.05)))
+    path = spline((0, 0.0), (p.real("stem_bend", -0.08, 0.08), stem * 0.5), (0, stem))
+    stalk = tube(path, stem_width, stem_width * 0.95, stem_width * foot)
     parts = [Part("stem", stalk, "light")]
     if p.chance("ring", 0.4):
         y = stem * 0.32
-        ring = polygon(
-            (-stem_width * 0.5, y - 0.04),
-            (stem_width * 0.5, y - 0.04),
-            (stem_width * 0.85, y + 0.06),
-            (-stem_width * 0.85, y + 0.06),
-            radius=0.03,
-        )
+        ring = trapezium(stem_width * 0.5, y - 0.04, stem_width * 0.85, y + 0.06, radius=0.03)
         parts.append(Part("ring", ring, "light"))
-    parts.append(Part("cap", cap, "paint"))
+    parts.append(Part("cap", np.concatenate([dome, hem]), "paint"))
     places = ((-0.45, -0.35), (0.1, -0.65), (0.5, -0.3), (0.02, -0.22), (-0.25, -0.68), (0.72, -0.1))
     size = p.real("spot_size", 0.04, 0.08)
     parts += [

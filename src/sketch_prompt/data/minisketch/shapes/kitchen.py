@@ -2,20 +2,7 @@
 
 import numpy as np
 
-from ..geometry import (
-    Part,
-    arc,
-    box,
-    ellipse,
-    line,
-    mirrored,
-    moved,
-    polygon,
-    spline,
-    tube,
-    turned_parts,
-    wire,
-)
+from ..geometry import Part, arc, box, ellipse, line, mirrored, moved, polygon, spline, trapezium, tube, wire
 from ..parameters import Parameters
 from .registry import category
 
@@ -34,16 +21,13 @@ def cup(p: Parameters) -> list[Part]:
     side = (top + bottom) / 2
     right = spline((top, 0), (side + bulge, height * 0.55), (bottom, height))
     body = np.concatenate([right, arc(0, height, bottom, depth * 0.8, 0, 180), right[::-1] * (-1, 1)])
-    handle = moved(
-        spline(
-            (0, -handle_size),
-            (handle_reach, -handle_size * 0.7),
-            (handle_reach, handle_size * 0.4),
-            (0, handle_size),
-        ),
-        side,
-        height * 0.48,
+    grip = spline(
+        (0, -handle_size),
+        (handle_reach, -handle_size * 0.7),
+        (handle_reach, handle_size * 0.4),
+        (0, handle_size),
     )
+    handle = moved(grip, side, height * 0.48)
     parts = []
     if p.chance("saucer", 0.35):
         width = top + p.real("saucer_width", 0.15, 0.35)
@@ -52,13 +36,13 @@ def cup(p: Parameters) -> list[Part]:
     if p.chance("stripe", 0.4):
         y = height * p.real("stripe_height", 0.35, 0.75)
         stripe = (arc(0, y, side + bulge * 0.8, depth * 0.9, 170, 10),)
-    parts += [
+    return [
+        *parts,
         Part("handle", tube(handle, handle_width), "paint"),
         Part("body", body, "paint", details=stripe),
         Part("rim", ellipse(0, 0, top, depth), "light"),
         Part("drink", ellipse(0, depth * 0.2, top * 0.86, depth * 0.7), "dark", drawn=False),
     ]
-    return parts
 
 
 @category("teapot")
@@ -87,23 +71,20 @@ def teapot(p: Parameters) -> list[Part]:
         (width + loop, height * 0.45),
         (width * 0.85, height * 0.8),
     )
-    lines = (
-        spline((-width * 0.9, height * belly), (0, height * (belly + 0.1)), (width * 0.9, height * belly)),
-    )
+    band = spline((-0.9, belly), (0, belly + 0.1), (0.9, belly), scale=(width, height))
+    cover = mirrored((0, -lid), (mouth * 0.6, -lid * 0.75), (mouth * 0.95, 0.01), (0, 0.05))
     knob = p.real("knob", 0.035, 0.075)
     return [
         Part("handle", tube(handle, 0.06), "trim"),
         Part("spout", tube(spout, spout_width, spout_width * 0.7, spout_width * 0.35), "paint"),
         Part("knob", ellipse(0, -lid - knob * 0.7, knob), "trim"),
-        Part(
-            "lid", mirrored((0, -lid), (mouth * 0.6, -lid * 0.75), (mouth * 0.95, 0.01), (0, 0.05)), "paint"
-        ),
-        Part("body", body, "paint", details=lines if p.chance("band", 0.4) else ()),
+        Part("lid", cover, "paint"),
+        Part("body", body, "paint", details=(band,) if p.chance("band", 0.4) else ()),
         Part("base", box(0, height + 0.02, base * 1.9, 0.06, 0.02), "trim"),
     ]
 
 
-@category("bottle")
+@category("bottle", turn=("tilt", -15, 15))
 def bottle(p: Parameters) -> list[Part]:
     """A bottle with a neck, a cap and often a label."""
     height = p.real("height", 0.9, 1.5)
@@ -122,10 +103,10 @@ def bottle(p: Parameters) -> list[Part]:
         size = (height * 0.94 - low) * p.real("label_height", 0.35, 0.8)
         middle = low + size / 2 + 0.03
         lines = tuple(
-            line((-width * 0.5, middle + d), (width * 0.5, middle + d)) for d in (-size * 0.15, size * 0.15)
+            line((-0.5, 0), (0.5, 0), scale=width, at=(0, middle + d)) for d in (-size * 0.15, size * 0.15)
         )
         parts.append(Part("label", box(0, middle, width * 1.84 * waist, size, 0.01), "light", details=lines))
-    return turned_parts(parts, p.real("tilt", -15, 15))
+    return parts
 
 
 @category("wine glass")
@@ -146,25 +127,17 @@ def wine_glass(p: Parameters) -> list[Part]:
     )
     wet = wet * (0.93, 0.98)
     thickness = p.real("stem_width", 0.025, 0.05)
+    stalk = trapezium(thickness / 2, bowl - 0.02, thickness, base)
     return [
         Part("foot", ellipse(0, base, foot, depth * 1.1), "glass"),
-        Part(
-            "stem",
-            polygon(
-                (-thickness / 2, bowl - 0.02),
-                (thickness / 2, bowl - 0.02),
-                (thickness, base),
-                (-thickness, base),
-            ),
-            "glass",
-        ),
+        Part("stem", stalk, "glass"),
         Part("bowl", outline, "glass"),
         Part("wine", np.concatenate([wet, wet[::-1] * (-1, 1)]), "paint"),
         Part("rim", ellipse(0, 0, rim, depth), "light"),
     ]
 
 
-@category("frying pan")
+@category("frying pan", turn=("tilt", -50, 30))
 def frying_pan(p: Parameters) -> list[Part]:
     """A pan seen from above at a slant, with a long handle, perhaps with an egg in it."""
     flat = p.real("flatness", 0.45, 0.95)
@@ -194,10 +167,10 @@ def frying_pan(p: Parameters) -> list[Part]:
             Part("egg", white, "light"),
             Part("yolk", ellipse(0, 0, size * 0.4, size * 0.4 * flat), "trim"),
         ]
-    return turned_parts(parts, p.real("tilt", -50, 30))
+    return parts
 
 
-@category("fork")
+@category("fork", turn=("tilt", -50, 50))
 def fork(p: Parameters) -> list[Part]:
     """A fork with three or four tines."""
     tines = p.count("tines", 3, 4)
@@ -213,19 +186,15 @@ def fork(p: Parameters) -> list[Part]:
     outline = []
     for i in range(tines):
         x = -width / 2 + half + i * pitch
-        outline += [
-            (x - half, 0),
-            (x - half * (1 - tip), -tine),
-            (x + half * (1 - tip), -tine),
-            (x + half, 0),
-        ]
+        point = half * (1 - tip)
+        outline += [(x - half, 0), (x - point, -tine), (x + point, -tine), (x + half, 0)]
     outline += [(width / 2, head * 0.4), (neck, head), (-neck, head), (-width / 2, head * 0.4)]
     grip = tube(line((0, head * 0.9), (0, head + handle)), neck * 1.3, neck * 1.4, end, end * 0.8)
     parts = [Part("handle", grip, "metal"), Part("head", polygon(*outline, radius=0.015), "metal")]
-    return turned_parts(parts, p.real("tilt", -50, 50))
+    return parts
 
 
-@category("spoon")
+@category("spoon", turn=("tilt", -50, 50))
 def spoon(p: Parameters) -> list[Part]:
     """A spoon with an oval bowl."""
     length = p.real("bowl_length", 0.34, 0.56)
@@ -251,4 +220,4 @@ def spoon(p: Parameters) -> list[Part]:
     ]
     if p.chance("engraving", 0.4):
         parts.append(wire("engraving", line((0, handle * 0.72), (0, handle * 0.9)), 0.015, "dark"))
-    return turned_parts(parts, p.real("tilt", -50, 50))
+    return parts

@@ -2,20 +2,14 @@
 
 import numpy as np
 
-from ..geometry import Part, ellipse, line, moved, polygon, spline, tube, turned, wire
+from ..geometry import Part, ellipse, left_right, line, moved, spline, trapezium, tube, turned, wire
 from ..parameters import Parameters
 from .registry import category
 
 
 def _pot(y: float, width: float, height: float) -> list[Part]:
-    bowl = polygon(
-        (-width * 0.85, y),
-        (width * 0.85, y),
-        (width * 0.62, y + height),
-        (-width * 0.62, y + height),
-        radius=0.02,
-    )
-    rim = polygon((-width, y - 0.03), (width, y - 0.03), (width, y + 0.06), (-width, y + 0.06), radius=0.015)
+    bowl = trapezium(width * 0.85, y, width * 0.62, y + height, radius=0.02)
+    rim = trapezium(width, y - 0.03, width, y + 0.06, radius=0.015)
     return [Part("pot", bowl, "clay"), Part("pot rim", rim, "clay")]
 
 
@@ -38,8 +32,7 @@ def tree(p: Parameters) -> list[Part]:
     bend = p.real("trunk_bend", -0.1, 0.1)
     stem = spline((bend, -height * 0.5), (bend * 0.5, trunk * 0.4), (0, trunk * 0.85), (0, trunk))
     bark = tuple(
-        line((x * thick, trunk * a), (x * thick, trunk * b))
-        for x, a, b in ((-0.15, 0.3, 0.6), (0.18, 0.45, 0.75))
+        line((x, a), (x, b), scale=(thick, trunk)) for x, a, b in ((-0.15, 0.3, 0.6), (0.18, 0.45, 0.75))
     )
     parts = [Part("trunk", tube(stem, thick * 0.7, thick * 0.9, thick, thick * root), "wood", details=bark)]
     if p.chance("branch", 0.4):
@@ -69,16 +62,12 @@ def palm_tree(p: Parameters) -> list[Part]:
     blade = p.real("frond_width", 0.08, 0.15)
     nuts = p.count("coconuts", 0, 3)
     path = spline((0, 0), (bend * 0.15, -height * 0.4), (bend, -height))
-    rings = tuple(
-        line(path[i] - (thick * 0.45, 0), path[i] + (thick * 0.45, 0.0)) for i in range(2, len(path) - 2, 2)
-    )
+    half = np.array([thick * 0.45, 0])
+    rings = tuple(line(knot - half, knot + half) for knot in path[2:-2:2])
     parts = []
     if p.chance("island", 0.5):
-        parts.append(
-            Part(
-                "island", spline((-0.4, 0.06), (-0.2, -0.06), (0.2, -0.06), (0.4, 0.06), closed=True), "sand"
-            )
-        )
+        island = spline((-0.4, 0.06), (-0.2, -0.06), (0.2, -0.06), (0.4, 0.06), closed=True)
+        parts.append(Part("island", island, "sand"))
     parts.append(Part("trunk", tube(path, thick * 1.3, thick, thick * 0.8), "wood", details=rings))
     for angle in np.linspace(-200, 20, fronds):
         c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
@@ -111,15 +100,8 @@ def cactus(p: Parameters) -> list[Part]:
             (x, y), (side * out * 0.85, y - 0.01), (side * out, y - rise * 0.4), (side * out, y - rise)
         )
         parts.append(Part("arm", tube(path, arm * 0.9, arm, arm, arm, arm * 0.55), "leaf"))
-    body = spline(
-        (-thick / 2, 0),
-        (-thick / 2, -height * 0.5),
-        (-thick * 0.42, -height * 0.92),
-        (0, -height),
-        (thick * 0.42, -height * 0.92),
-        (thick / 2, -height * 0.5),
-        (thick / 2, 0),
-    )
+    side = (-thick / 2, 0), (-thick / 2, -height * 0.5), (-thick * 0.42, -height * 0.92), (0, -height)
+    body = spline(*left_right(*side))
     lines = tuple(
         line((x, -0.05), (x, -height * 0.88)) for x in np.linspace(-thick / 2, thick / 2, ribs + 2)[1:-1]
     )
@@ -153,20 +135,16 @@ def flower(p: Parameters) -> list[Part]:
         y = stem * (0.72 - 0.16 * i)
         blade = spline(
             (0, 0), (leaf * 0.4, -leaf * 0.35), (leaf, -leaf * 0.4), (leaf * 0.5, 0.02), closed=True
-        ) * (side, 1)
-        rib = spline((0, 0), (leaf * 0.5, -leaf * 0.2), (leaf * 0.85, -leaf * 0.36)) * (side, 1)
-        parts.append(Part("leaf", moved(blade, bend * 0.9, y), "leaf", details=(moved(rib, bend * 0.9, y),)))
+        )
+        rib = spline((0, 0), (leaf * 0.5, -leaf * 0.2), (leaf * 0.85, -leaf * 0.36))
+        blade, rib = (moved(curve * (side, 1), bend * 0.9, y) for curve in (blade, rib))
+        parts.append(Part("leaf", blade, "leaf", details=(rib,)))
     if p.chance("pot", 0.35):
         parts += _pot(stem, p.real("pot_width", 0.16, 0.26), 0.24)
     else:
         parts.append(wire("grass", line((bend * 0.4 - 0.12, stem), (bend * 0.4 + 0.12, stem)), 0.02, "leaf"))
     point = p.real("petal_point", 0.3, 0.8)
-    petal = spline(
-        (0, -heart * 0.6),
-        (width * 0.6, -heart - length * point),
-        (0, -heart - length),
-        (-width * 0.6, -heart - length * point),
-        closed=True,
-    )
+    y = -heart - length * point
+    petal = spline((0, -heart * 0.6), (width * 0.6, y), (0, -heart - length), (-width * 0.6, y), closed=True)
     parts += [Part("petal", turned(petal, 360 * i / petals), "paint") for i in range(petals)]
     return [*parts, Part("heart", ellipse(0, 0, heart), "fruit")]

@@ -4,22 +4,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..geometry import (
-    Part,
-    box,
-    ellipse,
-    line,
-    moved,
-    polygon,
-    spline,
-    wire,
-)
+from ..geometry import Part, box, ellipse, line, polygon, spline, wire
 from ..parameters import Parameters
 from .registry import category
 
 
 def _wheel(name: str, x: float, y: float, radius: float, hub: float = 0.5) -> list[Part]:
     return [Part(name, ellipse(x, y, radius), "dark"), Part("hub cap", ellipse(x, y, radius * hub), "metal")]
+
+
+def _windows(edges: np.ndarray, y: float, height: float) -> list[Part]:
+    panes = [box((a + b) / 2, y, (b - a) * 0.82, height, 0.02) for a, b in pairwise(edges)]
+    return [Part("window", pane, "glass") for pane in panes]
 
 
 @category("bicycle")
@@ -34,44 +30,28 @@ def bicycle(p: Parameters) -> list[Part]:
     thick = p.real("tube_width", 0.028, 0.05)
     rim = p.real("tyre_width", 0.03, 0.055)
     rear, front = np.array([-base, 0.0]), np.array([base, 0.0])
-    crank, seat, head = (
-        np.array([-0.06, 0.04]),
-        np.array([-0.06 - tilt, -saddle]),
-        np.array([base - 0.12, -bar]),
-    )
+    crank, seat, head = np.array([[-0.06, 0.04], [-0.06 - tilt, -saddle], [base - 0.12, -bar]])
     parts = []
     for name, centre in (("rear wheel", rear), ("front wheel", front)):
-        lines = []
+        parts.append(Part(name, ellipse(*centre, radius), "dark", holes=(ellipse(*centre, radius - rim),)))
         for angle in np.arange(spokes) * np.pi / max(spokes, 1) + 0.3:
             arm = np.array([np.cos(angle), np.sin(angle)]) * (radius - rim)
-            lines.append(line(centre - arm, centre + arm))
-        parts.append(Part(name, ellipse(*centre, radius), "dark", holes=(ellipse(*centre, radius - rim),)))
-        parts += [wire("spokes", spoke, 0.01, "metal") for spoke in lines]
-    neck = seat + (head - seat) * 0.04
+            parts.append(wire("spokes", line(centre - arm, centre + arm), 0.01, "metal"))
     collar = head + (front - head) * 0.3
-    frame = [
-        (rear, crank),
-        (rear, neck + (crank - neck) * 0.15),
-        (crank, seat),
-        (crank, collar),
-        (neck + (crank - neck) * 0.15, collar),
-    ]
+    neck = seat + (head - seat) * 0.04
+    joint = neck + (crank - neck) * 0.15
+    frame = ((rear, crank), (rear, joint), (crank, seat), (crank, collar), (joint, collar))
     parts += [wire("frame", line(a, b), thick, "paint") for a, b in frame]
     parts += [wire("fork", line(front, head), thick, "paint")]
     if p.chance("dropped_bar", 0.5):
-        grip = spline(head, moved(head, 0.1, -0.03), moved(head, 0.14, 0.06), moved(head, 0.06, 0.1))
+        grip = spline((0, 0), (0.1, -0.03), (0.14, 0.06), (0.06, 0.1), at=head)
     else:
-        grip = spline(moved(head, 0.04, 0.0), head, moved(head, -0.07, -0.06), moved(head, -0.16, -0.05))
+        grip = spline((0.04, 0.0), (0, 0), (-0.07, -0.06), (-0.16, -0.05), at=head)
     parts += [wire("handlebar", grip, 0.04, "dark")]
     width = p.real("saddle_width", 0.1, 0.16)
-    top = polygon(
-        moved(seat, -width, -0.03),
-        moved(seat, width * 0.9, -0.02),
-        moved(seat, width * 0.9, 0.01),
-        moved(seat, -width * 0.6, 0.04),
-        radius=0.02,
-    )
-    pedal = line(moved(crank, -0.05, -0.09), moved(crank, 0.05, 0.09))
+    knots = ((-width, -0.03), (width * 0.9, -0.02), (width * 0.9, 0.01), (-width * 0.6, 0.04))
+    top = polygon(*knots, radius=0.02, at=seat)
+    pedal = line((-0.05, -0.09), (0.05, 0.09), at=crank)
     return [
         *parts,
         Part("saddle", top, "dark"),
@@ -158,46 +138,23 @@ def bus(p: Parameters) -> list[Part]:
         (-length - nose * 0.4, 0),
         radius=curve,
     )
-    stripe = (
-        (line((-length + 0.02, -height * 0.3), (length - 0.02, -height * 0.3)),)
-        if p.chance("stripe", 0.6)
-        else ()
-    )
+    stripe = ()
+    if p.chance("stripe", 0.6):
+        stripe = (line((-length + 0.02, -height * 0.3), (length - 0.02, -height * 0.3)),)
     parts = [Part("body", hull, "paint", details=stripe)]
     door = p.real("door_width", 0.12, 0.18)
     left = -length + nose + 0.06
-    parts.append(
-        Part(
-            "door",
-            box(left + door / 2, -height * 0.42, door, height * 0.72, 0.01),
-            "glass",
-            details=(line((left + door / 2, -height * 0.76), (left + door / 2, -height * 0.08)),),
-        )
-    )
+    x = left + door / 2
+    leaves = line((x, -height * 0.76), (x, -height * 0.08))
+    parts.append(Part("door", box(x, -height * 0.42, door, height * 0.72, 0.01), "glass", details=(leaves,)))
     edges = np.linspace(left + door + 0.05, length - 0.04, panes + 1)
-    parts += [
-        Part("window", box((a + b) / 2, y, (b - a) * 0.82, pane, 0.02), "glass") for a, b in pairwise(edges)
-    ]
+    parts += _windows(edges, y, pane)
     if p.chance("upper_deck", 0.3):
         deck = height * 0.5
-        parts.insert(
-            0,
-            Part(
-                "upper deck",
-                polygon(
-                    (-length + nose + 0.03, -height - deck),
-                    (length, -height - deck),
-                    (length, -height * 0.9),
-                    (-length + nose, -height * 0.9),
-                    radius=curve,
-                ),
-                "paint",
-            ),
-        )
-        parts += [
-            Part("window", box((a + b) / 2, -height - deck * 0.5, (b - a) * 0.82, deck * 0.5, 0.02), "glass")
-            for a, b in pairwise(edges)
-        ]
+        front, top, floor = -length + nose, -height - deck, -height * 0.9
+        upper = polygon((front + 0.03, top), (length, top), (length, floor), (front, floor), radius=curve)
+        parts.insert(0, Part("upper deck", upper, "paint"))
+        parts += _windows(edges, -height - deck * 0.5, deck * 0.5)
     for name, x in (("front wheel", -length * 0.5), ("rear wheel", length * 0.6)):
         parts += _wheel(name, x, 0.0, radius)
     return [*parts, Part("light", ellipse(-length + 0.02, -height * 0.15, 0.03), "light")]
@@ -223,26 +180,17 @@ def truck(p: Parameters) -> list[Part]:
         (0, 0),
         radius=0.03,
     )
-    pane = polygon(
-        (-cab + 0.04, -cab_height * 0.54),
-        (-cab + slope + 0.04, -cab_height * 0.9),
-        (-0.08, -cab_height * 0.9),
-        (-0.08, -cab_height * 0.54),
-        radius=0.02,
-    )
-    ribs = tuple(
-        line((0.04 + cargo * t, -cargo_height + 0.02), (0.04 + cargo * t, -0.06)) for t in (0.25, 0.5, 0.75)
-    )
-    load = Part(
-        "cargo",
-        box(0.04 + cargo / 2, -cargo_height / 2 - 0.02, cargo, cargo_height, 0.01),
-        "trim",
-        details=ribs if p.chance("ribs", 0.5) else (),
-    )
+    low, top = -cab_height * 0.54, -cab_height * 0.9
+    pane = polygon((-cab + 0.04, low), (-cab + slope + 0.04, top), (-0.08, top), (-0.08, low), radius=0.02)
+    ribs = ()
+    if p.chance("ribs", 0.5):
+        places = (0.04 + cargo * t for t in (0.25, 0.5, 0.75))
+        ribs = tuple(line((x, -cargo_height + 0.02), (x, -0.06)) for x in places)
+    load = box(0.04 + cargo / 2, -cargo_height / 2 - 0.02, cargo, cargo_height, 0.01)
     handle = (line((-0.12, -cab_height * 0.4), (-0.06, -cab_height * 0.4)),)
     parts = [
         Part("chassis", box((cargo - cab) / 2, 0, cargo + cab, 0.07, 0.01), "dark"),
-        load,
+        Part("cargo", load, "trim", details=ribs),
         Part("cab", front, "paint", details=handle),
         Part("window", pane, "glass"),
         Part("light", ellipse(-cab - hood + 0.03, -0.1, 0.03), "light"),
