@@ -1,6 +1,7 @@
 """A lens for a model: embed drawings and photos, fit, give it to the model."""
 
 import os
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from sketch_prompt.data.drawings import doodle_table, folder_table
 from sketch_prompt.data.splits import unknown_name
 from sketch_prompt.evaluation.conditioning import conditioned
 from sketch_prompt.evaluation.embedding import EmbeddingTable, embed
+from sketch_prompt.hints import nearest
 from sketch_prompt.lens import Lens, LensFitter, check_targets
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
@@ -66,7 +68,8 @@ def fit_model_lens(
         photos: tables of photos, for the targets that are made of them.
         targets: see `LensFitter`. By default "text" without photos; "photos" where every class of the sketches has
             some; else "both".
-        exclude_classes: classes to leave out, in any spelling: those that it shall be tested on.
+        exclude_classes: classes to leave out, in any spelling: those that it shall be tested on. One that is in none
+            of the tables is warned of.
         penalty: lambda; None chooses it on classes held out.
         condition: for a method that embeds under a category, which one, as in `Task`.
         batch_size: images a forward pass.
@@ -75,7 +78,7 @@ def fit_model_lens(
         progress: show bars on stderr.
 
     Raises:
-        ValueError: an excluded class is in none of the tables; there are no drawings, or they are all alike; the
+        ValueError: there are no drawings, or they are all alike; the
             targets need photos or texts that are not there; no image of a table can be read.
     """
     names = _class_names(sketches, photos, exclude_classes)
@@ -182,7 +185,9 @@ def _class_names(
     keys = set(map(class_key, known))
     for name in exclude:
         if class_key(name) not in keys:
-            raise ValueError(unknown_name("class to exclude", name, known))
+            near = nearest(name, known)
+            hint = f"; did you mean {near!r}?" if near else ""
+            warnings.warn(f"no drawing or photo is of the class {name!r} to exclude{hint}", stacklevel=3)
     excluded = set(map(class_key, exclude))
     return sorted(name for key, name in names.items() if key not in excluded)
 
