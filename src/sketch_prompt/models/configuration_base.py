@@ -15,7 +15,10 @@ from ..vocabulary import TargetKind
 Config = TypeVar("Config", bound=type["SketchPromptPreTrainedConfig"])
 
 # Keys that transformers itself writes into or passes along with a config, beside its attributes and private keys.
-_TRANSFORMERS_KEYS = frozenset({"auto_map", "torch_dtype", "attn_implementation", "experts_implementation"})
+# Trainer sets `use_cache`.
+_TRANSFORMERS_KEYS = frozenset(
+    {"auto_map", "torch_dtype", "attn_implementation", "experts_implementation", "use_cache"}
+)
 
 
 def strict(config_class: Config) -> Config:
