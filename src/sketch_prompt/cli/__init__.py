@@ -17,7 +17,7 @@ from .evaluation import evaluate, reproduce
 from .gallery import demo, index, search
 from .lens import fit
 from .models import convert, explain, list_models, train
-from .publishing import push
+from .publishing import export, push
 
 __all__ = ["app"]
 
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, train, evaluate, reproduce, index, search, demo, explain, convert, push):
+for command in (fit, train, evaluate, reproduce, index, search, demo, explain, convert, push, export):
     app.command(cls=Command)(command)
 
 app.command("models", cls=Command)(list_models)

@@ -1,11 +1,11 @@
-"""`push`: models, galleries and benchmarks to the Hub."""
+"""`push` and `export`: models, galleries and benchmarks for others, and for other programs."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import BaseModelOption, DataDirOption
+from .options import DEFAULT_MODEL, BaseModelOption, DataDirOption, DeviceOption, ModelOption
 
 
 def push(
@@ -81,3 +81,36 @@ def push(
             source, repo_id, include_backbone=include_backbone, base_model=base_model, tags=tag, **hub
         )
     typer.echo(str(commit))
+
+
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the encoders.")],
+    model: ModelOption = DEFAULT_MODEL,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,
+    benchmark: Annotated[
+        str | None,
+        typer.Option("--benchmark", "-b", help="Print what the exported encoders reach on it, in JSON."),
+    ] = None,
+    data_dir: DataDirOption = None,
+    base_model: BaseModelOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Write the encoders of sketches and photos as ONNX, for programs without torch. Needs sketch-prompt[onnx].
+
+    \b
+    Examples:
+      sketch-prompt export -m mini-clip-at -o onnx
+      sketch-prompt export -m mini-clip-at -o onnx --int8 --benchmark mini
+    """
+    import json
+
+    from sketch_prompt.export import OnnxEncoders, export_onnx
+    from sketch_prompt.models.loading import load_model
+
+    loaded, loaded.processor = load_model(model, base_model, device)
+    for path in export_onnx(loaded, output, int8=int8).values():
+        typer.echo(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB)", err=True)
+    if benchmark is not None:
+        from sketch_prompt import load_benchmark
+
+        typer.echo(json.dumps(OnnxEncoders(output).evaluate(load_benchmark(benchmark, data_dir)), indent=2))

@@ -17,6 +17,7 @@ from ..sources import find_checkpoint
 from . import backbone as clip_backbone
 from .checkpoints import CONFIG, AdapterFile, read_adapter
 from .configuration_base import SketchPromptPreTrainedConfig
+from .encoding import EncodingModel
 from .limits import described_by
 from .saving import SavedModel
 
@@ -66,7 +67,7 @@ class MethodAdapter(nn.Module):
         self.__dict__ |= {"clip": view, "photo_clip": photo_view}
 
 
-class AdaptedClip(SavedModel):
+class AdaptedClip(EncodingModel, SavedModel):
     """A frozen CLIP and named adapters on it: the half of a model that no method changes.
 
     `clip` is the frozen CLIP itself, and stays what it was loaded as. `adapter` is the active adapter; `adapter.clip`

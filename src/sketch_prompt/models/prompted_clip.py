@@ -147,7 +147,7 @@ def attend(
     Returns:
         (B, Q, d), and (B, heads, Q, T) or None.
     """
-    heads = (len(queries), -1, attn.num_heads, attn.head_dim)
+    heads = (queries.shape[0], -1, attn.num_heads, attn.head_dim)
     queries, keys, values = (part.view(heads).transpose(1, 2) for part in (queries, keys, values))
     implementation = "eager" if need_weights else attn.config._attn_implementation or "eager"
     attention = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
@@ -245,7 +245,7 @@ def embed_patches(
         patches = tokenizer(pixel_values, patches)
     patches = patches.flatten(2).transpose(1, 2)
     cls = embeddings.class_embedding if class_embedding is None else class_embedding.to(patches.dtype)
-    tokens = torch.cat([cls.expand(len(patches), 1, -1), patches], dim=1)
+    tokens = torch.cat([cls.expand(patches.shape[0], 1, -1), patches], dim=1)
     return tokens + embeddings.position_embedding(embeddings.position_ids)
 
 
@@ -306,7 +306,7 @@ def encode_vision(
         )
     hidden = embed_patches(vision, pixel_values, class_embedding, tokenizer)
     n_image = hidden.shape[1]
-    kept = torch.arange(n_image - 1, device=hidden.device).expand(len(hidden), -1)
+    kept = torch.arange(n_image - 1, device=hidden.device).expand(hidden.shape[0], -1)
     if first is not None:
         hidden = torch.cat([hidden, _expand(first, hidden)], dim=1)
     hidden = vision.pre_layrnorm(hidden)
@@ -444,7 +444,7 @@ def encode_text(
         hidden_states.append(hidden)
     hidden = text.final_layer_norm(hidden)
     return TowerOutput(
-        pooled=hidden[torch.arange(len(hidden), device=hidden.device), end],
+        pooled=hidden[torch.arange(hidden.shape[0], device=hidden.device), end],
         last_hidden_state=hidden,
         hidden_states=tuple(hidden_states) if output_hidden_states else None,
         attentions=tuple(attentions) if output_attentions else None,

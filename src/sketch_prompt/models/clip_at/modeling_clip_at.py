@@ -132,7 +132,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
             of_photos = self._embed(adapter.photo_clip, torch.cat(photos), adapter.photo_prompts)
             return [of_sketches, *of_photos.split([len(part) for part in photos])]
         prompts = [
-            prompt.expand(len(part), -1, -1)
+            prompt.expand(part.shape[0], -1, -1)
             for part, prompt in zip(images, [self.adapter.sketch_prompts] + 2 * [self.adapter.photo_prompts])
         ]
         embeds = self._embed(self.adapter.clip, torch.cat(images), torch.cat(prompts))

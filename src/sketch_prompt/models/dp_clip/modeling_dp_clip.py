@@ -376,7 +376,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
     def _embed(self, pixel_values: Tensor, condition, category) -> Tensor:
         check_pixel_values(pixel_values, self.clip.config.vision_config.image_size)
         return self.fuse(
-            self.get_part_features(pixel_values, self._condition(len(pixel_values), condition, category))
+            self.get_part_features(pixel_values, self._condition(pixel_values.shape[0], condition, category))
         )
 
     def get_sketch_features(
@@ -410,7 +410,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
     ) -> Tensor:
         """Keys of the last layer, (B, P, d); with windows joined by those of the windows' block, (B, P, 2 d)."""
         check_pixel_values(pixel_values, self.clip.config.vision_config.image_size)
-        condition = self._condition(len(pixel_values), condition, category)
+        condition = self._condition(pixel_values.shape[0], condition, category)
         tower, vision = self._encode(pixel_values, condition), self.adapter.clip.vision_model
         beside = ()
         if self.adapter.branches is not None:

@@ -257,8 +257,11 @@ class SplipModel(SketchPromptPreTrainedModel):
         """The prompts with which images are embedded; without gradients they are computed once and kept.
 
         They are computed again once a tensor that they depend on has been replaced, moved or written to. Every
-        training step writes to one of them, the mean patches.
+        training step writes to one of them, the mean patches. In a compiled or exported graph they are those that were kept when it was made,
+        or part of the graph if none were.
         """
+        if torch.compiler.is_compiling() and self._kept is not None and not self.training:
+            return self._kept[1]
         if torch.is_grad_enabled():
             return self._make_prompts(self.adapter.patch_means)
         if self._kept is None or not self._kept[0].holds(self._prompt_sources()):
@@ -339,7 +342,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         check_input_ids(input_ids, self.clip.config.text_config.vocab_size)
         prompts = self.prompts().text
         if prompts is not None:
-            prompts = prompts[_DOMAINS[domain]].expand(len(input_ids), -1, -1)
+            prompts = prompts[_DOMAINS[domain]].expand(input_ids.shape[0], -1, -1)
         return project_text(self.adapter.clip, self._encode_prompted(input_ids, prompts).pooled)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:

@@ -190,15 +190,15 @@ class PairMatcher(nn.Module):
         patches = self.spread(patches, places)
         if self.layout == "grid":
             patches = patches.mT
-        anchors = self.anchors(patches.reshape(len(patches), -1, self.grid, self.grid))
+        anchors = self.anchors(patches.reshape(patches.shape[0], -1, self.grid, self.grid))
         return F.normalize(anchors.flatten(2).mT, dim=-1)
 
     def spread(self, patches: Tensor, places: Tensor | None) -> Tensor:
         """Patch tokens (B, K, d) in their places, (B, P, d); those left out are zero."""
         if places is None:
             return patches
-        full = patches.new_zeros(len(patches), self.grid**2, patches.shape[-1])
-        return full.scatter(1, places.expand(len(patches), -1)[..., None].expand_as(patches), patches)
+        full = patches.new_zeros(patches.shape[0], self.grid**2, patches.shape[-1])
+        return full.scatter(1, places.expand(patches.shape[0], -1)[..., None].expand_as(patches), patches)
 
     def anchor_of_patches(self) -> Tensor:
         """(P,), number of the anchor that each patch belongs to; -1 in an odd grid's last row or column."""
@@ -286,7 +286,7 @@ def _kept_places(tokens: Tensor) -> Tensor:
         raise ValueError(
             "the images kept different numbers of tokens: they come from models of different keep_rates"
         )
-    return kept.nonzero()[:, 1].view(len(tokens), -1)
+    return kept.nonzero()[:, 1].view(tokens.shape[0], -1)
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

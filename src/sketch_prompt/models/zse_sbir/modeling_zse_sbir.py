@@ -228,7 +228,7 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
         tokens = self._tower.post_layernorm(out.last_hidden_state[:, : 1 + n])
         if out.kept is None:
             return tokens
-        full = tokens.new_zeros(len(tokens), self._tower.embeddings.num_patches, tokens.shape[-1])
+        full = tokens.new_zeros(tokens.shape[0], self._tower.embeddings.num_patches, tokens.shape[-1])
         full = full.scatter(1, out.kept[..., None].expand_as(tokens[:, 1:]), tokens[:, 1:])
         return torch.cat([tokens[:, :1], full], dim=1)
 
