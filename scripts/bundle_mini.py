@@ -2,6 +2,7 @@
 
     python scripts/bundle_mini.py            # everything
     python scripts/bundle_mini.py clip-at    # one method
+    python scripts/bundle_mini.py --measure  # train nothing: measure what is bundled, and write the cards anew
 
 Each adapter is trained by its recipe `hub_configs/<method>-mini`, as a user would train it, and copied to
 `src/sketch_prompt/assets/mini-<method>` without optimiser state and logs; the cards go to `model_cards/` as well.
@@ -37,6 +38,43 @@ def bundle(method: str, seed: int) -> None:
     print(f"wrote {ASSETS / f'mini-{method}'}")
 
 
+def measure(method: str, frozen: dict) -> None:
+    """Evaluate a bundled checkpoint beside the frozen CLIP and write its card anew; its tensors stay as they are.
+
+    Args:
+        method: the checkpoint is `mini-<method>`.
+        frozen: reports on the frozen CLIP by level, filled in where they are needed.
+    """
+    from sketch_prompt import SketchPromptModel, load_benchmark
+    from sketch_prompt.evaluation import Task, evaluate_model
+    from sketch_prompt.publishing.facts import TrainingFacts
+    from sketch_prompt.training.config import TrainingConfig
+    from sketch_prompt.training.publication import measurement, public_recipe
+
+    def evaluate(name: str, task: Task):
+        model = SketchPromptModel.from_pretrained(f"mini-{name}")
+        return evaluate_model(model, model.processor, load_benchmark("mini"), task).report
+
+    model, facts, level = SketchPromptModel.from_pretrained(f"mini-{method}"), TrainingFacts(), "category"
+    if method != "frozen-clip":
+        recipe = TrainingConfig.load(f"{method}-mini")
+        facts = TrainingFacts(benchmark="mini", recipe=public_recipe(recipe), origins=recipe.origins)
+        level = recipe.data.level
+    if level not in frozen:
+        frozen[level] = evaluate("frozen-clip", Task("mini", level))
+    for ranking in ("embedding", "rerank") if model.has_reranker else ("embedding",):
+        if method == "frozen-clip":
+            report, baseline = frozen[level], None
+        else:
+            report, baseline = evaluate(method, Task("mini", level, ranking=ranking)), frozen[level]
+        facts.add(measurement(report, baseline))
+    names = ("sketch_prompt", "torch", "transformers", "python")
+    facts.environment = {name: report.environment[name] for name in names}
+    model.adapter.facts = facts
+    model.save_pretrained(ASSETS / f"mini-{method}")
+    print(f"wrote {ASSETS / f'mini-{method}'}")
+
+
 def main() -> None:
     """Bundle the methods named on the command line."""
     from sketch_prompt.models.auto import MODELS
@@ -45,10 +83,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("--measure", action="store_true", help="train nothing, write the cards anew")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     arguments = parser.parse_args()
-    for method in arguments.methods or MODELS:
-        bundle(method, arguments.seed)
+    methods = arguments.methods or list(MODELS)
+    if arguments.measure:
+        frozen = {}
+        for method in methods:
+            if (ASSETS / f"mini-{method}").is_dir():
+                measure(method, frozen)
+    else:
+        for method in methods:
+            bundle(method, arguments.seed)
     model_cards.write()
 
 
