@@ -23,7 +23,7 @@ def check_pixel_values(pixel_values: Tensor, size: int) -> None:
             f"images of shape {tuple(pixel_values.shape)} do not fit this CLIP, which takes (B, 3, {size}, {size}); "
             f"{advice}"
         )
-    if not len(pixel_values):
+    if pixel_values.shape[0] == 0:  # `len` would fix the batch size of an exported graph
         raise ValueError("the batch of images is empty")
     if not pixel_values.is_floating_point():
         raise TypeError(f"images of type {pixel_values.dtype} are not normalised; {advice}")

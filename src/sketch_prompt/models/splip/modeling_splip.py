@@ -257,8 +257,8 @@ class SplipModel(SketchPromptPreTrainedModel):
         """The prompts with which images are embedded; without gradients they are computed once and kept.
 
         They are computed again once a tensor that they depend on has been replaced, moved or written to. Every
-        training step writes to one of them, the mean patches. In a compiled or exported graph they are those that were kept when it was made,
-        or part of the graph if none were.
+        training step writes to one of them, the mean patches. A compiled or exported graph has those that were kept
+        when it was made, or computes them if there were none.
         """
         if torch.compiler.is_compiling() and self._kept is not None and not self.training:
             return self._kept[1]
