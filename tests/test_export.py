@@ -38,10 +38,10 @@ def test_eight_bits_are_smaller_and_nearly_the_same(tmp_path):
     pytest.importorskip("onnxruntime")
     model = SketchPromptModel.from_pretrained("mini-clip-at")
     full, small = export_onnx(model, tmp_path / "full"), export_onnx(model, tmp_path / "small", int8=True)
-    assert small["photo"].stat().st_size < 0.5 * full["photo"].stat().st_size
+    assert small["photo"].stat().st_size < 0.8 * full["photo"].stat().st_size
     pixels = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)).numpy()
     first, second = (OnnxEncoders(tmp_path / name).embed(pixels, "photo") for name in ("full", "small"))
-    assert (first * second).sum(axis=1).min() > 0.95
+    assert (first * second).sum(axis=1).min() > 0.99
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -47,7 +47,7 @@ def export_onnx(model, directory: str | os.PathLike, int8: bool = False) -> dict
     Args:
         model: a sketch-prompt model with a processor.
         directory: where to; made if absent.
-        int8: quantise the weights of matrix products to 8 bits: a quarter of the size, other last digits.
+        int8: quantise weights of matrix products to 8 bits: smaller files, other last digits.
 
     Returns:
         The file of each domain.
