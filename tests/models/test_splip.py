@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from fakes.clip import DIM, IMAGE_SIZE, LAYERS, PATCH, WIDTH, WordProcessor, images, tiny_clip
 from sketch_prompt import SketchPromptModel, SplipConfig, SplipModel, losses
-from sketch_prompt.models.prompted_clip import embed_patches
+from sketch_prompt.models.prompted_clip import embed_patches, encode_text, encode_vision
 from sketch_prompt.models.splip import modeling_splip
 from sketch_prompt.publishing.model_card import model_card
 from sketch_prompt.training.checkpoints import load_adapter_tensors
@@ -350,6 +350,9 @@ def test_the_loss_is_triplet_plus_alpha_classification_plus_beta_jigsaw():
             "triplet": losses.squared_triplet_loss(s, p, n, margins),
             "classification_sketch": losses.classification_loss(s, classes[0], given["labels"], 0.1),
             "classification_photo": losses.classification_loss(p, classes[1], given["labels"], 0.1),
+            "classification_negative": losses.classification_loss(
+                n, classes[1], given["negative_labels"], 0.1
+            ),
             "jigsaw": losses.conditional_jigsaw_loss(
                 *(m.adapter.solver(clue, s_shuffled) for clue in (s, p, n)), permutation
             ),
@@ -358,8 +361,59 @@ def test_the_loss_is_triplet_plus_alpha_classification_plus_beta_jigsaw():
     for name, value in terms.items():
         assert_close(out.loss_terms[name], value, atol=1e-5, rtol=1e-5)
     total = terms["triplet"] + 0.25 * terms["jigsaw"]
-    total += 0.5 * (terms["classification_sketch"] + terms["classification_photo"])
+    total += 0.5 * sum(terms[f"classification_{name}"] for name in ("sketch", "photo", "negative"))
     assert_close(out.loss, total, atol=1e-5, rtol=1e-5)
+
+
+def test_a_checkpoint_from_before_the_choice_does_not_classify_negatives():
+    new = SplipConfig().to_dict()
+    assert SplipConfig.from_dict(new).classify_negatives
+    old = SplipConfig.from_dict({name: value for name, value in new.items() if name != "classify_negatives"})
+    assert not old.classify_negatives
+    without = model(classify_negatives=False)
+    assert "classification_negative" not in without(**{**batch(), "negative_labels": None}).loss_terms
+
+
+def test_margins_are_raised_to_the_least_and_their_statistics_are_returned():
+    m = model()
+    given = batch()
+    cosines = m._margins(None, given["labels"], given["negative_labels"])
+    middle = cosines.median().item()
+    raised = model(least_margin=middle)
+    assert_close(raised._margins(None, given["labels"], given["negative_labels"]), cosines.clamp(min=middle))
+    statistics = m(**given).statistics
+    assert_close(statistics["margin"], cosines.mean())
+    assert_close(statistics["margin_share_above_0"], (cosines > 0).float().mean())
+    assert model(adaptive_margin=False)(**given).statistics is None
+
+
+def test_prompts_of_the_first_layers_go_on_through_the_others():
+    m, depth = model(prompt_depth=1, layer_norms="none"), LAYERS
+    assert len(m.adapter.layers_to_vision.mappings) == 1
+    prompts = m.prompts()
+    vision = m.adapter.clip.vision_model
+    with torch.no_grad():
+        shallow = encode_vision(vision, images(2), prompts.visual(0, depth)[0])
+        assert_close(m._encode(images(2), prompts, 0).pooled, shallow.pooled)
+        deep = encode_vision(vision, images(2), prompts.visual(0, depth))
+        assert not torch.allclose(deep.pooled, shallow.pooled, atol=1e-4)
+    whole, all_layers = model(layer_norms="none"), model(layer_norms="none", prompt_depth=depth)
+    assert torch.equal(features(whole), features(all_layers))
+
+
+def test_text_prompts_replace_the_words_before_the_class_and_never_the_class():
+    m = model(text_prompt_placement="replace", n_text_prompts=3)
+    text, prompts = m.adapter.clip.text_model, m.prompts()
+    photos = m.adapter.class_ids[1]
+    with torch.no_grad():
+        deep = [prompts.text[1].expand(len(photos), -1, -1)] * LAYERS
+        expected = encode_text(text, photos, deep, placement="replace")
+        embeds = torch.nn.functional.normalize(m.adapter.clip.text_projection(expected.pooled), dim=-1)
+        assert_close(prompts.class_embeddings[1], embeds)
+    with pytest.raises(
+        ValueError, match="4 prompts in the place of words, but there are only 3 before the class"
+    ):
+        model(text_prompt_placement="replace", n_text_prompts=4)
 
 
 @pytest.mark.parametrize("row", ABLATIONS)

@@ -36,7 +36,8 @@ def test_the_meter_averages_since_the_last_reading(accelerator):
     meter = LossMeter(accelerator, triplets=8)
     for value in (1.0, 3.0):
         meter.add(torch.tensor(value), {"triplet": torch.tensor(value / 2)})
-    values, speed = meter.read()
+    values, statistics, speed = meter.read()
+    assert statistics == {}
     assert values == {"loss": 2.0, "triplet": 1.0} and speed > 0
     meter.add(torch.tensor(5.0), {"triplet": torch.tensor(5.0)})
     assert meter.read()[0]["loss"] == 5.0
@@ -48,3 +49,12 @@ def test_the_meter_averages_a_term_over_the_passes_that_had_it(accelerator):
     for hard in (4.0, 6.0):
         meter.add(torch.tensor(4.0), {"triplet": torch.tensor(1.0), "hard_triplet": torch.tensor(hard)})
     assert meter.read()[0] == {"loss": 3.0, "triplet": 1.0, "hard_triplet": 5.0}
+
+
+def test_the_meter_averages_statistics_apart_from_losses(accelerator):
+    meter = LossMeter(accelerator, triplets=8)
+    for margin in (0.2, 0.4):
+        meter.add(torch.tensor(1.0), {"triplet": torch.tensor(1.0)}, {"margin": torch.tensor(margin)})
+    means, statistics, _ = meter.read()
+    assert means == {"loss": 1.0, "triplet": 1.0}
+    assert statistics == {"margin": pytest.approx(0.3)}

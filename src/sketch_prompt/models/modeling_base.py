@@ -274,7 +274,8 @@ class SketchPromptPreTrainedModel(AdaptedClip):
                 f"{self.method} computed the losses {sorted(terms)}, but its loss_weights that are not 0 are for "
                 f"{sorted(weights)}"
             )
-        return SketchRetrievalOutput(losses.weighted_sum(terms, weights), terms, *embeds)
+        loss, statistics = losses.weighted_sum(terms, weights), batch.statistics or None
+        return SketchRetrievalOutput(loss, terms, *embeds, statistics=statistics)
 
     def _checked_weights(self, batch: TripletBatch) -> dict[str, float]:
         """Weights of the losses to compute, whose inputs are all there."""

@@ -1,6 +1,6 @@
 """What the models are given to train on, and what they return."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 from transformers.utils import ModelOutput
@@ -17,6 +17,7 @@ class TripletBatch:
         labels: (B,) indices into `config.class_names`.
         instance_ids: (B,) identity of the drawn photo.
         negative_labels: (B,) classes of the negatives.
+        statistics: filled by a method: numbers () by name that belong in a training log but in no loss.
     """
 
     sketches: Tensor
@@ -25,6 +26,7 @@ class TripletBatch:
     labels: Tensor | None = None
     instance_ids: Tensor | None = None
     negative_labels: Tensor | None = None
+    statistics: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def images(self) -> list[Tensor]:
@@ -42,6 +44,7 @@ class SketchRetrievalOutput(ModelOutput):
         sketch_embeds: (B, D), L2-normalised.
         photo_embeds: (B, D), L2-normalised.
         negative_embeds: (B, D), L2-normalised, when negatives were given.
+        statistics: numbers () that belong in a training log but in no loss, by name.
     """
 
     loss: Tensor | None = None
@@ -49,3 +52,4 @@ class SketchRetrievalOutput(ModelOutput):
     sketch_embeds: Tensor | None = None
     photo_embeds: Tensor | None = None
     negative_embeds: Tensor | None = None
+    statistics: dict[str, Tensor] | None = None

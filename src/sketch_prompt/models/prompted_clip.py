@@ -35,8 +35,9 @@ from transformers.models.clip.modeling_clip import (
 from .inputs import check_input_ids, check_pixel_values
 from .low_rank import LowRankBranches
 
-Prompts = Tensor | Sequence[Tensor]
-"""Shallow prompts, a tensor (n, d) or (B, n, d), or deep ones: a sequence of such tensors, one for every layer."""
+Prompts = Tensor | Sequence[Tensor | None]
+"""Shallow prompts, a tensor (n, d) or (B, n, d), or deep ones: a sequence of such tensors, one for every layer; None
+for a layer that takes the prompts as the previous one left them."""
 
 QUICK_GELU_SLOPE = 1.702
 
@@ -202,7 +203,7 @@ def _expand(prompts: Tensor, like: Tensor) -> Tensor:
     return prompts.to(like).expand(like.shape[0], -1, -1)
 
 
-def _by_layer(prompts: Prompts | None, n_layers: int) -> tuple[Tensor | None, Sequence[Tensor] | None]:
+def _by_layer(prompts: Prompts | None, n_layers: int) -> tuple[Tensor | None, Sequence[Tensor | None] | None]:
     """Split `prompts` into those of the input and, if deep, those of every layer."""
     if prompts is None or isinstance(prompts, Tensor):
         return prompts, None
@@ -315,7 +316,7 @@ def encode_vision(
     hidden_states, attentions = [], []
     for depth, layer in enumerate(layers):
         last_input = hidden[:, :n_image]
-        if deep is not None and depth > 0:
+        if deep is not None and depth > 0 and deep[depth] is not None:
             hidden = torch.cat([hidden[:, :n_image], _expand(deep[depth], hidden)], dim=1)
         if output_hidden_states:
             hidden_states.append(hidden)
@@ -432,7 +433,7 @@ def encode_text(
 
     hidden_states, attentions = [], []
     for depth, layer in enumerate(layers):
-        if deep is not None and depth > 0:
+        if deep is not None and depth > 0 and deep[depth] is not None:
             hidden = torch.cat(
                 [hidden[:, :1], _expand(deep[depth], hidden), hidden[:, 1 + n_prompts :]], dim=1
             )

@@ -82,6 +82,7 @@ class LossMeter:
     def _clear(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: Counter[str] = Counter()
+        self._statistics: set[str] = set()
         self._seconds = 0.0
 
     def lap(self) -> float:
@@ -90,9 +91,12 @@ class LossMeter:
         seconds, self._clock = now - self._clock, now
         return seconds
 
-    def add(self, loss: Tensor, terms: dict[str, Tensor]) -> float:
-        """Take in the losses of a forward pass; returns the seconds since the last lap, which it took."""
-        for name, value in {"loss": loss, **terms}.items():
+    def add(
+        self, loss: Tensor, terms: dict[str, Tensor], statistics: dict[str, Tensor] | None = None
+    ) -> float:
+        """Take in losses and statistics of a forward pass; returns the seconds since the last lap, which it took."""
+        self._statistics |= (statistics or {}).keys()
+        for name, value in {"loss": loss, **terms, **(statistics or {})}.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach().float()
             self._counts[name] += 1
         seconds = self.lap()
@@ -103,10 +107,11 @@ class LossMeter:
         """This process's mean loss since the last reading; 0 where there is none."""
         return (self._sums["loss"] / self._counts["loss"]).item() if self._sums else 0.0
 
-    def read(self) -> tuple[dict[str, float], float]:
-        """The means by name ("loss" first) and the triplets a second; starts anew."""
+    def read(self) -> tuple[dict[str, float], dict[str, float], float]:
+        """Mean losses by name ("loss" first), mean statistics and the triplets a second; starts anew."""
         means = torch.stack([total / self._counts[name] for name, total in self._sums.items()])
         values = dict(zip(self._sums, self.accelerator.reduce(means, reduction="mean").tolist()))
         speed = self._counts["loss"] * self.triplets / max(self._seconds, 1e-9)
+        statistics = {name: values.pop(name) for name in list(values) if name in self._statistics}
         self._clear()
-        return values, speed
+        return values, statistics, speed

@@ -308,7 +308,7 @@ class Trainer:
                 self.accelerator.clip_grad_norm_(self.model.trainable_parameters().values(), norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
-        seconds = self.meter.add(output.loss, output.loss_terms)
+        seconds = self.meter.add(output.loss, output.loss_terms, output.statistics)
         self.progress.seconds += seconds
         self.training_seconds += seconds
         if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
@@ -316,7 +316,7 @@ class Trainer:
         return self.accelerator.sync_gradients
 
     def _log_step(self, bar: tqdm) -> None:
-        means, speed = self.meter.read()
+        means, statistics, speed = self.meter.read()
         step, loss = self.progress.step, means.pop("loss")
         self._require_finite(loss)
         bar.set_postfix({name: f"{value:.3f}" for name, value in {"loss": loss, **means}.items()})
@@ -326,6 +326,7 @@ class Trainer:
             epoch=round(step / self.batches.steps, 4),
             loss=loss,
             terms=means,
+            **({"statistics": statistics} if statistics else {}),
             learning_rate={group["name"]: group["lr"] for group in self.optimizer.param_groups},
             seconds=round(self.progress.seconds, 3),
             triplets_per_second=round(speed, 1),

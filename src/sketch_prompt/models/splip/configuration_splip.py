@@ -1,6 +1,6 @@
 """Configuration of SpLIP."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ..configuration_base import SketchPromptPreTrainedConfig, require, strict
 from .jigsaw import MAX_PERMUTATIONS
@@ -19,6 +19,12 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         photo_prompt (`str`): the sentence of a photo's class, "photo of a {}" in the paper.
         class_prompt (`str`): ours: the sentence in which the adaptive margin compares two classes.
         n_text_prompts (`int`): m = 4 tokens that B_t makes from patches for each text layer; 0 leaves B_t out.
+        text_prompt_placement (`str`):
+            Ours: B_t's tokens stand between the start token and the words (`"precede"`), or `"replace"` as many of
+            the words before the class, of which there must be enough; texts other than the classes' are preceded.
+        prompt_depth (`int`, *optional*):
+            How many layers of each tower get prompts of their own, from the first; later layers go on with what has
+            become of them. None for all, as in the paper.
         text_guided_prompts (`bool`): whether B_v makes V^tg from the words before the class.
         n_semantic_prompts (`int`):
             n = 2 tokens V^ms_l that B_vt makes from the text tower's layers; 0 leaves B_vt out.
@@ -36,6 +42,9 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         margin_text (`str`):
             Ours: which class texts the margin compares: those of the `"frozen"` CLIP, which do not change, or the
             `"prompted"` ones of photos at that step.
+        least_margin (`float`, *optional*):
+            Ours: an adaptive margin is at least this; None takes the cosines as they are, which with some CLIPs are
+            around 0 or negative. The log has the margins' statistics.
         fixed_margin (`float`):
             The margin where it does not adapt, 0.2 in the paper's comparison. Ours: also where the negative's class
             is not given.
@@ -43,6 +52,9 @@ class SplipConfig(SketchPromptPreTrainedConfig):
             Ours: the adaptive margin if both photos are of the same class (fine-grained); 1 is the cosine of a text
             with itself.
         classification_weight (`float`): alpha, weight of the two classification losses, of sketches and of photos.
+        classify_negatives (`bool`):
+            Whether the negative photo has a classification loss too, as in the paper's figure. A checkpoint that was
+            saved before there was a choice was trained without.
         temperature (`float`, *optional*): temperature of the classification losses; None for that of the CLIP.
         jigsaw_weight (`float`): beta, weight of the conditional cross-modal jigsaw.
         n_permutations (`int`): ours: size of the permutation bank, up to 72.
@@ -70,6 +82,7 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         "solver_heads": 1,
         "solver_feedforward": 1,
     }
+    before_there_was_a_choice: ClassVar[dict[str, Any]] = {"classify_negatives": False}
     choices: ClassVar[dict[str, str]] = {
         "classification_weight": "alpha, found by grid search in the paper, which does not print it",
         "jigsaw_weight": "beta, likewise",
@@ -78,6 +91,8 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         "mapping_hidden_size": "width inside B_t (three linear layers) and B_vt (two, for each layer its own)",
         "text_readout": "what B_vt reads of every class's sentence in a text layer",
         "class_aggregation": "how B_vt joins the classes",
+        "text_prompt_placement": "whether B_t's tokens precede the words or replace some",
+        "least_margin": "what an adaptive margin is at least (null: the cosines as they are)",
         "layer_norms": "the towers whose LayerNorms train",
         "margin_text": "whose class texts the adaptive margin compares",
         "class_prompt": "the sentence it compares them in",
@@ -92,6 +107,8 @@ class SplipConfig(SketchPromptPreTrainedConfig):
     sketch_prompt: str = "sketch of a {}"
     photo_prompt: str = "photo of a {}"
     n_text_prompts: int = 4
+    text_prompt_placement: Literal["precede", "replace"] = "precede"
+    prompt_depth: int | None = None
     text_guided_prompts: bool = True
     n_semantic_prompts: int = 2
     layer_norms: Literal["both", "vision", "none"] = "both"
@@ -102,9 +119,11 @@ class SplipConfig(SketchPromptPreTrainedConfig):
     triplet_weight: float | int = 1.0
     adaptive_margin: bool = True
     margin_text: Literal["frozen", "prompted"] = "frozen"
+    least_margin: float | int | None = None
     fixed_margin: float | int = 0.2
     same_class_margin: float | int = 1.0
     classification_weight: float | int = 1.0
+    classify_negatives: bool = True
     temperature: float | int | None = None
     jigsaw_weight: float | int = 1.0
     n_permutations: int = MAX_PERMUTATIONS
@@ -131,6 +150,8 @@ class SplipConfig(SketchPromptPreTrainedConfig):
                 "prompted",
                 "'frozen' where nothing prompts the text tower",
             )
+        depth = self.prompt_depth
+        require(depth is None or depth >= 1, "prompt_depth", depth, "at least 1 or None")
         momentum, temperature = self.patch_mean_momentum, self.temperature
         allowed = momentum is None or 0 < momentum <= 1
         require(allowed, "patch_mean_momentum", momentum, "above 0 and at most 1, or None")

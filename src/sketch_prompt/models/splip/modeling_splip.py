@@ -77,11 +77,12 @@ class LayersToVision(nn.Module):
         super().__init__()
         vision, text = config.clip_config.vision_config, config.clip_config.text_config
         depth, text_depth = vision.num_hidden_layers, text.num_hidden_layers
-        self.text_layers = [-(-(layer + 1) * text_depth // depth) - 1 for layer in range(depth)]
+        prompted = range(depth)[: config.prompt_depth]
+        self.text_layers = [-(-(layer + 1) * text_depth // depth) - 1 for layer in prompted]
         hidden, out = config.mapping_hidden_size, config.n_semantic_prompts * vision.hidden_size
         self.mappings = nn.ModuleList(
             nn.Sequential(nn.Linear(text.hidden_size, hidden), nn.GELU(), nn.Linear(hidden, out))
-            for _ in range(depth)
+            for _ in prompted
         )
         self.shape = (config.n_semantic_prompts, vision.hidden_size)
 
@@ -153,7 +154,8 @@ class SplipPrompts:
         guided = [] if self.text_guided is None else [self.text_guided[domains]]
         if self.semantic is None:
             return guided * n_layers or None
-        return [torch.cat([*guided, layer[domains]], dim=-2) for layer in self.semantic]
+        semantic = [torch.cat([*guided, layer[domains]], dim=-2) for layer in self.semantic]
+        return semantic + semantic[-1:] * (n_layers - len(semantic))
 
 
 class SplipModel(SketchPromptPreTrainedModel):
@@ -168,7 +170,8 @@ class SplipModel(SketchPromptPreTrainedModel):
     - LayerNorms of both towers train (`layer_norms`);
     - the margin compares the classes' texts in the frozen CLIP (`margin_text`, `class_prompt`);
     - within a class (fine-grained) that cosine is 1; another margin can be set (`same_class_margin`);
-    - the classification losses are of sketch and photo, at the CLIP's temperature (`temperature`);
+    - B_t's tokens precede the words (`text_prompt_placement`); in layer 1 alone they get positions;
+    - the classification losses are at the CLIP's temperature (`temperature`);
     - the jigsaw has the 72 permutations that differ most (`n_permutations`); its hinge is taken for each sketch;
     - the solver sees L2-normalised features (`solver_heads`, `solver_feedforward`).
 
@@ -200,6 +203,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         "triplet": ("negatives", "classes"),
         "classification_sketch": ("labels", "classes"),
         "classification_photo": ("labels", "classes"),
+        "classification_negative": ("negatives", "negative_labels", "classes"),
         "jigsaw": ("negatives", "classes"),
     }
     _kept: tuple[TensorState, SplipPrompts] | None = None
@@ -224,7 +228,8 @@ class SplipModel(SketchPromptPreTrainedModel):
         """Make `class_names` the training classes: remember their sentences and embed them with the frozen CLIP.
 
         Raises:
-            ValueError: if the words before the class differ in their number of tokens between sketches and photos.
+            ValueError: if the words before the class differ in their number of tokens between sketches and photos,
+                or are too few to be replaced.
         """
         config, adapter = self.config, self.adapter
 
@@ -240,6 +245,12 @@ class SplipModel(SketchPromptPreTrainedModel):
             raise ValueError(
                 f"{templates[0]!r} is {ends[0] - 1} tokens and {templates[1]!r} {ends[1] - 1}: sketch_prompt and "
                 "photo_prompt must have equally many before the class"
+            )
+        replaced = config.n_text_prompts if config.text_prompt_placement == "replace" else 0
+        if replaced >= ends[0]:
+            raise ValueError(
+                f"text_prompt_placement='replace' puts {replaced} prompts in the place of words, but there are only "
+                f"{ends[0] - 1} before the class: lower n_text_prompts, or lengthen sketch_prompt and photo_prompt"
             )
         adapter.template_ids = torch.stack([row[:end] for row, end in zip(ids, ends)])
         sentences = [
@@ -306,9 +317,10 @@ class SplipModel(SketchPromptPreTrainedModel):
         if prompts is not None:
             n_prompts = prompts.shape[1]
             prompts = prompts.repeat_interleave(n_classes, dim=0)
-        output = self._encode_prompted(ids, prompts, output_hidden_states=True)
+        placement = config.text_prompt_placement
+        output = self._encode_prompted(ids, prompts, output_hidden_states=True, placement=placement)
         embeds = project_text(clip, output.pooled)
-        ends = end_of_text_positions(clip.text_model, ids) + n_prompts
+        ends = end_of_text_positions(clip.text_model, ids) + (n_prompts if placement == "precede" else 0)
         places = torch.arange(int(ends.max()) + 1, device=ends.device)
         read = places == ends[:, None] if config.text_readout == "end" else places <= ends[:, None]
         share = (read / read.sum(1, keepdim=True)).to(embeds.dtype)
@@ -321,8 +333,14 @@ class SplipModel(SketchPromptPreTrainedModel):
     def _encode_prompted(self, input_ids: Tensor, prompts: Tensor | None, **options):
         """The text tower with the same prompts, (B, m, d_t), after the start token of every layer."""
         tower = self.adapter.clip.text_model
-        deep = None if prompts is None else [prompts] * len(tower.encoder.layers)
+        deep = None if prompts is None else self._first_layers([prompts] * len(tower.encoder.layers))
         return encode_text(tower, input_ids, deep, **options)
+
+    def _first_layers(self, prompts: list[Tensor]) -> list[Tensor | None]:
+        """Prompts of the layers up to `prompt_depth`, and None for those after it."""
+        return [
+            part if i < (self.config.prompt_depth or len(prompts)) else None for i, part in enumerate(prompts)
+        ]
 
     # Embedding
 
@@ -360,7 +378,8 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def _encode(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> TowerOutput:
         vision = self.adapter.clip.vision_model
-        return encode_vision(vision, pixel_values, prompts.visual(domains, len(vision.encoder.layers)))
+        visual = prompts.visual(domains, len(vision.encoder.layers))
+        return encode_vision(vision, pixel_values, visual and self._first_layers(visual))
 
     def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
         return project_image(self.adapter.clip, self._encode(pixel_values, prompts, domains).pooled)
@@ -383,12 +402,13 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """1, alpha for both classification losses, and beta in the paper."""
+        """1, alpha for every classification loss, and beta in the paper."""
         config = self.config
         return {
             "triplet": config.triplet_weight,
             "classification_sketch": config.classification_weight,
             "classification_photo": config.classification_weight,
+            "classification_negative": config.classification_weight * config.classify_negatives,
             "jigsaw": config.jigsaw_weight,
         }
 
@@ -413,14 +433,19 @@ class SplipModel(SketchPromptPreTrainedModel):
         embeds, values = self._embed_parts(parts, prompts), {}
         if "triplet" in terms:
             margins = self._margins(prompts, batch.labels, batch.negative_labels)
+            if isinstance(margins, Tensor):
+                batch.statistics["margin"] = margins.mean()
+                batch.statistics["margin_share_above_0"] = (margins > 0).to(margins).mean()
             values["triplet"] = losses.squared_triplet_loss(
                 embeds["sketch"], embeds["photo"], embeds["negative"], margins
             )
-        for name, domain in _DOMAINS.items():
+        classified = {"sketch": batch.labels, "photo": batch.labels, "negative": batch.negative_labels}
+        for name, labels in classified.items():
             if f"classification_{name}" in terms:
                 temperature = config.temperature or torch.exp(-self.clip.logit_scale)
+                classes = prompts.class_embeddings[SKETCH if name == "sketch" else PHOTO]
                 values[f"classification_{name}"] = losses.classification_loss(
-                    embeds[name], prompts.class_embeddings[domain], batch.labels, temperature
+                    embeds[name], classes, labels, temperature
                 )
         if "jigsaw" in terms:
             clues = (embeds[name] for name in ("sketch", "photo", "negative"))
@@ -446,4 +471,5 @@ class SplipModel(SketchPromptPreTrainedModel):
         classes = self.adapter.class_embeddings
         if config.margin_text == "prompted":
             classes = prompts.class_embeddings[PHOTO].detach()
-        return losses.class_margins(classes, labels, negative_labels, config.same_class_margin)
+        margins = losses.class_margins(classes, labels, negative_labels, config.same_class_margin)
+        return margins if config.least_margin is None else margins.clamp(min=config.least_margin)
