@@ -51,6 +51,19 @@ class BenchmarkBuilder(TableBuilder):
         yield from enumerate(rows)
 
 
+def class_splits(seen: Iterable[str], unseen: Iterable[str]) -> list[datasets.SplitGenerator]:
+    """The four splits of pictures that are made class by class: each is given its `class_names` and its `domain`."""
+    classes = {
+        "train": list(seen),
+        "test": list(unseen),
+    }  # a list is what `datasets` shares out among processes
+    parts = {name: name.split("_") for name in SPLIT_NAMES}
+    return [
+        datasets.SplitGenerator(name=name, gen_kwargs={"class_names": classes[part], "domain": domain})
+        for name, (part, domain) in parts.items()
+    ]
+
+
 def features(class_names: Iterable[str]) -> datasets.Features:
     """The columns of every benchmark; a class's label is its place in `class_names`."""
     return datasets.Features(

@@ -13,6 +13,7 @@ from sketch_prompt.data.minisketch.geometry import (
     mapped_parts,
     mirrored,
     moved,
+    panel,
     polygon,
     spline,
     top_bottom,
@@ -118,3 +119,8 @@ def test_a_trapezium_is_as_wide_as_told_at_its_top_and_its_bottom():
     for y, half in ((0, 1), (3, 2)):
         edge = outline[outline[:, 1] == y, 0]
         assert (edge.min(), edge.max()) == (-half, half)
+
+
+def test_a_panel_has_level_edges_where_it_is_told():
+    corners = [(0, 1), (-1, 3), (5, 3), (2, 1)]
+    np.testing.assert_array_equal(panel((1, 0, 2), (3, -1, 5), radius=0.1), polygon(*corners, radius=0.1))

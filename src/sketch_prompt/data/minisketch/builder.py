@@ -13,7 +13,7 @@ from pathlib import Path
 import datasets
 from PIL import Image
 
-from ..builder import features
+from ..builder import class_splits, features
 from ..configs import BenchmarkConfig
 from .generator import SEEN_CLASSES, UNSEEN_CLASSES, MiniSketch
 
@@ -71,25 +71,13 @@ class MiniSketchBuilder(datasets.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
-        parts = (
-            ("train", SEEN_CLASSES, self.config.instances_per_class),
-            ("test", UNSEEN_CLASSES, self.config.unseen_instances_per_class),
-        )
-        # A list is what `datasets` shares out among processes.
-        return [
-            datasets.SplitGenerator(
-                name=f"{part}_{domain}",
-                gen_kwargs={"class_names": list(names), "instances": instances, "domain": domain},
-            )
-            for part, names, instances in parts
-            for domain in ("sketch", "photo")
-        ]
+        return class_splits(SEEN_CLASSES, UNSEEN_CLASSES)
 
-    def _generate_examples(
-        self, class_names: list[str], instances: int, domain: str
-    ) -> Iterator[tuple[str, dict]]:
+    def _generate_examples(self, class_names: list[str], domain: str) -> Iterator[tuple[str, dict]]:
         mini = MiniSketch(self.config.image_size, self.config.seed)
+        seen, unseen = self.config.instances_per_class, self.config.unseen_instances_per_class
         for name in class_names:
+            instances = seen if name in SEEN_CLASSES else unseen
             for instance in range(instances):
                 instance_id = f"{name.replace(' ', '_')}-{instance:04d}"
                 row = {"label": name, "instance_id": instance_id, "domain": domain}

@@ -109,6 +109,12 @@ def trapezium(top: float, top_y: float, bottom: float, bottom_y: float, radius: 
     return polygon((-top, top_y), (top, top_y), (bottom, bottom_y), (-bottom, bottom_y), radius=radius)
 
 
+def panel(first: Sequence[float], second: Sequence[float], radius: float = 0.0) -> Points:
+    """A quadrilateral with two level edges, each given as (y, left, right): a wing, a fin, a pane."""
+    (y0, left0, right0), (y1, left1, right1) = first, second
+    return polygon((left0, y0), (left1, y1), (right1, y1), (right0, y0), radius=radius)
+
+
 def ellipse(cx: float, cy: float, rx: float, ry: float | None = None, angle: float = 0.0) -> Points:
     """A closed ellipse around (cx, cy), turned by `angle` degrees."""
     outline = arc(cx, cy, rx, ry, 0, 360)[:-1]

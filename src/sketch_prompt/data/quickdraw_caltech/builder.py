@@ -11,10 +11,10 @@ from importlib import resources
 import datasets
 import pyarrow.parquet as pq
 
-from ..builder import TableBuilder, features
+from ..builder import TableBuilder, class_splits, features
 from ..configs import BenchmarkConfig
 from ..doodles import read_doodles
-from ..splits import SPLIT_NAMES, BenchmarkSplit, read_split
+from ..splits import BenchmarkSplit, read_split
 from ..strokes import encode_png, rasterize
 
 UNSEEN_CLASSES = (
@@ -119,17 +119,7 @@ class QuickDrawCaltechBuilder(TableBuilder):
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         split = self.config.split()
-        names = {"train": split.seen, "test": split.unseen}
-        return [
-            datasets.SplitGenerator(
-                name=part,
-                gen_kwargs={
-                    "class_names": list(names[part.split("_")[0]]),
-                    "domain": part.rpartition("_")[2],
-                },
-            )
-            for part in SPLIT_NAMES
-        ]
+        return class_splits(split.seen, split.unseen)
 
     def _generate_examples(self, class_names: list[str], domain: str) -> Iterator[tuple[str, dict]]:
         examples = _drawings if domain == "sketch" else _photos

@@ -10,6 +10,7 @@ from ..geometry import (
     line,
     mirrored,
     moved,
+    panel,
     polygon,
     spline,
     trapezium,
@@ -90,29 +91,15 @@ def airplane(p: Parameters) -> list[Part]:
         (-length * 0.9, half * 0.75),
         closed=True,
     )
-    root, tip = -half * 0.8, -half - fin
-    tail = polygon(
-        (length * 0.62, root), (length * 0.85, tip), (length * 1.02, tip), (length * 0.96, root), radius=0.02
+    tail = panel(
+        (-half * 0.8, length * 0.62, length * 0.96), (-half - fin, length * 0.85, length * 1.02), radius=0.02
     )
     x = p.real("wing_place", -0.2, 0.02)
-    near = polygon(
-        (x, half * 0.2),
-        (x + sweep, wing),
-        (x + sweep + chord * 0.45, wing),
-        (x + chord, half * 0.2),
-        radius=0.03,
-    )
-    far = polygon(
-        (x + 0.05, -half * 0.8),
-        (x + sweep, -half - wing * 0.45),
-        (x + sweep + chord * 0.4, -half - wing * 0.45),
-        (x + chord, -half * 0.8),
-        radius=0.02,
-    )
-    root, tip = -half * 0.1, half + 0.08
-    plane = polygon(
-        (length * 0.68, root), (length * 0.86, tip), (length * 0.98, tip), (length * 0.9, root), radius=0.02
-    )
+    near = panel((half * 0.2, x, x + chord), (wing, x + sweep, x + sweep + chord * 0.45), radius=0.03)
+    tip = (-half - wing * 0.45, x + sweep, x + sweep + chord * 0.4)
+    far = panel((-half * 0.8, x + 0.05, x + chord), tip, radius=0.02)
+    tip = (half + 0.08, length * 0.86, length * 0.98)
+    plane = panel((-half * 0.1, length * 0.68, length * 0.9), tip, radius=0.02)
     parts = [Part("far wing", far, "trim"), Part("tail fin", tail, "trim")]
     if p.chance("engine", 0.6):
         parts.append(Part("engine", box(x + sweep * 0.4 - 0.02, wing * 0.62, 0.17, 0.085, 0.04), "metal"))

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..geometry import Part, box, ellipse, line, polygon, spline, wire
+from ..geometry import Part, box, ellipse, line, panel, polygon, spline, wire
 from ..parameters import Parameters
 from .registry import category
 
@@ -82,28 +82,17 @@ def car(p: Parameters) -> list[Part]:
         (-length, body * 0.35),
         radius=curve,
     )
-    cabin = polygon(
-        (x0 - 0.02, -body * 0.9),
-        (x0 + rake, -body - roof),
-        (x1 - rake * 0.7, -body - roof),
-        (x1 + 0.02, -body * 0.9),
-        radius=curve,
+    cabin = panel(
+        (-body * 0.9, x0 - 0.02, x1 + 0.02), (-body - roof, x0 + rake, x1 - rake * 0.7), radius=curve
     )
     middle = (x0 + x1) / 2 + p.real("pillar", -0.08, 0.08)
     top, low = -body - roof * 0.85, -body * 0.98
+    pillar_left, pillar_right = middle - 0.02, middle + 0.02
     panes = [
-        polygon(
-            (x0 + rake * 0.35 + 0.03, low),
-            (x0 + rake + 0.03, top),
-            (middle - 0.02, top),
-            (middle - 0.02, low),
-            radius=0.02,
-        ),
-        polygon(
-            (middle + 0.02, low),
-            (middle + 0.02, top),
-            (x1 - rake * 0.7 - 0.03, top),
-            (x1 - rake * 0.3 - 0.03, low),
+        panel((low, x0 + rake * 0.35 + 0.03, pillar_left), (top, x0 + rake + 0.03, pillar_left), radius=0.02),
+        panel(
+            (low, pillar_right, x1 - rake * 0.3 - 0.03),
+            (top, pillar_right, x1 - rake * 0.7 - 0.03),
             radius=0.02,
         ),
     ]
@@ -180,8 +169,9 @@ def truck(p: Parameters) -> list[Part]:
         (0, 0),
         radius=0.03,
     )
-    low, top = -cab_height * 0.54, -cab_height * 0.9
-    pane = polygon((-cab + 0.04, low), (-cab + slope + 0.04, top), (-0.08, top), (-0.08, low), radius=0.02)
+    pane = panel(
+        (-cab_height * 0.54, -cab + 0.04, -0.08), (-cab_height * 0.9, -cab + slope + 0.04, -0.08), radius=0.02
+    )
     ribs = ()
     if p.chance("ribs", 0.5):
         places = (0.04 + cargo * t for t in (0.25, 0.5, 0.75))
