@@ -64,6 +64,8 @@ class DataConfig:
         validation_classes: How many of the seen classes are held out for choosing the best checkpoint: a
             share below 1, or a number of classes; 0 trains on all and keeps the last checkpoint. Of instances
             instead, where a benchmark trains and tests on the same classes (`shoe-v2`).
+        refit: Hold classes out to choose the number of steps only, and then train on all seen classes for that many,
+            as the papers do; takes twice as long. The run that chose is in `selection/`.
         num_workers: Processes that read and decode images, for each training process.
         min_image_size: JPEGs may be decoded at a reduced scale, sides at least this long; None decodes fully.
         augmentation: Fields of `data.transforms.PairAugmentation`; empty for none.
@@ -76,6 +78,7 @@ class DataConfig:
     batches: Literal["triplets", "one-category", "pk"] = "triplets"
     sketches_per_class: int = 4
     validation_classes: Number = 0.1
+    refit: bool = False
     num_workers: int = 2
     min_image_size: int | None = None
     augmentation: dict[str, Any] = field(default_factory=dict)
@@ -87,6 +90,9 @@ class DataConfig:
         held_out = self.validation_classes
         share_or_count = 0 <= held_out < 1 or (held_out >= 1 and float(held_out).is_integer())
         require(share_or_count, "validation_classes", held_out, "a share below 1 or a whole number")
+        require(
+            held_out > 0 or not self.refit, "validation_classes", held_out, "above 0 to choose with for refit"
+        )
         require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
 
 
@@ -109,6 +115,7 @@ class OptimisationConfig:
         learning_rates: Learning rate by parameter group: `prompts`, `layer_norms`, `backbone`.
         weight_decay, betas: Of the optimiser.
         schedule: `"constant"`, `"cosine"` or `"linear"` (to 0), after the warm-up.
+        schedule_steps: Steps that the schedule is for; None for those of the training.
         warmup_steps: Steps in which the rate rises from 0.
         max_gradient_norm: Gradients are clipped to it; None does not clip.
         mixed_precision: `"bf16"` or `"fp16"`; None for what `accelerate launch` was told, else float32.
@@ -125,6 +132,7 @@ class OptimisationConfig:
     weight_decay: Number = 0.0
     betas: list[Number] = field(default_factory=lambda: [0.9, 0.999])
     schedule: Literal["constant", "cosine", "linear"] = "constant"
+    schedule_steps: int | None = None
     warmup_steps: int = 0
     max_gradient_norm: Number | None = None
     mixed_precision: Literal["bf16", "fp16"] | None = None
@@ -133,9 +141,9 @@ class OptimisationConfig:
     def __post_init__(self):
         for name in ("epochs", "batch_size", "gradient_accumulation_steps"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        require(
-            self.max_steps is None or self.max_steps >= 1, "max_steps", self.max_steps, "at least 1 or null"
-        )
+        for name in ("max_steps", "schedule_steps"):
+            steps = getattr(self, name)
+            require(steps is None or steps >= 1, name, steps, "at least 1 or null")
         for name in ("learning_rate", "weight_decay", "warmup_steps"):
             require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
         for group, rate in self.learning_rates.items():

@@ -1,12 +1,10 @@
 """The training loop: any method with the model contract, on any benchmark, on one process or many."""
 
-import json
 import logging
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
@@ -57,6 +55,8 @@ from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.publication import Publisher, training_facts
 from sketch_prompt.training.recipe import RecipeError
+from sketch_prompt.training.refit import choosing, refitting
+from sketch_prompt.training.result import TrainingResult
 from sketch_prompt.training.validation import hold_out
 
 logger = logging.getLogger(__name__)
@@ -64,48 +64,6 @@ logger = logging.getLogger(__name__)
 
 class DivergedError(RuntimeError):
     """The loss is no longer a number."""
-
-
-@dataclass
-class TrainingResult:
-    """The outcome of a run; `results.json` holds the same.
-
-    Attributes:
-        output_dir: Folder of the trained checkpoint, the log, the resolved recipe and `checkpoints/`.
-        method: The method trained.
-        benchmark: What it was trained on.
-        classes: Number of training classes.
-        steps, epochs: Done in all.
-        best_step: Optimiser steps after which the checkpoint in `output_dir` was saved.
-        metric: What chose it.
-        validation: Its score on the held-out seen classes; None where none are held out.
-        test: Its report on the unseen classes; None where `evaluation.test` is off.
-        seconds: Wall-clock time of training and validation, over all sittings.
-        triplets_per_second: Over the training steps of this sitting, all processes together.
-        peak_memory_mb: Of the first process and its GPU.
-        unreadable: `path: reason` of the training images that were replaced by others in this sitting.
-    """
-
-    output_dir: Path
-    method: str
-    benchmark: str
-    classes: int
-    steps: int
-    epochs: int
-    best_step: int
-    metric: str
-    validation: float | None
-    test: Report | None
-    seconds: float
-    triplets_per_second: float
-    peak_memory_mb: dict[str, float]
-    unreadable: list[str] = field(default_factory=list)
-
-    def save(self, path: Path) -> None:
-        """Write everything as JSON."""
-        values = asdict(self) | {"output_dir": str(self.output_dir)}
-        with atomic_write(path, durable=True) as temporary:
-            temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def train(config: TrainingConfig) -> TrainingResult:
@@ -124,7 +82,14 @@ def train(config: TrainingConfig) -> TrainingResult:
     accelerator = _build_accelerator(config)
     is_writer = accelerator.is_main_process
     with only_writer(config.output_dir, "is training in") if is_writer else nullcontext():
-        return Trainer(config, accelerator).run()
+        if config.data.refit:
+            chosen = Trainer(choosing(config), accelerator).run()
+            accelerator.free_memory()
+            result = Trainer(refitting(config, chosen), accelerator, chosen.validation).run()
+        else:
+            result = Trainer(config, accelerator).run()
+    accelerator.end_training()
+    return result
 
 
 class Trainer:
@@ -133,10 +98,12 @@ class Trainer:
     Args:
         config: The recipe.
         accelerator: Which processes there are, and how they compute.
+        validation: The score that chose the number of steps, of a run that holds nothing out itself.
     """
 
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator):
+    def __init__(self, config: TrainingConfig, accelerator: Accelerator, validation: float | None = None):
         self.config = config
+        self.validation = validation
         self.folder = config.output_dir
         self.last, self.best = self.folder / "checkpoints/last", self.folder / "checkpoints/best"
         self.accelerator = accelerator
@@ -158,7 +125,8 @@ class Trainer:
         steps = config.optimisation.epochs * self.batches.steps
         self.total_steps = min(steps, config.optimisation.max_steps or steps)
         optimizer = build_optimizer(self.model, config.optimisation)
-        self.scheduler = build_scheduler(optimizer, config.optimisation, self.total_steps)
+        schedule_steps = config.optimisation.schedule_steps or self.total_steps
+        self.scheduler = build_scheduler(optimizer, config.optimisation, schedule_steps)
         self.forward, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         # From here on every process draws its own numbers (dropout).
         set_seed(config.run.seed, device_specific=True)
@@ -456,7 +424,7 @@ class Trainer:
             epochs=progress.epoch,
             best_step=progress.best_step,
             metric=config.evaluation.metric,
-            validation=progress.best,
+            validation=progress.best if self.validation is None else self.validation,
             test=test,
             seconds=round(progress.seconds, 1),
             triplets_per_second=round(
@@ -473,7 +441,6 @@ class Trainer:
             result.save(self.folder / "results.json")
             self.publisher.finished(self.folder)
         self.accelerator.wait_for_everyone()
-        self.accelerator.end_training()
         return result
 
 
