@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -47,6 +48,8 @@ PROCESSOR_FILES = (
 # Small enough to be checked whenever they are loaded, not only when they arrive.
 _ALWAYS_CHECKED = ("adapter_model.safetensors",)
 
+_HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+
 # The client's own error for a connection that breaks: huggingface_hub does not re-export it, and which library it
 # comes from depends on the version.
 BROKEN_CONNECTION = next(c for c in HfHubHTTPError.__mro__ if c.__name__ == "HTTPError")
@@ -57,6 +60,13 @@ def bundled_names() -> list[str]:
     assets = resources.files("sketch_prompt") / "assets"
     entries = assets.iterdir() if assets.is_dir() else ()
     return sorted(entry.name for entry in entries if (entry / "config.json").is_file())
+
+
+def hub_id(name: str | os.PathLike | None) -> str | None:
+    """`name` if it can be a repository `owner/name` on the Hub; None for a folder here or a bundled name."""
+    if name is None or local_checkpoint(name) is not None or not _HUB_ID.fullmatch(str(name)):
+        return None
+    return str(name)
 
 
 def find_checkpoint(

@@ -13,8 +13,7 @@ from torch import Tensor
 from transformers import CLIPModel, PreTrainedModel
 
 from ..publishing.facts import TrainingFacts
-from ..publishing.upload import create_repository, hub_id, upload
-from ..sources import HUB_ARGUMENTS, bundled_names, find_checkpoint, weights_files
+from ..sources import HUB_ARGUMENTS, bundled_names, find_checkpoint, hub_id, weights_files
 from . import backbone as clip_backbone
 from .checkpoints import CONFIG, REPLACED, CheckpointOptions, read_adapter, read_backbone, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
@@ -115,6 +114,8 @@ class SavedModel(PreTrainedModel):
             TypeError: for an argument that means nothing here.
             ValueError: if others could not load what is pushed: its base model is a folder of this machine.
         """
+        from ..publishing.upload import create_repository, upload  # the Hub's client, for pushing alone
+
         kwargs = {name: value for name, value in kwargs.items() if name not in _SAVING_IGNORED}
         if kwargs:
             raise TypeError(f"save_pretrained has no argument {', '.join(map(repr, kwargs))}")

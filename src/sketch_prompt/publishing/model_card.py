@@ -7,9 +7,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import __version__
+from ..sources import hub_id
 from .facts import Measurement, TrainingFacts
 from .rendering import render
-from .upload import hub_id
 
 _TASK = "zero-shot sketch-based image retrieval"
 # Fields of a configuration that say nothing about how it was trained.

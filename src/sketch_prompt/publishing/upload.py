@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,16 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ..sources import BROKEN_CONNECTION, RepoType, causes, local_checkpoint
-
-_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
-
-
-def hub_id(name: str | os.PathLike | None) -> str | None:
-    """`name` if it can be a repository `owner/name` on the Hub; None for a folder here or a bundled name."""
-    if name is None or local_checkpoint(name) is not None or not _ID.fullmatch(str(name)):
-        return None
-    return str(name)
+from ..sources import BROKEN_CONNECTION, RepoType, causes
 
 
 def create_repository(
