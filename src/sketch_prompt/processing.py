@@ -40,9 +40,7 @@ from sketch_prompt.imaging import (
     to_rgb,
 )
 from sketch_prompt.publishing.auto_map import PROCESSOR_MODULE, auto_map, module_source
-from sketch_prompt.publishing.upload import push
 from sketch_prompt.sources import HUB_ARGUMENTS, PROCESSOR_FILES, find_checkpoint
-from sketch_prompt.top_k import best_places
 
 logger = logging.getLogger(__name__)
 
@@ -372,6 +370,8 @@ class SketchPromptProcessor(ProcessorMixin):
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
         rows = scores.detach().cpu().double().numpy()
+        from sketch_prompt.top_k import best_places
+
         places = [torch.from_numpy(best_places(row, top_k)).to(scores.device) for row in rows]
         return [{"indices": best, "scores": row[best]} for best, row in zip(places, scores)]
 
@@ -415,6 +415,8 @@ class SketchPromptProcessor(ProcessorMixin):
 
         Args and errors are those of a model's `push_to_hub`; `tokenizer` as in `save_pretrained`.
         """
+        from sketch_prompt.publishing.upload import push
+
         return push(
             lambda folder: self.save_pretrained(folder, tokenizer=tokenizer),
             repo_id,

@@ -237,12 +237,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         """Show the model a category, which `category=` can name from then on; saved with the adapter.
 
         A category of the same name is replaced. A training step makes all categories out of date: to use one
-        afterwards, show it again.
-
-        Args:
-            name: of the category, in words; its text features are used.
-            sketches, photos: pictures or paths; one of the two may be empty.
-            processor: by default the one that came with the model.
+        afterwards, show it again. Arguments are those of the base class; the text features of `name` are used.
 
         Raises:
             ValueError: if both are empty, a picture cannot be read (the message says which), or there is no processor.
