@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from fakes.photos import make_model, picture, write_photos
 from sketch_prompt import Gallery
-from sketch_prompt.gallery.checksums import row_checksums
+from sketch_prompt.checksums import row_checksums
 from sketch_prompt.gallery.store import DamagedFeaturesError
 
 

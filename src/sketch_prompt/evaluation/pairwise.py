@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
+from sketch_prompt.models.integrity import check_tensors, checksum_metadata
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.vocabulary import TEST_SPLITS
@@ -74,16 +75,19 @@ class PairStore:
             self._batches[start] = batch
             return
         tensors = {_PAIR + name: value for name, value in batch.prepared.items()}
+        left_out = torch.tensor(list(json.dumps(batch.left_out).encode()), dtype=torch.uint8)
         tensors |= {"rows": torch.tensor(batch.rows), "features": torch.from_numpy(batch.features)}
+        tensors["left_out"] = left_out
         with atomic_write(self._path(start)) as temporary:
-            save_file(tensors, temporary, metadata={"left_out": json.dumps(batch.left_out)})
+            save_file(tensors, temporary, metadata=checksum_metadata(tensors))
 
     def read(self, start: int) -> EncodedBatch:
         """The batch that starts at a row, without its `prepared`."""
         if start in self._batches:
             return self._batches[start]._replace(prepared={})
         file = self._open(self._path(start))
-        left_out = {int(row): tuple(why) for row, why in json.loads(file.metadata()["left_out"]).items()}
+        left_out = json.loads(bytes(file.get_tensor("left_out").tolist()))
+        left_out = {int(row): tuple(why) for row, why in left_out.items()}
         return EncodedBatch(
             file.get_tensor("rows").tolist(), file.get_tensor("features").numpy(), {}, left_out
         )
@@ -122,7 +126,17 @@ class PairStore:
 
     def _open(self, path: Path):
         if path not in self._files:
-            self._files[path] = safe_open(path, "pt")
+            try:
+                file = safe_open(path, "pt")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+                check_tensors(path, tensors, file.metadata())
+                if not {"rows", "features", "left_out"} <= tensors.keys():
+                    raise ValueError("it holds no encoded images")
+            except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{path} is damaged ({error}): delete it, and its images are encoded again"
+                ) from error
+            self._files[path] = file
         return self._files[path]
 
 

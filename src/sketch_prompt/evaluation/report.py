@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sketch_prompt.atomic import append_line, atomic_write
+from sketch_prompt.checksums import json_checksum
 from sketch_prompt.hints import with_new_names
 from sketch_prompt.vocabulary import GalleryPhotos, Level, Ranking
 
@@ -127,8 +128,11 @@ class Report:
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
+            checksum = content.pop("checksum", None) if isinstance(content, dict) else None
+            if checksum is not None and checksum != json_checksum(content):
+                raise ValueError("it is damaged, or was edited")
             return cls(**_with_new_keys(content, path))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is no report of sketch-prompt evaluate: {error}") from error
 
     def to_json(self) -> str:
@@ -181,7 +185,9 @@ class Report:
     def save(self, folder: str | os.PathLike) -> list[Path]:
         """Write `report.json` and `report.md` into a folder, which is created if needed; return their paths."""
         paths = []
-        for name, text in (("report.json", self.to_json()), ("report.md", self.to_markdown())):
+        content = asdict(self)
+        content = json.dumps(content | {"checksum": json_checksum(content)}, indent=2, ensure_ascii=False)
+        for name, text in (("report.json", content), ("report.md", self.to_markdown())):
             paths.append(Path(folder) / name)
             with atomic_write(paths[-1]) as temporary:
                 temporary.write_text(text, encoding="utf-8")

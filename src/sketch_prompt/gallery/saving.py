@@ -22,10 +22,10 @@ from typing import Any
 
 import sketch_prompt
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.checksums import file_checksum, json_checksum
 from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.locking import only_writer
 
-from .checksums import file_checksum, json_checksum
 from .fingerprint import describe_differences
 from .ownership import is_sealed, seal
 from .table import PhotoTable

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.checksums import row_checksums
 
-from .checksums import row_checksums
 from .fingerprint import describe_differences
 
 BLOCK_ROWS = 8192

@@ -54,7 +54,7 @@ from sketch_prompt.training.lens import fit_model_lens
 from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.publication import Publisher, training_facts
-from sketch_prompt.training.recipe import RecipeError
+from sketch_prompt.training.recipe import RecipeError, with_checksum
 from sketch_prompt.training.refit import choosing, refitting
 from sketch_prompt.training.result import TrainingResult
 from sketch_prompt.training.validation import hold_out
@@ -218,7 +218,7 @@ class Trainer:
             if not self._resumable:
                 forget(self.config)
             with atomic_write(self.folder / "training.yaml", durable=True) as temporary:
-                temporary.write_text(self.config.to_yaml(), encoding="utf-8")
+                temporary.write_text(with_checksum(self.config.to_yaml()), encoding="utf-8")
         self.log = TrainingLog(self.folder / "log.jsonl", self.accelerator, self.progress.step)
         self.forward.train()
 

@@ -1,6 +1,7 @@
 """Finding a training recipe by its name, and reading it strictly: errors say where something is wrong."""
 
 import dataclasses
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -11,12 +12,16 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
+from sketch_prompt.checksums import text_checksum
 from sketch_prompt.hints import nearest, shortened, suggestion
 from sketch_prompt.strict_yaml import NotPlainYamlError, parse_yaml, read_yaml
 
 RECIPE_FILE = "training.yaml"
 ENTRY_POINTS = "sketch_prompt.recipes"
 _LONGEST_REASON = 200
+_CHECKSUM = "# As the run resolved it; checksum of what follows: "
+
+logger = logging.getLogger(__name__)
 
 
 class RecipeError(ValueError):
@@ -77,6 +82,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
         path = path / RECIPE_FILE
     try:
         recipe = read_yaml(path) or {}
+        _warn_if_altered(path)
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
     except NotPlainYamlError as error:
@@ -104,6 +110,17 @@ def _apply(recipe: dict[str, Any], override: str) -> None:
         target[last] = parse_yaml(value, f"override {shortened(override)}")
     except NotPlainYamlError as error:
         raise RecipeError(str(error)) from error
+
+
+def with_checksum(text: str) -> str:
+    """A recipe's text, preceded by a comment by which `read_recipe` notices that it was altered."""
+    return f"{_CHECKSUM}{text_checksum(text)}\n{text}"
+
+
+def _warn_if_altered(path: Path) -> None:
+    first, _, text = path.read_text(encoding="utf-8").partition("\n")
+    if first.startswith(_CHECKSUM) and first != _CHECKSUM + text_checksum(text):
+        logger.warning("%s is not what the run wrote. If you did not edit it, it is damaged", path)
 
 
 def build(cls: type, section: str, values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Checksums by which a gallery notices that a disk, a copy or a transfer has altered it.
+"""Checksums by which files notice that a disk, a copy or a transfer has altered them.
 
 They are no protection against people, who can write a checksum that fits.
 """
@@ -37,6 +37,11 @@ def _odd_numbers(count: int) -> np.ndarray:
     return (mixed ^ (mixed >> np.uint64(31))) | np.uint64(1)
 
 
+def text_checksum(text: str) -> str:
+    """BLAKE2b of a text, hexadecimal."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def file_checksum(path: Path) -> str:
     """BLAKE2b of a file's content, hexadecimal."""
     digest = hashlib.blake2b(digest_size=16)
@@ -48,5 +53,6 @@ def file_checksum(path: Path) -> str:
 
 def json_checksum(values: Mapping[str, Any]) -> str:
     """BLAKE2b of plain values, whatever the order of their keys, hexadecimal."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    as_read = json.loads(json.dumps(values))  # keys that are numbers become text, and are sorted as such
+    text = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
