@@ -15,11 +15,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sketch_prompt.atomic import failed_writes_are_os_errors, sync, sync_folder
+from sketch_prompt.checksums import file_checksum
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS, read_tensors
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import RecipeError, read_recipe
 
 STATE = "training_state.pt"
+STATE_CHECKSUM = "training_state.blake2b"
 # What may change between two sittings: it alters the speed or length of the run, not the steps already done.
 _FREE = {
     "data": {"data_dir", "num_workers"},
@@ -133,6 +135,8 @@ def save_state(
             "class_names": model.config.class_names,
         }
         torch.save(state, new / STATE)
+        # torch itself does not compare the checksums in its files.
+        (new / STATE_CHECKSUM).write_text(file_checksum(new / STATE) + "\n", encoding="ascii")
 
 
 def load_state(
@@ -151,6 +155,11 @@ def load_state(
         ValueError: The run was on other classes, or the folder is damaged.
     """
     try:
+        checksum = folder / STATE_CHECKSUM
+        if checksum.is_file() and checksum.read_bytes().decode("ascii").strip() != file_checksum(
+            folder / STATE
+        ):
+            raise ValueError(f"{STATE} is not what was written")
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         tensors = read_tensors(folder / ADAPTER_WEIGHTS)
         progress = Progress(**state["progress"])
