@@ -127,6 +127,12 @@ class GalleryEncoder:
         self._check_adapter()
         if sketch is None and text is None:
             raise ValueError("nothing to search for: give a sketch, a text, or both")
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"text is one text, not {type(text).__name__}")
+        if not 0 <= weight <= 1:
+            raise ValueError(
+                f"weight must be between 0 (the sketch alone) and 1 (the text alone), not {weight}"
+            )
         place = next(self.model.parameters())
         drawn = None
         if sketch is not None:

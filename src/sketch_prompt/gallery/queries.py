@@ -49,7 +49,7 @@ def _rasterize(strokes) -> Image.Image:
     try:
         lines = [(np.asarray(stroke[0], np.float64), np.asarray(stroke[1], np.float64)) for stroke in strokes]
         sound = all(xs.ndim == 1 and xs.shape == ys.shape and np.isfinite([xs, ys]).all() for xs, ys in lines)
-    except (ValueError, TypeError, IndexError, KeyError):
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError):
         sound = False
     if not sound or not any(len(xs) for xs, _ in lines):
         raise ValueError("strokes are [[[x, ...], [y, ...]], ...] with at least one point and finite numbers")

@@ -155,11 +155,17 @@ class PhotoTable:
             return None
         if callable(filters):
             return np.fromiter((bool(filters(photo)) for photo in self), bool, len(self))
+        if not isinstance(filters, Mapping):
+            raise TypeError(
+                f"filters are a mapping such as {{'category': 'cat'}} or a function of a photo, not {filters!r}"
+            )
         kept = np.ones(len(self), bool)
         for name, wanted in filters.items():
             if name not in _CONDITIONS:
                 raise ValueError(f"there is no filter {name!r}; {suggestion(name, _CONDITIONS)}")
-            values = [wanted] if isinstance(wanted, str) else list(wanted)
+            values = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Iterable) else list(wanted)
+            if not all(isinstance(value, str) for value in values):
+                raise TypeError(f"the filter {name!r} is a text or several, not {wanted!r}")
             if name == "category":
                 self._check_categories(values)
             kept &= _CONDITIONS[name](self._columns[name], values)
