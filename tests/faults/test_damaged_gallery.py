@@ -159,3 +159,12 @@ def test_a_gallery_whose_features_are_gone_says_so_and_is_filled_again(saved, ph
     with pytest.raises(ValueError, match="7 photos have no features"):
         Gallery.load(saved, make_model())
     assert mended(saved, photos) == 7
+
+
+def test_an_approximate_gallery_whose_features_are_gone_is_filled_again(tmp_path):
+    photos = write_photos(tmp_path / "many", {"cat": 150, "dog": 150})
+    Gallery.build(make_model(), photos, tmp_path / "gallery", index="hnsw", progress=False)
+    shutil.rmtree(tmp_path / "gallery" / "features")
+    model = make_model()
+    again = Gallery.build(model, photos, tmp_path / "gallery", index="hnsw", progress=False)
+    assert model.embedded == 300 and again.index.describe()["kind"] == "hnsw"

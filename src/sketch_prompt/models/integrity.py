@@ -34,9 +34,7 @@ def check_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """Raise ValueError, naming them, if tensors are not those that the file's metadata describes."""
     expected = _read(path, metadata, _TENSORS)
     altered = [
-        name
-        for name, value in tensors.items()
-        if name in expected and expected[name] != _tensor_checksum(value)
+        name for name, value in tensors.items() if expected and expected.get(name) != _tensor_checksum(value)
     ]
     if altered:
         names = ", ".join(altered[:3]) + (", ..." if len(altered) > 3 else "")

@@ -58,7 +58,9 @@ class AutomaticIndex(VectorIndex):
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
         """Take up the index that was in use; where none is named, choose one."""
         kind = saved.get("kind")
-        self._index = faiss_index(kind if kind in _KINDS else kind_for(len(ids), self.kind))
+        if kind not in _KINDS or len(ids) <= FEW:  # so few are left where features were lost
+            kind = kind_for(len(ids), self.kind)
+        self._index = faiss_index(kind)
         self._index.load(directory, saved, ids, vectors)
 
 

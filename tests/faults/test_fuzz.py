@@ -1,0 +1,27 @@
+"""Flipped bits in every kind of file are harmless, named or mended; `scripts/fuzz.py` flips thousands of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "fuzz.py"
+KINDS = 15
+
+
+def test_a_flipped_bit_is_never_taken_for_whole(tmp_path):
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--flips",
+        str(2 * KINDS),
+        "--seed",
+        "7",
+        "--json",
+        tmp_path / "counts.json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    counts = json.loads((tmp_path / "counts.json").read_text())
+    kinds = {name: values for name, values in counts.items() if name != "seed"}
+    assert len(kinds) == KINDS and all(sum(values.values()) == 2 for values in kinds.values())
