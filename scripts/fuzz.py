@@ -43,6 +43,7 @@ from sketch_prompt.training.loop import Trainer, train
 
 MODEL = "mini-clip-at"
 SECONDS = 60  # without an answer
+_LOG_EVERY = 50
 OUTCOMES = ("harmless", "named", "mended")
 
 
@@ -288,8 +289,10 @@ def _pair_kind(home: Path) -> Kind:
     return Kind("encoded pairs", home, "*.safetensors", read)
 
 
-def fuzz(kinds: list[Kind], flips: int, seed: int, work: Path) -> dict[str, Counter]:
-    """Flip bits, as many of every kind; {kind: outcomes}."""
+def fuzz(
+    kinds: list[Kind], flips: int, seed: int, work: Path, log: Callable[[dict[str, Counter]], None]
+) -> dict[str, Counter]:
+    """Flip bits, as many of every kind; {kind: outcomes}, which are also given to `log` now and then."""
     rng = np.random.default_rng(seed)
     outcomes: dict[str, Counter] = {kind.name: Counter() for kind in kinds}
     expected = {kind.name: digest(kind.use(kind.folder)) for kind in kinds}
@@ -308,6 +311,8 @@ def fuzz(kinds: list[Kind], flips: int, seed: int, work: Path) -> dict[str, Coun
         outcomes[kind.name][outcome if outcome in OUTCOMES else "failed"] += 1
         if outcome not in OUTCOMES:
             print(f"{kind.name}, {Path(path).name}, byte {place}, bit {bit}: {outcome}", file=sys.stderr)
+        if (number + 1) % _LOG_EVERY == 0:
+            log(outcomes)
     return outcomes
 
 
@@ -318,9 +323,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write the counts there")
     arguments = parser.parse_args()
+
+    def save(outcomes: dict[str, Counter]) -> None:
+        if arguments.json is not None:
+            content = json.dumps({"seed": arguments.seed, **outcomes}, indent=2) + "\n"
+            arguments.json.write_text(content, encoding="utf-8")
+
     with tempfile.TemporaryDirectory() as home:
         kinds = make_kinds(Path(home))
-        outcomes = fuzz(kinds, arguments.flips, arguments.seed, Path(home) / "flipped")
+        outcomes = fuzz(kinds, arguments.flips, arguments.seed, Path(home) / "flipped", save)
+    save(outcomes)
     columns = [*OUTCOMES, "failed"]
     table = Table("file", "flips", *columns)
     for name, counts in [*outcomes.items(), ("all", sum(outcomes.values(), Counter()))]:
@@ -328,8 +340,6 @@ def main() -> int:
             name, *(f"{count:,}" for count in (counts.total(), *(counts[column] for column in columns)))
         )
     Console().print(table)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"seed": arguments.seed, **outcomes}, indent=2) + "\n")
     return int(any(counts["failed"] for counts in outcomes.values()))
 
 
