@@ -1,0 +1,56 @@
+"""Every recipe, on a tiny CLIP and a few pictures: two steps, pushed, loaded by id and revision, equal features."""
+
+import pytest
+import torch
+
+from fakes.clip import IMAGE_SIZE, images
+from sketch_prompt import SketchPromptModel
+from sketch_prompt.training.config import TrainingConfig
+from sketch_prompt.training.loop import train
+from sketch_prompt.training.recipe import recipe_folders
+
+# One of each method in CI; the others with `-m slow`.
+SHORT = {"clip-at-sketchy-21", "dp-clip-sketchy-fg", "splip-sketchy-25", "zse-sbir-shoe-v2"}
+RECIPES = [
+    name if name in SHORT else pytest.param(name, marks=pytest.mark.slow) for name in sorted(recipe_folders())
+]
+
+
+def features(model):
+    with torch.no_grad():
+        return torch.cat([model.get_sketch_features(images(2)), model.get_photo_features(images(2, seed=1))])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains_is_pushed_and_comes_back(name, hub, tiny_clip, sketch_folder, tmp_path):
+    recipe = TrainingConfig.load(name)
+    # The tiny tokenizer reads letters, and SpLIP's two sentences must have equally many tokens.
+    words = {"model.sketch_prompt": "'drawn {}'", "model.photo_prompt": "'photo {}'"}
+    changes = {
+        "model.base_model": tiny_clip,
+        "data.benchmark": "sketch-folder",
+        "data.data_dir": sketch_folder,
+        "data.level": recipe.data.level,
+        "data.options": f"{{cache_dir: {tmp_path / 'cache'}}}",
+        "data.num_workers": 0,
+        "data.min_image_size": "null",
+        "data.sketches_per_class": 2,
+        "data.validation_classes": 0,
+        "processor.size": IMAGE_SIZE,
+        "optimisation.max_steps": 2,
+        "optimisation.batch_size": 4,
+        "optimisation.gradient_accumulation_steps": 1,
+        "optimisation.mixed_precision": "null",
+        "evaluation.test": "false",
+        "run.output_dir": tmp_path / "run",
+        "run.progress": "false",
+        "run.hub_model_id": f"me/{name}",
+    }
+    changes |= words if recipe.model.method == "splip" else {}
+    result = train(TrainingConfig.load(name, [f"{key}={value}" for key, value in changes.items()]))
+    expected = features(SketchPromptModel.from_pretrained(result.output_dir))
+    commit = hub[f"me/{name}"].refs["main"]
+    for revision in (None, "main", commit):
+        again = SketchPromptModel.from_pretrained(f"me/{name}", revision=revision)
+        assert again.method == result.method and torch.equal(features(again), expected)
+        assert again.facts.recipe["optimisation"]["max_steps"] == 2
