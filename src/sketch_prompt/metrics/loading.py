@@ -1,5 +1,6 @@
-"""Load this package's metrics through the `evaluate` library, without a network."""
+"""Load this package's metrics through the `evaluate` library, without a network, and publish them for it."""
 
+import tempfile
 from pathlib import Path
 
 METRICS = ("sketch_retrieval", "sketch_instance_retrieval")
@@ -24,3 +25,76 @@ def load_metric(name: str, **options):
     import evaluate
 
     return evaluate.load(str(Path(__file__).parent / name), **options)
+
+
+_EXAMPLES = {
+    "sketch_retrieval": (
+        "metric.compute(predictions=[[1.0, 0.0]], references=[0], gallery_features=[[1.0, 0.0], [0.0, 1.0]],\n"
+        "               gallery_labels=[0, 1], ks=(1,))"
+    ),
+    "sketch_instance_retrieval": (
+        'metric.compute(predictions=[[1.0, 0.0]], references=["a"], gallery_features=[[1.0, 0.0], [0.0, 1.0]],\n'
+        '               gallery_instances=["a", "b"], ks=(1,))'
+    ),
+}
+_APP = """import evaluate
+from evaluate.utils import launch_gradio_widget
+
+launch_gradio_widget(evaluate.load("{repo_id}"))
+"""
+
+
+def push_metric(name: str, repo_id: str, *, private: bool | None = None, token=None, **options):
+    """Publish a metric as the Space that `evaluate.load(repo_id)` reads, with a card.
+
+    Args:
+        name: as for `load_metric`.
+        repo_id: where to, `owner/name`; `evaluate` wants the repository to be called as the metric is.
+        private, token: of the Hub.
+        options: `revision`, `create_pr` and `commit_message`.
+
+    Returns:
+        The commit, a string that is its address.
+
+    Raises:
+        ValueError: an unknown name, or a repository called otherwise.
+        PermissionError, ConnectionError: the Hub does not take it; the message says what to do.
+    """
+    if name not in METRICS:
+        raise ValueError(f"Unknown metric {name!r}: choose one of {', '.join(METRICS)}.")
+    if repo_id.rpartition("/")[2] != name:
+        raise ValueError(f"evaluate finds the metric only in a repository of its name: push it to .../{name}")
+    from huggingface_hub import SpaceCardData
+
+    from sketch_prompt.publishing.rendering import render
+    from sketch_prompt.publishing.upload import create_repository, upload
+
+    repo_id = create_repository(repo_id, "space", private, token, space_sdk="gradio")
+    info = load_metric(name)
+    data = SpaceCardData(
+        title=name.replace("_", " "),
+        sdk="gradio",
+        app_file="app.py",
+        license="apache-2.0",
+        tags=["evaluate", "metric", "sketch-based-image-retrieval"],
+    )
+    card = render(
+        "metric_card.md.jinja",
+        data,
+        title=name.replace("_", " "),
+        description=info.description.strip(),
+        repo_id=repo_id,
+        example=_EXAMPLES[name],
+        inputs=f"```text\n{info.inputs_description.strip()}\n```",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            f"{name}.py": (Path(__file__).parent / name / f"{name}.py").read_text(encoding="utf-8"),
+            "app.py": _APP.format(repo_id=repo_id),
+            "requirements.txt": "evaluate\nsketch-prompt\n",
+            "README.md": card,
+        }
+        for file, text in files.items():
+            (Path(folder) / file).write_text(text, encoding="utf-8")
+        options.setdefault("commit_message", "Upload a sketch-prompt metric")
+        return upload(folder, files, repo_id, repo_type="space", token=token, **options)
