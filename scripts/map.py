@@ -41,6 +41,7 @@ ROOMS = {
     "models": ("losses", "models", "hub", "assets"),
     "testing": ("testing",),
     "embedding": ("embedding", "pairs"),
+    "export": ("export",),
     "evaluation": ("evaluation",),
     "gallery": ("gallery",),
     "training": ("training",),
