@@ -90,7 +90,8 @@ def test_a_run_killed_by_sigkill_goes_on_to_the_same_end(write, recipe, tmp_path
 
 
 def test_two_processes_train_and_evaluate_as_one(write, recipe, tmp_path):
-    path, folder = write("two", optimisation={"epochs": 2}, model={"trainable": "reference"})
+    sections = {"optimisation": {"epochs": 2}, "model": {"trainable": "reference"}, "data": {"refit": True}}
+    path, folder = write("two", **sections)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*torchrun, str(SCRIPT), str(path)],
@@ -100,11 +101,7 @@ def test_two_processes_train_and_evaluate_as_one(write, recipe, tmp_path):
         timeout=TIMEOUT,
     )
     assert done.returncode == 0, done.stderr
-    config = recipe(
-        run={"output_dir": str(tmp_path / "one")},
-        optimisation={"epochs": 2},
-        model={"trainable": "reference"},
-    )
+    config = recipe(run={"output_dir": str(tmp_path / "one")}, **sections)
     alone = train(config)
     assert_close_adapters(folder, alone.output_dir, atol=1e-5, rtol=1e-4)
     reported = json.loads((folder / "results.json").read_text())
