@@ -1,11 +1,12 @@
 """From nothing to ranked photos in a few minutes on a CPU, without any download: what `make demo` runs.
 
-Draws MiniSketch, trains CLIP-AT on its seen classes once a seed, evaluates it on the unseen ones beside the
-frozen CLIP, and searches the unseen classes' photos with a drawing. Writes `results.json`
-({method: {metric: value}}) and `retrieval.png`.
+Trains on the seen classes of a bundled benchmark once a seed, evaluates on the unseen ones beside the frozen CLIP, and
+searches the unseen classes' photos with drawings of them. Writes `results.json` ({method: {metric: value}}) and
+`retrieval.png`.
 
-With `--all` every recipe for MiniSketch is trained, at category or at instance level as it says,
-and each level has a table of its own.
+The benchmark is MiniSketch, `mini`, which the package draws; or, with `--benchmark quickdraw-caltech`, real drawings
+and real photos. With `--all` every recipe for it is trained, at category or at instance level as it says, and each level
+has a table of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,23 +25,36 @@ from PIL import Image
 if TYPE_CHECKING:
     from sketch_prompt.training.config import TrainingConfig
 
-QUICK = ("clip-at-mini",)
 LEVELS = ("category", "instance")
-DRAWN_CLASS, DRAWN_INSTANCE = "teapot", 10_000  # an unseen class, an instance that is in no split
+DEFAULT = "mini"
+# What is trained where not every recipe is, and what is drawn: classes that no recipe trains on.
+QUICK = {"quickdraw-caltech": ("clip-at",), "mini": ("clip-at",)}
+DRAWN = {"quickdraw-caltech": ("pizza", "helicopter", "camera", "flamingo"), "mini": ("teapot",)}
 
 
-def load_recipes(everything: bool) -> dict[str, TrainingConfig]:
-    """The recipes to train by the names of their rows: the quick one, or all there are for MiniSketch."""
+def load_recipes(benchmark: str, everything: bool) -> dict[str, TrainingConfig]:
+    """The recipes to train by the names of their rows: the quick ones, or all there are for the benchmark."""
     from sketch_prompt.training.config import TrainingConfig
     from sketch_prompt.training.recipe import recipe_folders
 
-    names = sorted(recipe_folders()) if everything else QUICK
+    quick = [f"{method}-{benchmark}" for method in QUICK[benchmark]]
+    names = sorted(recipe_folders()) if everything else quick
     recipes = {name: TrainingConfig.load(name) for name in names}
     return {
-        name.replace("-mini", ""): recipe
+        name.replace(f"-{benchmark}", ""): recipe
         for name, recipe in recipes.items()
-        if recipe.data.benchmark == "mini"
+        if recipe.data.benchmark == benchmark
     }
+
+
+def frozen_clip(recipe: TrainingConfig):
+    """The CLIP of a recipe as it is, with the pictures that the recipe's model is shown."""
+    from sketch_prompt import SketchPromptModel, SketchPromptProcessor
+
+    base = recipe.model.base_model
+    model = SketchPromptModel.from_base_model("frozen-clip", base)
+    model.processor = SketchPromptProcessor.from_base_model(base, **recipe.processor)
+    return model
 
 
 def train_seed(name: str, recipe: TrainingConfig, seed: int, folder: Path, steps: int):
@@ -56,36 +71,45 @@ def train_seed(name: str, recipe: TrainingConfig, seed: int, folder: Path, steps
     return train(TrainingConfig.from_dict(sections)).test
 
 
-def own_drawing(path: Path | None) -> tuple[Image.Image, str | None]:
-    """The drawing to search with, and its class if it is known."""
+def own_drawings(
+    path: Path | None, benchmark, classes: Iterable[str]
+) -> list[tuple[Image.Image, str | None]]:
+    """The drawings to search with, each with its class if that is known: a file, or one of each of the classes."""
     if path is not None:
-        return Image.open(path), None
-    from sketch_prompt.data.minisketch.generator import MiniSketch
+        return [(Image.open(path), None)]
+    table = benchmark["test_sketch"]
+    labels, names = table["label"][:], table.features["label"].names
+    return [(table[labels.index(names.index(name))]["image"], name) for name in classes]
 
-    return MiniSketch().sketch(DRAWN_CLASS, DRAWN_INSTANCE), DRAWN_CLASS
 
-
-def search(model, processor, drawing: Image.Image, name: str | None, benchmark, photos):
-    """The ten photos nearest to `drawing` as a picture, right ones framed."""
+def search(model, drawings: list[tuple[Image.Image, str | None]], benchmark):
+    """The ten photos nearest to each drawing as a picture, right ones framed."""
     import torch
 
+    from sketch_prompt.evaluation import embed
     from sketch_prompt.metrics.ranking import rank
-    from sketch_prompt.plotting import plot_ranking
+    from sketch_prompt.plotting import RankedQuery, plot_rankings
 
-    with torch.inference_mode():
-        features = model.get_sketch_features(processor(sketches=drawing)["sketch_pixel_values"])
-    found = rank(features.numpy(), photos.features, 10)
-    rows, scores = photos.rows[found.indices[0]], found.scores[0]
+    photos = embed(model, benchmark["test_photo"], model.processor, "photo")
     names = benchmark["test_photo"].features["label"].names
-    titles = [names[label] for label in photos.labels[found.indices[0]]]
-    return plot_ranking(
-        drawing,
-        [benchmark["test_photo"][int(row)]["image"] for row in rows],
-        correct=None if name is None else [title == name for title in titles],
-        scores=scores.tolist(),
-        titles=titles,
-        query_title=f"drawing: {name}" if name else "your drawing",
-    )
+    inputs = model.processor(sketches=[drawing for drawing, _ in drawings])
+    with torch.inference_mode():
+        features = model.get_sketch_features(inputs["sketch_pixel_values"])
+    found = rank(features.numpy(), photos.features, 10)
+    rows = []
+    for (drawing, name), places, scores in zip(drawings, found.indices, found.scores):
+        titles = [names[label] for label in photos.labels[places]]
+        rows.append(
+            RankedQuery(
+                drawing,
+                [benchmark["test_photo"][int(row)]["image"] for row in photos.rows[places]],
+                correct=None if name is None else [title == name for title in titles],
+                scores=scores.tolist(),
+                titles=titles,
+                query_title=f"drawing: {name}" if name else "your drawing",
+            )
+        )
+    return plot_rankings(rows)
 
 
 def summarise(reports: list) -> dict[str, float]:
@@ -126,10 +150,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder to write")
-    parser.add_argument(
-        "--drawing", type=Path, help="search with this picture instead of a generated drawing"
-    )
-    parser.add_argument("--all", action="store_true", help="train every recipe for MiniSketch")
+    parser.add_argument("--benchmark", choices=list(QUICK), default=DEFAULT, help="what to train and test on")
+    parser.add_argument("--drawing", type=Path, help="search with this picture instead of the benchmark's")
+    parser.add_argument("--all", action="store_true", help="train every recipe for the benchmark")
     parser.add_argument("--seeds", type=int, default=3, help="training runs of each recipe")
     parser.add_argument("--steps", type=int, default=60, help="training steps of each run")
     arguments = parser.parse_args()
@@ -139,16 +162,19 @@ def main() -> None:
 
     from sketch_prompt import SketchPromptModel, load_benchmark
     from sketch_prompt.atomic import atomic_write
-    from sketch_prompt.evaluation import Task, embed, evaluate_model
+    from sketch_prompt.evaluation import Task, evaluate_model
     from sketch_prompt.evaluation.environment import peak_memory
     from sketch_prompt.plotting import save_figure
 
     arguments.output.mkdir(parents=True, exist_ok=True)
-    benchmark, recipes = load_benchmark("mini"), load_recipes(arguments.all)
+    benchmark = load_benchmark(arguments.benchmark)
+    recipes = load_recipes(arguments.benchmark, arguments.all)
     levels = [level for level in LEVELS if level in {recipe.data.level for recipe in recipes.values()}]
-    baseline = SketchPromptModel.from_pretrained("mini-frozen-clip")
+    baseline = frozen_clip(recipes["clip-at"])
     frozen = {
-        level: evaluate_model(baseline, baseline.processor, benchmark, Task("mini", level)).report
+        level: evaluate_model(
+            baseline, baseline.processor, benchmark, Task(arguments.benchmark, level)
+        ).report
         for level in levels
     }
     results: dict[str, dict[str, float]] = {"chance": {}, "frozen-clip": {}}
@@ -163,15 +189,18 @@ def main() -> None:
         with atomic_write(arguments.output / "results.json") as temporary:
             temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
-    drawing, name = own_drawing(arguments.drawing)
     model = SketchPromptModel.from_pretrained(arguments.output / "clip-at-seed0")
-    photos = embed(model, benchmark["test_photo"], model.processor, "photo")
-    figure = search(model, model.processor, drawing, name, benchmark, photos)
+    drawings = own_drawings(arguments.drawing, benchmark, DRAWN[arguments.benchmark])
+    figure = search(model, drawings, benchmark)
     save_figure(figure, arguments.output / "retrieval.png")
 
+    unseen = len(set(benchmark["test_sketch"]["label"][:]))
     for level in levels:
-        title = f"MiniSketch, 12 unseen classes, {level} level, seeds: {arguments.seeds}, percent"
+        title = f"{arguments.benchmark}, {unseen} unseen classes, {level} level, seeds: {arguments.seeds}, percent"
         print_table(results, list(frozen[level].metrics), title)
+        for metric, interval in frozen[level].intervals.items():
+            low, high = (100 * edge for edge in interval)
+            print(f"95 % interval of the frozen CLIP's {metric} over the queries: {low:.1f} to {high:.1f}")
     print(
         f"{time.perf_counter() - start:.0f} s, peak memory {peak_memory(torch.device('cpu'))['process']:.0f} MB."
     )

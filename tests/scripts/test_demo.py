@@ -20,8 +20,8 @@ def demo():
 
 
 def test_the_quick_demo_trains_clip_at_and_all_every_recipe_for_minisketch(demo):
-    assert list(demo.load_recipes(False)) == ["clip-at"]
-    rows = demo.load_recipes(True)
+    assert list(demo.load_recipes("mini", everything=False)) == ["clip-at"]
+    rows = demo.load_recipes("mini", everything=True)
     assert {recipe.data.benchmark for recipe in rows.values()} == {"mini"}
     assert {"clip-at": "category", "clip-at-fg": "instance", "dp-clip": "instance"}.items() <= {
         name: recipe.data.level for name, recipe in rows.items()

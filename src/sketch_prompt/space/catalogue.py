@@ -13,7 +13,7 @@ from huggingface_hub import cached_assets_path
 from sketch_prompt.data.minisketch.builder import source_fingerprint
 from sketch_prompt.gallery.fingerprint import describe_model
 from sketch_prompt.gallery.gallery import Gallery
-from sketch_prompt.models.auto import MODELS, SketchPromptModel
+from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.sources import bundled_names, find_checkpoint
 
@@ -107,9 +107,9 @@ class Catalogue:
 
 
 def bundled_methods() -> list[str]:
-    """The bundled checkpoints that are models, trained ones first."""
+    """The bundled methods on the CLIP that knows MiniSketch, trained ones first."""
     configs = {
         name: json.loads((find_checkpoint(name) / "config.json").read_text()) for name in bundled_names()
     }
-    methods = [name for name, config in configs.items() if config.get("model_type") in MODELS]
+    methods = [name for name, config in configs.items() if config.get("base_model") == "mini-clip"]
     return sorted(methods, key=lambda name: (configs[name]["model_type"] == "frozen-clip", name))
