@@ -5,8 +5,8 @@ searches the unseen classes' photos with drawings of them. Writes `results.json`
 `retrieval.png`.
 
 The benchmark is MiniSketch, `mini`, which the package draws; or, with `--benchmark quickdraw-caltech`, real drawings
-and real photos. With `--all` every recipe for it is trained, at category or at instance level as it says, and each level
-has a table of its own.
+and real photos. With `--all` every recipe for it is trained, at category or at instance level as it says, and each
+level has a table of its own.
 """
 
 from __future__ import annotations
