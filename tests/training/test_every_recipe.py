@@ -36,6 +36,7 @@ def test_a_recipe_trains_is_pushed_and_comes_back(name, hub, tiny_clip, sketch_f
         "data.min_image_size": "null",
         "data.sketches_per_class": 2,
         "data.validation_classes": 0,
+        "data.refit": "false",
         "processor.size": IMAGE_SIZE,
         "optimisation.max_steps": 2,
         "optimisation.batch_size": 4,
