@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from map import ARROWS_HEADING, PACKAGE, ROOM_OF, ROOMS, arrows, room_of
+from map import ARROWS_HEADING, LOAD, PACKAGE, ROOM_OF, ROOMS, arrows, room_of, walk, walk_search
 
 DEVELOPMENT = Path(__file__).parents[1] / "docs" / "development.md"
 ORDER = list(ROOMS)
@@ -45,3 +45,13 @@ def test_the_arrows_in_the_documentation_are_those_in_the_code(found):
     written = {room: set(re.findall(r"`(\w+)`", targets)) for room, targets in rows}
     assert written == {room: set(targets) for room, targets in found.items()}
     assert list(written) == ORDER
+
+
+def test_no_file_is_longer_than_500_lines():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert not {str(path): length for path, length in lengths.items() if length > 500}
+
+
+def test_loading_a_model_and_searching_import_few_modules():
+    assert len(walk(LOAD, profiled=False)[0]) <= 35
+    assert len(walk_search(profiled=False)[0]) <= 60

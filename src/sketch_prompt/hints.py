@@ -1,10 +1,13 @@
 """What messages say of names and values: the nearest known name, a new name, and as much of a value as fits a line."""
 
 import difflib
+import math
 import reprlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -50,3 +53,34 @@ def with_new_names(values: Mapping[str, Any], new_names: Mapping[str, str], plac
             raise ValueError(f"{place}: {current} is given twice, once by its old name")
         renamed[current] = value
     return renamed
+
+
+def require_flag(name: str, value: bool) -> bool:
+    """`value` as a bool, or ValueError if it is none."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be true or false, got {shortened(value)}")
+    return bool(value)
+
+
+def require_one_of(name: str, value: str, choices: Sequence[str]) -> str:
+    """`value`, or ValueError with all choices if it is none of them."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shortened(value)}")
+    return value
+
+
+def require_not_negative(name: str, value: float) -> float:
+    """`value` as a float, or ValueError if it is negative or no number."""
+    if not is_number(value) or value < 0:
+        raise ValueError(f"{name} must not be negative, nor anything but a number, got {shortened(value)}")
+    return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

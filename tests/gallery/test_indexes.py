@@ -3,7 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from sketch_prompt.gallery.indexes import KINDS, automatic, make_index
+from sketch_prompt.gallery import indexes
+from sketch_prompt.gallery.indexes import KINDS, make_index
 from sketch_prompt.gallery.indexes.recall import recall
 
 IN_MEMORY = ("exact", "hnsw", "ivf-sq8", "ivf-pq")
@@ -141,14 +142,14 @@ def test_photos_that_single_precision_cannot_tell_apart_rank_as_in_double():
 
 
 def test_the_number_of_vectors_chooses_the_index(monkeypatch):
-    assert [automatic.kind_for(size) for size in (1, 100_000, 100_001, 1_000_000, 20_000_000)] == [
+    assert [indexes.kind_for(size) for size in (1, 100_000, 100_001, 1_000_000, 20_000_000)] == [
         "exact",
         "exact",
         "hnsw",
         "ivf-sq8",
         "ivf-pq",
     ]
-    monkeypatch.setattr(automatic, "EXACT_UP_TO", 300)
+    monkeypatch.setattr(indexes, "EXACT_UP_TO", 300)
     vectors, ids = clustered(400), np.arange(400)
     index = make_index("auto")
     index.update(ids[:0], ids[:300], ids[:300], vectors[:300])

@@ -59,7 +59,7 @@ def names_in(gallery):
 def opened(gallery, photo):
     """What `content` or `image` gave out; empty if both refused."""
     given = []
-    for read in (gallery.content, gallery.image):
+    for read in (gallery.collection.content, gallery.image):
         with suppress(UnreadableImageError):
             given.append(read(photo))
     return given

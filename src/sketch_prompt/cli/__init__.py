@@ -12,11 +12,9 @@ import typer
 import sketch_prompt
 
 from .command import Command, Settings
-from .data import check_data
-from .evaluation import evaluate, reproduce
+from .evaluation import check_data, evaluate, reproduce
 from .gallery import demo, index, search
-from .lens import fit
-from .models import convert, explain, list_models, train
+from .models import convert, explain, fit, list_models, train
 from .publishing import export, push
 
 __all__ = ["app"]

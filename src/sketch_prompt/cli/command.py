@@ -1,15 +1,43 @@
-"""What all commands share: error messages, `--traceback`, and the options that were once called something else."""
+"""What commands share: options, error messages, `--traceback`, and options that were once called something else."""
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from sketch_prompt.terminal import message_of, printable
+
+DEFAULT_MODEL = "mini-clip-at"
+
+Format = Literal["table", "markdown", "json"]
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model.",
+    ),
+]
+BaseModelOption = Annotated[
+    str | None,
+    typer.Option(help="Directory, Hub id or bundled name of the frozen CLIP, if not the checkpoint's own."),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; by default a GPU if there is one.")
+]
+BatchSizeOption = Annotated[int, typer.Option(min=1, help="Images in one forward pass.")]
+DataDirOption = Annotated[Path | None, typer.Option(help="Folder of the benchmark's data.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the result.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+FormatOption = Annotated[Format, typer.Option(help="How the report is printed.")]
 
 OLD_OPTIONS = {
     "evaluate": {
@@ -92,3 +120,24 @@ def _with_new_names(arguments: list[str], new_names: dict[str, str]) -> list[str
             typer.echo(f"Note: {name} is now called {new_names[name]}.", err=True)
         renamed.append(f"{new_names.get(name, name)}{equals}{value}")
     return renamed
+
+
+def print_report(report, format: Format = "table", as_json: bool = False) -> None:
+    """Print what has `to_table`, `to_markdown` and `to_json`."""
+    if as_json or format == "json":
+        typer.echo(report.to_json())
+    elif format == "markdown":
+        typer.echo(report.to_markdown(), nl=False)
+    else:
+        from rich.console import Console
+
+        Console().print(report.to_table())
+
+
+def launched_accelerator():
+    """The accelerator of a multi-process launch; None if this is the only process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    from accelerate import Accelerator
+
+    return Accelerator()

@@ -10,7 +10,7 @@ import typer
 from sketch_prompt.terminal import printable
 from sketch_prompt.vocabulary import IndexKind
 
-from .options import (
+from .command import (
     BaseModelOption,
     BatchSizeOption,
     DeviceOption,
@@ -199,7 +199,6 @@ def search(
       sketch-prompt search gallery --text "a photo of a teapot" --json
     """
     from sketch_prompt.gallery.gallery import Gallery
-    from sketch_prompt.plotting import save_figure
 
     if sketch is None and text is None:
         raise typer.BadParameter("give a SKETCH, --text, or both")
@@ -208,6 +207,8 @@ def search(
     filters = {name: values for name, values in (("category", category), ("path", path)) if values}
     hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank, expand=expand)
     if output is not None:
+        from sketch_prompt.plotting import save_figure
+
         save_figure(opened.plot(hits, sketch, text), output)
         typer.echo(f"Wrote {output}", err=True)
     if as_json:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DEFAULT_MODEL, BaseModelOption, DataDirOption, DeviceOption, ModelOption
+from .command import DEFAULT_MODEL, BaseModelOption, DataDirOption, DeviceOption, ModelOption
 
 
 def push(

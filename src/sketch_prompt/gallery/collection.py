@@ -21,12 +21,19 @@ from sketch_prompt.embedding import EncodedImages
 from .encoder import LoadedPhoto
 from .fingerprint import describe_differences
 from .indexes import Neighbours, make_index
-from .photo_sources import DatasetSource, Entry, FileSource, PhotoSource, PictureSource, picture_names
+from .photo_sources import (
+    DatasetSource,
+    Entry,
+    FileSource,
+    PhotoSource,
+    PictureSource,
+    picture_names,
+    scan,
+    scan_file,
+)
 from .saving import FEATURES, DamagedGalleryError, SavedGallery, index_problem, new_token
-from .scanning import scan, scan_file
 from .store import FeatureStore, StoredVectors
-from .table import Filters, Photo, PhotoTable
-from .updating import Changes, update_table
+from .table import Changes, Filters, Photo, PhotoTable, update_table
 
 Photos = str | os.PathLike | Image.Image | datasets.Dataset | Sequence[str | os.PathLike | Image.Image]
 
@@ -153,6 +160,13 @@ class PhotoCollection:
             return read_image(content)
         return read_image({"path": name, "bytes": content}, min_size=min_size)
 
+    def image_or_none(self, photo: PhotoName) -> Image.Image | None:
+        """The picture of a photo; None if it cannot be read."""
+        try:
+            return self.image(photo)
+        except UnreadableImageError:
+            return None
+
     def content(self, photo: PhotoName) -> bytes | Image.Image:
         """The encoded file of a photo, or the picture if there is no file; see `Gallery.image`.
 
@@ -209,6 +223,18 @@ class PhotoCollection:
             min(top_k, max(len(self), 1)),
             None if allowed is None else self.photos.ids[allowed],
         )
+
+    def expand(self, query: np.ndarray, count: int, filters: Filters | None = None) -> np.ndarray:
+        """The query (1, D) of a second search, joined with the first `count` photos that it finds."""
+        from sketch_prompt.expansion import expand_queries
+
+        if count < 1:
+            raise ValueError(f"expand must be at least 1, not {count}")
+        ids = self.search(query, count, filters).ids[0]
+        rows = np.array([self.row_of(int(id)) for id in ids if id >= 0], np.int64)
+        if not len(rows):
+            return query
+        return expand_queries(query, self.vectors()[rows][None], self.sample().mean(0))
 
     def hits(self, found: Neighbours) -> list[list[Hit]]:
         """What was found for each query, as photos."""
@@ -372,6 +398,14 @@ class PhotoCollection:
         if self.store.is_scattered(len(self)):
             self.store.compact(self.photos.digests)
         self.store.delete_others()
+
+    def resume(self, directory: Path, read_index: bool) -> None:
+        """Go on with what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
+        try:
+            saved = SavedGallery.read(directory)
+        except (FileNotFoundError, DamagedGalleryError):
+            saved = None
+        self.read(directory, saved, repair=True, read_index=read_index)
 
     def read(
         self, directory: Path, saved: SavedGallery | None, repair: bool, read_index: bool = True

@@ -15,11 +15,11 @@ from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, re
 from sketch_prompt.embedding import EncodedImages
 from sketch_prompt.hints import suggestion
 
+from .collection import PhotoCollection
 from .encoder import GalleryEncoder, LoadedPhoto
 from .photo_sources import Entry
+from .table import Changes
 
-CHECKED_PHOTOS = 8
-"""So many photos are embedded again to see whether the vectors are the model's."""
 SAME_CLIP = 0.95
 """The least median cosine of a photo's vector and its features: the same CLIP gives 0.98 and more even if photos are
 resized otherwise, another one next to nothing."""
@@ -158,8 +158,33 @@ def embedded_photos(
             yield EncodedImages(images, images, vectors[kept] / norms[kept, None])
 
 
+def fill(
+    collection: PhotoCollection,
+    encoder: GalleryEncoder,
+    vectors,
+    names: Sequence[str | os.PathLike] | None,
+    photos_dir: str | os.PathLike | None,
+    check: int,
+) -> Changes:
+    """Take vectors into an empty collection; see `Gallery.from_embeddings`."""
+    embeddings = (
+        vectors if isinstance(vectors, Embeddings) else as_embeddings(vectors, () if names is None else names)
+    )
+    root = None if photos_dir is None else Path(os.path.abspath(photos_dir))
+    changes, dim = Changes(), encoder.model.config.clip_config.projection_dim
+    batches = embedded_photos(embeddings, dim, root, changes.skipped)
+    first = next(embeddings.parts(), None) if check else None
+    if first is not None and first[0].shape[1] == dim:
+        changes.checked = check_embeddings(embeddings, encoder, root, check)
+    collection.root = root
+    collection.update(batches, (), changes)
+    changes.embedded = 0
+    collection.skipped = changes.skipped
+    return changes
+
+
 def check_embeddings(
-    embeddings: Embeddings, encoder: GalleryEncoder, photos_dir: Path | None, count: int = CHECKED_PHOTOS
+    embeddings: Embeddings, encoder: GalleryEncoder, photos_dir: Path | None, count: int
 ) -> int:
     """Embed some photos again and compare: are the vectors this model's?
 

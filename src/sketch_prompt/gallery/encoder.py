@@ -167,7 +167,6 @@ class GalleryEncoder:
         source: PhotoSource,
         numbers: Sequence[int],
         known: set[str],
-        *,
         accelerator: Accelerator | None = None,
         progress: bool = True,
     ) -> Iterator[EncodedImages[np.ndarray]]:
@@ -189,7 +188,8 @@ class GalleryEncoder:
         if num_workers is None:
             num_workers = _default_workers(next(self.model.parameters()).device, total)
         photos = _SourcePhotos(source, self.processor, known, self.categories)
-        with tqdm(total=total, desc="Indexing photos", unit="photo", disable=not progress) as bar:
+        hidden = not progress or (accelerator is not None and not accelerator.is_main_process)
+        with tqdm(total=total, desc="Indexing photos", unit="photo", disable=hidden) as bar:
             for batch in encode_images(self.model, photos, batches, self._encode_photos, num_workers):
                 bar.update(len(batch.images))
                 yield batch

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 
+from sketch_prompt.models.backbone import are_same_weights, sample_weights
 from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
 
 _PROBES_PER_TENSOR = 4
 # How photos become pixel values; what happens to sketches may change without embedding the photos again.
@@ -22,7 +24,9 @@ _PHOTO_FIELDS = (
 _OF_SKETCHES = ("adapter.lens_mean", "adapter.lens_map")
 
 
-def describe_model(model, processor, by_category: bool = False) -> dict[str, Any]:
+def describe_model(
+    model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor, by_category: bool = False
+) -> dict[str, Any]:
     """The model and its photo pipeline as plain values.
 
     Weights are known by samples, a dozen of the CLIP and a few of each of the adapter's tensors, so that the same
@@ -35,11 +39,9 @@ def describe_model(model, processor, by_category: bool = False) -> dict[str, Any
     """
     weights = backbone_fingerprint(model.clip) or []
     for name, tensor in sorted(model.adapter_tensors().items()):
-        if name in _OF_SKETCHES:
-            continue
-        flat = tensor.detach().flatten()
-        at = torch.linspace(0, flat.numel() - 1, _PROBES_PER_TENSOR, dtype=torch.float64).round().long()
-        weights += flat[at.to(flat.device)].double().tolist()
+        if name not in _OF_SKETCHES:
+            at = torch.linspace(0, tensor.numel() - 1, _PROBES_PER_TENSOR, dtype=torch.float64).round().long()
+            weights += sample_weights(tensor, at)
     return {
         "method": model.photo_method,
         "by_category": by_category,
@@ -58,10 +60,8 @@ def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[st
         return [
             "its photos are " + ("" if saved["by_category"] else "not ") + "embedded under their categories"
         ]
-    tolerance = max(2 * torch.finfo(getattr(torch, side["dtype"])).eps for side in (saved, ours))
-    tolerance = max(tolerance, 1e-6)
-    theirs, mine = np.array(saved["weights"]), np.array(ours["weights"])
-    if theirs.shape != mine.shape or not np.allclose(theirs, mine, rtol=tolerance, atol=tolerance * 1e-2):
+    dtypes = (getattr(torch, side["dtype"]) for side in (saved, ours))
+    if not are_same_weights(ours["weights"], saved["weights"], *dtypes):
         return [f"the weights are others (base model then: {saved['base_model']}, now: {ours['base_model']})"]
     return [
         f"{name} was {saved['photos'].get(name)!r} and is {value!r}"

@@ -4,29 +4,25 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from accelerate import Accelerator
 from PIL import Image
 
-from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError
-from sketch_prompt.expansion import expand_queries
+from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.models.loading import load_model
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 
 from .collection import Hit, PhotoCollection, PhotoName, Photos
-from .embeddings import CHECKED_PHOTOS, Embeddings, as_embeddings, check_embeddings, embedded_photos
 from .encoder import GalleryEncoder
 from .indexes import VectorIndex
-from .photo_sources import PhotoSource
+from .photo_sources import PhotoSource, check_folder
 from .queries import Sketch, as_drawing
-from .saving import DamagedGalleryError, SavedGallery, saved_settings, writing
-from .scanning import check_folder
+from .saving import SavedGallery, absolute_name, saved_options, saved_settings, writing
 from .store import FLUSH_SECONDS
-from .table import Filters, PhotoTable, category_key
-from .updating import Changes
+from .table import Changes, Filters, PhotoTable, category_key
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -72,6 +68,8 @@ class Gallery:
         device: where to run a model that is given by name.
 
     Attributes:
+        model: the model, in eval mode.
+        processor: its processor.
         changes: what `build` did.
         collection: the photos with their features and index.
 
@@ -94,26 +92,17 @@ class Gallery:
         base_model: str | None = None,
         device: str | None = None,
     ):
-        origin = {"source": _absolute_name(model), "base_model": _absolute_name(base_model)}
+        origin = {"source": absolute_name(model), "base_model": absolute_name(base_model)}
         if isinstance(model, str | os.PathLike):
             model, own_processor = load_model(os.fspath(model), base_model, device)
             processor = processor if processor is not None else own_processor
         self._encoder = GalleryEncoder(model, processor, by_category, batch_size, num_workers)
         self.collection = PhotoCollection(self._encoder.describe(), origin, index, milvus_uri, flush_seconds)
         self.collection.follow_links = follow_links
+        self.model, self.processor = self._encoder.model, self._encoder.processor
         self.changes = Changes()
         self._accelerator: Accelerator | None = None
         self._reranker: PairReranker | None = None
-
-    @property
-    def model(self) -> SketchPromptPreTrainedModel:
-        """The model, in eval mode."""
-        return self._encoder.model
-
-    @property
-    def processor(self) -> SketchPromptProcessor:
-        """The model's processor."""
-        return self._encoder.processor
 
     @classmethod
     def build(
@@ -157,38 +146,27 @@ class Gallery:
         if model is None:
             model = settings.get("model") or DEFAULT_MODEL
             base_model = base_model or settings.get("base_model")
-        options["index"] = index if index is not None else settings.get("index", "auto")
-        options["by_category"] = (
-            by_category if by_category is not None else settings.get("by_category", False)
-        )
+        if by_category is None:
+            by_category = settings.get("by_category", False)
+        options |= {"index": index or settings.get("index", "auto"), "by_category": by_category}
         gallery = cls(model, base_model=base_model, **options)
-        gallery._accelerator = accelerator
-        if output is None:
-            gallery.changes = gallery._fill(photos, progress)
-            return gallery
-        directory = Path(os.path.abspath(output))
-        if _is_folder(photos):
+        directory = None if output is None else Path(os.path.abspath(output))
+        fill = gallery.add
+        if isinstance(photos, str | os.PathLike) and not os.path.isfile(photos):
             check_folder(photos)
             if directory == Path(os.path.abspath(photos)):
                 raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
-        with writing(directory) if gallery._is_main_process else nullcontext():
-            gallery._resume(directory)
-            gallery.changes = gallery._fill(photos, progress)
-            if gallery._is_main_process:
+            fill = gallery.refresh
+        gallery._accelerator = accelerator
+        saves = directory is not None and (accelerator is None or accelerator.is_main_process)
+        with writing(directory) if saves else nullcontext():
+            if directory is not None:
+                gallery.collection.resume(directory, read_index=saves)
+            gallery.changes = fill(photos, progress=progress)
+            if saves:
                 gallery.collection.write(directory)
         gallery._accelerator = None
         return gallery
-
-    def _fill(self, photos: Photos, progress: bool) -> Changes:
-        return (self.refresh if _is_folder(photos) else self.add)(photos, progress=progress)
-
-    def _resume(self, directory: Path) -> None:
-        """Go on with what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
-        try:
-            saved = SavedGallery.read(directory)
-        except (FileNotFoundError, DamagedGalleryError):
-            saved = None
-        self.collection.read(directory, saved, repair=True, read_index=self._is_main_process)
 
     @classmethod
     def from_embeddings(
@@ -200,7 +178,7 @@ class Gallery:
         model: Model = "frozen-clip",
         photos_dir: str | os.PathLike | None = None,
         output: str | os.PathLike | None = None,
-        check: int = CHECKED_PHOTOS,
+        check: int = 8,
         **options,
     ) -> "Gallery":
         """A gallery of vectors that are there already: no photo is embedded.
@@ -220,24 +198,10 @@ class Gallery:
         Raises:
             ValueError: the vectors are another model's, or are not as many as the names.
         """
-        embeddings = (
-            vectors
-            if isinstance(vectors, Embeddings)
-            else as_embeddings(vectors, () if names is None else names)
-        )
+        from .embeddings import fill
+
         gallery = cls(model, base_model=base_model, **options)
-        root = None if photos_dir is None else Path(os.path.abspath(photos_dir))
-        gallery.collection.root = root
-        changes = gallery.changes
-        dim = gallery.model.config.clip_config.projection_dim
-        batches = embedded_photos(embeddings, dim, root, changes.skipped)
-        if check:
-            first = next(embeddings.parts(), None)
-            if first is not None and first[0].shape[1] == dim:
-                changes.checked = check_embeddings(embeddings, gallery._encoder, root, check)
-        gallery.collection.update(batches, (), changes)
-        changes.embedded = 0
-        gallery.collection.skipped = changes.skipped
+        gallery.changes = fill(gallery.collection, gallery._encoder, vectors, names, photos_dir, check)
         if output is not None:
             gallery.save(output)
         return gallery
@@ -267,7 +231,8 @@ class Gallery:
         """
         directory = Path(os.path.abspath(directory))
         saved = SavedGallery.read(directory)
-        gallery = cls._empty(saved.model, saved.index["name"], model, directory, options)
+        settings = saved_options(saved.model, saved.index["name"], model, directory)
+        gallery = cls(**{**settings, **options})
         gallery.collection.read(directory, saved, repair=False)
         if photos_dir is not None:
             gallery.collection.root = Path(os.path.abspath(photos_dir))
@@ -299,31 +264,11 @@ class Gallery:
         from . import hub
 
         description, rows = hub.download(repo_id, revision=revision, cache_dir=cache_dir, token=token)
-        gallery = cls._empty(description["model"], description["index"], model, repo_id, options)
+        settings = saved_options(description["model"], description["index"], model, repo_id)
+        gallery = cls(**{**settings, **options})
         gallery.collection.check_model(description["model"], repo_id)
         gallery.collection.read_rows(rows)
         return gallery
-
-    @classmethod
-    def _empty(
-        cls,
-        saved: dict[str, Any],
-        index: str,
-        model: Model | None,
-        place: str | Path,
-        options: dict[str, Any],
-    ) -> "Gallery":
-        """An empty gallery with the settings of a saved one, of the model that is given or that it names."""
-        if model is None:
-            model = saved["source"]
-            options = {"base_model": saved["base_model"], **options}
-        if model is None:
-            raise ValueError(
-                f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "
-                "model, or the name of its checkpoint, as model"
-            )
-        settings = {"index": index, "by_category": saved["fingerprint"]["by_category"]}
-        return cls(model, **{**settings, **options})
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write the gallery into a folder, which it stays with: features of photos added later go there at once.
@@ -407,7 +352,7 @@ class Gallery:
         """
         changes, collection = Changes(), self.collection
         for source in collection.sources(photos, names, changes):
-            self._update(source, range(len(source)), (), changes, progress)
+            self._embed(source, range(len(source)), (), changes, progress)
             collection.keep_pictures(source)
         skipped = {image.path: image for image in (*self.skipped, *changes.skipped)}
         there = collection.photos.rows
@@ -437,7 +382,7 @@ class Gallery:
         changes = Changes()
         root = Path(os.path.abspath(photos_dir if photos_dir is not None else self.root))
         source, unseen, gone = self.collection.compare_folder(root, changes)
-        self._update(source, unseen, gone, changes, progress)
+        self._embed(source, unseen, gone, changes, progress)
         self.collection.skipped = changes.skipped
         return changes
 
@@ -465,10 +410,6 @@ class Gallery:
             ValueError: it is not in the gallery.
         """
         return self.collection.image(photo, min_size)
-
-    def content(self, photo: PhotoName) -> bytes | Image.Image:
-        """The encoded file of a photo, or the picture if there is no file; raises as `image` does."""
-        return self.collection.content(photo)
 
     def search(
         self,
@@ -506,7 +447,7 @@ class Gallery:
         if rerank is not None and (sketch is None or rerank < 1):
             raise ValueError("rerank is the number of photos, at least 1, to compare with a sketch")
         if expand is not None:
-            query = self._expanded(query, expand, filters)
+            query = self.collection.expand(query, expand, filters)
         first = top_k if rerank is None or top_k < 1 else max(rerank, top_k)
         hits = self.collection.hits(self.collection.search(query, first, filters))[0]
         if rerank is None:
@@ -516,18 +457,6 @@ class Gallery:
 
             self._reranker = PairReranker(self.model, self.processor)
         return self._reranker.rank(as_drawing(sketch), hits, self.collection)[:top_k]
-
-    def _expanded(self, query: np.ndarray, expand: int, filters: Filters | None) -> np.ndarray:
-        """The query (1, D) of a second search, after a first one for `expand` photos."""
-        if expand < 1:
-            raise ValueError(f"expand must be at least 1, not {expand}")
-        ids = self.collection.search(query, expand, filters).ids[0]
-        ids = ids[ids >= 0]
-        if not len(ids):
-            return query
-        rows = np.array([self.collection.row_of(int(id)) for id in ids])
-        hits = self.collection.vectors()[rows]
-        return expand_queries(query, hits[None], self.collection.sample().mean(0))
 
     def embed_query(
         self,
@@ -545,27 +474,13 @@ class Gallery:
         names = self.photos.categories if self._encoder.by_category else []
         return [name for name in names if category_key(name) not in self._encoder.categories]
 
-    def _update(
-        self,
-        source: PhotoSource,
-        numbers: Sequence[int],
-        gone: Sequence[str],
-        changes: Changes,
-        progress: bool,
+    def _embed(
+        self, source: PhotoSource, numbers: Sequence[int], gone, changes: Changes, progress: bool
     ) -> None:
         """Read photos of a source, embed what is new, and bring table and index up to date."""
-        batches = self._encoder.embed_photos(
-            source,
-            numbers,
-            self.collection.store.digests,
-            accelerator=self._accelerator,
-            progress=progress and self._is_main_process,
-        )
+        known = self.collection.store.digests
+        batches = self._encoder.embed_photos(source, numbers, known, self._accelerator, progress)
         self.collection.update(batches, gone, changes, self._accelerator)
-
-    @property
-    def _is_main_process(self) -> bool:
-        return self._accelerator is None or self._accelerator.is_main_process
 
     def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> "Figure":
         """Draw what a search found beside what was searched for.
@@ -576,22 +491,6 @@ class Gallery:
         """
         from sketch_prompt.plotting import plot_hits
 
-        images = []
-        for hit in hits:
-            try:
-                images.append(self.image(hit))
-            except UnreadableImageError:
-                images.append(None)
+        images = [self.collection.image_or_none(hit) for hit in hits]
         titles = [f"{hit.score:.3f}  {hit.category or ''}" for hit in hits]
         return plot_hits(as_drawing(sketch) if sketch is not None else text or "", images, titles)
-
-
-def _is_folder(photos: Photos) -> bool:
-    return isinstance(photos, str | os.PathLike) and not os.path.isfile(photos)
-
-
-def _absolute_name(name: Model | None) -> str | None:
-    """A model's name as it will still be understood from another folder; None if it is an object."""
-    if not isinstance(name, str | os.PathLike):
-        return None
-    return os.path.abspath(name) if os.path.isdir(name) else os.fspath(name)

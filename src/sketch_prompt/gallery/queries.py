@@ -1,7 +1,7 @@
 """What a user asks with: a drawing in any form, words, or both."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -9,10 +9,9 @@ from PIL import Image
 
 from sketch_prompt.data.listing import STROKE_EXTENSION
 from sketch_prompt.data.reading import read_image
-from sketch_prompt.data.strokes import Stroke, rasterize, read_drawings
 from sketch_prompt.imaging import to_rgb
 
-Sketch = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor | Mapping | list[Stroke]
+Sketch = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor | Mapping | Sequence
 
 
 def as_drawing(sketch: Sketch) -> Image.Image:
@@ -28,6 +27,8 @@ def as_drawing(sketch: Sketch) -> Image.Image:
         TypeError: it is nothing of the kind.
     """
     if isinstance(sketch, str | os.PathLike) and str(sketch).lower().endswith(STROKE_EXTENSION):
+        from sketch_prompt.data.strokes import rasterize, read_drawings
+
         drawing = next(read_drawings(os.fspath(sketch), limit=1), None)
         if drawing is None:
             raise ValueError(f"{sketch} holds no drawing")
@@ -53,6 +54,8 @@ def _rasterize(strokes) -> Image.Image:
         sound = False
     if not sound or not any(len(xs) for xs, _ in lines):
         raise ValueError("strokes are [[[x, ...], [y, ...]], ...] with at least one point and finite numbers")
+    from sketch_prompt.data.strokes import rasterize
+
     return rasterize(lines).convert("RGB")
 
 

@@ -24,7 +24,6 @@ import sketch_prompt
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.checksums import file_checksum, json_checksum
 from sketch_prompt.data.reading import UnreadableImage
-from sketch_prompt.locking import only_writer
 
 from .fingerprint import describe_differences
 from .ownership import is_sealed, seal
@@ -57,7 +56,7 @@ class SavedGallery:
         root: folder of the photos; None where there is none.
         next_id: greater than all ids there have been.
         index: what the index's `save` returned.
-        own: whether this user made it; see `ownership`.
+        own: whether this user made it; see `integrity`.
         checksums: of the files, by name, as they were when the gallery was saved.
     """
 
@@ -159,7 +158,41 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
 
 def writing(directory: Path) -> AbstractContextManager[None]:
     """Be the only process that changes the gallery in a folder; see `only_writer`."""
+    from sketch_prompt.locking import only_writer
+
     return only_writer(directory, "is writing into the gallery in")
+
+
+def saved_options(
+    saved: dict[str, Any], index: str, model: object | None, place: str | os.PathLike
+) -> dict[str, Any]:
+    """Options of `Gallery` for the model that is given, or for the one that a saved gallery names.
+
+    Args:
+        saved: "source", "base_model" and "fingerprint" of the gallery's model.
+        index: name of its index.
+        model: the model to use; None for the gallery's.
+        place: where the gallery is, for the error.
+
+    Raises:
+        ValueError: no model is given, and the gallery names none.
+    """
+    options = {"model": model, "index": index, "by_category": saved["fingerprint"]["by_category"]}
+    if model is None and saved["source"] is None:
+        raise ValueError(
+            f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "
+            "model, or the name of its checkpoint, as model"
+        )
+    if model is None:
+        options |= {"model": saved["source"], "base_model": saved["base_model"]}
+    return options
+
+
+def absolute_name(model: object) -> str | None:
+    """A model's name as it will still be understood from another folder; None if the model is an object."""
+    if not isinstance(model, str | os.PathLike):
+        return None
+    return os.path.abspath(model) if os.path.isdir(model) else os.fspath(model)
 
 
 def new_token() -> str:

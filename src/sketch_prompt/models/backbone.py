@@ -110,19 +110,32 @@ def fingerprint(clip: CLIPModel | None) -> list[float] | None:
         return None
     values = []
     for name in _PROBED:
-        flat = clip.get_parameter(name).detach().flatten()
-        at = torch.linspace(0, flat.numel() - 1, _PROBES_PER_TENSOR + 2, dtype=torch.float64)[1:-1].long()
-        values += flat[at.to(flat.device)].double().tolist()
+        weight = clip.get_parameter(name)
+        last = weight.numel() - 1
+        at = torch.linspace(0, last, _PROBES_PER_TENSOR + 2, dtype=torch.float64)[1:-1].long()
+        values += sample_weights(weight, at)
     return values
+
+
+def sample_weights(weight: Tensor, at: Tensor) -> list[float]:
+    """The values of a tensor at some places of it, flattened."""
+    flat = weight.detach().flatten()
+    return flat[at.to(flat.device)].double().tolist()
+
+
+def are_same_weights(ours: list[float], theirs: list[float], *dtypes: torch.dtype) -> bool:
+    """Whether samples of two models are of the same weights, allowing for the rounding of the types they are in."""
+    tolerance = max(1e-6, *(2 * torch.finfo(dtype).eps for dtype in dtypes))
+    return len(ours) == len(theirs) and torch.allclose(
+        *(torch.tensor(values, dtype=torch.float64) for values in (ours, theirs)),
+        rtol=tolerance,
+        atol=tolerance * 1e-2,
+    )
 
 
 def matches_fingerprint(clip: CLIPModel, expected: list[float]) -> bool:
     """Whether `clip` is the model of `expected`, allowing for the rounding of the type it is loaded in."""
-    weight = clip.get_parameter(_PROBED[0])
-    tolerance = max(2 * torch.finfo(weight.dtype).eps, 1e-6)
-    return torch.allclose(
-        torch.tensor(fingerprint(clip)), torch.tensor(expected), rtol=tolerance, atol=tolerance * 1e-2
-    )
+    return are_same_weights(fingerprint(clip), expected, clip.get_parameter(_PROBED[0]).dtype)
 
 
 def tuned_copies(clip: CLIPModel, pattern: str) -> nn.Module:

@@ -255,6 +255,8 @@ def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list
             options.processor.save_pretrained(new, tokenizer=options.include_backbone)
         if model.facts:
             model.facts.write(new)
+        from ..publishing.model_card import model_card
+
         card = model_card(
             model,
             config,

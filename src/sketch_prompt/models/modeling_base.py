@@ -9,17 +9,16 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .. import losses
 from ..imaging import ImageLike
-from ..lens.lens import Lens, apply_lens
 from ..processing import Domain, SketchPromptProcessor
 from ..vocabulary import TargetKind
 from .adapters import AdaptedClip, MethodAdapter
 from .configuration_base import SketchPromptPreTrainedConfig
 from .outputs import SketchRetrievalOutput, TripletBatch
 from .prompted_clip import encode_text, project_text
-from .whole_batch import gather_rows
 
 if TYPE_CHECKING:
     from ..explain import Correspondence
+    from ..lens import Lens
 
 _NEEDED = {
     "negatives": "negative_pixel_values",
@@ -153,10 +152,12 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         adapter = self.adapter
         if adapter.lens_mean is None:
             return features
+        from ..lens.lens import apply_lens
+
         return apply_lens(features, adapter.lens_mean, adapter.lens_map)
 
     def set_lens(
-        self, lens: Lens | None, targets: TargetKind | None = None, class_names: Sequence[str] = ()
+        self, lens: "Lens | None", targets: TargetKind | None = None, class_names: Sequence[str] = ()
     ) -> None:
         """Give the active adapter a lens, in place of the one that it may have. Photo features stay as they are.
 
@@ -201,7 +202,11 @@ class SketchPromptPreTrainedModel(AdaptedClip):
 
         Every process must call it; see `models.whole_batch`.
         """
-        return gather_rows(rows) if self.training else rows
+        if not self.training:
+            return rows
+        from .whole_batch import gather_rows
+
+        return gather_rows(rows)
 
     def process_triplets(
         self, batch: TripletBatch, terms: Collection[str], **inputs

@@ -18,6 +18,7 @@ part.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,9 @@ from transformers.models.clip.modeling_clip import (
 )
 
 from .inputs import check_input_ids, check_pixel_values
-from .low_rank import LowRankBranches
+
+if TYPE_CHECKING:
+    from .low_rank import LowRankBranches
 
 Prompts = Tensor | Sequence[Tensor | None]
 """Shallow prompts, a tensor (n, d) or (B, n, d), or deep ones: a sequence of such tensors, one for every layer; None
@@ -66,7 +69,7 @@ class TowerOutput:
     last_input: Tensor | None = None
 
 
-Branches = Sequence[tuple[LowRankBranches, Tensor | None]]
+Branches = Sequence["tuple[LowRankBranches, Tensor | None]"]
 """For every layer the paths beside it and their scales, (2, r) or (B, 2, r)."""
 
 
@@ -167,7 +170,7 @@ def _block(
     read_out: slice,
     causal: bool,
     need_weights: bool,
-    branches: LowRankBranches | None = None,
+    branches: "LowRankBranches | None" = None,
     scale: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """One pre-norm transformer layer, (B, T, d) -> (B, len(read_out), d): queries come from these tokens alone."""
@@ -344,7 +347,7 @@ def encode_vision(
 def patch_keys(
     vision: CLIPVisionModel,
     tower: TowerOutput,
-    branches: LowRankBranches | None = None,
+    branches: "LowRankBranches | None" = None,
     scale: Tensor | None = None,
 ) -> Tensor:
     """The keys of the patches in the last layer's attention, (B, P, d).

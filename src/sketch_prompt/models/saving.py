@@ -129,6 +129,8 @@ class SavedModel(PreTrainedModel):
             base_model = self.config.base_model
         if push_to_hub:
             base_model, include_backbone = self._publishable(base_model, include_backbone)
+            from ..publishing.upload import create_repository, upload
+
             source = create_repository(repo_id or source, private=private, token=token)
         if include_backbone is None:
             include_backbone = base_model is None

@@ -22,7 +22,6 @@ from ...processing import Domain
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import TripletBatch
 from ..prompted_clip import VISION_LAYER_NORMS, TowerOutput, encode_vision, patch_keys, project_image
-from ..tiles import shuffle_tiles
 from .configuration_clip_at import ClipAtConfig
 
 _LEFT_TRAINABLE_BY_REFERENCE = (
@@ -194,6 +193,8 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         # Permuting the places by anything but the identity gives another permutation, all equally likely.
         second = first.gather(1, _other_orders(len(sketches), tiles))
         images = (sketches, first), (photos, first), (photos, second)
+        from ..tiles import shuffle_tiles
+
         shuffled = [shuffle_tiles(part, permutations) for part, permutations in images]
         return losses.patch_shuffling_loss(*self.embed_triplets(shuffled), self.config.patch_shuffling_margin)
 

@@ -24,7 +24,6 @@ from ..low_rank import LowRankBranches
 from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
 from ..outputs import TripletBatch
 from ..prompted_clip import (
-    TEXT_LAYER_NORMS,
     VISION_LAYER_NORMS,
     TowerOutput,
     embed_patches,
@@ -35,13 +34,7 @@ from ..whole_batch import own_rows
 from .category_register import BUFFERS, CategoryRegister, DpClipCondition, draw_support, read_support
 from .category_text import category_sentences
 from .configuration_dp_clip import DpClipConfig
-from .prompting import PromptGenerator, WindowMatcher, channel_scaler
-
-_LEFT_TRAINABLE_BY_REFERENCE = (
-    rf"{VISION_LAYER_NORMS}|(vision|text)_model\.embeddings\.position_embedding|visual_projection"
-    rf"|{TEXT_LAYER_NORMS}|text_model\.encoder\.layers\.\d+\.self_attn\.[qkv]_proj"
-    r"|text_model\.final_layer_norm|text_projection"
-)
+from .prompting import LEFT_TRAINABLE_BY_REFERENCE, PromptGenerator, WindowMatcher, channel_scaler
 
 
 class DpClipAdapter(MethodAdapter):
@@ -125,7 +118,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
 
     def tuned_modules(self, config: DpClipConfig) -> str:
         """LayerNorms of the vision tower, or everything the reference code leaves trainable."""
-        return VISION_LAYER_NORMS if config.trainable == "paper" else _LEFT_TRAINABLE_BY_REFERENCE
+        return VISION_LAYER_NORMS if config.trainable == "paper" else LEFT_TRAINABLE_BY_REFERENCE
 
     def build_adapter(self, config: DpClipConfig) -> DpClipAdapter:
         """New modules; the windows' LayerNorms and projections start as the tower's own."""

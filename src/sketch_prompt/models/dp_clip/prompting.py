@@ -1,4 +1,4 @@
-"""The three modules of DP-CLIP: prompts from a support set, scales from a text, matching of windows."""
+"""What DP-CLIP tunes, and its three modules: prompts from a support set, scales from a text, matching of windows."""
 
 import math
 from collections.abc import Mapping
@@ -10,10 +10,16 @@ from transformers import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ..low_rank import LowRankBranches
-from ..prompted_clip import attend, run_block, run_mlp
+from ..prompted_clip import TEXT_LAYER_NORMS, VISION_LAYER_NORMS, attend, run_block, run_mlp
 
 # Windows are 5 x 5 patches of ViT-B/32's grid of 7 x 7; other grids keep the proportion.
 _WINDOW, _GRID = 5, 7
+
+LEFT_TRAINABLE_BY_REFERENCE = (
+    rf"{VISION_LAYER_NORMS}|(vision|text)_model\.embeddings\.position_embedding|visual_projection"
+    rf"|{TEXT_LAYER_NORMS}|text_model\.encoder\.layers\.\d+\.self_attn\.[qkv]_proj"
+    r"|text_model\.final_layer_norm|text_projection"
+)
 
 
 class PromptGenerator(nn.Module):
