@@ -1,3 +1,4 @@
 """Leads transformers' Auto classes to the package that this checkpoint is of: pip install sketch-prompt"""
 
-from sketch_prompt import SketchPromptImageProcessor, SketchPromptProcessor
+from sketch_prompt import SketchPromptProcessor
+from sketch_prompt.processing import SketchPromptImageProcessor
