@@ -49,7 +49,7 @@ def measure(method: str, frozen: dict) -> None:
     from sketch_prompt.evaluation import Task, evaluate_model
     from sketch_prompt.publishing.facts import TrainingFacts
     from sketch_prompt.training.config import TrainingConfig
-    from sketch_prompt.training.publication import measurement, public_recipe
+    from sketch_prompt.training.publication import measurement
 
     def evaluate(name: str, task: Task):
         model = SketchPromptModel.from_pretrained(f"mini-{name}")
@@ -57,9 +57,8 @@ def measure(method: str, frozen: dict) -> None:
 
     model, facts, level = SketchPromptModel.from_pretrained(f"mini-{method}"), TrainingFacts(), "category"
     if method != "frozen-clip":
-        recipe = TrainingConfig.load(f"{method}-mini")
-        facts = TrainingFacts(benchmark="mini", recipe=public_recipe(recipe), origins=recipe.origins)
-        level = recipe.data.level
+        # Not the recipe's values: it may have changed since. The configuration holds what the method was trained with.
+        facts, level = TrainingFacts(benchmark="mini"), TrainingConfig.load(f"{method}-mini").data.level
     if level not in frozen:
         frozen[level] = evaluate("frozen-clip", Task("mini", level))
     for ranking in ("embedding", "rerank") if model.has_reranker else ("embedding",):
