@@ -219,6 +219,9 @@ def reproduce(
     print_report(compare(read_results(report)), format, as_json)
 
 
+_OWN_OPTIONS = ("data_dir", "split", "seed")
+
+
 def _parse_options(pairs: list[str] | None) -> dict:
     from sketch_prompt.strict_yaml import parse_yaml
 
@@ -227,6 +230,8 @@ def _parse_options(pairs: list[str] | None) -> dict:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"--option {pair!r} is not NAME=VALUE.")
+        if name in _OWN_OPTIONS:
+            raise ValueError(f"--option {name} has an option of its own: --{name.replace('_', '-')}")
         options[name] = parse_yaml(value, f"--option {name}")
     return options
 
