@@ -19,7 +19,7 @@ _LEFTOVERS = (f"{_WRITING}*", ".saving-*", ".tmp*")
 def atomic_write(path: str | os.PathLike, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; what is written there takes its place on success.
 
-    Folders that lack are made. The temporary name keeps the suffix, which some writers read the format from.
+    Missing folders are created. The temporary name keeps the suffix, from which some writers infer the format.
 
     Args:
         path: what is written or replaced.
@@ -98,7 +98,7 @@ def append_line(path: str | os.PathLike, line: str) -> None:
     The line goes out in a single write to a descriptor that always stands at the end, so that lines never mix.
 
     Args:
-        path: made where it lacks, with its folders.
+        path: created if need be, with its folders.
         line: without line break.
 
     Raises:

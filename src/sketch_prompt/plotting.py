@@ -31,12 +31,12 @@ class RankedQuery:
     Attributes:
         query_image: the sketch.
         gallery_images: photos in rank order; None where a photo could not be read.
-        correct: whether each photo is right; None where that is unknown.
+        correct: whether each photo is right; None if that is unknown.
         scores: similarity of each photo, printed below it.
         titles: a line above each photo, such as its class.
         query_title: a line above the sketch.
         query_caption: a line below it, such as its score.
-        ranks: the place of each photo, counted from 1; 1, 2, 3, ... where it is not given.
+        ranks: the place of each photo, counted from 1; 1, 2, 3, ... by default.
     """
 
     query_image: Image.Image
@@ -108,7 +108,7 @@ def plot_hits(
 
     Args:
         query: the sketch, or the text.
-        images: photos in rank order; None where one could not be read.
+        images: photos in rank order; None if one could not be read.
         titles: a line below each photo.
         columns: photos in a row.
     """
@@ -164,7 +164,7 @@ def draw_row(axes: Sequence[Axes], row: RankedQuery) -> None:
 
 
 def show_image(ax: Axes, image: Image.Image | None, title: str | None = None) -> None:
-    """An image fitted into a white square, or the word "unreadable" where there is none."""
+    """An image fitted into a white square, or the word "unreadable" if there is none."""
     ax.set_xticks([])
     ax.set_yticks([])
     if image is None:

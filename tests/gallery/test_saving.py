@@ -273,3 +273,15 @@ def test_a_run_that_is_killed_while_it_saves_leaves_the_gallery_of_before(
     model = make_model()
     assert len(Gallery.build(model, photos, tmp_path / "gallery", progress=False)) == 11
     assert model.embedded == 0
+
+
+def test_building_again_without_options_uses_those_of_the_gallery(photos, tmp_path):
+    Gallery.build(
+        "mini-frozen-clip", photos, tmp_path / "gallery", index="hnsw", progress=False, device="cpu"
+    )
+    write_photos(photos, {"horse": 1}, first=300)
+    again = Gallery.build(None, photos, tmp_path / "gallery", progress=False, device="cpu")
+    assert (again.model.method, again.collection.describe()["index"]) == ("frozen-clip", "hnsw")
+    assert (again.changes.added, again.changes.embedded) == (1, 1)
+    with pytest.raises(ValueError, match="holds the photos; give the gallery a folder of its own"):
+        Gallery.build(None, photos, photos, progress=False, device="cpu")

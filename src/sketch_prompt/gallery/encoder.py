@@ -195,7 +195,7 @@ class GalleryEncoder:
                 yield batch
 
     def _encode_photos(self, pixel_values: Tensor, photos: list[LoadedPhoto]) -> np.ndarray:
-        """Features (n, D): one forward pass for each category among the photos, which is one where there are none."""
+        """Features (n, D): one forward pass for each category among the photos, or one if there are none."""
         groups: dict[str | None, list[int]] = {}
         for place, photo in enumerate(photos):
             groups.setdefault(photo.category, []).append(place)

@@ -54,12 +54,12 @@ class Gallery:
     Args:
         model: a sketch-prompt model, or the Hub id, directory or bundled name of one.
         processor: its processor; by default the one that came with it.
-        index: "auto" (exact search, or an approximate index where there are very many photos), "exact", "hnsw",
+        index: "auto" (exact search, or an approximate index for very many photos), "exact", "hnsw",
             "ivf-sq8", "ivf-pq", or "milvus".
         follow_links: whether symbolic links in folders of photos are followed.
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos in a forward pass.
-        num_workers: processes that read photos; by default up to eight where there are cores to spare.
+        num_workers: processes that read photos; by default up to eight if there are cores to spare.
         by_category: embed each photo under its category (its folder or label), which methods with conditions (DP-CLIP)
             can; photos of categories that the model was not shown are embedded without. A search then names one
             category: `filters={"category": "chair"}`.
@@ -342,7 +342,7 @@ class Gallery:
         Args:
             photos: a file, a folder, a PIL image, a `datasets.Dataset` with a column `image`, or a list of files and
                 images.
-            names: what each picture or row is called in the gallery; made up where it is not given.
+            names: what each picture or row is called in the gallery; made up if it is not given.
             progress: show a bar on stderr.
 
         Raises:
@@ -434,7 +434,7 @@ class Gallery:
             rerank: score so many of the first photos again, each with the sketch, by a model that has a re-ranker
                 (`model.has_reranker`). It opens these photos, and is slower by that.
             expand: search twice, the second time with the query joined with its first so many hits. It finds more of
-                what the first hits show, also where they are wrong.
+                what the first hits show, even if they are wrong.
 
         Returns:
             At most `top_k` hits, best first; equal ones in the order in which they came into the gallery.

@@ -46,7 +46,7 @@ class PhotoSource(ABC):
 
     @abstractmethod
     def content(self, number: int) -> bytes | Image.Image:
-        """The encoded file, or the picture where there is no file.
+        """The encoded file, or the picture if there is no file.
 
         Raises:
             UnreadableImageError: it cannot be read.

@@ -53,7 +53,7 @@ class SavedGallery:
         model: {"source", "base_model", "fingerprint"}: where the model came from, and `describe_model` of it.
         photos: the table.
         skipped: files that were left out.
-        root: folder of the photos; None where there is none.
+        root: folder of the photos; None if there is none.
         next_id: greater than all ids there have been.
         index: what the index's `save` returned.
         own: whether this user made it; see `integrity`.

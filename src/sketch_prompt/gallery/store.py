@@ -69,7 +69,7 @@ class FeatureStore:
         self._sorted: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def read_blocks(self, verify: bool = False) -> None:
-        """Take up the blocks in the folder; damaged ones are named in `damaged`, other models in `other_models`.
+        """Read the blocks in the folder; damaged ones are named in `damaged`, other models in `other_models`.
 
         Args:
             verify: also read all features, and forget those that are damaged, so that they are made again. Otherwise

@@ -38,7 +38,7 @@ class Photo:
     """One photo of a gallery.
 
     Attributes:
-        id: its number, which it keeps for life.
+        id: its number, which never changes.
         path: where it is: relative to the gallery's folder of photos with `/` between folders, or absolute where it
             lies elsewhere; a name for one that is in memory or in a data set.
         category: its class: the folder it lies in, or the data set's label; None if there is none.

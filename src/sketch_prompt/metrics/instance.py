@@ -17,7 +17,7 @@ class InstanceDetails(QueryScores):
 
     Attributes:
         values: {"Acc@1": (N,), ...}: 1 where the query's own photo is among the first k, else 0.
-        query_labels: (N,) categories, as given; all 0 where none were.
+        query_labels: (N,) categories, as given; all 0 if none were given.
         ranks: (N,) rank (0 = first) of the query's own photo.
     """
 

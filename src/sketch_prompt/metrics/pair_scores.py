@@ -1,7 +1,7 @@
 """Scores of queries with photos, wherever they come from, read block by block.
 
-A ranking is computed from scores alone; whether they are inner products of features, a matrix that some pairwise
-model filled, or a shortlist of the one re-ranked by the other is told apart nowhere else than here.
+A ranking is computed from scores alone. They may be inner products of features, a matrix that a pairwise model filled,
+or inner products whose shortlist such a model re-ranked: only this module knows the difference.
 """
 
 from collections.abc import Iterator

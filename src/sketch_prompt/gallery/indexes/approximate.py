@@ -23,7 +23,7 @@ _LIST_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _EFFORTS = {"hnsw": (16, 32, 64, 128, 256, 512, 1024), "ivf-sq8": _LIST_EFFORTS, "ivf-pq": _LIST_EFFORTS}
 # How many times as many vectors as are asked for an index proposes: more, the coarser it has compressed them.
 _PROPOSALS = {"hnsw": 1, "ivf-sq8": 3, "ivf-pq": 20}
-_GAIN = 0.002  # twice the effort for less than that is not worth it
+_GAIN = 0.002  # a smaller gain is not worth twice the effort
 _REBUILD_SHARE = 0.3  # of vectors that were added or removed since the index was trained
 
 
@@ -77,7 +77,7 @@ class FaissIndex(VectorIndex):
         self._tune(sample)
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
-        """Remove and add, or build anew where much has changed since the index was trained."""
+        """Remove and add, or rebuild if much has changed since the index was trained."""
         self._changed += len(removed) + len(added)
         if self._index is None or self._changed > _REBUILD_SHARE * self._trained_size:
             self.build(ids, vectors)
@@ -126,7 +126,7 @@ class FaissIndex(VectorIndex):
         }
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Read the index; where that fails, is not safe, or it holds other vectors, it is built anew."""
+        """Read the index; rebuild it if that fails or is not safe, or if it holds other vectors."""
         self._ids, self._vectors = ids, vectors
         try:
             if saved.get("problem"):

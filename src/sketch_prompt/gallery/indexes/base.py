@@ -13,8 +13,8 @@ class Neighbours(NamedTuple):
     """The nearest vectors of every query, best first.
 
     Attributes:
-        scores: (Q, k) float32 inner products, descending; -inf where there are fewer than k.
-        ids: (Q, k) int64; -1 where there are fewer than k. Equal scores stand in the order of their ids.
+        scores: (Q, k) float32 inner products, descending; -inf if there are fewer than k.
+        ids: (Q, k) int64; -1 if there are fewer than k. Equal scores stand in the order of their ids.
     """
 
     scores: np.ndarray
@@ -39,14 +39,14 @@ class VectorIndex(ABC):
 
     backend: ClassVar[str]
     directory: Path | None = None
-    """The gallery's folder, where it has one."""
+    """The gallery's folder, if it has one."""
 
     @abstractmethod
     def __len__(self) -> int:
         """How many vectors can be found."""
 
     def open(self, directory: Path) -> None:
-        """Learn the gallery's folder, before anything else."""
+        """Tell the index the gallery's folder, before anything else."""
         self.directory = directory
 
     @abstractmethod
@@ -80,15 +80,15 @@ class VectorIndex(ABC):
 
     @abstractmethod
     def save(self, directory: Path, name: str) -> dict[str, Any]:
-        """Write what cannot be had again for nothing into `directory`, in a file called `name` and a suffix.
+        """Write what takes long to compute into `directory`, in a file called `name` and a suffix.
 
         Returns:
-            What `load` needs, as plain values, among them "file" where one was written.
+            What `load` needs, as plain values, among them "file" if one was written.
         """
 
     @abstractmethod
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Take up what `save` returned.
+        """Load what `save` returned.
 
         Args:
             directory: the gallery's folder.

@@ -64,13 +64,13 @@ class MilvusIndex(VectorIndex):
         }
 
     def close(self) -> None:
-        """Let go of the database, which one process at a time can have open."""
+        """Close the database, which only one process at a time can have open."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
 
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
-        """Make the collection anew."""
+        """Create the collection again."""
         with self._changing():
             if self._client.has_collection(self.collection):
                 self._client.drop_collection(self.collection)
@@ -114,7 +114,7 @@ class MilvusIndex(VectorIndex):
         return found
 
     def save(self, directory: Path, name: str) -> dict[str, Any]:
-        """Nothing: Milvus has it. Only where it is.
+        """Save only the address: Milvus has the vectors.
 
         Raises:
             ValueError: the gallery moves to another folder, and its database cannot.

@@ -48,7 +48,7 @@ class RunningTruth:
 def sample_queries(vectors: Vectors) -> np.ndarray:
     """(Q, D) queries: vectors of the gallery, each turned by 45 degrees in a random direction.
 
-    A sketch is never as near to its photo as the photo itself.
+    A sketch is never as close to its photo as the photo itself.
     """
     rows = np.random.default_rng(0).choice(len(vectors), min(_QUERIES, len(vectors)), replace=False)
     chosen = vectors[np.sort(rows)]
@@ -63,7 +63,7 @@ def recall(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def chunks(ids: np.ndarray, vectors: Vectors, description: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Ids (n,) and contiguous float32 vectors (n, D) a few thousand at a time, with a bar where there are many."""
+    """Ids (n,) and contiguous float32 vectors (n, D) a few thousand at a time, with a bar if there are many."""
     starts = tqdm(range(0, len(ids), _CHUNK), desc=description, unit="chunk", disable=len(ids) <= 2 * _CHUNK)
     for start in starts:
         part = np.ascontiguousarray(ids[start : start + _CHUNK], np.int64)
