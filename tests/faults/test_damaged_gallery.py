@@ -168,3 +168,11 @@ def test_an_approximate_gallery_whose_features_are_gone_is_filled_again(tmp_path
     model = make_model()
     again = Gallery.build(model, photos, tmp_path / "gallery", index="hnsw", progress=False)
     assert model.embedded == 300 and again.index.describe()["kind"] == "hnsw"
+
+
+def test_a_model_whose_type_of_numbers_is_altered_is_damage_too(saved, photos):
+    path = feature_file(saved)
+    path.write_bytes(path.read_bytes().replace(b'\\"dtype\\": \\"float32\\"', b'\\"dtype\\": \\"f|oat32\\"'))
+    with pytest.raises(ValueError, match="7 photos have no features"):
+        Gallery.load(saved, make_model())
+    assert mended(saved, photos) == 7

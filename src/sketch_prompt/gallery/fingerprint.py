@@ -23,6 +23,8 @@ _PHOTO_FIELDS = (
 # A lens changes queries alone.
 _OF_SKETCHES = ("adapter.lens_mean", "adapter.lens_map")
 
+_DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16")}
+
 
 def describe_model(
     model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor, by_category: bool = False
@@ -60,7 +62,10 @@ def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[st
         return [
             "its photos are " + ("" if saved["by_category"] else "not ") + "embedded under their categories"
         ]
-    dtypes = (getattr(torch, side["dtype"]) for side in (saved, ours))
+    for side in (saved, ours):
+        if side["dtype"] not in _DTYPES:
+            raise ValueError(f"there are no features of type {side['dtype']!r}")
+    dtypes = (_DTYPES[side["dtype"]] for side in (saved, ours))
     if not are_same_weights(ours["weights"], saved["weights"], *dtypes):
         return [f"the weights are others (base model then: {saved['base_model']}, now: {ours['base_model']})"]
     return [
