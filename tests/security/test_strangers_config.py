@@ -58,7 +58,8 @@ def test_a_size_that_no_tensor_has_is_refused_before_anything_is_built(checkpoin
     for field in SIZES[family]:
         alter(checkpoint, {field: [size] * len(values[field]) if isinstance(values[field], list) else size})
         with pytest.raises(
-            ValueError, match=rf"asks for .*{field} = |does not fit its configuration|{field} must be|{field}' expected"
+            ValueError,
+            match=rf"asks for .*{field} = |does not fit its configuration|{field} must be|{field}' expected",
         ):
             SketchPromptModel.from_pretrained(checkpoint)
         (checkpoint / "config.json").write_bytes(whole)
