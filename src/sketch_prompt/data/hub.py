@@ -110,7 +110,7 @@ def push_benchmark(
         private, token, revision, create_pr, commit_message: as for a model's `push_to_hub`.
 
     Raises:
-        ValueError: a table lacks.
+        ValueError: a table is missing.
         PermissionError, ConnectionError: the Hub does not take it; the message says what to do.
     """
     missing = [split for split in SPLIT_NAMES if split not in tables]

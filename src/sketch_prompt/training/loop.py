@@ -339,6 +339,10 @@ class Trainer:
             progress=self.config.run.progress,
         ).report
 
+    def _evaluate_held_out(self) -> Report:
+        name = f"{self.config.data.benchmark} (held-out {self.split.held_out})"
+        return self._evaluate(self.split.validation, name)
+
     def _evaluate_frozen_clip(self) -> Report | None:
         """The same test without the adapter; None if there is no CLIP under it, or it is not wanted."""
         if not self.config.evaluation.baseline or self.model.clip is None:
@@ -348,8 +352,7 @@ class Trainer:
 
     def _validate(self) -> None:
         progress = self.progress
-        held_out = self.split.held_out
-        report = self._evaluate(self.split.validation, f"{self.config.data.benchmark} (held-out {held_out})")
+        report = self._evaluate_held_out()
         self.log.write("validation", progress.step, epoch=progress.epoch, metrics=report.metrics)
         score = report.metrics[self.config.evaluation.metric]
         if progress.best is None or score > progress.best:
@@ -372,9 +375,8 @@ class Trainer:
         progress, config = self.progress, self.config
         evaluation, training = config.evaluation, self.split.training
         validation = self.split.validation
-        name = f"{config.data.benchmark} (held-out {self.split.held_out})"
         if validation and not self.total_steps:
-            progress.best = self._evaluate(validation, name).metrics[evaluation.metric]
+            progress.best = self._evaluate_held_out().metrics[evaluation.metric]
         found = fit_model_lens(
             self.model,
             self.processor,
@@ -390,7 +392,7 @@ class Trainer:
         self.unreadable |= dict.fromkeys(found.unreadable)
         facts = found.lens.describe()
         if validation:
-            score = self._evaluate(validation, name).metrics[evaluation.metric]
+            score = self._evaluate_held_out().metrics[evaluation.metric]
             facts["held_out"] = {"metric": evaluation.metric, "plain": progress.best, "lens": score}
             self.model.config.lens_fit = facts
             if score <= progress.best:
