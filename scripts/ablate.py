@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ablation import ablate, ablation_table, read_rows
 from sketch_prompt.cli.command import one_message
-from sketch_prompt.training.ablation import ablate, ablation_table, read_rows
 from sketch_prompt.training.recipe import find_recipe
 
 

@@ -87,6 +87,7 @@ def search(model, drawings: list[tuple[Image.Image, str | None]], benchmark):
     import torch
 
     from sketch_prompt.evaluation import embed
+    from sketch_prompt.metrics import FeatureScores
     from sketch_prompt.metrics.ranking import rank
     from sketch_prompt.plotting import RankedQuery, plot_rankings
 
@@ -95,7 +96,7 @@ def search(model, drawings: list[tuple[Image.Image, str | None]], benchmark):
     inputs = model.processor(sketches=[drawing for drawing, _ in drawings])
     with torch.inference_mode():
         features = model.get_sketch_features(inputs["sketch_pixel_values"])
-    found = rank(features.numpy(), photos.features, 10)
+    found = rank(FeatureScores(features.numpy(), photos.features), 10)
     rows = []
     for (drawing, name), places, scores in zip(drawings, found.indices, found.scores):
         titles = [names[label] for label in photos.labels[places]]

@@ -22,7 +22,7 @@ from sketch_prompt.data.strokes import rasterize
 from sketch_prompt.evaluation.embedding import embed
 from sketch_prompt.expansion import expand_queries
 from sketch_prompt.lens import Lens, fit_features
-from sketch_prompt.metrics import instance_details, own_ranks, retrieval_details
+from sketch_prompt.metrics import instance_details, instance_ranks, retrieval_details
 from sketch_prompt.metrics.pair_scores import FeatureScores
 
 SPLITS = ("train_sketch", "train_photo", "test_sketch", "test_photo")
@@ -90,7 +90,9 @@ def precisions(setting: Setting, queries: np.ndarray, photos: np.ndarray | None 
     """(N,) average precision of every query over all photos."""
     photos = setting.test_photo.x if photos is None else photos
     labels = setting.test_sketch.y, setting.test_photo.y
-    return retrieval_details(queries, photos, *labels, ks=(1,), progress=False).values["AP@all"]
+    return retrieval_details(FeatureScores(queries, photos), *labels, ks=(1,), progress=False).values[
+        "AP@all"
+    ]
 
 
 def expanded(queries: np.ndarray, photos: np.ndarray) -> np.ndarray:
@@ -286,7 +288,7 @@ def instance_table(settings: dict[str, Setting]) -> None:
         keys = [np.char.add(np.char.add(t.y.astype(str), "/"), t.ids.astype(str)) for t in (sketches, photos)]
 
         def hits(queries, k, sketches=sketches, photos=photos, keys=keys):
-            ranks = own_ranks(FeatureScores(queries, photos.x), *keys, sketches.y, photos.y)
+            ranks = instance_ranks(FeatureScores(queries, photos.x), *keys, sketches.y, photos.y)
             return instance_details(ranks, sketches.y, (k,)).values[f"Acc@{k}"].astype(float)
 
         lenses = {kind: setting.fit(kind) for kind in ("instances", "photos")}

@@ -17,7 +17,7 @@ from sketch_prompt.evaluation import Task
 from sketch_prompt.evaluation.conditioning import conditioned
 from sketch_prompt.evaluation.embedding import embed
 from sketch_prompt.lens import fit_features
-from sketch_prompt.metrics import retrieval_details
+from sketch_prompt.metrics import FeatureScores, retrieval_details
 from sketch_prompt.models.loading import load_model
 
 
@@ -38,7 +38,7 @@ def average_precisions(queries: np.ndarray, tables: dict) -> np.ndarray:
     """(N,) of the test sketches over all test photos."""
     sketches, photos = tables["test", "sketch"], tables["test", "photo"]
     details = retrieval_details(
-        queries, photos.features, sketches.labels, photos.labels, ks=(1,), progress=False
+        FeatureScores(queries, photos.features), sketches.labels, photos.labels, ks=(1,), progress=False
     )
     return 100 * details.values["AP@all"]
 

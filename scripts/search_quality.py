@@ -66,6 +66,7 @@ def main() -> None:
     from sketch_prompt import load_benchmark
     from sketch_prompt.data.quickdraw_caltech import SEEN_CLASSES, UNSEEN_CLASSES
     from sketch_prompt.evaluation import embed
+    from sketch_prompt.metrics import FeatureScores
     from sketch_prompt.metrics.ranking import rank
     from sketch_prompt.models.loading import load_model
 
@@ -76,7 +77,7 @@ def main() -> None:
     drawings = data["test_sketch"].select(first_of_each(labels, DRAWINGS_PER_CLASS))
     queries = embed(model, drawings, processor, "sketch")
     gallery = embed(model, data["test_photo"], processor, "photo")
-    found = rank(queries.features, gallery.features, 10).indices
+    found = rank(FeatureScores(queries.features, gallery.features), 10).indices
     print(json.dumps(asdict(quality(found, queries.labels, gallery.labels)), indent=2))
 
 

@@ -1,5 +1,6 @@
 """The house as its sources show it: which room imports from which, and how large files are."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -55,3 +56,21 @@ def test_no_file_is_longer_than_500_lines():
 def test_loading_a_model_and_searching_import_few_modules():
     assert len(walk(LOAD, profiled=False)[0]) <= 35
     assert len(walk_search(profiled=False)[0]) <= 60
+
+
+def test_what_tests_share_is_in_fakes():
+    """A test imports from `fakes`, never from another test or from a conftest."""
+    tests = Path(__file__).parent
+    own = {path.stem for path in tests.iterdir() if path.suffix == ".py" or path.is_dir()} - {
+        "fakes",
+        "outside",
+    }
+    borrowed = []
+    for path in tests.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                top = (node.module or "").split(".")[0]
+                own_folder = top == path.parent.name and "conftest" not in node.module
+                if node.level or (top in own and not own_folder):
+                    borrowed.append(f"{path.relative_to(tests)}: {'.' * node.level}{node.module}")
+    assert not borrowed

@@ -256,7 +256,7 @@ def test_help_and_version_import_no_torch():
 def test_convert_writes_a_checkpoint_that_loads(tmp_path):
     import torch
 
-    import parity
+    from fakes import parity
     from sketch_prompt import SketchPromptModel
 
     weights = parity.load_case("clip_at_category")["weights"]

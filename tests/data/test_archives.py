@@ -7,37 +7,12 @@ import zipfile
 import py7zr
 import pytest
 
+from fakes.archives import make, tar_info
 from sketch_prompt.data import archives
 from sketch_prompt.data.archives import ArchiveError, archives_in, is_archive, unpack
 
 CONTENT = {"photo/cat/a.png": b"picture", "lists/train.txt": b"photo/cat/a.png 0\n", "README.md": b"read me"}
 KINDS = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz", "7z"]
-
-
-def tar_info(name, content=b"", **fields):
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    for field, value in fields.items():
-        setattr(info, field, value)
-    return info
-
-
-def make(path, content):
-    """An archive of the kind that its name says."""
-    if path.name.endswith(".zip"):
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in content.items():
-                archive.writestr(name, data)
-    elif path.name.endswith(".7z"):
-        with py7zr.SevenZipFile(path, "w") as archive:
-            for name, data in content.items():
-                archive.writestr(data, name)
-    else:
-        mode = {"gz": "w:gz", "tgz": "w:gz", "bz2": "w:bz2", "xz": "w:xz"}.get(path.name.rsplit(".")[-1], "w")
-        with tarfile.open(path, mode) as archive:
-            for name, data in content.items():
-                archive.addfile(tar_info(name, data), io.BytesIO(data))
-    return path
 
 
 def everything_below(folder):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sketch_prompt.data.doodles import doodle_classes, pack_doodles, read_doodles
-from sketch_prompt.data.strokes import Drawing, rasterize, read_drawings
+from sketch_prompt.data.doodles import doodle_classes, read_doodles
+from sketch_prompt.data.strokes import rasterize, read_drawings
 
 
 def test_there_are_drawings_of_344_classes_and_every_one_can_be_drawn():
@@ -33,8 +33,3 @@ def test_packing_loses_nothing(shared):
         packed = read_doodles([name])
         assert [doodle.key_id for doodle in packed] == [drawing.key_id for drawing in original]
         assert [doodle.strokes for doodle in packed] == [drawing.strokes for drawing in original]
-
-
-def test_only_drawings_on_the_grid_can_be_packed():
-    with pytest.raises(ValueError, match="from 0 to 255"):
-        pack_doodles({"dot": [Drawing("1", [[[0, 256], [3, 4]]])]})

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.killed_job import PIECES, run, score
+from fakes import killed_job
+from fakes.killed_job import PIECES, run, score
 from sketch_prompt.evaluation.pairwise import Piece, ScoringJob
 
 EXPECTED = np.concatenate([score(piece) for piece in PIECES])
@@ -22,7 +23,7 @@ def finished(folder):
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_job_goes_on_where_it_was(tmp_path, kind):
-    script = Path(__file__).with_name("killed_job.py")
+    script = Path(killed_job.__file__)
     process = subprocess.Popen(
         [sys.executable, script, tmp_path, "0.3"], stderr=subprocess.PIPE, env=os.environ
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explain.known import correspondence
+from fakes.correspondences import correspondence
 
 
 def test_boxes_are_those_of_the_patches_row_by_row():

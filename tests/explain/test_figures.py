@@ -4,7 +4,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from explain.known import PATCH, correspondence
+from fakes.correspondences import PATCH, correspondence
 from sketch_prompt.explain.figures import (
     KINDS,
     draw_heat,

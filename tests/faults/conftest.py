@@ -1,5 +1,5 @@
-"""The recipe and the data of the training's own tests."""
+"""A tiny recipe and what it needs."""
 
-from training.conftest import recipe, sketch_folder, tiny_clip
+from fakes.recipes import recipe, sketch_folder, tiny_clip
 
 __all__ = ["recipe", "sketch_folder", "tiny_clip"]

@@ -9,6 +9,7 @@ from PIL import Image
 
 from fakes.photos import make_model, picture, write_photos
 from sketch_prompt import Gallery
+from sketch_prompt.metrics import FeatureScores
 from sketch_prompt.metrics.ranking import rank
 
 
@@ -23,7 +24,7 @@ def test_a_search_ranks_photos_as_the_models_own_features_do(model, photos):
     with torch.no_grad():
         features = model.get_photo_features(model.processor(photos=files)["photo_pixel_values"])
         drawn = model.get_sketch_features(model.processor(sketches=query)["sketch_pixel_values"])
-    expected = rank(drawn.numpy(), features.numpy(), 5)
+    expected = rank(FeatureScores(drawn.numpy(), features.numpy()), 5)
     hits = gallery.search(query, top_k=5)
     assert [hit.path for hit in hits] == [files[index] for index in expected.indices[0]]
     np.testing.assert_allclose([hit.score for hit in hits], expected.scores[0], atol=1e-5)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-import parity
+from fakes import parity
 from fakes.reference_names import reference_parameters
 from sketch_prompt import SketchPromptModel
 from sketch_prompt.hub.conversion import from_reference

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-import parity
+from fakes import parity
 from sketch_prompt import SketchPromptModel
 from sketch_prompt.hub.conversion import from_reference
 from sketch_prompt.models.zse_sbir.conversion_zse_sbir import reference_names

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ablation import read_rows
 from sketch_prompt.data.benchmarks import benchmark_names, default_level
 from sketch_prompt.processing import SketchPromptImageProcessor
 from sketch_prompt.sources import bundled_names
-from sketch_prompt.training.ablation import read_rows
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import recipe_folders
 

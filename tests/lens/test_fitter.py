@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from fakes.worlds import World
 from sketch_prompt.lens import TARGETS, InstanceTargets, LensFitter, LensSums, fit_features, fit_lens
-
-from .test_fitting import World
 
 
 def fit(world, targets, batch=1000, penalty=1.0, ids=None):

@@ -7,58 +7,19 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from fakes.worlds import World
 from sketch_prompt.lens import (
     MIN_GROUPS,
     ClassTargets,
     FeatureMeans,
     InstanceTargets,
     LensSums,
-    Sample,
     Validation,
     apply_lens,
     fit_lens,
     group_folds,
 )
-from sketch_prompt.metrics import retrieval_details
-
-
-class World:
-    """Sketches, photos and texts of classes, with a fixed linear map between sketches and photos."""
-
-    def __init__(self, classes=24, per_class=8, dim=12, seed=0, noise=0.5):
-        random = torch.Generator().manual_seed(seed)
-
-        def draw(*shape):
-            return torch.randn(*shape, generator=random, dtype=torch.float64)
-
-        self.names = [f"class {number}" for number in range(classes)]
-        self.dim, self.classes = dim, classes
-        centres, turn, offset = draw(classes, dim), torch.linalg.qr(draw(dim, dim))[0], 2 * draw(dim)
-        self.labels = torch.arange(classes).repeat(per_class)
-        self.photos = normalize(centres[self.labels] + noise * draw(len(self.labels), dim), dim=1)
-        own = self.photos @ turn
-        self.sketches = normalize(own + noise * draw(len(self.labels), dim) + offset / dim**0.5, dim=1)
-        self.texts = normalize(centres + draw(classes, dim), dim=1)
-
-    def means(self):
-        means = FeatureMeans(self.classes, self.dim)
-        means.add(self.photos, self.labels)
-        return means.means
-
-    def sums(self, folds, partners=False, rows=slice(None)):
-        sums = LensSums(folds, self.dim, partners)
-        sums.add(self.sketches[rows], self.labels[rows], self.photos[rows] if partners else None)
-        return sums
-
-    def sample(self, features):
-        sample = Sample()
-        sample.add(features, self.labels, torch.arange(len(self.labels)))
-        return sample
-
-    def targets(self, kind):
-        photos = None if kind == "text" else self.means()
-        texts = None if kind == "photos" else self.texts
-        return ClassTargets(photos, texts)
+from sketch_prompt.metrics import FeatureScores, retrieval_details
 
 
 def brute_force(x, y, penalty):
@@ -148,7 +109,9 @@ def test_lambda_is_scored_on_groups_that_were_left_out(kind):
                 gallery, shown = aims[held].float(), held.nonzero()[:, 0]
             else:
                 gallery, shown = world.photos[~rows].float(), world.labels[~rows]
-            details = retrieval_details(queries, gallery, world.labels[~rows], shown, ks=(1,), progress=False)
+            details = retrieval_details(
+                FeatureScores(queries, gallery), world.labels[~rows], shown, ks=(1,), progress=False
+            )
             for label, precision in zip(world.labels[~rows].tolist(), details.values["AP@all"]):
                 per_class[label].append(precision)
         assert score == pytest.approx(np.mean([np.mean(values) for values in per_class]), abs=1e-6)

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from metrics.oracle import evaluate
-from parity import load_case
-from sketch_prompt.metrics import CONVENTIONS, evaluate_retrieval, retrieval_details
+from fakes.parity import load_case
+from fakes.plain_metrics import evaluate
+from sketch_prompt.metrics import CONVENTIONS, FeatureScores, evaluate_retrieval, retrieval_details
 
 
 def normalised(features):
@@ -40,7 +40,7 @@ def test_both_conventions_match_the_reference_evaluations(case, convention, reco
 
 def test_standard_average_precision_is_scikit_learns(case):
     (query, gallery, query_labels, gallery_labels), _ = case
-    details = retrieval_details(query, gallery, query_labels, gallery_labels)
+    details = retrieval_details(FeatureScores(query, gallery), query_labels, gallery_labels)
     expected = [
         average_precision_score(gallery_labels == label, row)
         for label, row in zip(query_labels, query @ gallery.T)
@@ -87,7 +87,9 @@ def test_equal_photos_are_ranked_by_gallery_order():
     order = np.argsort(-(query @ distinct.T), axis=1)
     place = np.argsort(order, axis=1)
     for convention in CONVENTIONS:
-        scores = retrieval_details(query, distinct[which], query_labels, labels, convention, ks=(50,))
+        scores = retrieval_details(
+            FeatureScores(query, distinct[which]), query_labels, labels, convention, ks=(50,)
+        )
         # scores that say the same as the places of the distinct photos, exactly
         exact = evaluate(-place.astype(float), np.eye(20)[which], query_labels, labels, convention, (50,))
         assert scores.mean() == pytest.approx(exact, abs=1e-9)
@@ -95,13 +97,12 @@ def test_equal_photos_are_ranked_by_gallery_order():
 
 def test_score_does_not_depend_on_query_order_block_size_or_threads(case):
     (query, gallery, query_labels, gallery_labels), _ = case
-    reference = retrieval_details(query, gallery, query_labels, gallery_labels)
+    reference = retrieval_details(FeatureScores(query, gallery), query_labels, gallery_labels)
     order = np.random.default_rng(0).permutation(len(query))
     for block_bytes in (1, 40_000, 2**26):
         for num_threads in (1, 3):
             details = retrieval_details(
-                query[order],
-                gallery,
+                FeatureScores(query[order], gallery),
                 query_labels[order],
                 gallery_labels,
                 num_threads=num_threads,
@@ -137,7 +138,7 @@ def test_tensors_half_precision_lists_and_string_labels_are_accepted(case):
 
 def test_details_give_every_query_and_class(case):
     inputs, _ = case
-    details = retrieval_details(*inputs, ks=(100,))
+    details = retrieval_details(FeatureScores(*inputs[:2]), *inputs[2:], ks=(100,))
     assert details.mean() == evaluate_retrieval(*inputs, ks=(100,))
     per_class = details.per_class()
     assert sorted(per_class) == sorted(set(inputs[2].tolist()))

@@ -8,8 +8,6 @@ from sketch_prompt.metrics import (
     MatrixScores,
     RerankedScores,
     instance_ranks,
-    own_ranks,
-    ranking_details,
     retrieval_details,
 )
 
@@ -54,14 +52,14 @@ def test_blocks_hold_the_rows_and_columns_asked_for(scores):
 
 def test_metrics_of_a_matrix_are_those_of_the_features_that_made_it(scores):
     labels = QUERY_LABELS, GALLERY_LABELS
-    ours, theirs = ranking_details(scores, *labels), retrieval_details(QUERY, GALLERY, *labels)
+    ours, theirs = (retrieval_details(each, *labels) for each in (scores, FeatureScores(QUERY, GALLERY)))
     for name, values in theirs.values.items():
         np.testing.assert_allclose(ours.values[name], values, err_msg=name)
     own = np.arange(7)
-    assert (
-        own_ranks(scores, own, np.arange(11)).tolist()
-        == instance_ranks(QUERY, GALLERY, own, np.arange(11)).tolist()
+    ours, theirs = (
+        instance_ranks(each, own, np.arange(11)) for each in (scores, FeatureScores(QUERY, GALLERY))
     )
+    assert ours.tolist() == theirs.tolist()
 
 
 def test_a_shortlist_comes_first_by_its_new_scores_and_the_rest_keeps_its_order(scores):

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sketch_prompt.metrics import FeatureScores
 from sketch_prompt.metrics.ranking import rank
 
 
@@ -15,11 +16,11 @@ def test_ranking_is_the_head_of_a_stable_sort(data):
     top_k = data.draw(st.integers(1, 15))
     similarity = query @ gallery.T
     expected = np.argsort(-similarity, axis=1, kind="stable")[:, :top_k]
-    ranking = rank(query, gallery, top_k)
+    ranking = rank(FeatureScores(query, gallery), top_k)
     np.testing.assert_array_equal(ranking.indices, expected)
     np.testing.assert_array_equal(ranking.scores, np.take_along_axis(similarity, expected, axis=1))
 
 
 def test_top_k_below_one_is_an_error():
     with pytest.raises(ValueError, match="at least 1, not 0"):
-        rank(np.eye(2), np.eye(2), 0)
+        rank(FeatureScores(np.eye(2), np.eye(2)), 0)

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from sketch_prompt.metrics import QueryScores, instance_details, retrieval_details
+from sketch_prompt.metrics import FeatureScores, QueryScores, instance_details, retrieval_details
 from sketch_prompt.metrics.core import RECALL_LEVELS
 
 
@@ -53,7 +53,7 @@ def test_precision_recall_curve_is_the_mean_of_the_queries_envelopes():
     generator = np.random.default_rng(0)
     query, gallery = generator.normal(size=(9, 4)), generator.normal(size=(40, 4))
     query_labels, gallery_labels = np.arange(9) % 3, generator.integers(0, 3, 40)
-    details = retrieval_details(query, gallery, query_labels, gallery_labels)
+    details = retrieval_details(FeatureScores(query, gallery), query_labels, gallery_labels)
     expected = np.zeros(101)
     for features, label in zip(query, query_labels):
         hits = (gallery_labels == label)[np.argsort(-(gallery @ features), kind="stable")]
@@ -67,5 +67,7 @@ def test_precision_recall_curve_is_the_mean_of_the_queries_envelopes():
 def test_curve_treats_queries_without_a_photo_as_the_convention_does(convention, expected):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        details = retrieval_details([[1.0], [1.0]], [[1.0]], ["cup", "pen"], ["cup"], convention)
+        details = retrieval_details(
+            FeatureScores([[1.0], [1.0]], [[1.0]]), ["cup", "pen"], ["cup"], convention
+        )
     assert details.precision == pytest.approx(np.full(101, expected))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from explain.known import correspondence
+from fakes.correspondences import correspondence
 from part_fidelity import (
     chance_share,
     measure_fidelity,

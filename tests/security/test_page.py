@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from space.conftest import address, catalogue
+from fakes.page import address, catalogue
 
 __all__ = ["address", "catalogue"]
 

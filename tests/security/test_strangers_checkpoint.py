@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-import parity
+from fakes import parity
 from sketch_prompt.hub.conversion import from_reference, load_reference_checkpoint
 from sketch_prompt.hub.inert_pickle import load_inert
 

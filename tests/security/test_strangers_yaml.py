@@ -3,12 +3,12 @@
 import pytest
 import yaml
 
-from data.test_archives import make
+from ablation import read_rows
+from fakes.archives import make
 from sketch_prompt.data.archives import unpack
 from sketch_prompt.data.check import check_data
 from sketch_prompt.data.splits import read_split
 from sketch_prompt.strict_yaml import MAX_BYTES, NotPlainYamlError, parse_yaml, read_yaml
-from sketch_prompt.training.ablation import read_rows
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import RecipeError
 

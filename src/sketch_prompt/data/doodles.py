@@ -13,7 +13,7 @@ import numpy as np
 
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.data.splits import unknown_name
-from sketch_prompt.data.strokes import Drawing, Stroke
+from sketch_prompt.data.strokes import Stroke
 
 _PACK = "doodles.npz"
 
@@ -56,33 +56,6 @@ def read_doodles(class_names: Iterable[str] | None = None, limit: int | None = N
             Doodle(doodle_classes()[label], str(pack["key_ids"][row]), _strokes(pack, row)) for row in rows
         ]
     return doodles
-
-
-def pack_doodles(drawings: dict[str, list[Drawing]]) -> dict[str, np.ndarray]:
-    """Drawings by class as the arrays of the pack; `np.savez_compressed` writes them.
-
-    Points are kept as differences along each stroke, modulo 256, which compress to two bytes a point.
-
-    Raises:
-        ValueError: if a coordinate is no whole number from 0 to 255.
-    """
-    rows = [(label, drawing) for label, name in enumerate(sorted(drawings)) for drawing in drawings[name]]
-    strokes = [np.array(stroke[:2]) for _, drawing in rows for stroke in drawing.strokes]
-    for stroke in strokes:
-        if stroke.dtype.kind != "i" or stroke.min() < 0 or stroke.max() > 255:
-            raise ValueError(
-                "drawings are packed from Google's simplified files: whole numbers from 0 to 255"
-            )
-    x, y = np.concatenate([np.diff(stroke, axis=1, prepend=0) for stroke in strokes], axis=1).astype(np.uint8)
-    return {
-        "classes": np.array(sorted(drawings)),
-        "labels": np.array([label for label, _ in rows], np.uint16),
-        "key_ids": np.array([int(drawing.key_id) for _, drawing in rows], np.uint64),
-        "strokes": np.array([len(drawing.strokes) for _, drawing in rows], np.uint16),
-        "points": np.array([stroke.shape[1] for stroke in strokes], np.uint16),
-        "x": x,
-        "y": y,
-    }
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
-from sketch_prompt.metrics.ranking import rank_scores
+from sketch_prompt.metrics.ranking import rank
 from sketch_prompt.plotting import RankedQuery, plot_rankings, save_figure
 from sketch_prompt.vocabulary import TEST_SPLITS
 
@@ -126,12 +126,12 @@ def ranked_queries(
 def _first_photos(search: Search, query: int, top_k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of `search.photos`, their scores and their ranks (from 1)."""
     gallery = search.gallery_of(query)
-    scores, indices = (values[0] for values in rank_scores(search.scores, top_k, [query], gallery))
+    scores, indices = (values[0] for values in rank(search.scores, top_k, [query], gallery))
     ranking, ranks = gallery[indices], np.arange(1, len(indices) + 1)
     if search.own_ranks is not None and search.own_ranks[query] >= len(ranking):
         own = gallery[search.is_right(query, gallery)][0]
         ranking[-1], ranks[-1] = own, search.own_ranks[query] + 1
-        scores[-1] = rank_scores(search.scores, 1, [query], [own]).scores[0, 0]
+        scores[-1] = rank(search.scores, 1, [query], [own]).scores[0, 0]
     return ranking, scores, ranks
 
 

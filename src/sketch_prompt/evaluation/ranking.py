@@ -9,7 +9,7 @@ from accelerate import Accelerator
 
 from sketch_prompt.expansion import expand_queries
 from sketch_prompt.metrics.pair_scores import FeatureScores, MatrixScores, PairScores, RerankedScores
-from sketch_prompt.metrics.ranking import rank_scores
+from sketch_prompt.metrics.ranking import rank
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.pairs import score_pairs
 from sketch_prompt.vocabulary import Ranking
@@ -74,7 +74,7 @@ class EmbeddingRanker:
             mean = photos.features[columns].mean(0)
             for start in range(0, len(rows), _EXPANDED_AT_ONCE):
                 some = rows[start : start + _EXPANDED_AT_ONCE]
-                hits = columns[rank_scores(first, self.expand, some, columns).indices]
+                hits = columns[rank(first, self.expand, some, columns).indices]
                 queries[some] = expand_queries(queries[some], photos.features[hits], mean)
         return FeatureScores(queries, photos.features)
 
@@ -141,7 +141,7 @@ class Reranker(_PairwiseRanker):
         shortlist = np.empty((len(sketches.rows), min(self.shortlist, len(photos.rows))), np.int64)
         pieces, places = [], []
         for rows, columns in _groups(sketches, photos, sketch_groups, photo_groups):
-            best = columns[rank_scores(first, shortlist.shape[1], rows, columns).indices]
+            best = columns[rank(first, shortlist.shape[1], rows, columns).indices]
             # a shorter list is padded with its last photo, which does not change the ranking
             shortlist[rows, : best.shape[1]], shortlist[rows, best.shape[1] :] = best, best[:, -1:]
             for start in range(0, len(rows), _TILE):

@@ -13,8 +13,8 @@ from sketch_prompt.metrics import (
     chance_level,
     instance_chance_level,
     instance_details,
-    own_ranks,
-    ranking_details,
+    instance_ranks,
+    retrieval_details,
 )
 from sketch_prompt.metrics.core import RECALL_LEVELS
 from sketch_prompt.metrics.instance import distinct_photos
@@ -87,7 +87,7 @@ def search_categories(
 ) -> Search:
     """Rank all photos for every sketch, at category level. The errors are those of `evaluate_retrieval`."""
     scores = ranker(sketches, photos)
-    details = ranking_details(
+    details = retrieval_details(
         scores,
         sketches.labels,
         photos.labels,
@@ -149,7 +149,7 @@ def search_instances(
 
     categories = (sketches.labels, photos.labels) if gallery == "category" else ()
     scores = ranker(sketches, photos, *categories)
-    ranks = own_ranks(scores, query_keys, photo_keys, *categories)
+    ranks = instance_ranks(scores, query_keys, photo_keys, *categories)
     categories = categories or (np.zeros(len(sketches.rows), int), np.zeros(len(photos.rows), int))
     sizes = np.unique(categories[1], return_counts=True)[1]
     curve_ks = range(1, min(_LONGEST_CURVE, sizes.max()) + 1)

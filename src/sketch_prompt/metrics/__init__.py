@@ -1,14 +1,8 @@
 """Retrieval metrics: a vectorised core that streams, and `evaluate` modules over it."""
 
 from .chance import chance_level, instance_chance_level
-from .core import CONVENTIONS, RetrievalDetails, evaluate_retrieval, ranking_details, retrieval_details
-from .instance import (
-    InstanceDetails,
-    evaluate_instance_retrieval,
-    instance_details,
-    instance_ranks,
-    own_ranks,
-)
+from .core import CONVENTIONS, RetrievalDetails, evaluate_retrieval, retrieval_details
+from .instance import InstanceDetails, evaluate_instance_retrieval, instance_details, instance_ranks
 from .loading import load_metric
 from .pair_scores import FeatureScores, MatrixScores, PairScores, RerankedScores
 from .scores import QueryScores
@@ -29,7 +23,5 @@ __all__ = [
     "instance_details",
     "instance_ranks",
     "load_metric",
-    "own_ranks",
-    "ranking_details",
     "retrieval_details",
 ]

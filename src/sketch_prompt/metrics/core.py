@@ -91,8 +91,7 @@ def evaluate_retrieval(
             relevant photo.
     """
     return retrieval_details(
-        query_features,
-        gallery_features,
+        FeatureScores(query_features, gallery_features),
         query_labels,
         gallery_labels,
         convention,
@@ -103,35 +102,6 @@ def evaluate_retrieval(
 
 
 def retrieval_details(
-    query_features,
-    gallery_features,
-    query_labels,
-    gallery_labels,
-    convention: Convention = "standard",
-    ks: Sequence[int] = (100, 200),
-    *,
-    progress: bool | None = None,
-    num_threads: int | None = None,
-    block_bytes: int = BLOCK_BYTES,
-) -> RetrievalDetails:
-    """What `evaluate_retrieval` averages: the score of every query. Same arguments and errors.
-
-    Args:
-        block_bytes: memory for one block of similarities.
-    """
-    return ranking_details(
-        FeatureScores(query_features, gallery_features),
-        query_labels,
-        gallery_labels,
-        convention,
-        ks,
-        progress=progress,
-        num_threads=num_threads,
-        block_bytes=block_bytes,
-    )
-
-
-def ranking_details(
     scores: PairScores,
     query_labels,
     gallery_labels,
@@ -142,7 +112,16 @@ def ranking_details(
     num_threads: int | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> RetrievalDetails:
-    """`retrieval_details` of any scores, whatever they were computed from."""
+    """What `evaluate_retrieval` averages: the metrics of every query, from any scores.
+
+    Args:
+        scores: Scores of the queries with the photos, such as `FeatureScores(query_features, gallery_features)`.
+        query_labels, gallery_labels, convention, ks, progress, num_threads: As in `evaluate_retrieval`.
+        block_bytes: Memory for one block of scores.
+
+    Raises:
+        ValueError: As in `evaluate_retrieval`.
+    """
     if convention not in CONVENTIONS:
         raise ValueError(f"Unknown convention {convention!r}: choose one of {', '.join(CONVENTIONS)}.")
     ks = check_ks(ks)

@@ -53,14 +53,8 @@ def evaluate_instance_retrieval(
     Raises:
         ValueError: malformed features or labels, or a query whose photo is not in its gallery (it is named).
     """
-    ranks = instance_ranks(
-        query_features,
-        gallery_features,
-        query_instances,
-        gallery_instances,
-        query_categories,
-        gallery_categories,
-    )
+    scores = FeatureScores(query_features, gallery_features)
+    ranks = instance_ranks(scores, query_instances, gallery_instances, query_categories, gallery_categories)
     return instance_details(ranks, query_categories, ks).mean()
 
 
@@ -78,30 +72,18 @@ def instance_details(ranks: np.ndarray, query_labels=None, ks: Sequence[int] = (
 
 
 def instance_ranks(
-    query_features,
-    gallery_features,
-    query_instances,
-    gallery_instances,
-    query_categories=None,
-    gallery_categories=None,
-) -> np.ndarray:
-    """Rank (0 = first) of each query's own photo in its gallery: (N_query,).
-
-    Same arguments and errors as `evaluate_instance_retrieval`, which counts these.
-    """
-    return own_ranks(
-        FeatureScores(query_features, gallery_features),
-        query_instances,
-        gallery_instances,
-        query_categories,
-        gallery_categories,
-    )
-
-
-def own_ranks(
     scores: PairScores, query_instances, gallery_instances, query_categories=None, gallery_categories=None
 ) -> np.ndarray:
-    """`instance_ranks` of any scores, whatever they were computed from."""
+    """Rank (0 = first) of each query's own photo in its gallery, from any scores: (N_query,).
+
+    Args:
+        scores: Scores of the queries with the photos, such as `FeatureScores(query_features, gallery_features)`.
+        query_instances, gallery_instances, query_categories, gallery_categories: As in
+            `evaluate_instance_retrieval`.
+
+    Raises:
+        ValueError: As in `evaluate_instance_retrieval`.
+    """
     n_queries, n_photos = scores.shape
     query_instances = as_labels(query_instances, n_queries, "query_instances")
     gallery_instances = as_labels(gallery_instances, n_photos, "gallery_instances")

@@ -6,7 +6,7 @@ import numpy as np
 
 from sketch_prompt.top_k import best_places
 
-from .pair_scores import FeatureScores, PairScores
+from .pair_scores import PairScores
 
 
 class TopK(NamedTuple):
@@ -21,33 +21,19 @@ class TopK(NamedTuple):
     indices: np.ndarray
 
 
-def rank(query_features, gallery_features, top_k: int) -> TopK:
-    """The `top_k` photos of the gallery for every query. The similarity matrix is read in blocks, never held.
-
-    Args:
-        query_features: (N_query, D) array or tensor, used as given (L2-normalised for cosine similarity).
-        gallery_features: (N_gallery, D).
-        top_k: how many photos; k = min(top_k, N_gallery).
-
-    Raises:
-        ValueError: malformed or non-finite features, widths that differ, or `top_k` below 1.
-    """
-    return rank_scores(FeatureScores(query_features, gallery_features), top_k)
-
-
-def rank_scores(
+def rank(
     scores: PairScores, top_k: int, rows: np.ndarray | None = None, columns: np.ndarray | None = None
 ) -> TopK:
-    """`rank` by any scores, whatever they were computed from.
+    """The `top_k` best photos for every query. The scores are read in blocks and never held as a matrix.
 
     Args:
-        scores: of queries with photos.
-        top_k: how many photos.
-        rows: queries to rank for; all of them by default.
-        columns: photos to rank; all of them by default. The indices of the result number these.
+        scores: Scores of the queries with the photos, such as `FeatureScores(query_features, gallery_features)`.
+        top_k: How many photos; k = min(top_k, N_gallery).
+        rows: The queries to rank for; all of them by default.
+        columns: The photos to rank; all of them by default. The indices of the result number these.
 
     Raises:
-        ValueError: `top_k` below 1.
+        ValueError: `top_k` is below 1.
     """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}.")

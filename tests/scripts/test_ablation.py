@@ -8,8 +8,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from sketch_prompt.training import ablation
-from sketch_prompt.training.ablation import ablate, ablation_table, read_rows
+import ablation
+from ablation import ablate, ablation_table, read_rows
 from sketch_prompt.training.recipe import RecipeError
 
 ROWS = {"no triplet": ["model.triplet_weight=0"], "more/prompts": ["model.n_prompts=5"]}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-FIXTURES = Path(__file__).parent / "fixtures" / "parity"
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "parity"
 
 
 def tensor(seed: int, name: str, shape: list[int], mean: float, std: float) -> np.ndarray:
