@@ -1,6 +1,7 @@
-"""Muon in single precision, for processors without bfloat16 arithmetic.
+"""Muon in a chosen precision.
 
-`torch.optim.Muon` orthogonalises in bfloat16, which such processors emulate hundreds of times more slowly.
+`torch.optim.Muon` always orthogonalises in bfloat16, which processors without bfloat16 arithmetic emulate hundreds
+of times more slowly.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Muon(torch.optim.Optimizer):
         momentum: Nesterov momentum.
         weight_decay: decoupled decay, scaled by the learning rate.
         steps: Newton-Schulz iterations.
+        dtype: precision of these iterations.
     """
 
     def __init__(
@@ -32,10 +34,12 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.01,
         steps: int = 4,
+        dtype: torch.dtype = torch.float32,
     ):
         super().__init__(
             params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "steps": steps}
         )
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self) -> None:
@@ -46,9 +50,8 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for (rows, columns), parameters in by_shape.items():
-                updates = orthogonalize(
-                    torch.stack([self._momentum(p, group["momentum"]) for p in parameters]), group["steps"]
-                )
+                momenta = torch.stack([self._momentum(p, group["momentum"]) for p in parameters])
+                updates = orthogonalize(momenta.to(self.dtype), group["steps"]).to(momenta.dtype)
                 size = group["lr"] * max(1.0, rows / columns) ** 0.5
                 for parameter, update in zip(parameters, updates):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-size)
