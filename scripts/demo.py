@@ -4,8 +4,8 @@ Trains on the seen classes of a bundled benchmark once a seed, evaluates on the 
 searches the unseen classes' photos with drawings of them. Writes `results.json` ({method: {metric: value}}) and
 `retrieval.png`.
 
-The benchmark is MiniSketch, `mini`, which the package draws; or, with `--benchmark quickdraw-caltech`, real drawings
-and real photos. With `--all` every recipe for it is trained, at category or at instance level as it says, and each
+The benchmark is `quickdraw-caltech`, real drawings and real photos; or, with `--benchmark mini`, MiniSketch, which
+the package draws. With `--all` every recipe for it is trained, at category or at instance level as it says, and each
 level has a table of its own.
 """
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from sketch_prompt.training.config import TrainingConfig
 
 LEVELS = ("category", "instance")
-DEFAULT = "mini"
+DEFAULT = "quickdraw-caltech"
 # What is trained where not every recipe is, and what is drawn: classes that no recipe trains on.
-QUICK = {"quickdraw-caltech": ("clip-at",), "mini": ("clip-at",)}
+QUICK = {"quickdraw-caltech": ("clip-at", "sketch-lens"), "mini": ("clip-at",)}
 DRAWN = {"quickdraw-caltech": ("pizza", "helicopter", "camera", "flamingo"), "mini": ("teapot",)}
 
 
@@ -58,7 +58,7 @@ def frozen_clip(recipe: TrainingConfig):
 
 
 def train_seed(name: str, recipe: TrainingConfig, seed: int, folder: Path, steps: int):
-    """Train a recipe for `steps` steps; its report on the unseen classes."""
+    """Train a recipe for `steps` steps, or fit its lens; its report on the unseen classes."""
     from sketch_prompt.training.config import TrainingConfig
     from sketch_prompt.training.loop import train
 
@@ -114,23 +114,31 @@ def search(model, drawings: list[tuple[Image.Image, str | None]], benchmark):
 
 
 def summarise(reports: list) -> dict[str, float]:
-    """Metrics of one report, or their means and standard deviations over those of several seeds."""
+    """Means over the reports of all seeds: of the metrics and of their 95 % intervals; and standard deviations."""
     summary = {}
     for metric in reports[0].metrics:
         values = [report.metrics[metric] for report in reports]
         summary[metric] = statistics.mean(values)
         if len(values) > 1:
             summary[f"{metric} std"] = statistics.stdev(values)
+        edges = [report.intervals[metric] for report in reports if metric in report.intervals]
+        if edges:
+            low, high = (statistics.mean(edge) for edge in zip(*edges))
+            summary |= {f"{metric} low": low, f"{metric} high": high}
     return summary
 
 
 def print_table(results: dict[str, dict[str, float]], metrics: list[str], title: str) -> None:
-    """The rows that have these metrics as a table, in percent, with their distance from the frozen CLIP."""
+    """The rows that have these metrics as a table, in percent.
+
+    Beside them: the interval of the first metric over other queries, and its distance from the frozen CLIP.
+    """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     first = metrics[0]
-    table = Table("method", *metrics, f"{first} above frozen", title=title)
+    narrow = [Column(name, no_wrap=True) for name in ("method", "95 % interval")]
+    table = Table(narrow[0], *metrics, narrow[1], f"{first} above frozen", title=title)
     for name, values in results.items():
         if first not in values:
             continue
@@ -141,7 +149,9 @@ def print_table(results: dict[str, dict[str, float]], metrics: list[str], title:
         ]
         gain = values[first] - results["frozen-clip"][first]
         above = f"{100 * gain:+.1f}" + (f", {gain / spreads[0]:.1f} std" if spreads[0] else "")
-        table.add_row(name, *cells, "" if name in ("chance", "frozen-clip") else above)
+        edges = [values[edge] for edge in (f"{first} low", f"{first} high") if edge in values]
+        interval = " - ".join(f"{100 * edge:.1f}" for edge in edges)
+        table.add_row(name, *cells, interval, "" if name in ("chance", "frozen-clip") else above)
     Console().print(table)
 
 
@@ -181,7 +191,7 @@ def main() -> None:
     results: dict[str, dict[str, float]] = {"chance": {}, "frozen-clip": {}}
     for report in frozen.values():
         results["chance"] |= report.chance
-        results["frozen-clip"] |= report.metrics
+        results["frozen-clip"] |= summarise([report])
     for name, recipe in recipes.items():
         folders = [arguments.output / f"{name}-seed{seed}" for seed in range(arguments.seeds)]
         results[name] = summarise(
@@ -199,9 +209,6 @@ def main() -> None:
     for level in levels:
         title = f"{arguments.benchmark}, {unseen} unseen classes, {level} level, seeds: {arguments.seeds}, percent"
         print_table(results, list(frozen[level].metrics), title)
-        for metric, interval in frozen[level].intervals.items():
-            low, high = (100 * edge for edge in interval)
-            print(f"95 % interval of the frozen CLIP's {metric} over the queries: {low:.1f} to {high:.1f}")
     print(
         f"{time.perf_counter() - start:.0f} s, peak memory {peak_memory(torch.device('cpu'))['process']:.0f} MB."
     )
