@@ -15,6 +15,8 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import (
     IMAGENET_DEFAULT_MEAN,
     IMAGENET_DEFAULT_STD,
+    IMAGENET_STANDARD_MEAN,
+    IMAGENET_STANDARD_STD,
     OPENAI_CLIP_MEAN,
     OPENAI_CLIP_STD,
 )
@@ -46,6 +48,7 @@ Domain = Literal["sketch", "photo"]
 NORMALIZATIONS = {
     "clip": (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD),
     "imagenet": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
+    "half": (IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD),
 }
 # What the Auto classes and pipelines pass along.
 _AUTO_ARGUMENTS = (
@@ -75,7 +78,8 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         sketch_line_width: The least width, in output pixels, of a one-pixel line after a sketch was shrunk;
             0 shrinks plainly. At 224 px it hardly acts; at 64 px thin lines vanish without it.
         do_normalize: Whether to subtract the mean and divide by the deviation; values in [0, 1] otherwise.
-        normalization: `"clip"` or `"imagenet"`, a name for a mean and a deviation (default: CLIP's).
+        normalization: `"clip"` (default), `"imagenet"` or `"half"` (0.5 and 0.5, which vision transformers were
+            pretrained with): a name for a mean and a deviation.
         image_mean, image_std: Three numbers each, in place of `normalization`.
         resample: PIL's resampling filter (3: bicubic).
 
@@ -253,12 +257,19 @@ class SketchPromptImageProcessor(BaseImageProcessor):
 
     @classmethod
     def from_base_model(cls, base_model: str | os.PathLike, **overrides) -> "SketchPromptImageProcessor":
-        """A pipeline that treats photos as the base CLIP does; `overrides` are fields of this class.
+        """A pipeline that treats photos as the base model does; `overrides` are fields of this class.
+
+        A model of timm says so in its `config.json`. A single file of a ViT's weights says nothing: 224 pixels,
+        mean and deviation 0.5, as these were pretrained.
 
         Raises:
             OSError: The base model's `preprocessor_config.json` is neither in the folder nor on the Hub.
         """
-        saved, _ = cls.get_image_processor_dict(find_checkpoint(base_model, files=PROCESSOR_FILES))
+        if os.path.isfile(base_model):
+            saved = _of_timm({})
+        else:
+            directory = find_checkpoint(base_model, files=PROCESSOR_FILES)
+            saved = _saved_by_timm(directory) or cls.get_image_processor_dict(directory)[0]
         crops = saved.get("do_center_crop", True)
         fields = {
             "size": (saved.get("crop_size") if crops else None) or saved.get("size", 224),
@@ -269,6 +280,24 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         if "normalization" not in overrides:
             fields |= {name: saved[name] for name in ("image_mean", "image_std") if name in saved}
         return cls(**{**fields, **overrides})
+
+
+def _saved_by_timm(directory: Path) -> dict[str, Any] | None:
+    """What a model of timm was pretrained with; None if the directory holds none."""
+    path = directory / "config.json"
+    if (directory / "preprocessor_config.json").is_file() or not path.is_file():
+        return None
+    trained = json.loads(path.read_text(encoding="utf-8")).get("pretrained_cfg")
+    return _of_timm(trained) if isinstance(trained, dict) else None
+
+
+def _of_timm(trained: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "do_center_crop": False,
+        "size": trained.get("input_size", [3, 224, 224])[-1],
+        "image_mean": trained.get("mean", IMAGENET_STANDARD_MEAN),
+        "image_std": trained.get("std", IMAGENET_STANDARD_STD),
+    }
 
 
 def _refuse_unknown(unknown: dict[str, Any]) -> None:

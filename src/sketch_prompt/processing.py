@@ -215,6 +215,8 @@ class SketchPromptProcessor(ProcessorMixin):
             OSError: The base model's files are neither in the folder nor on the Hub.
         """
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
+        if os.path.isfile(base_model):  # weights of a ViT, which reads no text
+            return cls(SketchPromptImageProcessor.from_base_model(base_model, **kwargs), None)
         directory = find_checkpoint(base_model, files=PROCESSOR_FILES, **hub)
         image_processor = SketchPromptImageProcessor.from_base_model(directory, **kwargs)
         return cls(image_processor, _load_tokenizer(directory))
@@ -241,7 +243,7 @@ def _load_base_tokenizer(directory: Path, hub: dict[str, Any]):
     """The tokenizer of the base model that a checkpoint names; None if there is none within reach."""
     config = directory / "config.json"
     fields = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    if fields.get("base_model") is None:
+    if fields.get("base_model") is None or fields.get("backbone") == "vit":
         return None
     hub = {**hub, "revision": fields.get("base_model_revision"), "subfolder": ""}
     try:

@@ -1,5 +1,7 @@
 """The ZSE-SBIR reference checkpoint, converted, computes what the reference computed."""
 
+import copy
+import json
 import logging
 
 import pytest
@@ -74,6 +76,38 @@ def test_both_losses_equal_the_references(model, case):
     assert abs(2 * out.loss_terms["triplet"].item() - case["loss_triplet"]) < 1e-5
     assert abs(4 * out.loss_terms["relation"].item() - case["loss_relation"]) < 1e-6
     assert_close(out.loss.item(), case["loss_triplet"] + case["loss_relation"], atol=1e-5, rtol=0)
+
+
+def theirs(tensors, ours):
+    """What the reference packs into one tensor, (P,)."""
+    return torch.cat([tensors[name].detach() for name in ours]).flatten()
+
+
+def test_a_training_step_without_dropout_is_the_references(model, case):
+    """Gradients and one step of AdamW, recorded from the reference code in eval mode: norms, and six places each."""
+    recorded = json.loads((parity.FIXTURES / "zse_sbir" / "training_step.json").read_text())
+    trained = copy.deepcopy(model).train()
+    assert trained.config.dropout == trained.config.vision_dropout == 0
+    sketch, mismatched, photo, negative = (
+        torch.from_numpy(case["inputs"][name]) for names in DRAWN for name in names
+    )
+    optimizer = torch.optim.AdamW(trained.trainable_parameters().values(), lr=1e-5, weight_decay=1e-2)
+    out = trained(sketch, photo, negative, mismatched_sketch_pixel_values=mismatched)
+    out.loss.backward()
+    optimizer.step()
+    values = trained.trainable_parameters()
+    gradients = {name: value.grad for name, value in values.items()}
+    names = reference_names(model.config)
+    assert set(names) == set(recorded["parameters"])
+    for name, facts in recorded["parameters"].items():
+        gradient = theirs(gradients, names[name])
+        assert gradient.norm().item() == pytest.approx(facts["gradient_norm"], rel=1e-3, abs=1e-7), name
+        expected, scale = torch.tensor(facts["gradient"]), gradient.abs().max().item()
+        assert_close(gradient[facts["places"]], expected, atol=1e-3 * scale + 1e-7, rtol=1e-3)
+        # where the gradient is next to nothing, its sign, and so the step's, is rounding
+        clear = expected.abs() > 1e-6
+        after, step = theirs(values, names[name])[facts["places"]], torch.tensor(facts["after_step"])
+        assert_close(after[clear], step[clear], atol=1e-6, rtol=0)
 
 
 def test_features_are_the_retrieval_tokens_normalised(model, case, expected):

@@ -1,3 +1,5 @@
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,12 @@ def test_a_recipe_is_named_after_its_method_and_benchmark(folder):
     fine_grained = config.data.level == "instance" and default_level(config.data.benchmark) == "category"
     name = f"{config.model.method}-{config.data.benchmark}"
     # "-fg" where the method has a recipe for either level of the benchmark, "-reference" for the values of the
-    # published code where there is one for the paper's.
-    assert folder.name in (name, f"{name}-reference") or (folder.name == f"{name}-fg" and fine_grained)
+    # published code where there is one for the paper's, "-vit" for a vision transformer that trains as a whole.
+    assert (
+        folder.name in (name, f"{name}-reference")
+        or (folder.name == f"{name}-fg" and fine_grained)
+        or (folder.name == f"{name}-vit" and config.model.fields["backbone"] == "vit")
+    )
     assert config.data.benchmark in benchmark_names()
 
 
@@ -53,3 +59,24 @@ def test_every_hyper_parameter_says_whose_it_is(folder):
             line = next(line for line in text.splitlines() if line.strip().startswith(f"{key}:"))
             whose = ("paper", "reference", "ours", "bundled")
             assert any(word in line.partition("#")[2] for word in whose), line
+
+
+def test_commands_in_a_header_are_recipes_as_printed(folder):
+    text = (folder / "training.yaml").read_text()
+    head = text[: text.index("\nmodel:")]
+    commands = [line.strip("# ").strip() for line in head.splitlines() if "scripts/train.py" in line]
+    for command in commands:
+        words = shlex.split(re.sub(r"<[^>]*>", "FOLDER", command.partition("scripts/train.py")[2]))
+        config = TrainingConfig.load(Path(words[0]).name, words[1:])
+        assert config.model.method
+    if folder.name.endswith("-vit"):
+        model, how = TrainingConfig.load(folder).model.fields, TrainingConfig.load(folder).optimisation
+        assert (how.max_steps, how.batch_size, how.learning_rate, how.schedule) == (
+            20_000,
+            15,
+            1e-5,
+            "constant",
+        )
+        assert how.mixed_precision is None and how.weight_decay == 0.01
+        assert (model["vision_dropout"], model["dropout"], model["cross_init"]) == (0.1, 0.1, "clones")
+        assert TrainingConfig.load(folder).processor["normalization"] == "half"

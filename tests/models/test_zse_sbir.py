@@ -311,6 +311,48 @@ def test_a_model_without_clip_trains_is_saved_and_loaded_in_any_type(tmp_path):
     assert torch.equal(tokens(m)[0], tokens(again)[0])
 
 
+def test_the_vision_transformer_drops_where_the_reference_does(monkeypatch):
+    m = model(backbone="vit", tokenizer_domains="none", vision_dropout=0.1)
+    dropped, dropout = [], nn.functional.dropout
+
+    def recording(x, p=0.5, training=True, inplace=False):
+        if training and p:
+            dropped.append((tuple(x.shape), p))
+        return dropout(x, p, training, inplace)
+
+    monkeypatch.setattr(nn.functional, "dropout", recording)
+    tokens_, wide = (2, 17, 64), (2, 17, 96)
+    m.encode_tokens(images(2), "photo")
+    assert dropped == []
+    m.train().encode_tokens(images(2), "photo")
+    layer = [(tokens_, 0.1), (wide, 0.1), (tokens_, 0.1)]  # after attention, in the MLP, after it
+    assert dropped == [(tokens_, 0.1), *layer, *layer]
+    names = set(model(backbone="vit", tokenizer_domains="none").state_dict())
+    assert set(m.state_dict()) == names
+    with pytest.raises(ValueError, match=r'vision_dropout must be given with backbone="vit" only'):
+        ZseSbirConfig(vision_dropout=0.1)
+
+
+def test_the_cross_attention_starts_as_it_is_told():
+    torch.manual_seed(0)
+    zero, clones = (
+        ZseSbirModel(ZseSbirConfig(base_model=None, backbone="vit", vision_config=VIT, cross_init=how))
+        for how in ("zero", "clones")
+    )
+    sides = zero.adapter.matcher.sides
+    assert not any(side.out.weight.any() or side.fc2.weight.any() for side in sides.values())
+    assert not torch.equal(sides["sketch"].query.weight, sides["sketch"].key.weight)
+    sides = clones.adapter.matcher.sides
+    sketch, photo = (side.state_dict() for side in sides.values())
+    assert all(torch.equal(sketch[name], photo[name]) for name in sketch)
+    for part in ("key", "value", "out"):
+        assert torch.equal(sketch[f"{part}.weight"], sketch["query.weight"])
+        assert torch.equal(sketch[f"{part}.bias"], sketch["query.bias"])
+    bound = 1 / 64**0.5  # torch's uniform draw for linear layers
+    assert sketch["query.weight"].abs().max() <= bound and sketch["query.weight"].std() > bound / 2
+    assert sides["sketch"].query.weight is not sides["sketch"].key.weight
+
+
 def test_layer_norms_train_if_asked_for():
     names = set(model(tune_layer_norms=True).trainable_parameters())
     assert "clip.vision_model.post_layernorm.weight" in names
@@ -326,6 +368,8 @@ def test_layer_norms_train_if_asked_for():
         {"relation_layout": "columns"},
         {"cross_heads": 0},
         {"dropout": 1.0},
+        {"vision_dropout": 1.0, "backbone": "vit"},
+        {"cross_init": "copies"},
         {"keep_rates": [1.0, 0.0]},
         {"triplet_margin": -1.0},
     ],

@@ -38,6 +38,13 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
             code reads the (P, d) token matrix as (d, g, g), which scrambles space and channels; converted checkpoints
             need it.
         dropout (`float`): in the cross attention and the relation network, while training; 0.1 in the reference code.
+        vision_dropout (`float`):
+            In the vision transformer of `backbone="vit"`, while training: of its tokens, after attention, and twice in
+            each MLP. 0.1 in the reference code.
+        cross_init (`str`):
+            How the cross attention starts. `"zero"`: both residual branches add nothing at first, so that a new model
+            compares the tower's own tokens (ours). `"clones"`: queries, keys, values and output share one draw, and
+            both modalities start alike, as in the reference code.
         triplet_margin (`float`), triplet_weight (`float`): of the triplet loss on class tokens; paper: 1 and 2.
         relation_weight (`float`): of the relation scores' mean squared error; paper: 4.
 
@@ -55,6 +62,7 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
         "cross_heads": 1,
         "cross_ffn": 1,
         "relation_channels": 1,
+        "vision_dropout": 0,
         "triplet_margin": 0,
         "triplet_weight": 0,
         "relation_weight": 0,
@@ -75,6 +83,8 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
     relation_channels: int = 512
     relation_layout: Literal["grid", "reference"] = "grid"
     dropout: float | int = 0.0
+    vision_dropout: float | int = 0.0
+    cross_init: Literal["zero", "clones"] = "zero"
     triplet_margin: float | int = 1.0
     triplet_weight: float | int = 2.0
     relation_weight: float | int = 4.0
@@ -101,6 +111,13 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
 
     def check_values(self) -> None:
         """Raise ValueError for a dropout or keep rate outside its range."""
-        require(0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, and below 1")
+        for name in ("dropout", "vision_dropout"):
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 or more, and below 1")
+        require(
+            not (self.vision_dropout and self.uses_clip),
+            "vision_dropout",
+            self.vision_dropout,
+            'given with backbone="vit" only: a frozen CLIP drops nothing',
+        )
         rates = self.keep_rates or []
         require(all(0 < rate <= 1 for rate in rates), "keep_rates", rates, "shares above 0, up to 1")

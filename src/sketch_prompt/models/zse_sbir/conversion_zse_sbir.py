@@ -10,6 +10,7 @@ from ...processing import SketchPromptImageProcessor, SketchPromptProcessor
 from ..reference import HEAD_WIDTH, count_layers, shape_of
 from .configuration_zse_sbir import ZseSbirConfig
 from .modeling_zse_sbir import ZseSbirModel
+from .vit_weights import REFERENCE
 
 
 def reference_config(state: Mapping[str, Tensor]) -> ZseSbirConfig:
@@ -43,42 +44,28 @@ def reference_config(state: Mapping[str, Tensor]) -> ZseSbirConfig:
 
 def reference_names(config: ZseSbirConfig) -> dict[str, tuple[str, ...]]:
     """ZSE-SBIR's name of every tensor its reference code uses -> ours; packed q/k/v go to three, in that order."""
-    names: dict[str, tuple[str, ...]] = {
-        "sa.model.pos_embedding": ("adapter.vision.embeddings.position_embedding.weight",),
-        "sa.model.cls": ("adapter.vision.embeddings.class_embedding",),
+    tower = REFERENCE.names(config.vision_config.num_hidden_layers)
+    names = {
+        f"sa.model.{their}": tuple(f"adapter.vision.{our}" for our in ours) for their, ours in tower.items()
     }
-    modules = {
-        "sa.model.embedding": ("adapter.vision.embeddings.patch_embedding",),
-        "sa.model.transformer.encoder_norm": ("adapter.vision.post_layernorm",),
-        "conv2d": ("adapter.matcher.anchors",),
-    }
+    modules: dict[str, str] = {"conv2d": "adapter.matcher.anchors"}
     for i in range(len(config.tokenizer_channels)):
         name = f"adapter.tokenizer.convolutions.{i}.weight"
         names[f"sa.model.scale.seq.{2 * i}.weight"] = (name,)
-    for i in range(config.vision_config.num_hidden_layers):
-        their, our = f"sa.model.transformer.layers.{i}.0", f"adapter.vision.encoder.layers.{i}"
-        modules |= {
-            f"{their}.layer_norm_input": (f"{our}.layer_norm1",),
-            f"{their}.layer_norm_out": (f"{our}.layer_norm2",),
-            f"{their}.attention.to_qkv": tuple(f"{our}.self_attn.{part}_proj" for part in "qkv"),
-            f"{their}.attention.to_out.0": (f"{our}.self_attn.out_proj",),
-            f"{their}.mlp.net.0": (f"{our}.mlp.fc1",),
-            f"{their}.mlp.net.3": (f"{our}.mlp.fc2",),
-        }
     for i in (0, 3, 6):
-        modules[f"rn.rn.{i}"] = (f"adapter.matcher.relation.layers.{i}",)
+        modules[f"rn.rn.{i}"] = f"adapter.matcher.relation.layers.{i}"
     for their, domain in (("ca.encoder.layer1.0", "sketch"), ("ca.encoder.layer2.0", "photo")):
         our = f"adapter.matcher.sides.{domain}"
         for i, part in enumerate(("query", "key", "value", "out")):
-            modules[f"{their}.self_attn.linears.{i}"] = (f"{our}.{part}",)
+            modules[f"{their}.self_attn.linears.{i}"] = f"{our}.{part}"
         for i in (1, 2):
-            modules[f"{their}.feed_forward.w_{i}"] = (f"{our}.fc{i}",)
+            modules[f"{their}.feed_forward.w_{i}"] = f"{our}.fc{i}"
         for i, part in enumerate(("attention_norm", "output_norm")):
             for kind, full in (("a", "weight"), ("b", "bias")):
                 names[f"{their}.sublayer.{i}.norm.{kind}"] = (f"{our}.{part}.{full}",)
     for kind in ("weight", "bias"):
-        for their, ours in modules.items():
-            names[f"{their}.{kind}"] = tuple(f"{our}.{kind}" for our in ours)
+        for their, our in modules.items():
+            names[f"{their}.{kind}"] = (f"{our}.{kind}",)
     return names
 
 

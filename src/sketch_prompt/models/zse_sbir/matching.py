@@ -54,7 +54,7 @@ class CrossAttention(nn.Module):
     Queries and values come from the image's own tokens, keys from the other's; the residual follows the values. That
     is the reference code's wiring; its comments and the paper speak of exchanging queries.
 
-    Both residual branches start at zero (ours), so that a new matcher compares the tower's own tokens.
+    It starts as `config.cross_init` says.
     """
 
     def __init__(self, width: int, config: ZseSbirConfig):
@@ -66,9 +66,13 @@ class CrossAttention(nn.Module):
         self.fc2 = nn.Linear(config.cross_ffn, width)
         self.output_norm = UnbiasedLayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
-        for branch in (self.out, self.fc2):
-            nn.init.zeros_(branch.weight)
-            nn.init.zeros_(branch.bias)
+        if config.cross_init == "clones":
+            for layer in (self.key, self.value, self.out):
+                layer.load_state_dict(self.query.state_dict())
+        else:
+            for branch in (self.out, self.fc2):
+                nn.init.zeros_(branch.weight)
+                nn.init.zeros_(branch.bias)
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, d) -> (B, heads, T, d / heads)"""
@@ -139,6 +143,8 @@ class PairMatcher(nn.Module):
             )
         self.grid, self.layout, self.selects = grid, config.relation_layout, config.keep_rates is not None
         self.sides = nn.ModuleDict({name: CrossAttention(width, config) for name in ("sketch", "photo")})
+        if config.cross_init == "clones":
+            self.sides["photo"].load_state_dict(self.sides["sketch"].state_dict())
         self.anchors = nn.Conv2d(width, config.relation_channels, 2, 2)
         self.relation = RelationNetwork((grid // 2) ** 2, config)
 

@@ -10,6 +10,7 @@ ranks pairs (`rn`). Here the self attention is a frozen CLIP with deep prompts, 
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -86,7 +87,7 @@ class ZseSbirAdapter(MethodAdapter):
             self.tokenizer = LearnedTokenizer(
                 tower.patch_size, config.tokenizer_channels, tower.hidden_size, config.tokenizer_fusion
             )
-        self.vision = None if config.uses_clip else VisionTransformer(tower)
+        self.vision = None if config.uses_clip else VisionTransformer(tower, config.vision_dropout)
         self.prompts: nn.ParameterDict | None = None
         if config.uses_clip and config.n_prompts:
             shape = tower.num_hidden_layers, config.n_prompts, tower.hidden_size
@@ -170,8 +171,8 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
         """A fresh model on a pretrained tower, ready to train.
 
         Args:
-            base_model: Hub id, directory or bundled name: of a CLIP, or with `backbone="vit"` of a `ViTModel`, with
-                whose weights the transformer starts.
+            base_model: Hub id, directory or bundled name of a CLIP; or with `backbone="vit"` of a ViT, with whose
+                weights the transformer starts, or a file of them: see `vit_weights.read_vit`.
             backbone: as in `ZseSbirConfig`.
             kwargs: as in `SketchPromptPreTrainedModel.from_base_model`.
         """
@@ -181,7 +182,8 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
         attn_implementation = kwargs.pop("attn_implementation", None)
         vision = VisionTransformer.from_vit(base_model, revision=revision)
         config = cls.config_class(
-            base_model=str(base_model),
+            # The transformer trains, so nothing is read from here again.
+            base_model=Path(base_model).name if Path(base_model).is_file() else str(base_model),
             base_model_revision=revision,
             backbone=backbone,
             vision_config=vision.config,

@@ -1,71 +1,50 @@
 """The vision transformer of the reference code, in the shape of a CLIP vision tower."""
 
-import re
+import os
 
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModel, ViTModel
+from torch.nn import functional as F
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from ...sources import find_checkpoint
-
-_NAMES_IN_VIT = {
-    "embeddings.patch_embedding": "embeddings.patch_embeddings.projection",
-    "post_layernorm": "layernorm",
-    "layer_norm1": "layernorm_before",
-    "layer_norm2": "layernorm_after",
-    "self_attn.out_proj": "attention.o_proj",
-    "self_attn": "attention",
-    "encoder.layers": "layers",
-}
-_SHARED_FIELDS = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_channels",
-    "image_size",
-    "patch_size",
-    "hidden_act",
-    "layer_norm_eps",
-)
+from .vit_weights import read_vit
 
 
 class VisionTransformer(CLIPVisionModel):
     """ViT (Dosovitskiy et al., ICLR 2021): a CLIP vision tower, but patches have a bias and no norm before layer 1.
 
     `encode_vision` runs it as it runs a CLIP's.
+
+    Args:
+        config: sizes of the tower.
+        dropout: while training, of the tokens before layer 1, after each layer's attention, and after both linear
+            layers of its MLP, as in the reference code; attention weights are not dropped.
     """
 
-    def __init__(self, config: CLIPVisionConfig):
+    def __init__(self, config: CLIPVisionConfig, dropout: float = 0.0):
         super().__init__(config)
-        patch = config.patch_size
-        self.embeddings.patch_embedding = nn.Conv2d(config.num_channels, config.hidden_size, patch, patch)
-        self.pre_layrnorm = nn.Identity()
+        patch, width = config.patch_size, config.hidden_size
+        self.embeddings.patch_embedding = nn.Conv2d(config.num_channels, width, patch, patch)
+        self.pre_layrnorm = nn.Dropout(dropout)
+        for layer in self.encoder.layers:
+            layer.self_attn.out_proj = _DroppingLinear(width, width, after=dropout)
+            layer.mlp.fc2 = _DroppingLinear(config.intermediate_size, width, before=dropout, after=dropout)
 
     @classmethod
-    def from_vit(cls, source, revision: str | None = None) -> "VisionTransformer":
-        """With the weights of a `ViTModel`, such as `"google/vit-base-patch16-224-in21k"`.
-
-        Raises:
-            FileNotFoundError: if it cannot be found.
-            ValueError: if what is there is not a ViT.
-        """
-        directory = find_checkpoint(source, revision=revision)
-        vit = ViTModel.from_pretrained(directory, add_pooling_layer=False, local_files_only=True)
-        if vit.config.model_type != "vit":
-            raise ValueError(
-                f"{source} is a {vit.config.model_type!r} model; backbone='vit' starts from a ViT"
-            )
-        fields = {name: getattr(vit.config, name) for name in _SHARED_FIELDS}
-        model = cls(CLIPVisionConfig(**fields))
-        theirs = vit.state_dict()
-        model.load_state_dict({name: _from_vit(name, theirs) for name in model.state_dict()})
+    def from_vit(cls, source: str | os.PathLike, revision: str | None = None) -> "VisionTransformer":
+        """With the weights of a published ViT; arguments and errors are those of `read_vit`."""
+        config, weights = read_vit(source, revision)
+        model = cls(config)
+        model.load_state_dict(weights)
         return model.eval()
 
 
-def _from_vit(name: str, theirs: dict[str, Tensor]) -> Tensor:
-    if name == "embeddings.class_embedding":
-        return theirs["embeddings.cls_token"].flatten()
-    if name == "embeddings.position_embedding.weight":
-        return theirs["embeddings.position_embeddings"][0]
-    pattern = "|".join(re.escape(part) for part in _NAMES_IN_VIT)
-    return theirs[re.sub(pattern, lambda match: _NAMES_IN_VIT[match[0]], name)]
+class _DroppingLinear(nn.Linear):
+    """A linear layer with dropout of its input, its output, or both. Its parameters are those of the layer alone."""
+
+    def __init__(self, inputs: int, outputs: int, before: float = 0.0, after: float = 0.0):
+        super().__init__(inputs, outputs)
+        self.before, self.after = before, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.dropout(x, self.before, self.training)
+        return F.dropout(super().forward(x), self.after, self.training)
