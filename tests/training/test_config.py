@@ -1,7 +1,10 @@
 import pytest
 import yaml
 
+from fakes.clip import write_clip
 from sketch_prompt.evaluation import Task
+from sketch_prompt.models.auto import SketchPromptModel
+from sketch_prompt.models.clip_at import ClipAtConfig, ClipAtModel
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import RecipeError
 
@@ -31,9 +34,22 @@ def test_a_recipe_is_read_with_its_methods_fields(path):
     config = TrainingConfig.load(path)
     assert config.optimisation.learning_rate == 1e-3  # PyYAML alone reads a string here
     assert config.optimisation.learning_rates == {"layer_norms": 1e-4}
-    assert config.method_config().triplet_margin == 0.2
+    assert config.model.config.triplet_margin == 0.2
     assert config.processor == {"sketch_crop_margin": True}
     assert config.output_dir.as_posix() == "runs/clip-at-mini"
+
+
+def test_the_configuration_of_a_method_is_built_once_and_copied_to_the_model(path, tmp_path, monkeypatch):
+    base_model, built = str(write_clip(tmp_path / "clip")), []
+    check = ClipAtConfig.check_values
+    monkeypatch.setattr(ClipAtConfig, "check_values", lambda config: (built.append(config), check(config)))
+    recipe = TrainingConfig.load(path, [f"model.base_model={base_model}"]).model
+    model = SketchPromptModel.from_base_model(recipe.method, base_model, config=recipe.config)
+    assert len(built) == 1 and model.config.triplet_margin == 0.2
+    model.config.class_names = ["cat", "dog"]
+    assert recipe.config.class_names is None
+    with pytest.raises(TypeError, match="not both: n_prompts"):
+        ClipAtModel.from_base_model(base_model, config=recipe.config, n_prompts=3)
 
 
 def test_a_folder_stands_for_its_training_yaml(path):
@@ -63,7 +79,7 @@ def test_overrides_are_yaml_and_reach_into_sections(path):
     assert config.optimisation.epochs == 2
     assert config.optimisation.learning_rates == {"layer_norms": 1e-4, "prompts": 5e-2}
     assert (config.evaluation.ks, config.evaluation.metric, config.evaluation.test) == ([1, 5], "P@5", False)
-    assert config.method_config().triplet_margin == 0.25
+    assert config.model.config.triplet_margin == 0.25
     assert config.run.output_dir == "a=b"
 
 

@@ -1,5 +1,6 @@
 """Loading, saving and publishing a model: transformers' interface over the checkpoints of `checkpoints`."""
 
+import copy
 import logging
 import os
 import tempfile
@@ -332,15 +333,17 @@ class SavedModel(PreTrainedModel):
         cls,
         base_model: str,
         *,
+        config: SketchPromptPreTrainedConfig | None = None,
         dtype: torch.dtype = torch.float32,
         attn_implementation: str | None = None,
         revision: str | None = None,
         **kwargs,
     ):
-        """A fresh model on a pretrained CLIP, ready to train.
+        """A new model on a pretrained CLIP, ready to train.
 
         Args:
             base_model: Hub id, directory or bundled name of a CLIP.
+            config: The method's configuration; by default one with the fields in `kwargs`. The model has a copy of it.
             dtype, attn_implementation: as in `from_pretrained`.
             revision: branch, tag or commit on the Hub; the configuration keeps the commit.
             kwargs: `token`, `cache_dir`, `local_files_only`, `force_download`, and fields of the method's
@@ -351,11 +354,24 @@ class SavedModel(PreTrainedModel):
             revision = find_checkpoint(
                 base_model, files=["config.json"], revision=revision, **hub_kwargs
             ).name
-        config = cls.config_class(base_model=str(base_model), base_model_revision=revision, **kwargs)
+        config = cls._new_config(base_model, revision, config, kwargs)
         backbone = clip_backbone.load_backbone(
             base_model, dtype=dtype, attn_implementation=attn_implementation, revision=revision, **hub_kwargs
         )
         return cls(config, backbone=backbone)
+
+    @classmethod
+    def _new_config(
+        cls, base_model: str, revision: str | None, config: SketchPromptPreTrainedConfig | None, fields: dict
+    ) -> SketchPromptPreTrainedConfig:
+        """A copy of `config`, or one of `fields`, for a model on this base model."""
+        if config is None:
+            return cls.config_class(base_model=str(base_model), base_model_revision=revision, **fields)
+        if fields:
+            raise TypeError(f"give either config or its fields, not both: {', '.join(fields)}")
+        config = copy.deepcopy(config)
+        config.base_model, config.base_model_revision = str(base_model), revision
+        return config
 
 
 def _dtype(dtype: torch.dtype | str | None) -> torch.dtype:

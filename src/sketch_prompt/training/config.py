@@ -1,10 +1,11 @@
-"""The training configuration: one dataclass a section of the recipe."""
+"""The training configuration, with a dataclass for each section of a recipe."""
 
 import dataclasses
 import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,14 +31,14 @@ OLD_EVALUATION_KEYS = {"category": "condition"}
 @strict
 @dataclass
 class ModelConfig:
-    """What is trained.
+    """The model to train.
 
     Attributes:
-        method: `"clip-at"`, ...
+        method: Name of the method, such as `"clip-at"`.
         base_model: Hub id, folder or bundled name of the frozen CLIP.
         revision: Its commit on the Hub.
-        attn_implementation: `"sdpa"` or `"eager"`; None for transformers' choice.
-        fields: The method's own configuration; in the recipe these keys stand beside the ones above.
+        attn_implementation: `"sdpa"` or `"eager"`; None for the default of transformers.
+        fields: Fields of the method's configuration. In a recipe they are keys of this section.
     """
 
     method: str
@@ -46,29 +47,36 @@ class ModelConfig:
     attn_implementation: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def config(self) -> SketchPromptPreTrainedConfig:
+        """The method's configuration: `config.json` before the backbone adds to it."""
+        config_class = model_class(self.method).config_class
+        return config_class(base_model=self.base_model, base_model_revision=self.revision, **self.fields)
+
 
 @strict
 @dataclass
 class DataConfig:
-    """What it is trained on.
+    """The data to train on.
 
     Attributes:
         benchmark: Name for `load_benchmark`.
-        data_dir: Folder of the data; None for what needs none.
-        options: Further arguments of `load_benchmark` (`split`, `setting`, `seed`, ...).
-        level: `"category"` (a sketch's positives are the photos of its class) or `"instance"` (its own photo is,
-            and negatives are other photos of its class); None for what the benchmark is for.
-        batches: What meets in a batch: `"triplets"` (any sketches), `"one-category"` (sketches of one class), or
+        data_dir: Folder of the data; None if the benchmark needs none.
+        options: More arguments for `load_benchmark` (`split`, `setting`, `seed`, ...).
+        level: `"category"` (a sketch's positives are the photos of its class) or `"instance"` (the positive is its own
+            photo, and negatives are other photos of its class); None for the benchmark's default.
+        batches: The triplets in a batch: `"triplets"` (any sketches), `"one-category"` (sketches of one class), or
             `"pk"` (several classes with `sketches_per_class` sketches each).
         sketches_per_class: K of `"pk"`.
-        validation_classes: How many of the seen classes are held out for choosing the best checkpoint: a
-            share below 1, or a number of classes; 0 trains on all and keeps the last checkpoint. Of instances
-            instead, where a benchmark trains and tests on the same classes (`shoe-v2`).
-        refit: Hold classes out to choose the number of steps only, and then train on all seen classes for that many,
-            as the papers do; takes twice as long. The run that chose is in `selection/`.
-        num_workers: Processes that read and decode images, for each training process.
-        min_image_size: JPEGs may be decoded at a reduced scale, sides at least this long; None decodes fully.
-        augmentation: Fields of `data.transforms.PairAugmentation`; empty for none.
+        validation_classes: Seen classes to hold out for choosing the best checkpoint: a share below 1, or a number of
+            classes. With 0, all classes are trained on and the last checkpoint is kept. If a benchmark trains and
+            tests on the same classes (`shoe-v2`), instances are held out instead.
+        refit: Use the held-out classes only to choose the number of steps, and then train on all seen classes for that
+            many steps, as the papers do. This takes twice as long. The first run is in `selection/`.
+        num_workers: Number of processes that read images, for each training process.
+        min_image_size: Decode JPEGs at a reduced scale with sides of at least so many pixels; None decodes at full
+            size.
+        augmentation: Fields of `data.transforms.PairAugmentation`; empty for no augmentation.
     """
 
     benchmark: str
@@ -99,27 +107,27 @@ class DataConfig:
 @strict
 @dataclass
 class OptimisationConfig:
-    """How it is trained.
+    """The optimisation.
 
     Attributes:
-        epochs: Passes over the training sketches.
+        epochs: Number of passes over the training sketches.
         max_steps: Stop after so many optimiser steps, whatever `epochs` says.
-        batch_size: Triplets an optimiser step, over all processes and accumulation steps together. The number
-            of GPUs changes the speed, not the training: losses that compare triplets compare those of all processes.
-        gradient_accumulation_steps: Parts that a process cuts its share of a batch into, to save memory. A loss that
-            compares triplets (CLIP-AT's f-divergence, DP-CLIP's hardest negatives) or looks at the batch's mean
-            (SpLIP's B_t) then has the triplets of one part only, which the log warns of; `gradient_checkpointing`
-            saves memory without that.
-        optimizer: `"adamw"` or `"adam"` (they differ in how `weight_decay` acts).
-        learning_rate: Of every parameter group that `learning_rates` does not name.
-        learning_rates: Learning rate by parameter group: `prompts`, `layer_norms`, `backbone`.
-        weight_decay, betas: Of the optimiser.
+        batch_size: Number of triplets in an optimiser step, over all processes and accumulation steps. The number of
+            GPUs does not change the training: losses that compare triplets use the triplets of all processes.
+        gradient_accumulation_steps: Split each process's share of a batch into so many parts, to save memory. A loss
+            that compares triplets (CLIP-AT's f-divergence, DP-CLIP's hardest negatives) or uses the mean of a batch
+            (SpLIP's B_t) then sees the triplets of one part only; the log warns of that. `gradient_checkpointing`
+            saves memory without this effect.
+        optimizer: `"adamw"` or `"adam"`. They differ in `weight_decay`.
+        learning_rate: Learning rate of all parameter groups that are not in `learning_rates`.
+        learning_rates: Learning rates of single parameter groups: `prompts`, `layer_norms`, `backbone`.
+        weight_decay, betas: Arguments of the optimiser.
         schedule: `"constant"`, `"cosine"` or `"linear"` (to 0), after the warm-up.
-        schedule_steps: Steps that the schedule is for; None for those of the training.
-        warmup_steps: Steps in which the rate rises from 0.
-        max_gradient_norm: Gradients are clipped to it; None does not clip.
-        mixed_precision: `"bf16"` or `"fp16"`; None for what `accelerate launch` was told, else float32.
-        gradient_checkpointing: Recompute activations in the backward pass: less memory, a third slower.
+        schedule_steps: Length of the schedule in steps; None for the length of the training.
+        warmup_steps: Number of steps in which the learning rate rises from 0.
+        max_gradient_norm: Clip gradients to this norm; None does not clip.
+        mixed_precision: `"bf16"` or `"fp16"`; None for the setting of `accelerate launch`, or else float32.
+        gradient_checkpointing: Compute activations again in the backward pass. It saves memory and is a third slower.
     """
 
     epochs: int = 60
@@ -161,15 +169,15 @@ class OptimisationConfig:
 @strict
 @dataclass
 class EvaluationConfig(TaskOptions):
-    """How it is measured. The attributes of `TaskOptions` are keys of this section too.
+    """The evaluation. The attributes of `TaskOptions` are also keys of this section.
 
     Attributes:
-        every_epochs: Epochs between evaluations on the validation classes.
+        every_epochs: Evaluate on the validation classes after every so many epochs.
         metric: The metric that chooses the best checkpoint: `"mAP@all"`, `"P@100"`, ... or, at instance level,
-            `"Acc@1"`, ...; None for the first of these at the level.
-        batch_size: Images in one forward pass, for each process.
+            `"Acc@1"`, ...; None for the first of these.
+        batch_size: Number of images in a forward pass, for each process.
         test: Evaluate the final model on the unseen classes.
-        baseline: Evaluate the frozen CLIP there too, for the model card.
+        baseline: Also evaluate the frozen CLIP on them, for the model card.
     """
 
     every_epochs: int = 1
@@ -185,12 +193,12 @@ class EvaluationConfig(TaskOptions):
         require(all(k >= 1 for k in self.ks or ()), "ks", self.ks, "numbers from 1 on")
 
     def task(self, benchmark: str, level: Level) -> Task:
-        """The task that this section describes on a benchmark."""
+        """The evaluation task on a benchmark."""
         options = {option.name: getattr(self, option.name) for option in dataclasses.fields(TaskOptions)}
         return Task(benchmark, level, **options)
 
     def for_level(self, level: Level) -> "EvaluationConfig":
-        """The same with `gallery`, `ks` and `metric` filled in for a level.
+        """A copy with `gallery`, `ks` and `metric` filled in for a level.
 
         Raises:
             ValueError: `metric` is not measured at this level.
@@ -208,18 +216,18 @@ class EvaluationConfig(TaskOptions):
 @strict
 @dataclass
 class RunConfig:
-    """Where and how the run goes.
+    """The run.
 
     Attributes:
-        output_dir: Folder of the checkpoint, the log and the results; None for `runs/<method>-<benchmark>`.
-        seed: Of initialisation, triplets and everything else that is drawn.
-        resume: Go on from `checkpoints/last`: `"auto"` if there is one, `"must"`, or `"never"`.
-        log_every: Optimiser steps between log lines.
-        save_every: Optimiser steps between saves of `checkpoints/last`, besides those at every epoch's end.
-        trackers: accelerate's trackers, such as `["tensorboard"]` (the `train` extra).
+        output_dir: Folder for the checkpoint, the log and the results; None for `runs/<method>-<benchmark>`.
+        seed: Seed for initialisation, triplets and all other random choices.
+        resume: Resume from `checkpoints/last`: `"auto"` (if there is one), `"must"` or `"never"`.
+        log_every: Write a log line after every so many optimiser steps.
+        save_every: Save `checkpoints/last` after every so many optimiser steps, and not only after each epoch.
+        trackers: Trackers of accelerate, such as `["tensorboard"]` (the `train` extra).
         progress: Show progress bars.
-        hub_model_id: Repository on the Hub that the checkpoint is pushed to, `owner/name`; None pushes nothing.
-        hub_strategy: When: at the `"end"`, or at `"every_save"` too.
+        hub_model_id: Repository `owner/name` on the Hub to push the checkpoint to; None does not push.
+        hub_strategy: Push at the `"end"`, or at `"every_save"` as well.
         hub_private: Make a new repository private.
     """
 
@@ -251,8 +259,8 @@ class TrainingConfig:
 
     Attributes:
         model, data, optimisation, evaluation, run: The sections above.
-        processor: Fields of `SketchPromptImageProcessor` that differ from what the base model's own gives.
-        origins: Whose the values are, by `section.key`: from the comments of the recipe's file.
+        processor: Fields of `SketchPromptImageProcessor` that differ from the base model's own preprocessing.
+        origins: {section.key: where the value is from}, as the comments in the recipe say.
     """
 
     model: ModelConfig
@@ -268,7 +276,7 @@ class TrainingConfig:
         """Read a recipe by its name, folder or file, with `section.key=value` overrides; see `find_recipe`.
 
         Raises:
-            RecipeError: The file cannot be read, or something in it cannot be meant; the message says where.
+            RecipeError: The file cannot be read or is not valid. The message says where.
         """
         overrides = list(overrides)
         config = cls.from_dict(read_recipe(path, overrides))
@@ -277,11 +285,10 @@ class TrainingConfig:
 
     @classmethod
     def from_dict(cls, recipe: dict[str, Any]) -> "TrainingConfig":
-        """From the sections of a recipe.
+        """Build the configuration from the sections of a recipe.
 
         Raises:
-            RecipeError: An unknown section or key, a wrong type, or an impossible value, in the method's and
-                the image processor's configuration too.
+            RecipeError: A section or a key is unknown, or a value has the wrong type or is out of range.
         """
         refuse_unknown(recipe, [section.name for section in dataclasses.fields(cls) if section.init])
         data = build(DataConfig, "data", recipe.get("data"))
@@ -301,32 +308,28 @@ class TrainingConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The sections as a recipe has them, every default spelt out."""
+        """The sections of the recipe, including all defaults."""
         sections = dataclasses.asdict(self)
         del sections["origins"]
         sections["model"] |= sections["model"].pop("fields")
         return sections
 
     def to_yaml(self) -> str:
-        """The recipe as text; `load` reads it back."""
+        """The recipe as YAML, for `load`."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
-    def method_config(self) -> SketchPromptPreTrainedConfig:
-        """The method's configuration, as `config.json` will hold it but for what the backbone adds."""
-        return _method_config(self.model)
-
     def save_configs(self, folder: str | os.PathLike) -> None:
-        """Write what a model trained by this recipe starts from: its `config.json` and `preprocessor_config.json`.
+        """Write the `config.json` and `preprocessor_config.json` of a model that this recipe trains.
 
-        The base model's own preprocessing is needed for the latter.
+        The second one needs the preprocessing of the base model.
         """
-        self.method_config().save_pretrained(folder)
+        self.model.config.save_pretrained(folder)
         processor = SketchPromptImageProcessor.from_base_model(self.model.base_model, **self.processor)
         processor.save_pretrained(folder)
 
     @property
     def output_dir(self) -> Path:
-        """Where the run writes."""
+        """The folder that the run writes to."""
         name = f"{self.model.method}-{self.data.benchmark}".replace("/", "-")  # one on the Hub is owner/name
         return Path(self.run.output_dir or f"runs/{name}")
 
@@ -354,15 +357,10 @@ def _build_model(values: Any) -> ModelConfig:
     inherited = {f.name for f in dataclasses.fields(SketchPromptPreTrainedConfig)}
     refuse_unknown(model.fields, sorted(known - inherited | own | {"class_prompt", "lens"}), "model")
     try:
-        _method_config(model)
+        _ = model.config  # which checks the values
     except Exception as error:  # strict dataclasses wrap a method's own checks in several classes of errors
         raise RecipeError(f"model: {str(error).strip().splitlines()[-1].strip()}") from error
     return model
-
-
-def _method_config(model: ModelConfig) -> SketchPromptPreTrainedConfig:
-    config_class = model_class(model.method).config_class
-    return config_class(base_model=model.base_model, base_model_revision=model.revision, **model.fields)
 
 
 def _checked_processor(values: Any) -> dict[str, Any]:

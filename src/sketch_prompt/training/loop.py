@@ -1,4 +1,4 @@
-"""The training loop: any method with the model contract, on any benchmark, on one process or many."""
+"""The training loop, for any method and any benchmark, on one process or on several."""
 
 import logging
 import math
@@ -63,22 +63,28 @@ logger = logging.getLogger(__name__)
 
 
 class DivergedError(RuntimeError):
-    """The loss is no longer a number."""
+    """The loss is not finite."""
 
 
 def train(config: TrainingConfig) -> TrainingResult:
-    """Train what a recipe describes, from the start or from where the run was cut off.
+    """Train a model as a recipe says, from the start or from where the run was stopped.
 
-    Under `accelerate launch` or `torchrun` every process calls it, and each gets the result.
+    With `accelerate launch` or `torchrun`, every process calls this function and gets the result.
+
+    Example:
+        ```python
+        result = train(TrainingConfig.load("clip-at-mini", ["optimisation.epochs=1"]))
+        model = SketchPromptModel.from_pretrained(result.output_dir)
+        ```
 
     Raises:
-        RecipeError: The recipe does not fit the data, the model, or the run it should resume.
-        FileNotFoundError: Data or base model are not there, or `run.resume` is `"must"` and no checkpoint is.
-        DivergedError: The loss is no longer a number.
+        RecipeError: The recipe does not fit the data, the model, or the run to resume.
+        FileNotFoundError: There are no data, no base model, or (with `run.resume="must"`) no checkpoint.
+        DivergedError: The loss is not finite.
         LockedError: Another process is training in the same `run.output_dir`.
-        KeyboardInterrupt: Ctrl-C or SIGTERM came; the run was saved, and the same command goes on with it.
+        KeyboardInterrupt: Ctrl-C or SIGTERM stopped the run. It was saved, and the same command resumes it.
     """
-    # The accelerator is the first to look at the processes: it knows whether they are to use the CPU.
+    # The accelerator comes first: it decides on the device and finds the other processes.
     accelerator = _build_accelerator(config)
     is_writer = accelerator.is_main_process
     with only_writer(config.output_dir, "is training in") if is_writer else nullcontext():
@@ -93,12 +99,12 @@ def train(config: TrainingConfig) -> TrainingResult:
 
 
 class Trainer:
-    """One run: data, model and optimiser, built from a recipe.
+    """A training run: the data, the model and the optimiser of a recipe.
 
     Args:
         config: The recipe.
-        accelerator: Which processes there are, and how they compute.
-        validation: The score that chose the number of steps, of a run that holds nothing out itself.
+        accelerator: Shares the work among processes.
+        validation: For a run on all seen classes: the score of the run that chose the number of steps.
     """
 
     def __init__(self, config: TrainingConfig, accelerator: Accelerator, validation: float | None = None):
@@ -118,7 +124,7 @@ class Trainer:
         self.class_index = torch.from_numpy(self.split.class_index)
         self._build_model()
         if self.model.config.lens is not None and not self.model.trainable_parameters():
-            # The lens is all there is to learn, in closed form.
+            # There is only a lens to fit, in closed form.
             self.forward, self.optimizer, self.scheduler, self.total_steps = self.model, None, None, 0
             return
         self._build_loader()
@@ -128,7 +134,7 @@ class Trainer:
         schedule_steps = config.optimisation.schedule_steps or self.total_steps
         self.scheduler = build_scheduler(optimizer, config.optimisation, schedule_steps)
         self.forward, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        # From here on every process draws its own numbers (dropout).
+        # From here on, random numbers differ between processes (dropout).
         set_seed(config.run.seed, device_specific=True)
 
     def _build_model(self) -> None:
@@ -139,13 +145,13 @@ class Trainer:
         self.model = SketchPromptModel.from_base_model(
             model.method,
             model.base_model,
+            config=model.config,
             revision=model.revision,
             attn_implementation=model.attn_implementation,
-            **model.fields,
         ).to(self.accelerator.device)
         self.model.set_classes(self.split.class_names, self.processor)
         if self.config.optimisation.gradient_checkpointing:
-            # Renamed within transformers 5.
+            # Versions of transformers 5 have different names for it.
             enable = getattr(self.model, "activation_checkpointing_enable", None)
             (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
 
@@ -178,12 +184,12 @@ class Trainer:
             persistent_workers=data.num_workers > 0,
             worker_init_fn=ignore_signals,
             pin_memory=accelerator.device.type == "cuda",
-            # Its own generator, so that starting an epoch draws nothing from the one that training uses.
+            # Starting an epoch draws from this generator, and not from the one that training uses.
             generator=torch.Generator(),
         )
 
     def run(self) -> TrainingResult:
-        """Resume if there is something to resume, train, evaluate, write everything."""
+        """Resume if there is a checkpoint, train, evaluate, and save everything."""
         self.publisher = Publisher(self.config)
         if self.accelerator.is_main_process:
             self.publisher.start()
@@ -256,12 +262,12 @@ class Trainer:
         try:
             yield from self.loader
         except NoReadableTripletError as error:
-            # A worker's error comes with the worker's traceback as its text.
+            # The message of an error in a worker starts with the worker's traceback.
             message = str(error).rsplit(f"{NoReadableTripletError.__name__}: ", 1)[-1].strip()
             raise RecipeError(f"data: {message}") from None
 
     def _train_batch(self, batch: dict) -> bool:
-        """One forward and backward pass; True if it completed an optimiser step."""
+        """A forward and a backward pass; returns whether they completed an optimiser step."""
         self.unreadable |= dict.fromkeys(batch.pop("unreadable"))
         for name in ("labels", "negative_labels"):
             batch[name] = self.class_index[batch[name]]
@@ -344,7 +350,7 @@ class Trainer:
         return self._evaluate(self.split.validation, name)
 
     def _evaluate_frozen_clip(self) -> Report | None:
-        """The same test without the adapter; None if there is no CLIP under it, or it is not wanted."""
+        """The same test without the adapter; None if it is switched off or the model has no CLIP."""
         if not self.config.evaluation.baseline or self.model.clip is None:
             return None
         frozen = FrozenClipModel(FrozenClipConfig(base_model=None), backbone=self.model.clip).eval()
@@ -371,7 +377,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _fit_lens(self) -> None:
-        """Fit a lens on the training classes; where classes are held out, keep it only if it helps on them."""
+        """Fit a lens on the training classes. If classes are held out, keep the lens only if it helps on them."""
         progress, config = self.progress, self.config
         evaluation, training = config.evaluation, self.split.training
         validation = self.split.validation
@@ -409,7 +415,7 @@ class Trainer:
             progress.best_step = progress.step
         self.model.eval()
         if self.model.is_conditional:
-            # The training classes are part of what the model has learnt; they are saved with it.
+            # The training classes are saved with the model, as something that it has learnt.
             tables = self.split.training["train_sketch"], self.split.training["train_photo"]
             show_categories(self.model, self.processor, *tables, progress=config.run.progress)
         if self.model.config.lens is not None:
@@ -458,6 +464,6 @@ def _build_accelerator(config: TrainingConfig) -> Accelerator:
         gradient_accumulation_steps=config.optimisation.gradient_accumulation_steps,
         log_with=config.run.trackers or None,
         project_dir=config.output_dir,
-        # No loss reaches a trainable text tower whose class texts are computed once.
+        # A trainable text tower gets no gradient if the texts of the classes are computed only once.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )

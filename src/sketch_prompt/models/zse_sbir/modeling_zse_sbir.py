@@ -167,28 +167,25 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
         return ZseSbirAdapter(config)
 
     @classmethod
-    def from_base_model(cls, base_model: str, *, backbone: str = "clip", **kwargs) -> "ZseSbirModel":
-        """A fresh model on a pretrained tower, ready to train.
+    def from_base_model(
+        cls, base_model: str, *, config: ZseSbirConfig | None = None, **kwargs
+    ) -> "ZseSbirModel":
+        """A new model on a pretrained tower, ready to train.
 
         Args:
             base_model: Hub id, directory or bundled name of a CLIP; or with `backbone="vit"` of a ViT, with whose
                 weights the transformer starts, or a file of them: see `vit_weights.read_vit`.
-            backbone: as in `ZseSbirConfig`.
-            kwargs: as in `SketchPromptPreTrainedModel.from_base_model`.
+            config, kwargs: as in `SketchPromptPreTrainedModel.from_base_model`.
         """
-        if backbone == "clip":
-            return super().from_base_model(base_model, **kwargs)
+        if (kwargs.get("backbone", "clip") if config is None else config.backbone) == "clip":
+            return super().from_base_model(base_model, config=config, **kwargs)
         dtype, revision = kwargs.pop("dtype", torch.float32), kwargs.pop("revision", None)
         attn_implementation = kwargs.pop("attn_implementation", None)
         vision = VisionTransformer.from_vit(base_model, revision=revision)
-        config = cls.config_class(
-            # The transformer trains, so nothing is read from here again.
-            base_model=Path(base_model).name if Path(base_model).is_file() else str(base_model),
-            base_model_revision=revision,
-            backbone=backbone,
-            vision_config=vision.config,
-            **kwargs,
-        )
+        # The transformer trains, so nothing is read from here again.
+        name = Path(base_model).name if Path(base_model).is_file() else str(base_model)
+        config = cls._new_config(name, revision, config, kwargs)
+        config.vision_config = vision.config
         model = cls(config)
         model.adapter.vision.load_state_dict(vision.state_dict())
         if attn_implementation is not None:
