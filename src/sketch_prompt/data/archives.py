@@ -1,7 +1,8 @@
 """Unpacking downloaded archives (zip, tar, 7z) without trusting them.
 
-Only images, lists and strokes are unpacked. An archive is refused if an entry would lie outside the target, is a
-link or a device, or if the whole would grow suspiciously; nothing of a refused or damaged archive stays behind.
+Only images, lists and strokes are unpacked. An archive is refused if an entry is a link or a device, if it would be
+written outside the target folder, or if the unpacked files would be suspiciously large. Nothing of a refused or
+damaged archive is kept.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".tx
 ARCHIVE_SUFFIXES = (".zip", *_TAR_SUFFIXES, ".7z")
 _KEPT_EXTENSIONS = IMAGE_EXTENSIONS | {STROKE_EXTENSION, ".txt", ".yaml", ".yml"}
 
-# Images hardly compress, strokes and lists some ten times: what grows more than this is no data set.
+# Images hardly compress, and text compresses about ten times. An archive that grows more than this is no data set.
 MAX_GROWTH = 100
 FREE_GROWTH = 1 << 30  # bytes below which growth does not matter
 _CHUNK = 1 << 20
@@ -34,7 +35,7 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMA
 
 
 class ArchiveError(ValueError):
-    """An archive that is not safe to unpack, or that cannot be unpacked."""
+    """An archive is unsafe or cannot be unpacked."""
 
 
 class _Entry(NamedTuple):
@@ -44,7 +45,7 @@ class _Entry(NamedTuple):
 
 
 def is_archive(path: str) -> bool:
-    """Whether a path is a file named like an archive that `unpack` takes."""
+    """Whether a path is an archive that `unpack` supports, by its name."""
     return path.lower().endswith(ARCHIVE_SUFFIXES) and os.path.isfile(path)
 
 
@@ -59,19 +60,18 @@ def archives_in(folders: Iterable[str]) -> list[str]:
 
 
 def unpack(archive: str, folder: str) -> str:
-    """Unpack an archive once, into a folder of its own below `folder`.
+    """Unpack an archive into a folder of its own. An archive that has not changed is unpacked only once.
 
     Args:
-        archive: path of a zip, tar or 7z file.
-        folder: where unpacked archives are kept.
+        archive: Path of a zip, tar or 7z file.
+        folder: Where unpacked archives are kept.
 
     Returns:
-        The folder of the archive's entries, named like the archive; it exists already where the archive was unpacked
-        before and has not changed since.
+        The folder with the files of the archive. It has the archive's name.
 
     Raises:
-        ArchiveError: if the archive is unsafe, encrypted, damaged or incomplete; nothing of it is kept.
-        OSError: if it cannot be read, or the target not be written.
+        ArchiveError: The archive is unsafe, encrypted, damaged or incomplete. Nothing of it is kept.
+        OSError: The archive cannot be read, or the folder cannot be written.
     """
     archive = os.path.abspath(archive)
     status = os.stat(archive)
@@ -106,7 +106,7 @@ def _unpack_into(archive: str, target: str) -> None:
             with opened(archive) as entries:
                 _write(archive, entries, target, limit)
     except (*_DAMAGE, OSError) as error:
-        # Decompressors report damage as errors of the operating system that have no number.
+        # Decompressors report damage as an OSError without an error number.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ArchiveError(f"{archive} is damaged or incomplete ({error}): download it again") from error
@@ -149,7 +149,7 @@ def _zip_entries(archive: str) -> Iterator[Iterator[_Entry]]:
 
 
 class _TarHeader(tarfile.TarInfo):
-    """A header whose damage is an error; by itself tarfile takes it for the end of the archive, but for the first."""
+    """A header whose damage is an error. tarfile itself takes every damaged header but the first for the end."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_TarHeader":
@@ -173,7 +173,7 @@ def _tar_entries(archive: str) -> Iterator[Iterator[_Entry]]:
                     )
                 if member.isfile():
                     yield _Entry(member.name, member.size, lambda member=member: opened.extractfile(member))
-            # The checksum of a compressed tar comes after the tar's own end, which is followed by nothing but zeros.
+            # The checksum of a compressed tar comes after the end of the tar, which is padded with zeros.
             while chunk := opened.fileobj.read(_CHUNK):
                 if chunk.count(0) < len(chunk):
                     raise tarfile.ReadError(f"there is more after its end at byte {opened.offset:,}")

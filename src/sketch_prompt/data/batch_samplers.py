@@ -1,4 +1,4 @@
-"""Batches of triplets whose make-up matters: P classes with K sketches each, or a single category."""
+"""Samplers of whole batches of triplets: P classes with K sketches each, or one category in each batch."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -10,18 +10,13 @@ from sketch_prompt.data.samplers import EpochSampler, Triplet
 
 
 class TripletBatchSampler(EpochSampler):
-    """Batches of triplets for `DataLoader(batch_sampler=...)`: seeded, epoch-aware, shared among processes.
+    """Batches of triplets for `DataLoader(batch_sampler=...)`.
 
     Args:
-        sketches: training sketches, with columns label and (instance level) instance_id.
-        photos: training photos, likewise.
-        level: "category" or "instance"; see `TripletIndex`.
-        seed: of all draws.
-        num_replicas: number of processes that share an epoch's batches without overlap; all get equally many.
-        rank: number of this process.
+        sketches, photos, options: As in `EpochSampler`. Processes share the batches of an epoch; all get equally many.
 
     Raises:
-        ValueError: as `TripletIndex`; if `rank` is not below `num_replicas`; if there is no batch for each process.
+        ValueError: As in `EpochSampler`; or there are fewer batches than processes.
     """
 
     def __init__(self, sketches: datasets.Dataset, photos: datasets.Dataset, **options):
@@ -35,11 +30,11 @@ class TripletBatchSampler(EpochSampler):
 
     @abstractmethod
     def number_of_batches(self) -> int:
-        """Batches of an epoch, over all processes."""
+        """Number of batches in an epoch, over all processes."""
 
     @abstractmethod
     def anchor_batches(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """The sketches of every batch of an epoch."""
+        """The sketches of each batch of an epoch."""
 
     def __len__(self) -> int:
         return self.number_of_batches() // self.num_replicas
@@ -58,15 +53,15 @@ class TripletBatchSampler(EpochSampler):
 
 
 class OneCategoryBatchSampler(TripletBatchSampler):
-    """Batches of sketches of one class each, as DP-CLIP trains; every sketch is an anchor once an epoch.
+    """Batches with sketches of a single class, as DP-CLIP trains. Every sketch is used once in an epoch.
 
     With `level="instance"` the negatives are other photos of that class.
 
     Args:
-        batch_size: sketches of a batch.
-        drop_last: all batches full: what does not fill a last batch of a class is left out, other sketches every
-            epoch, and a class smaller than a batch repeats some of its sketches in its only one.
-        **options: those of `TripletBatchSampler`.
+        sketches, photos, options: As in `TripletBatchSampler`.
+        batch_size: Number of sketches in a batch.
+        drop_last: Return full batches only. Sketches of a class that do not fill a last batch are left out, different
+            ones in each epoch. A class smaller than a batch repeats some of its sketches.
     """
 
     def __init__(
@@ -104,16 +99,16 @@ class OneCategoryBatchSampler(TripletBatchSampler):
 class PKBatchSampler(TripletBatchSampler):
     """Batches of `classes_per_batch` (P) classes with `sketches_per_class` (K) sketches each.
 
-    An epoch uses every sketch at most once and as many as fit into whole batches; a class with fewer than K
-    sketches repeats some within its only share.
+    An epoch uses as many sketches as fit into whole batches, each at most once. A class with fewer than K sketches
+    repeats some of them.
 
     Args:
+        sketches, photos, options: As in `TripletBatchSampler`.
         classes_per_batch: P.
         sketches_per_class: K.
-        **options: those of `TripletBatchSampler`.
 
     Raises:
-        ValueError: if there are fewer than P classes with sketches.
+        ValueError: Fewer than P classes have sketches.
     """
 
     def __init__(
@@ -131,7 +126,7 @@ class PKBatchSampler(TripletBatchSampler):
         super().__init__(sketches, photos, **options)
 
     def number_of_batches(self) -> int:
-        """The greatest number of batches in each of which P different classes have a share left."""
+        """The greatest number of batches that can all be filled with shares of P different classes."""
         shares = self._shares_per_class()
         if len(shares) < self.classes_per_batch:
             raise ValueError(
@@ -147,7 +142,7 @@ class PKBatchSampler(TripletBatchSampler):
         members: list[list[np.ndarray]] = [[] for _ in range(n_batches)]
         free = np.full(n_batches, self.classes_per_batch)
         used = self._used_shares(n_batches, rng)
-        # The class with the most shares goes first, into the batches with the most room: then every batch fills.
+        # The class with the most shares goes first, into the emptiest batches. This way every batch is filled.
         for number in np.lexsort((rng.random(len(used)), -used)):
             emptiest = np.lexsort((rng.random(n_batches), -free))[: used[number]]
             free[emptiest] -= 1
@@ -160,7 +155,7 @@ class PKBatchSampler(TripletBatchSampler):
         return np.maximum(sizes // self.sketches_per_class, 1)
 
     def _used_shares(self, n_batches: int, rng: np.random.Generator) -> np.ndarray:
-        """Shares of each class that an epoch uses: at most one a batch, and just what the batches hold."""
+        """Number of shares of each class in an epoch: at most one in a batch, and enough to fill all batches."""
         used = np.minimum(self._shares_per_class(), n_batches)
         owners = np.repeat(np.arange(len(used)), used)
         surplus = rng.permutation(owners)[n_batches * self.classes_per_batch :]

@@ -1,4 +1,4 @@
-"""`load_benchmark`: every benchmark by its name; `register_benchmark`: one more."""
+"""Load a benchmark by its name (`load_benchmark`), and register new ones (`register_benchmark`)."""
 
 import os
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ ENTRY_POINTS = "sketch_prompt.benchmarks"
 
 Builder = type[datasets.GeneratorBasedBuilder]
 
-# The builder of each benchmark, or where it is: a module is imported when its benchmark is asked for.
+# The builder of each benchmark, or its import path. A module is imported only when its benchmark is used.
 _BUILDERS: dict[str, str | Builder] = {
     "mini": "sketch_prompt.data.minisketch.builder:MiniSketchBuilder",
     "quickdraw-caltech": "sketch_prompt.data.quickdraw_caltech.builder:QuickDrawCaltechBuilder",
@@ -39,20 +39,20 @@ _BUILDERS: dict[str, str | Builder] = {
 
 
 def register_benchmark(name: str, builder: Builder) -> None:
-    """Make a benchmark known by its name to `load_benchmark`, recipes, evaluation and the command line.
+    """Register a benchmark, so that `load_benchmark`, recipes, evaluation and the command line find it by its name.
 
-    An installed package can do without the call: its entry point of the group `sketch_prompt.benchmarks` has the
-    benchmark's name and leads to the builder.
+    An installed package can use an entry point in the group `sketch_prompt.benchmarks` instead: the benchmark's name
+    and the builder.
 
     Args:
-        name: what it is called in recipes and reports.
-        builder: a `datasets` builder that makes the four splits with the columns of `load_benchmark`. Its
-            `BUILDER_CONFIG_CLASS` is a `BenchmarkConfig` that declares what the benchmark is for. For class folders
-            on disk subclass `BenchmarkBuilder` and `PackagedConfig`, as `sketch_prompt.data.tu_berlin` does.
+        name: Name of the benchmark in recipes and reports.
+        builder: A `datasets` builder of four splits with the columns of `load_benchmark`. Its
+            `BUILDER_CONFIG_CLASS` is a subclass of `BenchmarkConfig`. For class folders on disk, subclass
+            `BenchmarkBuilder` and `PackagedConfig`, as `sketch_prompt.data.tu_berlin` does.
 
     Raises:
-        ValueError: if another benchmark has the name.
-        TypeError: if the builder's configuration is no `BenchmarkConfig`.
+        ValueError: Another benchmark has this name.
+        TypeError: The builder's configuration is not a `BenchmarkConfig`.
     """
     if not issubclass(builder.BUILDER_CONFIG_CLASS, BenchmarkConfig):
         raise TypeError(
@@ -65,7 +65,7 @@ def register_benchmark(name: str, builder: Builder) -> None:
 
 
 def benchmark_names() -> tuple[str, ...]:
-    """The names of all benchmarks: those of this package, registered ones, and those of installed packages."""
+    """Names of all benchmarks: of this package, registered ones, and of installed packages."""
     return tuple(_BUILDERS | _installed())
 
 
@@ -73,7 +73,7 @@ def find_builder(name: str) -> Builder:
     """The `datasets` builder of a benchmark.
 
     Raises:
-        ValueError: if there is none of the name; the nearest known one is named.
+        ValueError: The benchmark is unknown. The message suggests the nearest name.
     """
     if name not in _BUILDERS and (installed := _installed().get(name)):
         register_benchmark(name, installed.load())
@@ -85,15 +85,15 @@ def find_builder(name: str) -> Builder:
 
 @cache
 def _installed() -> dict:
-    """The entry points of other packages by the names of their benchmarks."""
+    """{name of the benchmark: entry point} of installed packages."""
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
 def benchmark_config(name: str, data_dir: str | os.PathLike | None = None) -> BenchmarkConfig:
-    """What a benchmark is for, with its default options; no data are read.
+    """The configuration of a benchmark with its default options. No data are read.
 
     Raises:
-        ValueError: if there is none of the name; the nearest known one is named.
+        ValueError: The benchmark is unknown. The message suggests the nearest name.
     """
     builder = find_builder(name)
     configs = {config.name: config for config in builder.BUILDER_CONFIGS}
@@ -102,10 +102,10 @@ def benchmark_config(name: str, data_dir: str | os.PathLike | None = None) -> Be
 
 
 def default_level(name: str) -> Level:
-    """The level that a benchmark is trained and reported at unless asked otherwise; "category" for other names.
+    """The default level for training and evaluation on a benchmark; "category" if the name is unknown.
 
     Raises:
-        FileNotFoundError: if it is a repository of the Hub that cannot be had.
+        FileNotFoundError: The name is a repository of the Hub that cannot be downloaded.
     """
     if hub_benchmark(name):
         return hub_level(name)
@@ -126,10 +126,10 @@ def load_benchmark(
     streaming: bool = False,
     **options,
 ) -> datasets.DatasetDict | datasets.IterableDatasetDict:
-    """Load a benchmark: `train_sketch`, `train_photo` (seen classes), `test_sketch`, `test_photo` (unseen).
+    """Load a benchmark as `train_sketch` and `train_photo` (seen classes), `test_sketch` and `test_photo` (unseen).
 
-    Columns: `image` (`datasets.Image`; the files stay where they are), `label` (`ClassLabel`, the same in all
-    splits: seen classes sorted, then unseen ones), `instance_id` (a sketch has its photo's), `domain`.
+    The columns are `image` (`datasets.Image`; files are not copied), `label` (`ClassLabel`, the same in all splits:
+    sorted seen classes, then sorted unseen classes), `instance_id` (a sketch has its photo's), and `domain`.
 
     Example:
         >>> from sketch_prompt import load_benchmark
@@ -139,28 +139,28 @@ def load_benchmark(
         >>> sketchy = load_benchmark("sketchy-21", data_dir="/data/Sketchy")  # doctest: +SKIP
 
     Args:
-        name: one of `benchmark_names()`, or a repository `owner/name` of the Hub that `push_benchmark` made; for
-            that the only options are `revision` and `token`, and `setting`.
-        data_dir: folder of the data; not for `mini` and `quickdraw-caltech`, which need none.
-        split: seen and unseen classes in place of the benchmark's own: a YAML file or a mapping with the lists
-            `seen` and `unseen` (and `aliases`, where folders are named otherwise), or a published protocol's
-            name.
-        setting: "zs" (the gallery holds photos of unseen classes) or "gzs" (and a share of the seen ones', which
-            leave the training data; see `generalized_zero_shot`).
-        seen_share: that share.
-        train_benchmark: cross-dataset setting: the benchmark trained on. The test data are the unseen classes
-            that are not among its training classes; see `cross_dataset`.
-        train_dir: folder of its data; None where only an evaluation follows: the training data are empty then.
-        seed: of whatever is drawn at random: the share above, the unseen classes of `sketch-folder`, the
-            pictures of `mini`. None for the default.
-        cache_dir: where the tables (paths only) are kept; the cache of `datasets` by default.
-        streaming: give `IterableDataset`s that list the files as they go, without a table on disk.
-        **options: options of the one benchmark, such as `unseen_fraction` of `sketch-folder`.
+        name: One of `benchmark_names()`, or a repository `owner/name` on the Hub, made by `push_benchmark`. A
+            repository takes only the options `setting`, `revision` and `token`.
+        data_dir: Folder of the data. `mini` and `quickdraw-caltech` need none.
+        split: Seen and unseen classes to use instead of the benchmark's own: a YAML file or a mapping with the lists
+            `seen` and `unseen` (and `aliases` for folders with other names), or the name of a published protocol.
+        setting: "zs" (photos of unseen classes only), or "gzs" (the gallery also has photos of seen classes, taken
+            from the training data; see `generalized_zero_shot`).
+        seen_share: The share of these photos.
+        train_benchmark: The benchmark that is trained on, for the cross-dataset setting. Its training classes are
+            not tested; see `cross_dataset`.
+        train_dir: Folder of that benchmark's data. For evaluation alone it is not needed: without it the training
+            splits are empty.
+        seed: Seed for random choices: the photos of "gzs", the unseen classes of `sketch-folder`, the pictures of
+            `mini`. None for the default.
+        cache_dir: Where to keep the tables, which hold paths only; by default the cache of `datasets`.
+        streaming: Return `IterableDataset`s, without a table on disk.
+        **options: Options of this benchmark, such as `unseen_fraction` of `sketch-folder`.
 
     Raises:
-        ValueError: for an unknown name or option (the nearest known one is named), or classes without photos or
-            sketches (all are named).
-        FileNotFoundError: if the data is not there; the message shows the layout and where to get it.
+        ValueError: A name or an option is unknown (the message suggests the nearest one), or classes have no photos or
+            no sketches (the message names them all).
+        FileNotFoundError: The data are not there. The message shows the layout and where to get them.
     """
     if setting not in SETTINGS:
         raise ValueError(unknown_name("setting", setting, SETTINGS))

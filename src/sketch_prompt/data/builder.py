@@ -20,10 +20,10 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
 
 class BenchmarkBuilder(TableBuilder):
-    """One benchmark as tables: train_sketch, train_photo (seen classes), test_sketch, test_photo (unseen).
+    """A benchmark as tables: train_sketch and train_photo (seen classes), test_sketch and test_photo (unseen).
 
-    Columns: image (a path; nothing is copied or opened), label, instance_id, domain. Rows are sorted by class,
-    then by file name.
+    The columns are image (a path; nothing is copied or opened), label, instance_id and domain. Rows are sorted by
+    class and file name.
     """
 
     VERSION = datasets.Version("1.0.0")
@@ -52,7 +52,7 @@ class BenchmarkBuilder(TableBuilder):
 
 
 def class_splits(seen: Iterable[str], unseen: Iterable[str]) -> list[datasets.SplitGenerator]:
-    """The four splits of pictures that are made class by class: each is given its `class_names` and its `domain`."""
+    """The four splits for a builder that makes pictures from `class_names` and a `domain`."""
     classes = {
         "train": list(seen),
         "test": list(unseen),
@@ -65,7 +65,7 @@ def class_splits(seen: Iterable[str], unseen: Iterable[str]) -> list[datasets.Sp
 
 
 def features(class_names: Iterable[str]) -> datasets.Features:
-    """The columns of every benchmark; a class's label is its place in `class_names`."""
+    """The columns of every benchmark. The label of a class is its position in `class_names`."""
     return datasets.Features(
         image=datasets.Image(),
         label=datasets.ClassLabel(names=list(class_names)),

@@ -1,4 +1,4 @@
-"""What a folder holds of which benchmark, and what is wrong with it: the work behind `sketch-prompt data check`."""
+"""Check a folder of data: the benchmarks in it, and what is missing or damaged. See `sketch-prompt data check`."""
 
 import hashlib
 import json
@@ -24,14 +24,15 @@ from sketch_prompt.data.splits import SPLIT_NAMES, unknown_name
 from sketch_prompt.terminal import printable
 
 _OWN_DATA = "sketch-folder"
-# A benchmark is recognised in folders that several share, such as `images`, by this share of its classes.
+# Several benchmarks use folder names such as `images`. A benchmark is recognised if at least this share of its classes
+# is there.
 _RECOGNISED_SHARE = 0.5
 _SHOWN = 20
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """Numbers of files of one class."""
+    """Number of files of a class."""
 
     name: str
     seen: bool
@@ -41,20 +42,20 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class BenchmarkCheck:
-    """What a folder holds of one benchmark.
+    """The data of one benchmark in a folder.
 
     Attributes:
-        benchmark: its name.
-        packaging: the packaging that was recognised.
-        folders: the folders of images.
-        classes: numbers of files of every class.
+        benchmark: Name of the benchmark.
+        packaging: Name of the folder layout.
+        folders: The folders with images.
+        classes: Number of files for each class.
         found: `{split name: number of files}`.
-        published: the same as published; None where not known.
-        incomplete: `{what is lacking: classes}`.
-        skipped: `path: reason` of files left out.
-        ignored: class folders that belong to no class of the benchmark.
-        sources: where the data can be had.
-        problem: why it does not load although no class is incomplete.
+        published: The published `{split name: number of files}`; None for an unknown number.
+        incomplete: `{what is missing: classes}`.
+        skipped: `path: reason` for each file that is left out.
+        ignored: Class folders that do not belong to the benchmark.
+        sources: Where to download the data.
+        problem: Why the data do not load, although no class is incomplete.
     """
 
     benchmark: str
@@ -71,12 +72,12 @@ class BenchmarkCheck:
 
     @property
     def is_usable(self) -> bool:
-        """Whether `load_benchmark` takes it."""
+        """Whether `load_benchmark` can load the data."""
         return not self.incomplete and not self.problem
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is known to be missing."""
+        """Whether nothing is missing, as far as is known."""
         short = any(
             number is not None and self.found[part] < number for part, number in self.published.items()
         )
@@ -88,13 +89,13 @@ class DataReport:
     """The result of `check_data`.
 
     Attributes:
-        directory: the folder or archive checked.
-        benchmarks: what was recognised in it.
-        problems: why something in it could not be used.
-        images_read: number of images opened; 0 where none were to be.
-        unreadable: `path: reason` of those that cannot be read.
-        duplicates: groups of images with the same content.
-        help_text: layouts and sources of the data, where nothing was recognised.
+        directory: The folder or archive that was checked.
+        benchmarks: The benchmarks that were recognised.
+        problems: Errors that kept data from being used.
+        images_read: Number of images that were opened.
+        unreadable: `path: reason` for each image that cannot be read.
+        duplicates: Groups of images with the same content.
+        help_text: Expected layouts and download sites, if nothing was recognised.
     """
 
     directory: str
@@ -107,23 +108,23 @@ class DataReport:
 
     @property
     def is_usable(self) -> bool:
-        """Whether something was recognised, loads, and has no unreadable image."""
+        """Whether a benchmark was recognised that loads and has no unreadable image."""
         usable = any(check.is_usable for check in self.benchmarks)
         return usable and not self.unreadable and not self.problems
 
     def to_json(self) -> str:
-        """Everything, for other programs."""
+        """The whole report as JSON."""
         return json.dumps({"is_usable": self.is_usable} | asdict(self), indent=2)
 
     def to_table(self) -> Group:
-        """What a person wants to see, for `rich.console.Console.print`."""
+        """The report for people, to be printed by a `rich.console.Console`."""
         names = ", ".join(check.benchmark for check in self.benchmarks)
         parts: list = [f"{self.directory}: {names or 'nothing recognised'}"]
         for check in self.benchmarks:
             parts += ["", f"{check.benchmark}: {check.packaging}", _totals_table(check), *_remarks(check)]
         shown = []
         for check in self.benchmarks:
-            # The protocols of one data set differ in what is seen, which the first one's table may stand for.
+            # The protocols of a data set have the same classes, so one table is enough.
             counts = {(count.name, count.photos, count.sketches) for count in check.classes}
             if counts not in shown:
                 parts += ["", f"Classes of {check.benchmark}", _class_table(check)]
@@ -153,17 +154,17 @@ def check_data(
     num_workers: int = 4,
     progress: bool = True,
 ) -> DataReport:
-    """Look for benchmarks in a folder and for what is missing, unreadable or duplicated in it.
+    """Find the benchmarks in a folder, and report what is missing, unreadable or duplicated.
 
     Args:
-        directory: the folder of the data, or of downloaded archives, or one archive.
-        benchmark: look for this one only; None for all.
-        read_images: decode every image.
-        num_workers: threads that decode.
-        progress: show a bar on stderr.
+        directory: A folder with the data or with downloaded archives, or one archive.
+        benchmark: Look for this benchmark only; None looks for all.
+        read_images: Decode every image.
+        num_workers: Number of threads that decode images.
+        progress: Show a progress bar on stderr.
 
     Raises:
-        ValueError: if the benchmark is unknown; the nearest known one is named.
+        ValueError: The benchmark is unknown. The message suggests the nearest name.
     """
     known = [name for name in benchmark_names() if isinstance(benchmark_config(name), FolderConfig)]
     if benchmark is not None and benchmark not in known:
@@ -190,7 +191,7 @@ def check_data(
 def _survey(
     directory: str, names: Iterable[str], wanted: bool
 ) -> tuple[list[tuple[FolderConfig, Survey]], list[str]]:
-    """What is there of the benchmarks; those with few of their classes only if they are what is `wanted`."""
+    """The benchmarks found, and errors. One with few of its classes counts only if it was asked for (`wanted`)."""
     surveys, problems = [], []
     for name in names:
         config = benchmark_config(name, directory)
@@ -238,7 +239,7 @@ def _check(config: FolderConfig, survey: Survey) -> BenchmarkCheck:
 
 
 def _files_by_split(config: FolderConfig, survey: Survey) -> tuple[dict[str, list[ImageFile]], str]:
-    """Files of each split as `load_benchmark` has them; where it refuses the data, all that are there, and why."""
+    """The files of each split, and an empty message; if the data do not load, all files there are, and the error."""
     problem = ""
     if not survey.incomplete_classes():
         try:
@@ -256,7 +257,7 @@ def _files_by_split(config: FolderConfig, survey: Survey) -> tuple[dict[str, lis
 
 
 def _count(files: Iterable[ImageFile], limit: int | None) -> int:
-    """Images in files: one each, or as many drawings as a stroke file has lines, `limit` at most."""
+    """Number of images in files. A stroke file has a drawing on each line; at most `limit` of them count."""
     number = 0
     for file in files:
         if file.holds_strokes:
@@ -309,14 +310,14 @@ def _totals_table(check: BenchmarkCheck) -> Table:
 def _class_table(check: BenchmarkCheck) -> Table:
     table = Table("class", "", "photos", "sketches")
     for count in check.classes:
-        name = Text(printable(count.name))  # of a folder, which may hold what rich takes for markup
+        name = Text(printable(count.name))  # the name of a folder may look like rich markup
         row = (name, "seen" if count.seen else "unseen", f"{count.photos:,}", f"{count.sketches:,}")
         table.add_row(*row, style=None if count.photos and count.sketches else "bold red")
     return table
 
 
 def _help_text(benchmarks: Iterable[str]) -> str:
-    """Layouts and sources, once for the protocols of one data set."""
+    """Expected layouts and download sites. Protocols of the same data set share an entry."""
     names: dict[tuple[str, str], list[str]] = {}
     for name in benchmarks:
         config = benchmark_config(name, None)

@@ -1,8 +1,8 @@
-"""Class names: one spelling for what every packaging spells in its own way.
+"""Class names in one spelling, whatever the packaging.
 
-`hot-air_balloon`, `hot air balloon` and `hotairballoon` are one class. `normalize_class_name` gives the
-readable name that stands in label features, captions and reports ("hot air balloon"); `class_key` gives what
-two names are compared by ("hotairballoon").
+`hot-air_balloon`, `hot air balloon` and `hotairballoon` are the same class. `normalize_class_name` gives its readable
+name for labels, captions and reports ("hot air balloon"), and `class_key` the key to compare names by
+("hotairballoon").
 """
 
 import json
@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
-# One class under names that differ in more than separators: QuickDraw's stroke files against QuickDraw-Ext's
-# list, and TU-Berlin against the other benchmarks, so that a class seen in one is never called unseen in the
-# other.
+# Different names for the same class: in QuickDraw's stroke files and QuickDraw-Ext's list, and in TU-Berlin and the
+# other benchmarks. Without them, a class seen in one benchmark could count as unseen in another.
 _SAME_CLASS = {
     "bearanimal": "bear",
     "crocodilian": "crocodile",
@@ -25,23 +24,23 @@ _SAME_CLASS = {
 
 
 def class_key(name: str) -> str:
-    """What all spellings of one class have in common: lower-case letters and digits only, aliases resolved.
+    """A key that is the same for all spellings of a class: lower-case letters and digits, with aliases resolved.
 
     Raises:
-        ValueError: if the name holds no letter or digit.
+        ValueError: The name has no letter or digit.
     """
     key = _letters(name)
     return _SAME_CLASS.get(key, key)
 
 
 def normalize_class_name(name: str) -> str:
-    """The readable name of a class, fit for "a photo of a {class}".
+    """The readable name of a class, as in "a photo of a {class}".
 
-    Classes of the published benchmarks get one name whatever their separators; any other name is lower-cased
-    and its separators become single spaces. `class_key` is the same before and after.
+    A class of a published benchmark gets its published name. Other names become lower case, with single spaces for
+    separators. The `class_key` does not change.
 
     Raises:
-        ValueError: if the name holds no letter or digit.
+        ValueError: The name has no letter or digit.
     """
     known = _published_names().get(_letters(name))
     if known is not None:
@@ -52,7 +51,7 @@ def normalize_class_name(name: str) -> str:
 def merge_spellings(names: Iterable[str]) -> dict[str, str]:
     """`{class_key: readable name}` of all names, in order of appearance.
 
-    Of several spellings of a class the one with the most words is kept, being the most readable.
+    If a class has several spellings, the one with the most words is kept.
     """
     merged: dict[str, str] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""What a benchmark is for, where it lies and how its files are found: the configurations of the builders."""
+"""Configurations of the benchmark builders: what a benchmark is for, where it is, and how to find its files."""
 
 import hashlib
 import logging
@@ -29,14 +29,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class BenchmarkConfig(datasets.BuilderConfig):
-    """What a benchmark is for. Subclasses add the options that it is loaded with.
+    """What a benchmark is for. Subclasses add the options for loading it.
 
     Class attributes:
-        level: the level that it is trained and reported at unless asked otherwise: "category" (every photo of the
-            sketch's class is right) or "instance" (the one photo that was drawn is).
-        protocol: the published protocol whose classes it has; None for the one of the benchmark's own name.
-        test_counts: published number of files of `test_sketch` and `test_photo`, where it is not the protocol's.
-        reads_data_dir: whether it is read from a folder; otherwise `data_dir` is refused.
+        level: Default level for training and reports: "category" (every photo of the sketch's class is right) or
+            "instance" (only the photo that was drawn is right).
+        protocol: Name of the published protocol with its classes; None for the benchmark's own name.
+        test_counts: Published number of files in `test_sketch` and `test_photo`, if they differ from the protocol's.
+        reads_data_dir: Whether the benchmark is read from a folder. If not, `data_dir` is refused.
     """
 
     level: ClassVar[Level] = "category"
@@ -45,12 +45,12 @@ class BenchmarkConfig(datasets.BuilderConfig):
     reads_data_dir: ClassVar[bool] = True
 
     def published(self) -> BenchmarkSplit | None:
-        """The published classes; None where no protocol of this benchmark was published."""
+        """The published classes; None if there is no published protocol."""
         name = self.protocol or self.name
         return published_split(name) if name in published_protocols() else None
 
     def published_counts(self) -> Mapping[str, int | None]:
-        """Published number of files of every split for which it is known."""
+        """Published number of files for each split, as far as it is known."""
         if self.test_counts is not None:
             return self.test_counts
         published = self.published()
@@ -59,12 +59,12 @@ class BenchmarkConfig(datasets.BuilderConfig):
 
 @dataclass
 class FolderConfig(BenchmarkConfig):
-    """A benchmark that is read from a folder. Subclasses say how its files are found and what its classes are.
+    """A benchmark that is read from a folder. Subclasses define how to find the files, and the classes.
 
     Attributes:
-        data_dir: folder of the data, or of the downloaded archives (zip, tar, 7z), or one such archive.
-        class_split: seen and unseen classes in place of the benchmark's own; see `read_split`.
-        unpack_dir: where archives are unpacked; a folder in the cache of `datasets` by default.
+        data_dir: A folder with the data or with downloaded archives (zip, tar, 7z), or one archive.
+        class_split: Seen and unseen classes to use instead of the benchmark's own; see `read_split`.
+        unpack_dir: Where to unpack archives; by default a folder in the cache of `datasets`.
     """
 
     class_split: str | os.PathLike | Mapping | BenchmarkSplit | None = None
@@ -75,11 +75,11 @@ class FolderConfig(BenchmarkConfig):
     _listed: ClassVar[BenchmarkContents | None] = None
 
     def list_contents(self) -> BenchmarkContents:
-        """List the files under `data_dir` as training and test data. Later calls return the same list.
+        """List the training and test files under `data_dir`. The result is kept for later calls.
 
         Raises:
-            FileNotFoundError: if the folder is missing or holds no known packaging of the benchmark.
-            ValueError: if a class lacks photos or sketches.
+            FileNotFoundError: The folder is missing, or has no known layout of the benchmark.
+            ValueError: A class has no photos or no sketches.
         """
         if self._listed is None:
             self._listed = self.find()
@@ -89,30 +89,31 @@ class FolderConfig(BenchmarkConfig):
         return self._listed
 
     def survey(self) -> Survey:
-        """What is there, whether or not every class is.
+        """List the files that are there, even if classes are missing.
 
         Raises:
-            FileNotFoundError: if the folder is missing or holds no known packaging of the benchmark.
+            FileNotFoundError: The folder is missing, or has no known layout of the benchmark.
         """
         raise NotImplementedError
 
     def find(self) -> BenchmarkContents:
-        """What is there as training and test data; `list_contents` calls it once."""
+        """Find the training and test files. Called once, by `list_contents`."""
         raise NotImplementedError
 
     def examples_of(self, item: Item) -> Iterator[tuple[str | dict, str]]:
-        """The images of a file, as `datasets.Image` takes them, and the instances they show."""
+        """Yield the images of a file, as values for `datasets.Image`, with the instances they show."""
         yield item.file.path, item.instance_id
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
-        """List the files and name the cached table after them: a folder that has changed is read again."""
+        """A name for the cached table that depends on the files, so that a changed folder is read again."""
         return f"{self.name}-{self.list_contents().fingerprint}"
 
     def required_dir(self, folder: str | os.PathLike | None, option: str = "data_dir") -> str:
         """The absolute path of a folder that must exist.
 
         Raises:
-            FileNotFoundError: if it is None or no folder; the message shows layout and sources of the data.
+            FileNotFoundError: It is None or not a folder. The message shows the expected layout and where to get the
+                data.
         """
         if folder is None:
             raise FileNotFoundError(f"{self.name} needs {option}, the folder of the data. {self.help_text()}")
@@ -124,11 +125,11 @@ class FolderConfig(BenchmarkConfig):
     def find_packaging(
         self, packagings: Iterable[Packaging], containers: Iterable[str], *, extra_photos: bool = True
     ) -> FoundPackaging:
-        """The packaging in `data_dir`; its archives are unpacked where the folders alone do not make one up.
+        """Find one of the packagings in `data_dir`. If its folders are not enough, its archives are unpacked.
 
         Raises:
-            FileNotFoundError: if `data_dir` is missing or holds no known packaging.
-            ArchiveError: if an archive is unsafe or damaged.
+            FileNotFoundError: `data_dir` is missing, or holds no known packaging.
+            ArchiveError: An archive is unsafe or damaged.
         """
         containers = tuple(containers)
         if self.data_dir is not None and is_archive(os.path.expanduser(self.data_dir)):
@@ -154,7 +155,7 @@ class FolderConfig(BenchmarkConfig):
         return os.path.join(datasets.config.HF_DATASETS_CACHE, "sketch_prompt_archives")
 
     def help_text(self) -> str:
-        """The expected layout and where the data can be had."""
+        """The expected layout, and where to get the data."""
         return f"Expected for {self.name}:\n{self.layout}\nWhere to get it (links rot):\n{self.sources}"
 
 
@@ -163,27 +164,27 @@ class PackagedConfig(FolderConfig):
     """A published benchmark of class folders, in any of its packagings."""
 
     packagings: ClassVar[tuple[Packaging, ...]]
-    # Folders that may lie around a packaging.
+    # Names of folders that may contain the packaging.
     containers: ClassVar[tuple[str, ...]]
     # {split name: file name} of list files.
     list_names: ClassVar[Mapping[str, str]] = {}
-    # {folder name: class} where the two differ in more than separators.
+    # {folder name: class} for folders whose names differ from the class in more than separators.
     folder_aliases: ClassVar[Mapping[str, str]] = {}
     uses_extra_photos: ClassVar[bool] = True
 
     @staticmethod
     def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
-        """The instance that an image shows, here its own: nothing is paired. A photo's stem is in `photo_stems`."""
+        """The instance that an image shows. By default nothing is paired: every image is an instance of its own."""
         return f"{class_name}/{stem}"
 
     def split(self) -> BenchmarkSplit:
-        """The user's classes or else the protocol's, with the packagings' folder names as aliases."""
+        """The user's classes, or the protocol's, with the packagings' folder names as aliases."""
         split = read_split(self.published() if self.class_split is None else self.class_split)
         aliases = {other: name for other, name in self.folder_aliases.items() if split.class_of(name)}
         return replace(split, aliases=aliases | dict(split.aliases))
 
     def survey(self) -> Survey:
-        """List the files of the packaging: those its list files name where it has any, else all."""
+        """List the files of the packaging. If it has list files, only the files they name."""
         found = self.find_packaging(self.packagings, self.containers, extra_photos=self.uses_extra_photos)
         split = self.split()
         lists = {} if self.class_split is not None else find_file_lists(found.bases, self.list_names, split)
@@ -204,18 +205,18 @@ class PackagedConfig(FolderConfig):
         return Survey(found.name, folders, split, files, tuple(skipped), tuple(dict.fromkeys(ignored)))
 
     def find(self) -> BenchmarkContents:
-        """Seen classes as training data, unseen ones as test data."""
+        """The files of seen classes as training data, and of unseen classes as test data."""
         return zero_shot_contents(self.survey(), self.instance_of)
 
 
 @dataclass
 class StrokeOptions(FolderConfig):
-    """How drawings kept as strokes become images. A base, named first, of benchmarks that may hold any.
+    """Options for drawings that are stored as strokes. Name this class first among the bases of a configuration.
 
     Attributes:
-        drawings_per_class: how many drawings of a class to take, in the file's order; None for all.
-        sketch_size: side of the images in pixels.
-        stroke_width: width of the lines in pixels.
+        drawings_per_class: Use the first so many drawings of each class; None for all.
+        sketch_size: Side of the images in pixels.
+        stroke_width: Width of the lines in pixels.
     """
 
     drawings_per_class: int | None = None
@@ -223,10 +224,10 @@ class StrokeOptions(FolderConfig):
     stroke_width: float = 3.0
 
     def find(self) -> BenchmarkContents:
-        """What is there as training and test data; with a check of the stroke files.
+        """Find the training and test files, and check the stroke files.
 
         Raises:
-            ValueError: if a stroke file holds no drawing; all such files are named.
+            ValueError: Stroke files hold no drawing; the message names them.
         """
         contents = super().find()
         empty = [path for path in _stroke_files(contents) if next(read_drawings(path, 1), None) is None]
@@ -245,7 +246,7 @@ class StrokeOptions(FolderConfig):
             yield {"bytes": encode_png(image), "path": name}, f"{item.instance_id}/{drawing.key_id}"
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
-        """The table depends on the files and, where there are strokes, on how they are drawn."""
+        """A name for the cached table. It depends on the files and on how strokes are drawn."""
         config_id = super().create_config_id(config_kwargs, custom_features)
         options = (self.drawings_per_class, self.sketch_size, self.stroke_width)
         if not _stroke_files(self.list_contents()):
@@ -259,14 +260,14 @@ def _stroke_files(contents: BenchmarkContents) -> list[str]:
 
 
 def _folders_of_archive(unpacked: str) -> list[str]:
-    """Where a packaging may start: an archive holds its folders, or is one of them, or wraps them in another."""
+    """Where a packaging may start: an archive holds its folders, is one of them, or wraps them in another."""
     folders = [unpacked, os.path.dirname(unpacked)]
     inner = [entry.path for entry in os.scandir(unpacked)]
     return [*folders, *inner] if len(inner) == 1 else folders
 
 
 def shorten(entries: Iterable[str], limit: int) -> str:
-    """The first entries, and how many more there are."""
+    """The first entries as text, and the number of the others."""
     entries = list(entries)
     more = f" and {len(entries) - limit} more" if len(entries) > limit else ""
     return "; ".join(entries[:limit]) + more

@@ -1,4 +1,4 @@
-"""What a folder holds of a benchmark: files grouped by split and class, each with the instance it shows."""
+"""The files of a benchmark, grouped by split and class, with the instance that each of them shows."""
 
 import hashlib
 import os
@@ -26,10 +26,10 @@ class BenchmarkContents:
     """The files of a benchmark.
 
     Attributes:
-        packaging: name of the recognised packaging.
-        class_names: the classes in the order of their labels.
+        packaging: Name of the packaging.
+        class_names: The classes, ordered by label.
         items: `{split name: {class: its files}}`.
-        skipped: `path: reason` of the files left out.
+        skipped: `path: reason` for each file that is left out.
     """
 
     packaging: str
@@ -39,7 +39,7 @@ class BenchmarkContents:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the classes and of every file's path, size and time of change."""
+        """A hash of the classes and of the path, size and modification time of each file."""
         digest = hashlib.sha256(repr((self.class_names, self.skipped)).encode())
         for part in SPLIT_NAMES:
             for name, items in self.items[part].items():
@@ -50,15 +50,15 @@ class BenchmarkContents:
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies in a folder of a benchmark's classes, whether or not that is all of it.
+    """The files of a benchmark's classes in a folder. It may be incomplete.
 
     Attributes:
-        packaging: name of the recognised packaging.
-        folders: the folders that were listed.
-        split: the benchmark's classes.
-        files: `{domain: {class: its files by name}}` for every class of the split.
-        skipped: `path: reason` of the files left out.
-        ignored: class folders that belong to no class of the split.
+        packaging: Name of the packaging.
+        folders: The folders that were listed.
+        split: The classes of the benchmark.
+        files: `{domain: {class: its files, sorted by name}}` for each class of the split.
+        skipped: `path: reason` for each file that is left out.
+        ignored: Class folders that do not belong to the split.
     """
 
     packaging: str
@@ -69,10 +69,10 @@ class Survey:
     ignored: tuple[str, ...] = ()
 
     def require_every_class(self) -> None:
-        """Check that every class has photos and sketches.
+        """Check that each class has photos and sketches.
 
         Raises:
-            ValueError: naming all classes that have not.
+            ValueError: It names the classes that have none.
         """
         problems = [f"{what}: {', '.join(names)}" for what, names in self.incomplete_classes().items()]
         if problems:
@@ -82,7 +82,7 @@ class Survey:
             )
 
     def incomplete_classes(self) -> dict[str, list[str]]:
-        """The classes that lack something, by what they lack."""
+        """{what is missing: classes}"""
         lacking: dict[str, list[str]] = {}
         for name in self.split.class_names:
             has_photo, has_sketch = bool(self.files["photo"][name]), bool(self.files["sketch"][name])
@@ -96,7 +96,7 @@ class Survey:
 
 
 def files_by_class(listing: Listing, split: BenchmarkSplit) -> tuple[dict[str, list[ImageFile]], list[str]]:
-    """`{class: its files by name}` of every class of a split, and the folders of other classes."""
+    """`{class: its files, sorted by name}` for each class of a split, and the folders of other classes."""
     files: dict[str, list[ImageFile]] = {name: [] for name in split.class_names}
     ignored = []
     for folder, images in listing.folders.items():
@@ -114,10 +114,10 @@ def files_by_class(listing: Listing, split: BenchmarkSplit) -> tuple[dict[str, l
 
 
 def zero_shot_contents(survey: Survey, instance_of: InstanceRule) -> BenchmarkContents:
-    """Seen classes as training data, unseen ones as test data.
+    """The files of seen classes as training data, and of unseen classes as test data.
 
     Raises:
-        ValueError: if a class has no photo or no sketch; it names all such classes.
+        ValueError: Classes have no photo or no sketch; the message names them.
     """
     survey.require_every_class()
     items: dict[str, dict[str, list[Item]]] = {part: {} for part in SPLIT_NAMES}
@@ -132,10 +132,10 @@ def zero_shot_contents(survey: Survey, instance_of: InstanceRule) -> BenchmarkCo
 
 
 def keep_paired_sketches(contents: BenchmarkContents) -> BenchmarkContents:
-    """The contents without sketches whose own photo is absent, which instance-level retrieval cannot use.
+    """The contents without the sketches whose own photo is missing: instance-level retrieval cannot use them.
 
     Raises:
-        ValueError: if no sketch is left of some class; it names all such classes.
+        ValueError: Classes have no sketch left; the message names them.
     """
     items = dict(contents.items)
     for part in ("train", "test"):

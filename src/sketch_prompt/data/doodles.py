@@ -1,7 +1,8 @@
-"""The drawings that come with the package: people's quick doodles of 344 things, as strokes.
+"""The drawings in the package: quick doodles of 344 things, as strokes.
 
-7,920 drawings of Quick, Draw! (Google, CC BY 4.0), about 23 a class, all recognised by the game's classifier, in
-a file of 0.7 MB. Nothing is lost: coordinates are the whole numbers from 0 to 255 of Google's simplified files.
+There are 7,920 drawings from Quick, Draw! (Google, CC BY 4.0), about 23 for each class, in a file of 0.7 MB. The
+game's classifier recognised all of them. The coordinates are exactly those of Google's simplified files, from 0 to
+255.
 """
 
 from collections.abc import Iterable
@@ -19,9 +20,9 @@ _PACK = "doodles.npz"
 
 
 class Doodle(NamedTuple):
-    """A drawing: what it shows, as Quick, Draw! asked for it, its id there, and its strokes.
+    """A drawing: the name of its class, its id in Quick, Draw!, and its strokes.
 
-    `sketch_prompt.data.strokes.rasterize(doodle.strokes)` is its picture.
+    `sketch_prompt.data.strokes.rasterize(doodle.strokes)` makes a picture of it.
     """
 
     class_name: str
@@ -35,14 +36,14 @@ def doodle_classes() -> tuple[str, ...]:
 
 
 def read_doodles(class_names: Iterable[str] | None = None, limit: int | None = None) -> list[Doodle]:
-    """The drawings of some classes, class by class in the order asked for.
+    """The drawings of some classes, in the order of the classes.
 
     Args:
-        class_names: None for all of `doodle_classes`. Spelling is free: "stop_sign" is "stop sign".
-        limit: at most so many of each class; None for all there are (17 to 25).
+        class_names: The classes, in any spelling ("stop_sign" is "stop sign"); None for all `doodle_classes`.
+        limit: Return at most so many drawings of each class; None for all (17 to 25).
 
     Raises:
-        ValueError: if there are no drawings of a class; the nearest known one is named.
+        ValueError: There are no drawings of a class. The message suggests the nearest class.
     """
     pack = _pack()
     known = {class_key(name): label for label, name in enumerate(doodle_classes())}

@@ -1,4 +1,4 @@
-"""Drawings and photos of any origin as tables to learn from: the bundled doodles, and folders of classes."""
+"""Tables of drawings and photos to learn from: the bundled doodles, and folders of classes."""
 
 import os
 from collections.abc import Iterable
@@ -14,14 +14,14 @@ from sketch_prompt.data.strokes import encode_png, rasterize, read_drawings
 from sketch_prompt.vocabulary import Domain
 
 UNNAMED_CLASS = "drawing"
-"""The class of images that lie in no class folder."""
+"""The class of images that are not in a class folder."""
 
 
 def doodle_table(exclude: Iterable[str] = ()) -> datasets.Dataset:
     """The bundled doodles as a table of sketches; see `sketch_prompt.data.doodles`.
 
     Args:
-        exclude: names of classes to leave out, in any spelling; those that no doodle is of are ignored.
+        exclude: Names of classes to leave out, in any spelling. Unknown classes are ignored.
     """
     excluded = set(map(class_key, exclude))
     names = [name for name in doodle_classes() if class_key(name) not in excluded]
@@ -38,18 +38,17 @@ def doodle_table(exclude: Iterable[str] = ()) -> datasets.Dataset:
 def folder_table(
     folder: str | os.PathLike, domain: Domain, photos: datasets.Dataset | None = None
 ) -> datasets.Dataset:
-    """A folder of `<class>/*` or, of drawings, `<class>.ndjson`, as a table.
+    """The images in a folder as a table: `<class>/*`, and `<class>.ndjson` with drawings.
 
-    Images that lie directly in the folder are of no known class; where there are no class folders they all get
-    `UNNAMED_CLASS`.
+    Without class folders, the images directly in the folder are used, with the class `UNNAMED_CLASS`.
 
     Args:
-        folder: where to look.
+        folder: The folder.
         domain: "sketch" or "photo".
-        photos: the table of photos that the drawings may be of: `<id>-<k>.png` draws `<id>.jpg` of its class.
+        photos: A table of photos that the drawings may show: `<id>-<k>.png` draws `<id>.jpg` of the same class.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
+        FileNotFoundError: There is no such folder, or it holds no image.
     """
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
     if not os.path.isdir(folder):

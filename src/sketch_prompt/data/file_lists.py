@@ -1,4 +1,4 @@
-"""List files: which images of each class a packaging uses, one `relative/path/to/image class_id` a line."""
+"""List files of a packaging, with one `relative/path/to/image class_id` on each line: the images that it uses."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -12,15 +12,15 @@ UNSEEN_CLASSES_FILE = "cname_cid_zero.txt"
 
 
 def find_file_lists(bases: Iterable[str], names: Mapping[str, str], split: BenchmarkSplit) -> dict[str, str]:
-    """The list files of a split, `{split name: path}`; empty where the packaging has none.
+    """The list files of a split, `{split name: path}`; empty if the packaging has none.
 
-    Packagings of Sketchy hold the lists of several protocols in numbered folders; the one whose unseen
-    classes are the split's counts.
+    Packagings of Sketchy have the lists of several protocols in numbered folders. The folder with the same unseen
+    classes as the split is used.
 
     Args:
-        bases: folders that may hold the folders of lists.
+        bases: Folders that may contain the folders of lists.
         names: `{split name: file name}`.
-        split: the classes looked for.
+        split: The classes.
     """
     wanted = set(map(class_key, split.unseen))
     for base in bases:
@@ -35,12 +35,12 @@ def find_file_lists(bases: Iterable[str], names: Mapping[str, str], split: Bench
 
 
 def select_listed(listing: Listing, list_file: str) -> Listing:
-    """The part of a listing that a list file names; its `skipped` are the files named but absent.
+    """The files of a listing that a list file names. Its `skipped` are the named files that do not exist.
 
-    Folders are compared without the suffix `_ready` that packagings with lists put on them.
+    Folders are compared without the suffix `_ready` that packagings with lists use.
 
     Raises:
-        ValueError: if a line is malformed, or not one of the listed files exists.
+        ValueError: A line is malformed, or none of the named files exists.
     """
     found = {_place(file.path): (folder, file) for folder, files in listing.folders.items() for file in files}
     selected: dict[str, list[ImageFile]] = {}
@@ -60,10 +60,10 @@ def select_listed(listing: Listing, list_file: str) -> Listing:
 
 
 def read_numbered_lines(path: str) -> list[tuple[str, int]]:
-    """The lines `text number` of a file; the text may hold spaces, blank lines are left out.
+    """The lines `text number` of a file, without blank lines. The text may contain spaces.
 
     Raises:
-        ValueError: if a line does not end in a number, or the file is no text.
+        ValueError: A line does not end in a number, or the file is not text.
     """
     lines = []
     with open(path, encoding="utf-8") as file:
@@ -80,7 +80,7 @@ def read_numbered_lines(path: str) -> list[tuple[str, int]]:
 
 
 def _place(path: str) -> tuple[str, str, str]:
-    """(root, class folder, file name): what a listed path and a found one have in common."""
+    """(root, class folder, file name), by which the paths of a list and of a folder are compared."""
     parts = path.replace(os.sep, "/").split("/")
     root, folder, name = ["", "", *parts][-3:]
     return root.removesuffix("_ready"), folder, name

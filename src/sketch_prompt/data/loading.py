@@ -1,7 +1,7 @@
 """Training triplets from a benchmark's tables, as a torch data set.
 
-An unreadable image never stops a run: another one of its class is drawn, and the batch says so in `unreadable`, so
-that the record survives the workers of a `DataLoader`.
+An unreadable image does not stop a run: it is replaced by another one of its class, and `unreadable` in the batch says
+so.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from sketch_prompt.data.reading import UnreadableImageError, read_image
 from sketch_prompt.data.samplers import Triplet, TripletSampler
 
 MAX_DRAWS = 100
-# Entries of an example and what they are called in a batch.
+# {entry of an example: its name in a batch}
 _BATCHED = {
     "sketch_pixel_values": "sketch_pixel_values",
     "photo_pixel_values": "photo_pixel_values",
@@ -27,7 +27,7 @@ _BATCHED = {
     "negative_label": "negative_labels",
     "instance_id": "instance_ids",
 }
-_SHOWN = 5  # complaints that a message lists
+_SHOWN = 5  # problems listed in a message
 
 # (sketch, photo, negative, random generator) -> the three images, changed
 Augmentation = Callable[
@@ -36,23 +36,23 @@ Augmentation = Callable[
 
 
 class NoReadableTripletError(RuntimeError):
-    """So many images cannot be read that no triplet was found."""
+    """No triplet was found, because too many images cannot be read."""
 
 
 class ImageProcessor(Protocol):
-    """What loaders need of a processor."""
+    """The part of a processor that loading needs."""
 
     def preprocess(self, image: Image.Image, domain: str) -> torch.Tensor:
-        """A float32 tensor (3, H, W) of a "sketch" or "photo"."""
+        """Pixel values (3, H, W), float32, of a "sketch" or a "photo"."""
         ...
 
 
 class ImageTable:
-    """Random access to the images of a table with the standard columns.
+    """Random access to the images of a benchmark's split.
 
     Args:
-        dataset: one split of a benchmark.
-        min_size: see `read_image`; None decodes at full size.
+        dataset: The split.
+        min_size: See `read_image`; None decodes at full size.
     """
 
     def __init__(self, dataset: datasets.Dataset, min_size: int | None = None):
@@ -68,25 +68,25 @@ class ImageTable:
         """Decode the image of a row.
 
         Raises:
-            UnreadableImageError: if it cannot be read.
+            UnreadableImageError: It cannot be read.
         """
         return read_image(self._images[row]["image"], min_size=self.min_size)
 
 
 class TripletDataset(torch.utils.data.Dataset):
-    """Training triplets as tensors, to be asked for the `Triplet`s of a sampler.
+    """Training triplets as tensors. The index of the data set is a `Triplet` of a sampler.
 
-    An unreadable sketch is replaced by another sketch of its class (with new photos), an unreadable photo by
-    another draw for the same sketch; at instance level, where a sketch has but one photo, by another sketch.
-    Replacements and augmentation depend on the triplet's seed alone.
+    An unreadable sketch is replaced by another sketch of its class, with new photos. An unreadable photo is replaced
+    by another photo for the same sketch; at instance level, where a sketch has only one photo, the sketch is replaced.
+    Replacement and augmentation depend on the triplet's seed alone.
 
     Args:
-        sketches: the table of the training sketches.
-        photos: the table of the training photos.
-        processor: turns images into tensors.
-        sampler: the sampler whose triplets will be asked for; its index draws replacements.
-        augment: see `transforms.PairAugmentation`; None for none.
-        min_size: see `read_image`.
+        sketches: Table of the training sketches.
+        photos: Table of the training photos.
+        processor: Turns images into tensors.
+        sampler: The sampler of the triplets. Its index also draws replacements.
+        augment: See `transforms.PairAugmentation`; None for no augmentation.
+        min_size: See `read_image`.
     """
 
     def __init__(
@@ -109,10 +109,10 @@ class TripletDataset(torch.utils.data.Dataset):
         return len(self.sketches)
 
     def __getitem__(self, triplet: Triplet) -> dict:
-        """Pixel values (3, H, W) of the images, label, negative_label, instance_id (a code), unreadable.
+        """Pixel values (3, H, W) of the three images, label, negative_label, instance_id (a code), and unreadable.
 
         Raises:
-            NoReadableTripletError: if no readable triplet was found in `MAX_DRAWS` draws.
+            NoReadableTripletError: There was no readable triplet in `MAX_DRAWS` draws.
         """
         rng = np.random.default_rng(triplet.seed)
         broken: dict[tuple[str, int], str] = {}
@@ -127,7 +127,7 @@ class TripletDataset(torch.utils.data.Dataset):
         )
 
     def _read(self, triplet: Triplet, broken: dict[tuple[str, int], str]) -> dict[str, Image.Image | None]:
-        """The three images, None for each unreadable one, which `broken` records by domain and row."""
+        """The three images. An unreadable one is None, and is added to `broken` with the reason."""
         images = {}
         for name, table in (("sketch", self.sketches), ("photo", self.photos), ("negative", self.photos)):
             row = getattr(triplet, name)
@@ -170,16 +170,14 @@ class TripletDataset(torch.utils.data.Dataset):
 
 
 def require_readable(triplets: TripletDataset, class_names: Sequence[str]) -> None:
-    """Check that every class has at least one sketch and one photo that can be read.
-
-    Of a class whose first image is readable no other is opened.
+    """Check that each class has at least one readable sketch and one readable photo.
 
     Args:
-        triplets: the data to train on.
-        class_names: of the labels.
+        triplets: The data to train on.
+        class_names: Names of the labels.
 
     Raises:
-        ValueError: some classes have none; they are named.
+        ValueError: Classes have no readable image; the message names them.
     """
     without = []
     for domain, table in (("sketch", triplets.sketches), ("photo", triplets.photos)):
@@ -201,7 +199,7 @@ def _listed(complaints: Sequence[str]) -> str:
 
 
 def _first_reason(table: ImageTable, rows: np.ndarray) -> str | None:
-    """Why the first of these images cannot be read; None if any of them can."""
+    """None if one of these images can be read; otherwise the reason why the first one cannot."""
     reason = None
     for row in rows:
         try:
@@ -213,16 +211,16 @@ def _first_reason(table: ImageTable, rows: np.ndarray) -> str | None:
 
 
 class TripletCollator:
-    """Batches of `TripletDataset` examples, in the model's argument names.
+    """Collates examples of `TripletDataset` into a batch, with the names of the model's arguments.
 
-    Returns `sketch_pixel_values`, `photo_pixel_values`, `negative_pixel_values` (B, 3, H, W), `labels`,
-    `negative_labels`, `instance_ids` (B,) int64, and `unreadable`: the list of `path: reason` of replaced
-    images.
+    A batch has `sketch_pixel_values`, `photo_pixel_values` and `negative_pixel_values` (B, 3, H, W), `labels`,
+    `negative_labels` and `instance_ids` (B,) int64, and `unreadable`, a list with `path: reason` for each image that
+    was replaced.
     """
 
     def __call__(self, examples: Sequence[dict]) -> dict:
         """Stack the examples."""
-        # In a worker, default_collate stacks straight into the memory it shares with the training process.
+        # In a worker, default_collate stacks into memory that is shared with the training process.
         tensors = default_collate([{key: example[key] for key in _BATCHED} for example in examples])
         batch = {_BATCHED[key]: tensor for key, tensor in tensors.items()}
         batch["unreadable"] = [record for example in examples for record in example["unreadable"]]
@@ -230,8 +228,8 @@ class TripletCollator:
 
 
 def instance_code(instance_id: str) -> int:
-    """A non-negative 63-bit number for an instance, the same in every process and on every machine.
+    """A non-negative 63-bit number for an instance, the same on every machine.
 
-    Two of 100,000 instances share one with a probability of 5e-10.
+    The probability that two of 100,000 instances get the same number is 5e-10.
     """
     return int.from_bytes(hashlib.blake2b(instance_id.encode(), digest_size=8).digest(), "big") >> 1

@@ -1,4 +1,4 @@
-"""Packagings: how those who pass a benchmark on lay out its folders, and how that is recognised."""
+"""Packagings: the folder layouts in which a benchmark is passed on, and how to recognise them."""
 
 import os
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Packaging:
-    """The folders that make up a packaging, as relative paths.
+    """The folders of a packaging, as relative paths.
 
     Attributes:
-        name: how it is called in reports.
-        photos: photo folders, all of which must exist.
-        sketches: sketch folders, all of which must exist.
-        extra_photos: photo folders that are used where they exist, such as a benchmark's extension.
+        name: Name of the packaging in reports.
+        photos: Folders of photos. All of them must exist.
+        sketches: Folders of sketches. All of them must exist.
+        extra_photos: Folders of photos that are used if they exist, such as the extension of a benchmark.
     """
 
     name: str
@@ -24,13 +24,13 @@ class Packaging:
 
 @dataclass(frozen=True)
 class FoundPackaging:
-    """A packaging and its folders as they lie on disk.
+    """A packaging that was found on disk.
 
     Attributes:
-        name: the packaging's name.
-        photos: photo folders, the extra ones last.
-        sketches: sketch folders.
-        bases: the folders that were searched.
+        name: Name of the packaging.
+        photos: Paths of the photo folders, extra ones last.
+        sketches: Paths of the sketch folders.
+        bases: The folders that were searched.
     """
 
     name: str
@@ -40,7 +40,7 @@ class FoundPackaging:
 
 
 def search_bases(data_dirs: Iterable[str], containers: Iterable[str]) -> tuple[str, ...]:
-    """The folders and, nested to any depth, those named in `containers` that exist below them."""
+    """The folders, and those below them that are named in `containers`, nested to any depth."""
     bases = list(data_dirs)
     containers = tuple(containers)
     for base in bases:
@@ -51,7 +51,7 @@ def search_bases(data_dirs: Iterable[str], containers: Iterable[str]) -> tuple[s
 def find_packaging(
     bases: Iterable[str], packagings: Iterable[Packaging], *, extra_photos: bool = True
 ) -> FoundPackaging | None:
-    """The first packaging all of whose required folders exist, each below any of the bases."""
+    """The first packaging whose required folders all exist below the bases; None if there is none."""
     bases = tuple(bases)
 
     def locate(folder: str) -> str | None:

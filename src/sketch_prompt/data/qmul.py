@@ -20,12 +20,12 @@ _TEST_LISTS = ("photo_test.txt", "test_photo.txt")
 
 @dataclass
 class QmulConfig(FolderConfig):
-    """One category whose photos, not classes, are divided into training and test data.
+    """A benchmark of a single category. Its photos, not its classes, are divided into training and test data.
 
     Attributes:
-        test_fraction: share of the photos that are test data where the packaging has no list of them; by
-            default that of the published division (200 of 2,000 shoes, 100 of 400 chairs).
-        seed: of that choice.
+        test_fraction: Share of the photos to test on, if the packaging has no list of test photos; by default that of
+            the published division (200 of 2,000 shoes, 100 of 400 chairs).
+        seed: Seed for choosing these photos.
     """
 
     test_fraction: float | None = None
@@ -39,7 +39,7 @@ class QmulConfig(FolderConfig):
     sources = "  https://sketchx.eecs.qmul.ac.uk/downloads/"
 
     def survey(self) -> Survey:
-        """List both folders, as one seen class."""
+        """List both folders, as a single seen class."""
         if self.class_split is not None:
             raise ValueError(f"{self.name} has one class, {self.category}: it takes no split of classes")
         found = self.find_packaging(self.packagings, self.containers)
@@ -52,7 +52,7 @@ class QmulConfig(FolderConfig):
         return Survey(found.name, (*found.photos, *found.sketches), split, files, tuple(skipped))
 
     def find(self) -> BenchmarkContents:
-        """Divide the photos, and their sketches with them."""
+        """Divide the photos and their sketches into training and test data."""
         survey = self.survey()
         survey.require_every_class()
         photos = survey.files["photo"][self.category]
@@ -63,7 +63,7 @@ class QmulConfig(FolderConfig):
         )
 
     def _test_photos(self, stems: list[str]) -> set[str]:
-        """The test photos that the packaging lists, or else a seeded share of all."""
+        """The test photos that the packaging lists, or else a random share of all photos."""
         for base in self.find_packaging(self.packagings, self.containers).bases:
             for path in (os.path.join(base, name) for name in _TEST_LISTS):
                 if os.path.isfile(path):
@@ -129,14 +129,14 @@ class ChairConfig(QmulConfig):
 
 
 class ShoeBuilder(BenchmarkBuilder):
-    """ShoeV2 as tables; training and test data are of one class and share no photo."""
+    """ShoeV2 as tables. Training and test data have the same class, but no photo in common."""
 
     BUILDER_CONFIG_CLASS = ShoeConfig
     BUILDER_CONFIGS = (ShoeConfig(name="shoe-v2"),)
 
 
 class ChairBuilder(BenchmarkBuilder):
-    """ChairV2 as tables; training and test data are of one class and share no photo."""
+    """ChairV2 as tables. Training and test data have the same class, but no photo in common."""
 
     BUILDER_CONFIG_CLASS = ChairConfig
     BUILDER_CONFIGS = (ChairConfig(name="chair-v2"),)

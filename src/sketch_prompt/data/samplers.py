@@ -1,4 +1,4 @@
-"""Which images meet in a training step: seeded, the same on every machine, whatever the number of workers."""
+"""Samplers of training triplets. They depend on the seed alone, not on the machine or the number of workers."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -9,10 +9,10 @@ import torch
 
 
 class Triplet(NamedTuple):
-    """Row numbers of a sketch, a photo that matches it and one that does not.
+    """Row numbers of a sketch, a photo that matches it, and one that does not.
 
-    `seed` is for whatever else is drawn for this triplet (augmentation, replacement of unreadable images), so
-    that no draw depends on which worker makes it.
+    `seed` is the seed for augmentation and for replacing unreadable images, so that the result does not depend on the
+    worker that loads the triplet.
     """
 
     sketch: int
@@ -24,20 +24,20 @@ class Triplet(NamedTuple):
 class TripletIndex:
     """Draws positives and negatives for sketches.
 
-    Category level: the positive is a random photo of the sketch's class, the negative a random photo of another
-    class. That class is drawn first, so all are equally likely. Instance level: the positive is the sketch's own
-    photo, the negative another photo of its class.
+    At category level, the positive is a random photo of the sketch's class, and the negative is a random photo of
+    another class. All other classes are equally likely, whatever their sizes. At instance level, the positive is the
+    sketch's own photo, and the negative is another photo of its class.
 
     Args:
         sketch_labels: (n_sketches,) class of each sketch.
         photo_labels: (n_photos,) class of each photo.
-        sketch_instances: (n_sketches,) instance of each sketch; needed at instance level.
-        photo_instances: (n_photos,) instance of each photo; needed at instance level.
+        sketch_instances: (n_sketches,) instance of each sketch; for instance level.
+        photo_instances: (n_photos,) instance of each photo; for instance level.
         level: "category" or "instance".
 
     Raises:
-        ValueError: if a sketch's class has no photo, there is a single class (category level), or no sketch
-            has both its own photo and another one of its class (instance level).
+        ValueError: At category level, a class has no photo, or there is only one class. At instance level, no sketch
+            has its own photo and another photo of its class.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TripletIndex:
     def from_datasets(
         cls, sketches: datasets.Dataset, photos: datasets.Dataset, level: str
     ) -> "TripletIndex":
-        """The index of two tables with columns label and (instance level) instance_id."""
+        """The index of two tables with the columns label and, at instance level, instance_id."""
         instances = level == "instance"
         return cls(
             sketches["label"][:],
@@ -83,7 +83,7 @@ class TripletIndex:
     def _index_photos(
         self, photo_class: np.ndarray, photo_instance: np.ndarray, sketch_instance: np.ndarray
     ) -> None:
-        """Sort photos by class and instance; find every sketch's stretch of matching photos in that order."""
+        """Sort the photos by class and instance, and find the range of matching photos for each sketch."""
         self._photos = np.lexsort((photo_instance, photo_class))
         n_instances = 1 + max(photo_instance.max(initial=0), sketch_instance.max(initial=0))
         keys = (photo_class * n_instances + photo_instance)[self._photos]
@@ -113,7 +113,7 @@ class TripletIndex:
         return anchors
 
     def draw(self, anchors: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """A positive and a negative photo (row numbers) for each anchor sketch, in the shape of `anchors`."""
+        """Row numbers of a positive and of a negative photo for each anchor sketch, in the shape of `anchors`."""
         anchors = np.asarray(anchors)
         own_start, own_stop = self._own_start[anchors], self._own_stop[anchors]
         positives = rng.integers(own_start, own_stop)
@@ -129,29 +129,30 @@ class TripletIndex:
         return self._photos[positives], self._photos[negatives]
 
     def draw_sketch_like(self, anchor: int, rng: np.random.Generator) -> int:
-        """Another anchor of the class of `anchor`, or itself where it is the only one."""
+        """Another anchor of the same class, or `anchor` itself if it is the only one."""
         alike = self.anchors[self._sketch_class[self.anchors] == self._sketch_class[anchor]]
         return int(rng.choice(alike[alike != anchor] if len(alike) > 1 else alike))
 
     def anchors_by_class(self) -> list[np.ndarray]:
-        """The anchors of every class that has any, in the order of the labels."""
+        """The anchors of each class that has any, ordered by label."""
         classes = self._sketch_class[self.anchors]
         return [self.anchors[classes == number] for number in np.unique(classes)]
 
 
 class EpochSampler(torch.utils.data.Sampler):
-    """What the samplers of triplets share: the index, the seed, the epoch, and a place among the processes.
+    """Base of the samplers of triplets.
 
     Args:
-        sketches: training sketches, with columns label and (instance level) instance_id.
-        photos: training photos, likewise.
+        sketches: Table of the training sketches, with the columns label and, at instance level, instance_id.
+        photos: Table of the training photos, with the same columns.
         level: "category" or "instance"; see `TripletIndex`.
-        seed: of all draws.
-        num_replicas: number of processes that share an epoch without overlap.
-        rank: number of this process.
+        seed: Seed for all random choices.
+        num_replicas: Number of processes that share an epoch without overlap. Either give each process its `rank`, or
+            let `accelerate` share the work, but not both.
+        rank: Number of this process.
 
     Raises:
-        ValueError: as `TripletIndex`, or if `rank` is not below `num_replicas`.
+        ValueError: As in `TripletIndex`; or `rank` is not below `num_replicas`.
     """
 
     def __init__(
@@ -173,27 +174,15 @@ class EpochSampler(torch.utils.data.Sampler):
         self.rank = rank
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose triplets come next."""
+        """Choose the epoch to sample next."""
         self.epoch = epoch
 
 
 class TripletSampler(EpochSampler):
-    """Triplets of an epoch: every sketch that can be an anchor is one, once, in random order.
+    """Triplets in random order. Each sketch that has a positive and a negative photo is used once in an epoch.
 
-    The same triplets come out for the same seed and epoch; call `set_epoch` before each epoch for new ones.
-    With several processes either give each its `rank`, or leave the sharding to `accelerate`, not both.
-
-    Args:
-        sketches: training sketches, with columns label and (instance level) instance_id.
-        photos: training photos, likewise.
-        level: "category" or "instance"; see `TripletIndex`.
-        seed: of all draws.
-        num_replicas: number of processes that share an epoch without overlap. All get equally many triplets:
-            up to `num_replicas - 1` anchors of an epoch, others each time, are left out.
-        rank: number of this process.
-
-    Raises:
-        ValueError: as `TripletIndex`, or if `rank` is not below `num_replicas`.
+    Call `set_epoch` before each epoch; otherwise the triplets repeat. The arguments are those of `EpochSampler`. All
+    processes get equally many triplets: up to `num_replicas - 1` sketches are left out, different ones in each epoch.
     """
 
     def __len__(self) -> int:

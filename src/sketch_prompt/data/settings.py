@@ -1,4 +1,4 @@
-"""Settings other than plain zero-shot retrieval, as changes to a loaded benchmark.
+"""Other settings than zero-shot retrieval, as changes to a loaded benchmark.
 
 - Generalised zero-shot (GZS): the gallery also holds photos of seen classes.
 - Cross-dataset: trained on the seen classes of one benchmark, tested on the unseen classes of another.
@@ -17,16 +17,16 @@ def generalized_zero_shot(
 ) -> datasets.DatasetDict:
     """Move a share of every seen class's photos from the training data to the end of the gallery.
 
-    The queries stay those of unseen classes. A model must be trained on the `train_photo` that is left for the
-    moved photos to be new to it.
+    The queries stay the same. Train the model on the `train_photo` that is returned, so that the moved photos are new
+    to it.
 
     Args:
-        benchmark: as `load_benchmark` returns it.
-        seen_share: share of each seen class's photos, rounded; every class keeps one photo for training.
-        seed: of the choice.
+        benchmark: From `load_benchmark`.
+        seen_share: Share of the photos of each seen class. Each class keeps at least one photo for training.
+        seed: Seed for the choice of photos.
 
     Raises:
-        ValueError: if the share is not above 0 and at most 1.
+        ValueError: The share is not above 0 and at most 1.
     """
     if not 0 < seen_share <= 1:
         raise ValueError(f"seen_share must be above 0 and at most 1, not {seen_share}")
@@ -48,20 +48,20 @@ def cross_dataset(
     test_benchmark: datasets.DatasetDict,
     train_benchmark: datasets.DatasetDict | None = None,
 ) -> datasets.DatasetDict:
-    """Training data of one benchmark with the test data of another, without the classes of the former.
+    """Join the training data of one benchmark with the test data of another. Training classes are not tested.
 
-    Classes are compared by `class_key`. With the published protocols this gives the papers' subsets: of
-    `tu-berlin-30` and `quickdraw-30` after training on `sketchy-25` 21 and 11 classes, of `sketchy-25` after
-    training on `tu-berlin-30` 8.
+    Classes are compared by `class_key`. With the published protocols this gives the subsets of the papers: after
+    training on `sketchy-25`, 21 classes of `tu-berlin-30` and 11 of `quickdraw-30`; after training on `tu-berlin-30`,
+    8 classes of `sketchy-25`.
 
     Args:
-        train_classes: the classes trained on, which get the first labels.
-        test_benchmark: its unseen classes that are not among them are the test data.
-        train_benchmark: its training data, whose labels number `train_classes`; None for none, where only an
-            evaluation follows.
+        train_classes: The training classes. They get the first labels.
+        test_benchmark: Its unseen classes, without the training classes, are the test data.
+        train_benchmark: Its training splits are used; their labels number `train_classes`. None for empty training
+            splits, which is enough for an evaluation.
 
     Raises:
-        ValueError: if no test class is left.
+        ValueError: No test class is left.
     """
     train_classes = list(train_classes)
     trained = set(map(class_key, train_classes))
@@ -87,7 +87,7 @@ def cross_dataset(
 def _relabel(
     table: datasets.Dataset, names: list[str], numbers: np.ndarray | None = None
 ) -> datasets.Dataset:
-    """The table with the classes `names` and, where given, `numbers[label]` for every label."""
+    """The table with the classes `names`, and with `numbers[label]` in place of each label if `numbers` is given."""
     columns = table.column_names
     labels = np.asarray(table["label"][:], np.int64)
     labels = labels if numbers is None else numbers[labels]

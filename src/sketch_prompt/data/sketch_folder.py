@@ -17,9 +17,9 @@ SPLIT_FILES = ("split.yaml", "split.yml")
 
 
 def folder_instance(class_name: str, stem: str, photo_stems: set[str]) -> str:
-    """`<class>/<id>` of a photo `<id>` and of its sketches `<id>`, `<id>-<k>` and `<id>_<k>`.
+    """The instance `<class>/<id>` of a photo `<id>` and of its sketches `<id>`, `<id>-<k>` and `<id>_<k>`.
 
-    A sketch that draws no photo of its class is an instance of its own.
+    A sketch with another name is an instance of its own.
     """
     if stem not in photo_stems:
         photo = re.sub(r"[-_]\d+$", "", stem)
@@ -29,17 +29,15 @@ def folder_instance(class_name: str, stem: str, photo_stems: set[str]) -> str:
 
 @dataclass
 class SketchFolderConfig(StrokeOptions):
-    """Folders of photos and sketches by class.
+    """The user's own photos and sketches, in a folder for each class.
 
     Attributes:
-        data_dir: folder with `photo/<class>/*`, `sketch/<class>/*` and, optionally, `split.yaml`.
-        photo_dir: folder of `<class>/*`, in place of `<data_dir>/photo`.
-        sketch_dir: folder of `<class>/*`, in place of `<data_dir>/sketch`.
-        class_split: seen and unseen classes; without it `split.yaml` in `data_dir` counts; without that, a
-            seeded choice.
-        unseen_fraction: share of the classes that the seeded choice makes unseen; 1 makes everything test
-            data.
-        seed: of that choice.
+        data_dir: A folder with `photo/<class>/*`, `sketch/<class>/*` and, optionally, `split.yaml`.
+        photo_dir: A folder with `<class>/*`, to use instead of `<data_dir>/photo`.
+        sketch_dir: A folder with `<class>/*`, to use instead of `<data_dir>/sketch`.
+        class_split: Seen and unseen classes. By default those of `split.yaml` in `data_dir`, or else a random choice.
+        unseen_fraction: Share of unseen classes in a random choice. With 1, everything is test data.
+        seed: Seed for the random choice.
     """
 
     photo_dir: str | None = None
@@ -55,7 +53,7 @@ class SketchFolderConfig(StrokeOptions):
     sources = "  your own photos and drawings"
 
     def survey(self) -> Survey:
-        """List both folders and decide on seen and unseen classes."""
+        """List both folders, and choose seen and unseen classes."""
         photo_dir, sketch_dir, bases = self._locate()
         photos, sketches = list_class_folders([photo_dir]), list_class_folders([sketch_dir])
         split = self._split(bases, chain(photos.folders, sketches.folders))
@@ -71,11 +69,11 @@ class SketchFolderConfig(StrokeOptions):
         )
 
     def find(self) -> BenchmarkContents:
-        """Seen classes as training data, unseen ones as test data."""
+        """The files of seen classes as training data, and of unseen classes as test data."""
         return zero_shot_contents(self.survey(), folder_instance)
 
     def _locate(self) -> tuple[str, str, tuple[str, ...]]:
-        """The folders of photos and of sketches, and the folders that may hold a split file."""
+        """The folder of photos, the folder of sketches, and the folders that may have a split file."""
         photo_dir = None if self.photo_dir is None else self.required_dir(self.photo_dir, "photo_dir")
         sketch_dir = None if self.sketch_dir is None else self.required_dir(self.sketch_dir, "sketch_dir")
         if photo_dir is not None and sketch_dir is not None:

@@ -1,7 +1,7 @@
 """Sketchy (Sangkloy et al. 2016) and its photo extension (Liu et al. 2017).
 
-Benchmarks: `sketchy-21` and `sketchy-25` (category level, with the extension), and `sketchy-fg` (instance level:
-the classes of `sketchy-21` with the photos that were drawn, without the extension).
+The benchmarks are `sketchy-21` and `sketchy-25` (category level, with the extension) and `sketchy-fg` (instance level:
+the classes of `sketchy-21`, without the extension, as its photos have no sketches).
 """
 
 import re
@@ -16,7 +16,7 @@ from sketch_prompt.data.packagings import Packaging
 
 @dataclass
 class SketchyConfig(PackagedConfig):
-    """Sketchy with the classes of the published protocol that the config is named after."""
+    """Sketchy with the classes of a published protocol. The name of the configuration is the protocol's."""
 
     packagings = (
         Packaging(
@@ -61,7 +61,7 @@ data_dir is a folder around these, or one with the downloaded archives"""
 
     @staticmethod
     def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
-        """`<id>` of a photo `<id>` and of its sketches `<id>-<k>`; ids are unique over classes."""
+        """The instance `<id>` of a photo `<id>` and of its sketches `<id>-<k>`. Ids are unique over all classes."""
         return stem if stem in photo_stems else re.sub(r"-\d+$", "", stem)
 
 
@@ -73,11 +73,11 @@ class SketchyInstanceConfig(SketchyConfig):
     protocol = "sketchy-21"
     test_counts: ClassVar = {"test_photo": 2100}  # 100 photos of each of the 21 classes
     uses_extra_photos = False
-    # The lists mix the extension's photos in.
+    # The lists include photos of the extension.
     list_names: ClassVar = {}
 
     def find(self) -> BenchmarkContents:
-        """List the archive; sketches whose photo is absent are left out."""
+        """Find the training and test files, without sketches whose photo is missing."""
         return keep_paired_sketches(super().find())
 
 

@@ -1,6 +1,6 @@
-"""Which classes of a benchmark are seen and which are unseen: the published lists, and a user's own.
+"""Seen and unseen classes of a benchmark: the published lists, and lists of the user.
 
-`splits.json` beside this module holds the class names and the published numbers of files of every protocol.
+`splits.json` has the class names and the published numbers of files for each protocol.
 """
 
 import json
@@ -22,19 +22,24 @@ SPLIT_NAMES = ("train_sketch", "train_photo", "test_sketch", "test_photo")
 
 @dataclass(frozen=True)
 class BenchmarkSplit:
-    """The seen (training) and unseen (test) classes of one protocol, as sorted, normalised names.
+    """The seen (training) and unseen (test) classes of a protocol, as sorted, normalised names.
+
+    Example:
+        >>> split = BenchmarkSplit(seen=["cat", "Hot-air_balloon"], unseen=["dog"], aliases={"puppy": "dog"})
+        >>> split.class_names
+        ('cat', 'hot-air balloon', 'dog')
+        >>> split.class_of("puppy")
+        'dog'
 
     Attributes:
-        seen: training classes.
-        unseen: test classes.
-        counts: published number of files of each of `SPLIT_NAMES`; a split that is absent or None is not
-            known.
-        aliases: `{other name: class}` for folders named otherwise than their class, e.g. `{"airplanes":
-            "airplane"}`.
+        seen: Training classes.
+        unseen: Test classes.
+        counts: Published number of files for each of `SPLIT_NAMES`; None or absent if it is unknown.
+        aliases: `{other name: class}` for folders with other names than their class, such as
+            `{"airplanes": "airplane"}`.
 
     Raises:
-        ValueError: if a class is on both sides, if there is none, or if an alias stands for no class of the
-            split.
+        ValueError: A class is both seen and unseen, there is no class, or an alias is for an unknown class.
     """
 
     seen: tuple[str, ...]
@@ -59,11 +64,11 @@ class BenchmarkSplit:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Seen classes, then unseen classes: a class's place is its label."""
+        """Seen classes, then unseen classes. The position of a class is its label."""
         return self.seen + self.unseen
 
     def class_of(self, name: str) -> str | None:
-        """The class that a folder of this name holds; None where it is none of the split's."""
+        """The class of a folder with this name; None if it is not a class of the split."""
         return self._classes.get(class_key(name))
 
     @cached_property
@@ -80,7 +85,7 @@ def _published_splits() -> dict[str, BenchmarkSplit]:
 
 
 def published_protocols() -> tuple[str, ...]:
-    """Names of the protocols whose class lists come with the package."""
+    """Names of the protocols whose class lists are in the package."""
     return tuple(_published_splits())
 
 
@@ -88,7 +93,7 @@ def published_split(protocol: str) -> BenchmarkSplit:
     """The published classes and counts of a protocol such as `sketchy-21`.
 
     Raises:
-        ValueError: if there is no such protocol; it names the nearest one.
+        ValueError: There is no such protocol. The message suggests the nearest one.
     """
     splits = _published_splits()
     if protocol not in splits:
@@ -97,14 +102,13 @@ def published_split(protocol: str) -> BenchmarkSplit:
 
 
 def read_split(source: "str | os.PathLike | Mapping | BenchmarkSplit") -> BenchmarkSplit:
-    """A split from a protocol's name, a YAML (or JSON) file, a mapping, or itself.
+    """A split from the name of a protocol, a YAML or JSON file, a mapping, or a `BenchmarkSplit`.
 
-    A file or mapping has the lists `seen` and `unseen` and optionally `aliases`, `{other name: class}`.
+    A file or a mapping has the lists `seen` and `unseen`, and optionally `aliases`, `{other name: class}`.
 
     Raises:
-        ValueError: if it is none of these, or its content is no split; the message names the file and the
-            key.
-        FileNotFoundError: if the file does not exist.
+        ValueError: The content is not a split. The message names the file and the key.
+        FileNotFoundError: The file does not exist.
     """
     if isinstance(source, BenchmarkSplit):
         return source
@@ -142,12 +146,12 @@ def _split_from_mapping(content: object, where: str) -> BenchmarkSplit:
 
 
 def random_split(class_names: Iterable[str], unseen_fraction: float = 0.2, seed: int = 0) -> BenchmarkSplit:
-    """A seeded split with about `unseen_fraction` of the classes unseen, the same on every machine.
+    """A random split with about `unseen_fraction` of the classes unseen, the same on every machine.
 
-    A fraction strictly between 0 and 1 leaves at least one class on each side where there are two.
+    If there are at least two classes and the fraction is neither 0 nor 1, each side gets at least one class.
 
     Raises:
-        ValueError: if the fraction is outside [0, 1] or there is no class.
+        ValueError: The fraction is outside [0, 1], or there is no class.
     """
     if not 0 <= unseen_fraction <= 1:
         raise ValueError(f"unseen_fraction must be from 0 to 1, not {unseen_fraction}")
@@ -160,7 +164,7 @@ def random_split(class_names: Iterable[str], unseen_fraction: float = 0.2, seed:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is not known, with the nearest known one."""
+    """The error message for an unknown name. It suggests the nearest known one."""
     known = list(known)
     near = nearest(name, known)
     hint = f"did you mean {near!r}? " if near else ""

@@ -1,4 +1,4 @@
-"""Why this photo? Which of its patches a model takes for which patches of a sketch, and pictures of that."""
+"""Explanations: the patches of a photo that a model matches with patches of a sketch, and figures of the matches."""
 
 from .correspondence import Correspondence
 from .explaining import explain_pair

@@ -1,4 +1,4 @@
-"""What an explanation is: pairs of patches, and how strongly each patch takes part."""
+"""The result of an explanation: pairs of patches, and the strength of each patch."""
 
 import json
 from dataclasses import dataclass, replace
@@ -15,24 +15,31 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Correspondence:
-    """Which patches of a photo a model takes for which patches of a sketch.
+    """The patches of a photo that a model matches with the patches of a sketch.
 
-    Patches are numbered row by row in the square that the model is shown, which may be a cropped or padded part of
-    the picture. `sketch_image` and `photo_image` show that square, enlarged.
+    Patches are numbered row by row in the square input of the model, which may be a cropped or padded part of the
+    picture. `sketch_image` and `photo_image` show this square, enlarged.
+
+    Example:
+        ```python
+        correspondence = model.explain("drawing.png", "photo.jpg")
+        for (sketch_patch, photo_patch), weight in zip(correspondence.matches, correspondence.weights):
+            print(correspondence.sketch_box(sketch_patch), correspondence.photo_box(photo_patch), weight)
+        ```
 
     Attributes:
-        method: the model's method.
-        score: similarity of the two embeddings, by which photos are ranked.
-        sketch_grid, photo_grid: rows and columns of patches.
-        matches: (M, 2) sketch patch and photo patch, strongest first, each patch at most once.
+        method: Name of the method.
+        score: Similarity of the two embeddings, by which photos are ranked.
+        sketch_grid, photo_grid: Rows and columns of patches.
+        matches: (M, 2) sketch patch and photo patch, strongest first. Each patch occurs at most once.
         weights: (M,) strength of each match in (0, 1], descending.
-        similarity: (P_s, P_p) of every pair, up to 1.
-        ink: (P_s,) bool, the sketch patches that hold ink; blank paper is not matched.
-        sketch_map: (rows, columns), strength of the best partner of each patch in [0, 1]; 0 for blank paper.
-        photo_map: likewise for the photo.
-        sketch_image, photo_image: what the model was shown, enlarged; the grid covers it exactly.
-        sketch_view, photo_view: where that lies in the picture given, in its pixels; beyond its borders where it was
-            padded, None for pixel values.
+        similarity: (P_s, P_p) similarity of each pair, at most 1.
+        ink: (P_s,) bool, the sketch patches with ink. Blank paper is not matched.
+        sketch_map: (rows, columns) strength of the best match of each patch in [0, 1]; 0 for blank paper.
+        photo_map: (rows, columns) the same for the photo.
+        sketch_image, photo_image: The input of the model, enlarged. The grid covers it exactly.
+        sketch_view, photo_view: The place of this input in the original picture, in its pixels. It extends beyond the
+            picture if that was padded. None if pixel values were given.
     """
 
     method: str
@@ -51,24 +58,24 @@ class Correspondence:
     photo_view: Box | None = None
 
     def top(self, k: int) -> "Correspondence":
-        """The same with the `k` strongest matches alone."""
+        """A copy with only the `k` strongest matches."""
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         return replace(self, matches=self.matches[:k], weights=self.weights[:k])
 
     def sketch_box(self, patch: int) -> Box:
-        """Where a sketch patch lies in `sketch_image`, in pixels."""
+        """The box of a sketch patch in `sketch_image`, in pixels."""
         return patch_box(patch, self.sketch_grid, (0, 0, *self.sketch_image.size))
 
     def photo_box(self, patch: int) -> Box:
-        """Where a photo patch lies in `photo_image`, in pixels."""
+        """The box of a photo patch in `photo_image`, in pixels."""
         return patch_box(patch, self.photo_grid, (0, 0, *self.photo_image.size))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the pictures and `similarity`, as JSON knows it.
+        """All values that JSON can hold: everything except the pictures and `similarity`.
 
-        Matches are {"sketch": [row, column], "photo": [row, column], "weight": w}; where the pictures were given,
-        also "sketch_box" and "photo_box", the patch in the picture's own pixels: [left, top, right, bottom].
+        Matches are {"sketch": [row, column], "photo": [row, column], "weight": w}. If pictures were given, they also
+        have "sketch_box" and "photo_box": [left, top, right, bottom] in pixels of the original picture.
         """
         return {
             "method": self.method,
@@ -101,7 +108,7 @@ class Correspondence:
 
 
 def patch_box(patch: int, grid: Grid, view: Box) -> Box:
-    """Where patch number `patch` of a grid that covers `view` lies."""
+    """The box of a patch in a grid that covers `view`."""
     row, column = divmod(patch, grid[1])
     left, top, right, bottom = view
     width, height = (right - left) / grid[1], (bottom - top) / grid[0]

@@ -1,4 +1,4 @@
-"""From a model and two pictures to a `Correspondence`."""
+"""Explain a pair of a sketch and a photo with a model."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,11 +12,11 @@ from ..processing import Domain, SketchPromptImageProcessor, SketchPromptProcess
 from .correspondence import Box, Correspondence
 from .matching import Grid, ink_patches, match_one_to_one
 
-SHOWN_SIDE = 448  # pixels; smaller inputs are enlarged by a whole number to at least this
+SHOWN_SIDE = 448  # pixels; smaller inputs are enlarged by a whole number to at least this size
 
 
 class ExplainableModel(Protocol):
-    """What an explanation asks of a model; `SketchPromptPreTrainedModel` says what each answers."""
+    """The part of a model that an explanation needs; see `SketchPromptPreTrainedModel`."""
 
     method: str
     patch_size: int
@@ -35,7 +35,7 @@ class ExplainableModel(Protocol):
 
 @dataclass(frozen=True)
 class _Side:
-    """One of the two pictures: what the model gets (1, 3, H, W), its colours (3, H, W), and what people see."""
+    """A sketch or a photo: the model's input (1, 3, H, W), its colours (3, H, W), and the picture to show."""
 
     pixel_values: Tensor
     colours: Tensor
@@ -47,13 +47,13 @@ class _Side:
 def explain_pair(
     model: ExplainableModel, sketch: ImageLike | Tensor, photo: ImageLike | Tensor, **conditions
 ) -> Correspondence:
-    """What `model.explain` does; see there."""
-    # a method may need gradients of its own, which inference mode would not let it take
+    """The implementation of `model.explain`; see there."""
+    # a method may compute gradients, which inference mode does not allow
     with torch.inference_mode(False), torch.no_grad():
         s, p = _side(model, sketch, "sketch"), _side(model, photo, "photo")
         ink = ink_patches(s.colours, s.grid)
         if not ink.any():
-            raise ValueError("the sketch is blank: there is no ink whose counterpart could be shown")
+            raise ValueError("the sketch is blank: it has no ink to match")
         similarity = model.relate_patches(s.pixel_values, p.pixel_values, **conditions).float().cpu()
         embeddings = (
             model.get_sketch_features(s.pixel_values, **conditions),
@@ -95,7 +95,7 @@ def _side(model: ExplainableModel, image: ImageLike | Tensor, domain: Domain) ->
         except (OSError, TypeError, ValueError) as error:
             raise ValueError(f"the {domain} cannot be used: {error}") from error
         pixel_values = processor.preprocess(picture, domain)[None]
-    # Patches cover all but a rest at the right and bottom where the side is no multiple of theirs.
+    # If the side is not a multiple of the patch size, patches do not cover the right and bottom edges.
     height, width = pixel_values.shape[-2:]
     grid = (height // model.patch_size, width // model.patch_size)
     rows, columns = grid[0] * model.patch_size, grid[1] * model.patch_size

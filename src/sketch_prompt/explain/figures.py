@@ -1,8 +1,8 @@
-"""Pictures of explanations: small functions on matplotlib axes that compose into figures.
+"""Figures of explanations, with matplotlib.
 
-`plot_explanation` draws one kind or all of them: `matches` (numbered patches of one colour, joined by lines),
-`heatmap` (where either image matters) and `synthesis` (the sketch put together from patches of the photo). All draw
-on what the model was shown, where the patches are. `synthesize` gives the last one as a plain image.
+`plot_explanation` draws one kind of figure or all of them: `matches` (pairs of patches in the same colour, joined by
+lines), `heatmap` (how strongly each patch is matched) and `synthesis` (the sketch made of patches of the photo). All
+of them show the square input of the model. `synthesize` returns the synthesis as an image.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from PIL import Image
 
 from .correspondence import Box, Correspondence
 
-PANEL = 3.2  # inches a side of an image
+PANEL = 3.2  # side of an image in inches
 DOTS_PER_INCH = 120
 GAP = 0.16  # between two images, as a share of the first one's width
 SHOWN_MATCHES = 10
@@ -26,10 +26,10 @@ HEAT = colormaps["inferno"]
 
 
 def plot_explanation(correspondence: Correspondence, kind: str = "all") -> Figure:
-    """One kind of figure, or all of them one below the other.
+    """Draw one kind of figure, or all of them one below the other.
 
     Raises:
-        ValueError: an unknown kind, or there is no match to draw.
+        ValueError: The kind is unknown, or there is no match to draw.
     """
     if kind != "all" and kind not in KINDS:
         raise ValueError(f"kind must be {', '.join(KINDS)} or all, not {kind!r}")
@@ -49,17 +49,17 @@ def plot_matches(correspondence: Correspondence, top_k: int = SHOWN_MATCHES) -> 
 
 
 def plot_heatmap(correspondence: Correspondence) -> Figure:
-    """How strongly either image's patches are matched. See `draw_heat`."""
+    """How strongly the patches of both images are matched. See `draw_heat`."""
     return plot_explanation(correspondence, "heatmap")
 
 
 def plot_synthesis(correspondence: Correspondence) -> Figure:
-    """Sketch, the sketch made of the photo's patches, and photo. See `synthesize`."""
+    """The sketch, the sketch made of patches of the photo, and the photo. See `synthesize`."""
     return plot_explanation(correspondence, "synthesis")
 
 
 def synthesize(correspondence: Correspondence) -> Image.Image:
-    """The sketch with each matched patch replaced by its photo patch, as large as `sketch_image`."""
+    """The sketch with each matched patch replaced by its photo patch, in the size of `sketch_image`."""
     canvas = correspondence.sketch_image.convert("RGB")
     for sketch, photo in correspondence.matches.tolist():
         left, top, right, bottom = map(round, correspondence.sketch_box(sketch))
@@ -71,9 +71,9 @@ def synthesize(correspondence: Correspondence) -> Image.Image:
 
 
 def draw_matches(ax: Axes, correspondence: Correspondence) -> None:
-    """Both images side by side; the patches of a match are framed in one colour, numbered by strength and joined.
+    """Draw both images side by side. The patches of a match have frames in the same colour, a number and a line.
 
-    A line is the broader the stronger its match is.
+    Matches are numbered from the strongest one on. Stronger matches have thicker lines.
     """
     sketch, photo = correspondence.sketch_image, correspondence.photo_image
     offset = sketch.width * (1 + GAP)
@@ -97,7 +97,7 @@ def draw_matches(ax: Axes, correspondence: Correspondence) -> None:
 
 
 def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, strongest: float) -> None:
-    """An image in grey under its map (rows, columns); bright is `strongest`, where nothing is matched it is bare."""
+    """Draw an image in grey under a heat map (rows, columns), which is brightest at `strongest`, and clear at 0."""
     extent = (0, image.width, image.height, 0)
     ax.imshow(np.asarray(image.convert("L")), cmap="gray", vmin=0, vmax=255, extent=extent)
     share = np.clip(heat / strongest, 0, 1)
@@ -108,7 +108,7 @@ def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, strongest: float) 
 
 
 def match_colours(count: int) -> list[tuple[float, ...]]:
-    """Colours told apart by eye: ten distinct ones, or a spectrum for more matches."""
+    """Ten distinct colours, or a spectrum for more matches."""
     if count <= 10:
         return [colormaps["tab10"](index) for index in range(count)]
     return [colormaps["turbo"](value) for value in np.linspace(0.05, 0.95, count)]
@@ -156,7 +156,7 @@ KINDS: dict[str, Callable[..., None]] = {
     "heatmap": _heatmap_row,
     "synthesis": _synthesis_row,
 }
-"""What can be drawn of a correspondence, by the name of the figure."""
+"""{kind of figure: the function that draws it}"""
 
 
 def _frame(ax: Axes, box: Box, shift: float, colour) -> None:

@@ -1,4 +1,4 @@
-"""From the features of patches to pairs of patches."""
+"""Match patches by their features."""
 
 import numpy as np
 import torch
@@ -7,37 +7,39 @@ from torch import Tensor, nn
 Grid = tuple[int, int]
 """Rows and columns of patches."""
 
-INK_CONTRAST = 0.25  # of the darkest stroke's contrast with the paper: fainter is a line's soft edge
-BLANK_CONTRAST = 15 / 255  # JPEG noise around white stays below
+INK_CONTRAST = (
+    0.25  # share of the darkest stroke's contrast with the paper; the soft edge of a line is fainter
+)
+BLANK_CONTRAST = 15 / 255  # more than JPEG noise around white
 
 
 def patch_similarity(
     sketch_features: Tensor, photo_features: Tensor, sketch_grid: Grid, photo_grid: Grid
 ) -> Tensor:
-    """How alike patches are, in what sets them apart from the rest of their image.
+    """Similarity of the patches of a sketch and of a photo.
 
-    What all patches of an image share says which domain it is of, so it is taken away; what is left is compared by
-    inner product, which favours patches that stand out over plain ones. A patch is its features beside the mean over
-    its 3 x 3 neighbourhood, whose place it shares whatever way the object is turned.
+    The mean over all patches of an image is subtracted first, as it mostly tells the domain. Patches are then compared
+    by inner product, so that distinctive patches count more than plain ones. A patch is described by its features and
+    by the mean features of its 3 x 3 neighbourhood.
 
     Args:
-        sketch_features: (P_s, d) in the order of `sketch_grid`, row by row.
-        photo_features: (P_p, d)
-        sketch_grid: rows and columns with rows * columns = P_s.
-        photo_grid: likewise for P_p.
+        sketch_features: (P_s, d), row by row.
+        photo_features: (P_p, d), row by row.
+        sketch_grid: Rows and columns, with rows * columns = P_s.
+        photo_grid: Rows and columns, with rows * columns = P_p.
 
     Returns:
-        (P_s, P_p) in [-1, 1], float32; 1 would be two equal patches, each of which stands out most in its image.
+        (P_s, P_p) in [-1, 1], float32.
 
     Raises:
-        ValueError: the features do not fill the grid.
+        ValueError: The features do not fill the grid.
     """
     sketch, photo = _describe(sketch_features, sketch_grid), _describe(photo_features, photo_grid)
     return sketch @ photo.T
 
 
 def _describe(features: Tensor, grid: Grid) -> Tensor:
-    """Centred features beside their neighbourhood's, (P, 2 d), the longest of length one."""
+    """Centred features of the patches and of their neighbourhoods (P, 2 d). The longest has length 1."""
     if features.dim() != 2 or len(features) != grid[0] * grid[1]:
         raise ValueError(
             f"features of shape {tuple(features.shape)} do not fill a grid of {grid[0]} x {grid[1]} patches"
@@ -50,11 +52,11 @@ def _describe(features: Tensor, grid: Grid) -> Tensor:
 
 
 def ink_patches(colours: Tensor, grid: Grid) -> Tensor:
-    """Which patches of a sketch hold ink: the others are paper, of which nothing can be said.
+    """The patches of a sketch that have ink.
 
     Args:
-        colours: (3, H, W) in [0, 1], H and W multiples of the grid's rows and columns.
-        grid: rows and columns of patches.
+        colours: (3, H, W) in [0, 1]. H and W are multiples of the grid's rows and columns.
+        grid: Rows and columns of patches.
 
     Returns:
         (rows * columns,) bool, all False for a blank sketch.
@@ -66,24 +68,23 @@ def ink_patches(colours: Tensor, grid: Grid) -> Tensor:
     return (by_patch > paper + INK_CONTRAST * contrast) & (contrast > BLANK_CONTRAST)
 
 
-# On MiniSketch's seen classes weaker matches are right less often than patches of the object paired at random.
+# On the seen classes of MiniSketch, weaker matches are right less often than random pairs of patches of the object.
 WEAKEST_MATCH = 0.25
 
 
 def match_one_to_one(similarity: Tensor, candidates: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The most similar pair, then the most similar of what is left, and so on.
+    """Match the most similar pair, then the most similar pair of the remaining patches, and so on.
 
-    It ends where similarity falls below a quarter of the first pair's, or is not positive.
-
-    No sketch patch and photo patch prefer each other to the partners they get (a stable matching), and mutual
-    nearest neighbours are always partners.
+    Pairs with less than a quarter of the first pair's similarity, or without a positive one, are not matched. The
+    result is a stable matching: no two patches are more similar to each other than to their partners. Mutual nearest
+    neighbours are always partners.
 
     Args:
         similarity: (P_s, P_p)
         candidates: (P_s,) bool, the sketch patches to match.
 
     Returns:
-        Pairs (M, 2) of sketch and photo patch, each at most once, and their similarity (M,), descending.
+        Pairs (M, 2) of sketch and photo patches, each at most once, and their similarity (M,), descending.
     """
     values = similarity.masked_fill(~candidates[:, None], 0).double().cpu().numpy()
     strong = (values > 0) & (values >= WEAKEST_MATCH * values.max())

@@ -1,4 +1,4 @@
-"""What a random ranking scores: the level that every reported number stands beside."""
+"""The scores of a random ranking, which reports show beside every number."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,19 @@ _RANDOM_RANKINGS = 256
 def chance_level(
     query_labels, gallery_labels, convention: Convention = "standard", ks: Sequence[int] = (100, 200)
 ) -> dict[str, float]:
-    """Expected mAP@all, mAP@k and P@k when the gallery is ranked at random.
+    """Expected mAP@all, mAP@k and P@k if the gallery is ranked at random.
 
-    P@k and the standard convention's AP are exact. The expected envelope of the interpolated convention
-    has no closed form: its AP is the mean over 256 random rankings, seeded by the numbers of
-    relevant photos and of photos.
+    P@k and the AP of the standard convention are exact. The envelope of the interpolated convention has no closed
+    form, so its AP is the mean over 256 random rankings, with the same seed for the same numbers of photos.
 
     Args:
-        query_labels: (N_query,) integers or strings.
-        gallery_labels: (N_gallery,) of the same kind.
-        convention: as in `evaluate_retrieval`.
-        ks: as in `evaluate_retrieval`.
+        query_labels, gallery_labels, convention, ks: As in `evaluate_retrieval`.
 
     Returns:
         The same names as `evaluate_retrieval`.
 
     Raises:
-        ValueError: no query has a photo of its label, or an unknown convention.
+        ValueError: No query has a photo of its label, or the convention is unknown.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f"Unknown convention {convention!r}: choose one of {', '.join(CONVENTIONS)}.")
@@ -56,12 +52,12 @@ def chance_level(
 def instance_chance_level(
     query_categories, gallery_categories, ks: Sequence[int] = (1, 5, 10)
 ) -> dict[str, float]:
-    """Expected Acc@k when each category's photos are ranked at random: the mean of min(1, k / photos).
+    """Expected Acc@k if the photos of each category are ranked at random: the mean of min(1, k / photos).
 
     Args:
-        query_categories: (N_query,) one constant where the whole gallery is searched.
+        query_categories: (N_query,) categories; a constant if the whole gallery is searched.
         gallery_categories: (N_gallery,) categories of the photos, each photo once.
-        ks: cut-offs.
+        ks: Cut-offs.
     """
     categories, queries = np.unique(np.asarray(query_categories), return_counts=True)
     photos = np.array(

@@ -64,31 +64,36 @@ def evaluate_retrieval(
 ) -> dict[str, float]:
     """Mean average precision and precision at k of ranking the gallery for every query by inner product.
 
-    - `standard` (SEM-PCYC, scikit-learn): AP is not interpolated; AP@k is the AP of the first k photos alone,
-      its recall normalised by the relevant photos among them (0 if there is none); P@k = hits / k. A query
-      without a relevant photo counts as 0.
-    - `interpolated` (ZSE-SBIR, SAKE): precision is replaced by its envelope, the best precision at this rank
-      or later; AP@k divides by min(k, relevant); P@k = hits in the first min(k, relevant) over the same
-      number. A query without a relevant photo is left out.
+    - `standard` (SEM-PCYC, scikit-learn): AP is not interpolated. AP@k is the AP of the first k photos, with recall
+      normalised by the relevant photos among them (0 if there is none). P@k = hits / k. A query without a relevant
+      photo counts as 0.
+    - `interpolated` (ZSE-SBIR, SAKE): precision is replaced by its envelope, the best precision at this rank or later.
+      AP@k divides by min(k, relevant). P@k is the share of hits among the first min(k, relevant) photos. A query
+      without a relevant photo is left out.
 
-    Photos of equal score are ranked by gallery order. Memory stays at the features plus about 100 MB.
+    Photos with equal scores are ranked by gallery order. The similarity matrix is never held in memory: besides the
+    features it takes about 100 MB.
+
+    Example:
+        >>> import numpy as np
+        >>> evaluate_retrieval(np.eye(2), np.eye(2), ["cat", "dog"], ["cat", "dog"], ks=[1])
+        {'mAP@all': 1.0, 'mAP@1': 1.0, 'P@1': 1.0}
 
     Args:
-        query_features: (N_query, D) array or tensor, used as given (L2-normalised for cosine similarity).
+        query_features: (N_query, D) array or tensor. L2-normalise it for cosine similarity.
         gallery_features: (N_gallery, D).
         query_labels: (N_query,) integers or strings.
         gallery_labels: (N_gallery,) of the same kind.
         convention: "standard" or "interpolated".
-        ks: cut-offs, each at least 1; they may exceed the gallery.
-        progress: show a bar on stderr; by default only for large jobs.
-        num_threads: threads that rank; by default one a processor this process may use.
+        ks: Cut-offs of at least 1. They may be larger than the gallery.
+        progress: Show a progress bar on stderr; by default only for large jobs.
+        num_threads: Number of threads; by default one for each processor that this process may use.
 
     Returns:
-        {"mAP@all", "mAP@k", "P@k" for each k}, in 0..1.
+        {"mAP@all", "mAP@k", "P@k" for each k}, between 0 and 1.
 
     Raises:
-        ValueError: malformed or non-finite features, widths or lengths that differ, or no query with a
-            relevant photo.
+        ValueError: Features are malformed or not finite, widths or lengths differ, or no query has a relevant photo.
     """
     return retrieval_details(
         FeatureScores(query_features, gallery_features),
@@ -162,14 +167,14 @@ def retrieval_details(
 
 
 def relevant_ranks(similarity: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Ranks (0 = first) of some photos among all, best first; equal scores are ranked by gallery order.
+    """Ranks (0 = first) of some photos among all photos. Equal scores are ranked by gallery order.
 
     Args:
         similarity: (N_gallery,) scores of one query.
-        columns: (R,) ascending gallery indices of the photos whose ranks are asked for.
+        columns: (R,) ascending gallery indices of these photos.
 
     Returns:
-        (R,) ascending ranks. Which photo has which is not said.
+        (R,) ascending ranks, which are not in the order of the photos.
     """
     ordered = np.sort(similarity)
     scores = np.sort(similarity[columns])
@@ -204,7 +209,7 @@ def as_labels(values, size: int, name: str) -> np.ndarray:
 
 
 def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
-    """Cut-offs as a tuple; anything but different whole numbers of at least 1 is a ValueError."""
+    """Cut-offs as a tuple. Raises a ValueError unless they are different whole numbers of at least 1."""
     ks = tuple(ks)
     if any(k != int(k) or k < 1 for k in ks) or len(set(ks)) < len(ks):
         raise ValueError(f"ks must be different whole numbers of at least 1, not {ks}.")

@@ -1,4 +1,4 @@
-"""Instance-level (fine-grained) retrieval: is the very photo a sketch was drawn from among the first k?"""
+"""Instance-level (fine-grained) retrieval: is the photo that a sketch was drawn from among the first k?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from .similarity import BLOCK_BYTES
 
 @dataclass(frozen=True)
 class InstanceDetails(QueryScores):
-    """What each query scored in instance-level retrieval.
+    """The scores of each query in instance-level retrieval.
 
     Attributes:
-        values: {"Acc@1": (N,), ...}: 1 where the query's own photo is among the first k, else 0.
-        query_labels: (N,) categories, as given; all 0 if none were given.
+        values: {"Acc@1": (N,), ...}: 1 if the query's own photo is among the first k, else 0.
+        query_labels: (N,) categories; all 0 if none were given.
         ranks: (N,) rank (0 = first) of the query's own photo.
     """
 
@@ -33,25 +33,30 @@ def evaluate_instance_retrieval(
     gallery_categories=None,
     ks: Sequence[int] = (1, 5, 10),
 ) -> dict[str, float]:
-    """Acc@k: the share of queries whose own photo is among the first k of its category's gallery.
+    """Acc@k: the share of queries whose own photo is among the first k photos of its category.
 
-    Each photo counts once: where an instance stands in the gallery several times (within a category), the
-    first row is its photo and the others are ignored. Photos of equal score are ranked by gallery order.
+    If an instance is in the gallery several times (within a category), only its first row counts. Photos with equal
+    scores are ranked by gallery order.
+
+    Example:
+        >>> import numpy as np
+        >>> evaluate_instance_retrieval(np.eye(2), np.eye(2), ["a", "b"], ["a", "b"], ks=[1])
+        {'Acc@1': 1.0}
 
     Args:
-        query_features: (N_query, D) array or tensor, used as given (L2-normalised for cosine similarity).
+        query_features: (N_query, D) array or tensor. L2-normalise it for cosine similarity.
         gallery_features: (N_gallery, D).
-        query_instances: (N_query,) the photo each sketch was drawn from, as integers or strings.
+        query_instances: (N_query,) the photo that each sketch was drawn from, as integers or strings.
         gallery_instances: (N_gallery,) of the same kind.
-        query_categories: (N_query,) integers or strings; a query's gallery is then its category's photos.
+        query_categories: (N_query,) integers or strings. A query is ranked against the photos of its category only.
         gallery_categories: (N_gallery,); give both or neither.
-        ks: cut-offs, each at least 1.
+        ks: Cut-offs of at least 1.
 
     Returns:
-        {"Acc@k" for each k}, in 0..1.
+        {"Acc@k" for each k}, between 0 and 1.
 
     Raises:
-        ValueError: malformed features or labels, or a query whose photo is not in its gallery (it is named).
+        ValueError: Features or labels are malformed, or the photo of a query is not in its gallery (it is named).
     """
     scores = FeatureScores(query_features, gallery_features)
     ranks = instance_ranks(scores, query_instances, gallery_instances, query_categories, gallery_categories)
@@ -59,12 +64,12 @@ def evaluate_instance_retrieval(
 
 
 def instance_details(ranks: np.ndarray, query_labels=None, ks: Sequence[int] = (1, 5, 10)) -> InstanceDetails:
-    """What each query scored, from the ranks of their photos.
+    """The scores of each query, from the ranks of their photos.
 
     Args:
-        ranks: from `instance_ranks`.
-        query_labels: (N,) classes by which the scores can be told apart, also where all photos were searched.
-        ks: cut-offs, each at least 1.
+        ranks: From `instance_ranks`.
+        query_labels: (N,) classes of the queries, for means of each class.
+        ks: Cut-offs of at least 1.
     """
     labels = np.zeros(len(ranks), int) if query_labels is None else query_labels
     values = {f"Acc@{k}": (ranks < k).astype(float) for k in check_ks(ks)}
@@ -117,7 +122,7 @@ def distinct_photos(instances: np.ndarray) -> np.ndarray:
 def _own_photos(
     query_instances: np.ndarray, rows: np.ndarray, photo_instances: np.ndarray, category
 ) -> dict[int, int]:
-    """Place of each query's photo among the photos of its category."""
+    """Index of each query's photo among the photos of its category."""
     place = {instance: index for index, instance in enumerate(photo_instances.tolist())}
     own = np.zeros(len(query_instances), np.intp)
     for row in rows:

@@ -1,7 +1,7 @@
-"""Scores of queries with photos, wherever they come from, read block by block.
+"""Scores of queries with photos, read block by block.
 
-A ranking is computed from scores alone. They may be inner products of features, a matrix that a pairwise model filled,
-or inner products whose shortlist such a model re-ranked: only this module knows the difference.
+Scores may be inner products of features, a matrix from a pairwise model, or inner products of which a pairwise model
+re-ranked the first photos. Rankings and metrics do not depend on the kind.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from .similarity import BLOCK_BYTES, as_feature_pair, similarity_blocks
 
 
 class PairScores:
-    """Scores of N queries with M photos; higher ranks first.
+    """Scores of N queries with M photos. The highest score ranks first.
 
     Attributes:
         shape: (N, M)
@@ -26,17 +26,17 @@ class PairScores:
         columns: np.ndarray | None = None,
         block_bytes: int = BLOCK_BYTES,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield `(indices, scores)`: queries (B,) and their scores (B, photos), a buffer that the next overwrites.
+        """Yield `(indices, scores)`: queries (B,) and their scores (B, photos), a buffer that the next one overwrites.
 
         Args:
-            rows: queries to go through, in this order; all of them by default.
-            columns: photos to score, in this order; all of them by default.
-            block_bytes: memory for one block.
+            rows: Indices of queries, in this order; all of them by default.
+            columns: Indices of photos, in this order; all of them by default.
+            block_bytes: Memory for one block.
         """
         raise NotImplementedError
 
     def take(self, rows: np.ndarray, columns: np.ndarray) -> "PairScores":
-        """The same scores of some of the queries and photos, renumbered in this order."""
+        """The scores of some of the queries and photos, renumbered in this order."""
         return _Taken(self, rows, columns)
 
     def __len__(self) -> int:
@@ -44,14 +44,14 @@ class PairScores:
 
 
 class FeatureScores(PairScores):
-    """Inner products of features, never held as a matrix.
+    """Inner products of features, which are never held as a matrix.
 
     Args:
         query_features: (N, D) array or tensor.
         gallery_features: (M, D)
 
     Raises:
-        ValueError: either side is malformed, or their widths differ.
+        ValueError: Either side is malformed, or their widths differ.
     """
 
     def __init__(self, query_features, gallery_features):
@@ -65,7 +65,7 @@ class FeatureScores(PairScores):
 
 
 class MatrixScores(PairScores):
-    """Scores that were computed before.
+    """Scores that are already computed.
 
     Args:
         matrix: (N, M) floats, in memory or mapped from a file.
@@ -85,13 +85,12 @@ class MatrixScores(PairScores):
 
 
 class RerankedScores(PairScores):
-    """The ranking of some scores whose first photos were scored again: those come first, by their new scores.
+    """Scores whose first photos were scored again. These come first, ordered by their new scores.
 
-    The photos behind them keep their order. Of a query only the new scores are given as they are; the others are
-    moved below the least of them.
+    The other photos keep their order: their scores are moved below the lowest new score.
 
     Args:
-        first: the scores of the first ranking.
+        first: The scores of the first ranking.
         shortlist: (N, k) photos that were scored again.
         scores: (N, k) their new scores, all finite.
     """

@@ -1,4 +1,4 @@
-"""Exact ranking of a gallery, by inner product or any other scores."""
+"""Exact ranking of a gallery by any scores."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ from .pair_scores import PairScores
 
 
 class TopK(NamedTuple):
-    """The first photos of every query, best first.
+    """The first photos of each query, best first.
 
     Attributes:
-        scores: (N_query, k) inner products, descending.
-        indices: (N_query, k) gallery indices; equal scores stand in gallery order.
+        scores: (N_query, k) scores, descending.
+        indices: (N_query, k) gallery indices. Photos with equal scores are in gallery order.
     """
 
     scores: np.ndarray

@@ -1,4 +1,4 @@
-"""What each query scored, whatever was counted: means, means of each class, bootstrap intervals."""
+"""The scores of each query, with means, means of each class, and bootstrap intervals."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ _RESAMPLED_AT_ONCE = 2**20
 
 @dataclass(frozen=True)
 class QueryScores:
-    """The scores of every query; `mean()` is what papers print.
+    """The scores of each query. `mean()` gives the numbers that papers print.
 
     Attributes:
-        values: {name: (N,)}, each in 0..1 and in query order; NaN where a query does not count.
+        values: {name: (N,)} between 0 and 1, in the order of the queries; NaN if a query does not count.
         query_labels: (N,) the class of each query.
     """
 
@@ -22,11 +22,11 @@ class QueryScores:
     query_labels: np.ndarray
 
     def mean(self) -> dict[str, float]:
-        """Mean over the queries, under the name that the literature gives it ("AP@all" gives "mAP@all")."""
+        """Means over the queries, under their usual names ("AP@all" gives "mAP@all")."""
         return {_mean_name(name): float(np.nanmean(values)) for name, values in self.values.items()}
 
     def per_class(self) -> dict[object, dict[str, float]]:
-        """The same means over the queries of each label that has one that counts."""
+        """Means over the queries of each class. Classes without a query that counts are left out."""
         return {
             label.item(): {
                 _mean_name(name): float(values[self.counted & (self.query_labels == label)].mean())
@@ -38,15 +38,15 @@ class QueryScores:
     def intervals(
         self, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = 0
     ) -> dict[str, tuple[float, float]]:
-        """Percentile bootstrap intervals of the means: what other queries of the same kind would have given.
+        """Percentile bootstrap intervals of the means, for other queries of the same kind.
 
-        Queries are drawn with replacement, all metrics from the same draws. Nothing is said of other photos,
+        Queries are drawn with replacement, the same ones for all metrics. The intervals do not cover other photos,
         classes or training runs.
 
         Args:
-            confidence: share of the resampled means inside the interval.
-            resamples: draws of as many queries as there are.
-            seed: of the draws.
+            confidence: Share of the resampled means inside the interval.
+            resamples: Number of resamples.
+            seed: Seed for the resamples.
 
         Returns:
             {name of the mean: (lower, upper)}.
@@ -70,7 +70,7 @@ class QueryScores:
 
     @property
     def counted(self) -> np.ndarray:
-        """(N,) whether a class's mean counts the query."""
+        """(N,) whether the query counts."""
         return ~np.isnan(next(iter(self.values.values())))
 
 

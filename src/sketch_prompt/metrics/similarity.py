@@ -1,11 +1,12 @@
 """Inner products of query and gallery features, block by block.
 
-The similarity matrix of a benchmark is never held: QuickDraw's would take 20 GB. Everything that ranks photos
-(`core`, `instance`, `ranking`) reads it through `pair_scores.FeatureScores`, and so `similarity_blocks`.
+The similarity matrix of a benchmark is never held in memory: QuickDraw's would take 20 GB. Everything that ranks
+    photos
+(`core`, `instance`, `ranking`) reads it in blocks, through `pair_scores.FeatureScores`.
 
-Equal photos must score equal, so that their order in the gallery decides between them. A matrix product does not
-promise that: its rounding depends on the place in the matrix. `similarity_blocks` therefore multiplies each distinct
-row once, and `top_k.exact_scores`, for the few best photos of a search in a very large gallery, one row at a time.
+Equal photos must get equal scores, so that they are ranked by gallery order. A matrix product does not guarantee that,
+because its rounding depends on the position in the matrix. So `similarity_blocks` multiplies each distinct row only
+once. In a search of a very large gallery, `top_k.exact_scores` multiplies the few best rows one by one.
 """
 
 import hashlib
@@ -17,15 +18,15 @@ BLOCK_BYTES = 2**26
 
 
 def as_features(values, name: str) -> np.ndarray:
-    """Check features and return them as a C-contiguous float array of shape (N, D).
+    """Check features, and return them as a C-contiguous float array (N, D).
 
     Args:
-        values: numpy array, torch tensor (any device) or nested sequence of shape (N, D). float64 stays
-            float64, half precision becomes float32.
-        name: what to call them in an error.
+        values: A numpy array, a torch tensor on any device, or a nested sequence, of shape (N, D). float64 stays
+            float64, and half precision becomes float32.
+        name: Name of the features in an error.
 
     Raises:
-        ValueError: not two-dimensional, empty, or holding NaN or infinity (the first such row is named).
+        ValueError: They are not two-dimensional, empty, or not finite (the first such row is named).
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -48,10 +49,10 @@ def as_features(values, name: str) -> np.ndarray:
 
 
 def as_feature_pair(query_features, gallery_features) -> tuple[np.ndarray, np.ndarray]:
-    """`as_features` of both sides, brought to one dtype.
+    """`as_features` of both sides, with the same dtype.
 
     Raises:
-        ValueError: either side is malformed, or their widths differ.
+        ValueError: Either side is malformed, or their widths differ.
     """
     query = as_features(query_features, "query_features")
     gallery = as_features(gallery_features, "gallery_features")
@@ -69,13 +70,13 @@ def similarity_blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield `(indices, similarity)`: query indices (B,) and their inner products (B, N_gallery).
 
-    `similarity` is a buffer that the next block overwrites. Equal gallery rows score exactly equal.
+    `similarity` is a buffer that the next block overwrites. Equal gallery rows get exactly equal scores.
 
     Args:
-        query: (N_query, D), of the same dtype as `gallery` (see `as_feature_pair`).
+        query: (N_query, D), with the same dtype as `gallery` (see `as_feature_pair`).
         gallery: (N_gallery, D).
-        rows: query indices to go through, in this order; all of them by default.
-        block_bytes: size of the buffer.
+        rows: Query indices, in this order; all of them by default.
+        block_bytes: Size of the buffer.
     """
     rows = np.arange(len(query)) if rows is None else rows
     distinct, place = _distinct_rows(gallery)
@@ -97,7 +98,7 @@ def similarity_blocks(
 
 
 def _distinct_rows(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First index of each distinct row, and for every row the number of its distinct row."""
+    """The first index of each distinct row, and the number of its distinct row for each row."""
     number: dict[bytes, int] = {}
     first, place = [], np.empty(len(features), np.intp)
     for index, row in enumerate(features):

@@ -1,4 +1,4 @@
-"""Batches of triplets: the same whatever the number of processes, and from any step of an epoch on."""
+"""Batches of triplets for any number of processes, from any step of an epoch on."""
 
 import logging
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ logger = logging.getLogger(__name__)
 
 
 def build_sampler(data: DataConfig, sketches, photos, batch_size: int, seed: int):
-    """The sampler that a recipe asks for: of triplets, or of the triplets of whole optimiser steps.
+    """The sampler of a recipe, either of triplets or of whole batches.
 
     Args:
-        data: The recipe's section.
+        data: The section of the recipe.
         sketches: Table of the training sketches.
         photos: Table of the training photos.
-        batch_size: Triplets an optimiser step.
-        seed: Of all draws.
+        batch_size: Number of triplets in an optimiser step.
+        seed: Seed for all random choices.
 
     Raises:
-        RecipeError: The data has no triplets of that level, or no such batches.
+        RecipeError: The data have no triplets of that level, or no such batches.
     """
     options = {"level": data.level, "seed": seed}
     try:
@@ -47,20 +47,20 @@ def build_sampler(data: DataConfig, sketches, photos, batch_size: int, seed: int
 
 
 class EpochBatches(Sampler[list[Triplet]]):
-    """One process's share of an epoch, cut into the micro-batches of its forward passes.
+    """The batches of one process in an epoch, split into micro-batches for its forward passes.
 
-    The triplets of an optimiser step are the same for one process as for eight: each takes every eighth. What
-    does not fill a last step waits for another epoch, which draws another order.
+    An optimiser step has the same triplets for any number of processes: each of eight processes takes every eighth.
+    Triplets that do not fill a last step are left out; another epoch has another order.
 
     Args:
-        sampler: All triplets of an epoch, or all its batches; every process has the same.
-        batch_size: Triplets an optimiser step, over all processes.
-        accumulation_steps: Micro-batches a step and process.
+        sampler: Samples all triplets or all batches of an epoch. It is the same in every process.
+        batch_size: Number of triplets in an optimiser step, over all processes.
+        accumulation_steps: Number of micro-batches in a step, for each process.
         num_replicas: Number of processes.
-        rank: Number of this one.
+        rank: Number of this process.
 
     Raises:
-        RecipeError: The batch cannot be shared out evenly, or an epoch is shorter than a batch.
+        RecipeError: The batch cannot be divided evenly, or an epoch is shorter than a batch.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class EpochBatches(Sampler[list[Triplet]]):
         self._start = 0
 
     def warn_of_parts(self, needs: list[str]) -> None:
-        """Log what the model does with a whole batch (`whole_batch_needs`) if accumulation cuts batches into parts."""
+        """Warn if accumulation splits a batch that the model needs as a whole (`whole_batch_needs`)."""
         if needs and self.accumulation_steps > 1:
             seen = self.micro_batch * self.num_replicas
             logger.warning(
@@ -106,7 +106,7 @@ class EpochBatches(Sampler[list[Triplet]]):
             )
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch that comes next, from its optimiser step `start` on."""
+        """Choose the next epoch, from its optimiser step `start` on."""
         self.sampler.set_epoch(epoch)
         self._start = start
 

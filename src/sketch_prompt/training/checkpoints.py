@@ -1,4 +1,4 @@
-"""Saving a run in folders that are complete or absent, and going on with one that was killed."""
+"""Save a run in folders that are either complete or absent, and resume a run that was killed."""
 
 import os
 import random
@@ -22,7 +22,7 @@ from sketch_prompt.training.recipe import RecipeError, read_recipe
 
 STATE = "training_state.pt"
 STATE_CHECKSUM = "training_state.blake2b"
-# What may change between two sittings: it alters the speed or length of the run, not the steps already done.
+# Keys that may change when a run is resumed. They change its speed or length, not the steps already done.
 _FREE = {
     "data": {"data_dir", "num_workers"},
     "optimisation": {"epochs", "max_steps", "gradient_accumulation_steps", "gradient_checkpointing"},
@@ -32,15 +32,15 @@ _FREE = {
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        epoch: Epochs completed.
-        epoch_step: Optimiser steps done in the epoch after them.
-        step: Optimiser steps done in all.
-        best: The best validation score so far, None before the first.
-        best_step: Optimiser steps done when it was reached.
-        seconds: Wall-clock time spent in training, over all its sittings.
+        epoch: Number of completed epochs.
+        epoch_step: Number of optimiser steps in the current epoch.
+        step: Number of optimiser steps in all.
+        best: The best validation score so far; None before the first validation.
+        best_step: The step of the best score.
+        seconds: Wall-clock time of the training, over all times that it was resumed.
     """
 
     epoch: int = 0
@@ -53,10 +53,10 @@ class Progress:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `folder` once the block is done, never half of it.
+    """Yield an empty folder that replaces `folder` when the block is done.
 
-    It does so when the disk has it, so a power cut leaves one of the two, as a kill does. Between the two renames the
-    new folder lies complete beside it; `recover_folder` finds it.
+    The new folder is on disk before it replaces the old one, so a kill or a power cut leaves one of the two. A kill
+    between the two renames leaves the complete new folder beside the old name, where `recover_folder` finds it.
     """
     new, old = _beside(folder, "new"), _beside(folder, "old")
     shutil.rmtree(new, ignore_errors=True)
@@ -73,7 +73,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def recover_folder(folder: Path) -> Path | None:
-    """`folder`, put in place if a kill caught it between two names; None if it was never complete."""
+    """The folder that `replacing_folder` has written, renamed if a kill came in between; None if there is none."""
     new, old = _beside(folder, "new"), _beside(folder, "old")
     if not folder.exists() and old.exists():
         os.rename(new if new.exists() else old, folder)
@@ -85,7 +85,7 @@ def _beside(folder: Path, suffix: str) -> Path:
 
 
 def random_state() -> dict:
-    """The state of every generator that training may draw from, in types that `torch.load` reads safely."""
+    """The states of all random generators, in types that `torch.load` reads safely."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": random.getstate(),
@@ -96,7 +96,7 @@ def random_state() -> dict:
 
 
 def set_random_state(state: dict) -> None:
-    """Put every generator back to a `random_state`."""
+    """Restore the states of all random generators from `random_state`."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]
@@ -115,14 +115,14 @@ def save_state(
     random_states: list[dict],
     scaler: torch.amp.GradScaler | None = None,
 ) -> None:
-    """Write what a run needs to go on: the adapter as a checkpoint, and the rest as `training_state.pt`.
+    """Save the state of a run: the adapter as a checkpoint, and the rest in `training_state.pt`.
 
     Args:
-        folder: Replaced as a whole.
-        model: The model under training.
-        optimizer, scheduler, scaler: Whose states are kept.
-        progress: How far the run is.
-        random_states: Of every process, in the order of their ranks.
+        folder: The folder. It is replaced as a whole.
+        model: The model.
+        optimizer, scheduler, scaler: Their states are saved.
+        progress: The progress of the run.
+        random_states: `random_state` of each process, ordered by rank.
     """
     with replacing_folder(folder) as new:
         model.save_pretrained(new, include_backbone=False)
@@ -135,7 +135,7 @@ def save_state(
             "class_names": model.config.class_names,
         }
         torch.save(state, new / STATE)
-        # torch itself does not compare the checksums in its files.
+        # torch does not check the checksums in its files.
         (new / STATE_CHECKSUM).write_text(file_checksum(new / STATE) + "\n", encoding="ascii")
 
 
@@ -147,12 +147,12 @@ def load_state(
     rank: int = 0,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Progress:
-    """Put model, optimiser, schedule and generators back to what was saved; returns how far the run is.
+    """Restore model, optimiser, schedule and random generators; returns the progress of the run.
 
-    With another number of processes than before, a process without a state of its own keeps the one it has.
+    If there are more processes than before, the new ones keep their random state.
 
     Raises:
-        ValueError: The run was on other classes, or the folder is damaged.
+        ValueError: The run trained on other classes, or the folder is damaged.
     """
     try:
         checksum = folder / STATE_CHECKSUM
@@ -193,17 +193,17 @@ def _damaged(folder: Path, error: Exception) -> ValueError:
 
 @torch.no_grad()
 def load_adapter_tensors(model, tensors: dict[str, torch.Tensor]) -> None:
-    """Put the active adapter's tensors in place, bit by bit."""
+    """Copy tensors into the active adapter."""
     for name, tensor in model.adapter_tensors().items():
         tensor.copy_(tensors[name])
 
 
 def find_resumable(config: TrainingConfig) -> Path | None:
-    """The folder of the last checkpoint if the run should go on from it, None if it starts afresh.
+    """The folder of the last checkpoint to resume from; None to start from the beginning.
 
     Raises:
-        FileNotFoundError: `run.resume` is `"must"` and there is no checkpoint.
-        RecipeError: There is one, of another recipe; the message names the first key that differs.
+        FileNotFoundError: `run.resume` is `"must"`, and there is no checkpoint.
+        RecipeError: The checkpoint is of another recipe. The message names the first key that differs.
     """
     folder = config.output_dir
     last = recover_folder(folder / "checkpoints/last") if config.run.resume != "never" else None
@@ -224,7 +224,7 @@ def find_resumable(config: TrainingConfig) -> Path | None:
 
 
 def forget(config: TrainingConfig) -> None:
-    """Remove the checkpoints of an earlier run, so that nothing of it can be taken for this one's."""
+    """Remove the checkpoints of an earlier run."""
     shutil.rmtree(config.output_dir / "checkpoints", ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and a scheduler's SIGTERM stop a run after the step it is in, so that it can be saved whole."""
+"""On Ctrl-C or SIGTERM, finish the current step, so that the run can be saved."""
 
 import signal
 import threading
@@ -8,21 +8,21 @@ from types import FrameType
 
 from torch.utils.data import DataLoader
 
-_PATIENCE = 5.0  # seconds that a worker gets to end by itself
+_PATIENCE = 5.0  # seconds to wait for a worker to end
 
 
 def ignore_signals(worker: int) -> None:
-    """Let a loader's worker finish the step on Ctrl-C, which a terminal sends to it as well: a `worker_init_fn`."""
+    """A `worker_init_fn`: workers ignore Ctrl-C, which a terminal sends to them too, so that the step can finish."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def ending_workers(loader: DataLoader) -> Iterator[None]:
-    """Leave no process of a loader behind, however the block ends.
+    """End the workers of a loader, however the block ends.
 
-    They ignore SIGTERM, by which Python would end them at its own exit, and then it would wait for them for ever. An
-    exception that leaves the block keeps the loader's iterator alive, so they do not end with that either.
+    The workers ignore SIGTERM, so Python would wait for them for ever when it exits. An exception that leaves the
+    block keeps the loader's iterator alive, so deleting it would not end them either.
     """
     try:
         yield
@@ -33,16 +33,16 @@ def ending_workers(loader: DataLoader) -> Iterator[None]:
             iterator._shutdown_workers()
         for worker in workers:
             worker.join(_PATIENCE)
-            if worker.is_alive():  # in a read that does not return, as of a network drive that is gone
+            if worker.is_alive():  # it hangs in a read, for example of a network drive that is gone
                 worker.kill()
                 worker.join()
 
 
 class Interruption:
-    """Context in which the first SIGINT or SIGTERM only sets `requested`; a second one interrupts at once.
+    """Context manager: the first SIGINT or SIGTERM only sets `requested`, and a second one interrupts at once.
 
     Args:
-        enabled: False leaves the signals as they are (processes that must stop together cannot each decide).
+        enabled: False leaves the signals alone. Several processes must stop together, so none of them can decide.
     """
 
     def __init__(self, enabled: bool = True):

@@ -1,4 +1,4 @@
-"""A lens for a model: embed drawings and photos, fit, give it to the model."""
+"""Fit a lens for a model, on drawings and photos."""
 
 import os
 import warnings
@@ -26,13 +26,13 @@ _ROWS_AT_ONCE = 16_384
 
 
 class LensResult(NamedTuple):
-    """A lens, and what it was fitted on.
+    """A lens and facts about its fit.
 
     Attributes:
-        lens: the lens.
-        targets: what the sketches were mapped to.
-        class_names: the classes of the sketches.
-        unreadable: images that were left out: path and reason.
+        lens: The lens.
+        targets: The targets that sketches are mapped to.
+        class_names: The classes of the sketches.
+        unreadable: `path: reason` for each image that was left out.
     """
 
     lens: Lens
@@ -56,30 +56,36 @@ def fit_model_lens(
     accelerator: Accelerator | None = None,
     progress: bool = True,
 ) -> LensResult:
-    """Fit a lens on the sketch features of a model, in place of the one that it may have.
+    """Fit a lens on the sketch features of a model, and set it in the model.
 
-    Features are summed up as they come: memory does not grow with the number of drawings. Each process that
-    `accelerate` started embeds its share, and all have the same lens.
+    Memory does not grow with the number of drawings, as only sums of features are kept. If `accelerate` started
+    several processes, each embeds a share, and all get the same lens.
+
+    Example:
+        ```python
+        model, processor = load_model("frozen-clip", base_model="openai/clip-vit-base-patch32")
+        result = fit_model_lens(model, processor, [doodle_table()], exclude_classes=["cat"])
+        ```
 
     Args:
-        model: any method.
-        processor: of its checkpoint.
-        sketches: tables with the columns image, label and instance_id; classes of the same name are one.
-        photos: tables of photos, for the targets that are made of them.
-        targets: see `LensFitter`. By default "text" without photos; "photos" where every class of the sketches has
-            some; else "both".
-        exclude_classes: classes to leave out, in any spelling: those that it shall be tested on. One that is in none
-            of the tables is warned of.
-        penalty: lambda; None chooses it on classes held out.
-        condition: for a method that embeds under a category, which one, as in `Task`.
-        batch_size: images a forward pass.
-        num_workers: processes that read images.
-        accelerator: shares the embedding.
-        progress: show bars on stderr.
+        model: Any method.
+        processor: The processor of its checkpoint.
+        sketches: Tables with the columns image, label and instance_id. Classes with the same name are merged.
+        photos: Tables of photos, for targets that need photos.
+        targets: See `LensFitter`. By default "text" without photos, "photos" if every class of the sketches has
+            photos, and else "both".
+        exclude_classes: Classes to leave out, in any spelling, such as those to test on. A warning names a class that
+            is in none of the tables.
+        penalty: Lambda; None chooses it on held-out classes.
+        condition: The condition for a method that embeds under a category, as in `Task`.
+        batch_size: Number of images in a forward pass.
+        num_workers: Number of processes that read images.
+        accelerator: Shares the embedding among processes.
+        progress: Show progress bars on stderr.
 
     Raises:
-        ValueError: there are no drawings, or they are all alike; the
-            targets need photos or texts that are not there; no image of a table can be read.
+        ValueError: There are no drawings, or they are all alike; the targets need photos or texts that are not there;
+            or no image of a table can be read.
     """
     names = _class_names(sketches, photos, exclude_classes)
     if not names:
@@ -122,7 +128,7 @@ def fit_model_lens(
     with _watched(model) as asked:
         for found, labels, rows in embedded("sketch", sketches):
             fitter.add_sketches(found.features, labels, rows, found.instance_ids)
-    # Of several processes only the first one has surely embedded something.
+    # The first process always embeds something; others may have had no share.
     if not asked and (accelerator is None or accelerator.is_main_process):
         raise ValueError(
             f"the features of {model.method} do not go through a lens: its get_sketch_features must end with "
@@ -135,7 +141,10 @@ def fit_model_lens(
 
 @contextmanager
 def _watched(model: SketchPromptPreTrainedModel) -> Iterator[list[bool]]:
-    """Holds something after the block if sketch features asked for the model's lens, as a plug-in may fail to do."""
+    """A list that is not empty after the block if the sketch features went through the model's lens.
+
+    A method of another package may have forgotten that.
+    """
     asked: list[bool] = []
     through_lens = model.through_lens
     model.through_lens = lambda features: asked.append(True) or through_lens(features)
@@ -154,14 +163,14 @@ def lens_tables(
     """Tables of drawings and of photos to fit a lens on.
 
     Args:
-        sketches: a folder of drawings, or a benchmark by name, whose seen classes alone are used.
-        photos: a folder of photos.
-        data_dir: of the benchmark.
-        doodles: the bundled doodles, too, beside a folder.
+        sketches: A folder of drawings, or the name of a benchmark, of which the seen classes are used.
+        photos: A folder of photos.
+        data_dir: Folder of the benchmark's data.
+        doodles: Also use the bundled doodles, unless `sketches` is a benchmark.
 
     Raises:
-        FileNotFoundError: a folder is not there or empty; or the data of the benchmark are not there.
-        ValueError: there is no such folder or benchmark; or there is nothing to fit on.
+        FileNotFoundError: A folder is missing or empty, or the data of the benchmark are missing.
+        ValueError: There is no such folder or benchmark.
     """
     photo_tables = [] if photos is None else [folder_table(photos, "photo")]
     if sketches in benchmark_names() and not os.path.isdir(sketches):
@@ -193,13 +202,13 @@ def _class_names(
 
 
 def _names(table: datasets.Dataset) -> list[str]:
-    """Classes of which the table has images."""
+    """Names of the classes that have images in the table."""
     names = table.features["label"].names
     return [names[label] for label in np.unique(table.select_columns("label")[:]["label"])]
 
 
 def _labels(table: datasets.Dataset, names: Sequence[str]) -> np.ndarray:
-    """(rows,) numbers of the images' classes in `names`, -1 for others."""
+    """(rows,) index of each image's class in `names`; -1 for other classes."""
     numbers = {class_key(name): number for number, name in enumerate(names)}
     own = np.array([numbers.get(class_key(name), -1) for name in table.features["label"].names])
     return own[np.asarray(table.select_columns("label")[:]["label"], np.int64)]

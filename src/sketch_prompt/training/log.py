@@ -1,4 +1,4 @@
-"""The training log: one JSON object a line, and accelerate's trackers if they are wanted."""
+"""The training log, with a JSON object on each line, and the trackers of accelerate."""
 
 import json
 import time
@@ -14,12 +14,12 @@ from sketch_prompt.atomic import atomic_write
 
 
 class TrainingLog:
-    """`log.jsonl` of a run; only the first process writes.
+    """The file `log.jsonl` of a run. Only the first process writes it.
 
     Args:
-        path: Where the log is.
-        accelerator: Knows which process this is, and its trackers get every number too.
-        resumed_step: Lines of later steps, which a killed run left behind, are dropped; 0 starts a new log.
+        path: Path of the log.
+        accelerator: Its trackers get every number too.
+        resumed_step: The step to resume from; lines of later steps are deleted. 0 starts a new log.
     """
 
     def __init__(self, path: Path, accelerator: Accelerator, resumed_step: int = 0):
@@ -31,7 +31,7 @@ class TrainingLog:
                 temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
     def write(self, event: str, step: int, **values: Any) -> None:
-        """Append a line: `event` ("step", "evaluation"), the step, and whatever else there is to say."""
+        """Append a line with an `event` (such as "step" or "validation"), the step, and other values."""
         if not self.accelerator.is_main_process:
             return
         with self.path.open("a", encoding="utf-8") as file:
@@ -41,7 +41,7 @@ class TrainingLog:
 
     @staticmethod
     def lines(path: Path) -> list[dict]:
-        """The complete lines of a log; a last one cut short by a kill is left out."""
+        """The complete lines of a log. An incomplete last line, of a run that was killed, is left out."""
         if not path.exists():
             return []
         lines = []
@@ -64,13 +64,13 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
 
 
 class LossMeter:
-    """Mean loss, mean loss terms and speed since the last reading; losses stay on their device until then.
+    """Mean loss, mean loss terms and speed since they were last read. Until then, losses stay on their device.
 
-    A term that a schedule switches on or off in between is averaged over the passes that had it.
+    A term that is not in every pass is averaged over the passes that have it.
 
     Args:
         accelerator: Averages over the processes.
-        triplets: Triplets of a forward pass, over all processes.
+        triplets: Number of triplets in a forward pass, over all processes.
     """
 
     def __init__(self, accelerator: Accelerator, triplets: int):
@@ -86,7 +86,7 @@ class LossMeter:
         self._seconds = 0.0
 
     def lap(self) -> float:
-        """Seconds since the last lap, which count for nothing else."""
+        """Seconds since the last lap."""
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
         return seconds
@@ -94,7 +94,7 @@ class LossMeter:
     def add(
         self, loss: Tensor, terms: dict[str, Tensor], statistics: dict[str, Tensor] | None = None
     ) -> float:
-        """Take in losses and statistics of a forward pass; returns the seconds since the last lap, which it took."""
+        """Add the losses and statistics of a forward pass; returns the seconds since the last lap."""
         self._statistics |= (statistics or {}).keys()
         for name, value in {"loss": loss, **terms, **(statistics or {})}.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach().float()
@@ -104,11 +104,11 @@ class LossMeter:
         return seconds
 
     def loss(self) -> float:
-        """This process's mean loss since the last reading; 0 where there is none."""
+        """Mean loss of this process since it was last read; 0 if there was no pass."""
         return (self._sums["loss"] / self._counts["loss"]).item() if self._sums else 0.0
 
     def read(self) -> tuple[dict[str, float], dict[str, float], float]:
-        """Mean losses by name ("loss" first), mean statistics and the triplets a second; starts anew."""
+        """Mean losses by name ("loss" first), mean statistics and triplets per second. Resets the meter."""
         means = torch.stack([total / self._counts[name] for name, total in self._sums.items()])
         values = dict(zip(self._sums, self.accelerator.reduce(means, reduction="mean").tolist()))
         speed = self._counts["loss"] * self.triplets / max(self._seconds, 1e-9)

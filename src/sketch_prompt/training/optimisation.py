@@ -13,11 +13,11 @@ _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": 
 
 
 def build_optimizer(model, config: OptimisationConfig) -> Optimizer:
-    """Adam or AdamW over `model.parameter_groups()`, each at its own learning rate; groups keep their `name`.
+    """Adam or AdamW for the groups of `model.parameter_groups()`, each with its learning rate and `name`.
 
     Raises:
         RecipeError: `learning_rates` names a group that the model does not have.
-        ValueError: The model has nothing to train.
+        ValueError: The model has no trainable parameters.
     """
     groups = model.parameter_groups()
     if not groups:
@@ -33,7 +33,7 @@ def build_optimizer(model, config: OptimisationConfig) -> Optimizer:
 
 
 def build_scheduler(optimizer: Optimizer, config: OptimisationConfig, total_steps: int) -> LRScheduler:
-    """The warm-up and the schedule over `total_steps` optimiser steps."""
+    """The learning-rate schedule with its warm-up, for `total_steps` optimiser steps."""
     return get_scheduler(_SCHEDULES[config.schedule], optimizer, config.warmup_steps, total_steps)
 
 

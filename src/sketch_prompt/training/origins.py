@@ -1,4 +1,4 @@
-"""Whose the values of a recipe are: the paper's, its code's, ours, or whoever typed them."""
+"""Where the values of a recipe are from: the paper, its code, this project, or the command line."""
 
 import os
 import re
@@ -11,14 +11,14 @@ _COMMENT = re.compile(r"\s#\s*(?P<words>.+)$")
 
 
 def read_origins(recipe: str | os.PathLike, overrides: Iterable[str] = ()) -> dict[str, str]:
-    """Whose the values of a recipe are, as the comments beside them say.
+    """Read where the values of a recipe are from: the comments beside them.
 
     Args:
         recipe: See `find_recipe`.
-        overrides: `section.key=value` each, which were chosen for one run.
+        overrides: Overrides of the form `section.key=value`, chosen for this run.
 
     Returns:
-        {"section.key": comment}; a key of a nested mapping counts to the key that the mapping belongs to.
+        {"section.key": comment}. Comments inside a nested mapping are added to the comment of the mapping's key.
     """
     path = find_recipe(recipe)
     path = path / RECIPE_FILE if path.is_dir() else path

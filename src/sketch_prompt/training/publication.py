@@ -1,4 +1,4 @@
-"""What a run tells about itself: the facts for the card of its checkpoint, and pushing it."""
+"""Facts about a run for the model card, and pushing its checkpoint to the Hub."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from sketch_prompt.training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
-# What says something about this machine, not about the training.
+# Keys that are about this machine, not about the training.
 _LEFT_OUT = {
     "data": {"data_dir", "num_workers"},
     "run": {"output_dir", "resume", "log_every", "save_every", "trackers", "progress"},
@@ -25,7 +25,7 @@ _LEFT_OUT = {
 
 
 def public_recipe(config: TrainingConfig) -> dict[str, dict[str, Any]]:
-    """A recipe's sections without what is of this machine: folders, and how the run was watched."""
+    """The sections of a recipe without folders and other settings of this machine."""
     sections = config.to_dict()
     sections["run"] = {k: v for k, v in sections["run"].items() if not k.startswith("hub_")}
     return {
@@ -48,7 +48,7 @@ _PATH = object()
 
 
 def measurement(report: Report, baseline: Report | None) -> Measurement:
-    """A report as a card shows it, beside the frozen CLIP, chance and what the paper prints."""
+    """A report for the model card, with the numbers of the frozen CLIP, of chance and of the paper."""
     paper = paper_of(asdict(report))
     return Measurement(
         benchmark=report.benchmark,
@@ -63,13 +63,13 @@ def measurement(report: Report, baseline: Report | None) -> Measurement:
 
 
 def training_facts(config: TrainingConfig, result, baseline: Report | None, machine: dict) -> TrainingFacts:
-    """Everything that the card of a run's checkpoint says of it.
+    """All facts about a run for the model card.
 
     Args:
-        config: the recipe.
-        result: the run's `TrainingResult`.
-        baseline: the frozen CLIP's report on the same test, or None.
-        machine: `evaluation.environment.describe_environment`.
+        config: The recipe.
+        result: The `TrainingResult` of the run.
+        baseline: The report of the frozen CLIP on the same test, or None.
+        machine: From `evaluation.environment.describe_environment`.
     """
     minutes, seconds = divmod(round(result.seconds), 60)
     memory = ", ".join(f"{name} {value:,.0f} MB" for name, value in result.peak_memory_mb.items())
@@ -107,10 +107,10 @@ def training_facts(config: TrainingConfig, result, baseline: Report | None, mach
 
 
 class Publisher:
-    """Pushes a run's checkpoint, as `run.hub_model_id` and `run.hub_strategy` say.
+    """Pushes the checkpoint of a run, as `run.hub_model_id` and `run.hub_strategy` say.
 
     Args:
-        config: the recipe.
+        config: The recipe.
     """
 
     def __init__(self, config: TrainingConfig):
@@ -118,16 +118,16 @@ class Publisher:
         self.repo_id = None
 
     def start(self) -> None:
-        """Make the repository, so that a token that is wrong ends the run before it begins.
+        """Create the repository, so that a wrong token is an error before the training.
 
         Raises:
-            PermissionError, ConnectionError, ValueError: the Hub does not take it.
+            PermissionError, ConnectionError, ValueError: The Hub refuses it.
         """
         if self.run.hub_model_id is not None:
             self.repo_id = create_repository(self.run.hub_model_id, private=self.run.hub_private)
 
     def saved(self, model, processor, step: int) -> None:
-        """Push a model in training, where the strategy is "every_save". A push that fails is only reported."""
+        """Push a model during training, if the strategy is "every_save". A failed push is only logged."""
         if self.repo_id is None or self.run.hub_strategy != "every_save":
             return
         training = model.training
@@ -140,10 +140,10 @@ class Publisher:
         model.train(training)
 
     def finished(self, folder: Path) -> CommitInfo | None:
-        """Push the finished run's checkpoint.
+        """Push the checkpoint of the finished run.
 
         Raises:
-            ConnectionError: it could not be pushed; the run is complete, and the message says how to push it.
+            ConnectionError: The push failed. The run is complete, and the message says how to push it later.
         """
         if self.repo_id is None:
             return None
@@ -157,12 +157,12 @@ class Publisher:
 
 
 def push_run(source: str | os.PathLike, repo_id: str, **options) -> CommitInfo:
-    """Push a trained checkpoint: a run's folder, or whatever else `from_pretrained` takes.
+    """Push a trained checkpoint to the Hub.
 
     Args:
-        source: where it is.
-        repo_id: where to.
-        options: those of a model's `push_to_hub`.
+        source: The folder of a run, or another argument of `from_pretrained`.
+        repo_id: The repository.
+        options: Arguments of the model's `push_to_hub`.
     """
     from sketch_prompt.models.auto import SketchPromptModel
 

@@ -1,4 +1,4 @@
-"""Finding a training recipe by its name, and reading it strictly: errors say where something is wrong."""
+"""Find a training recipe by its name, and read it strictly: errors say what is wrong and where."""
 
 import dataclasses
 import logging
@@ -25,18 +25,18 @@ logger = logging.getLogger(__name__)
 
 
 class RecipeError(ValueError):
-    """There is something wrong with a recipe; the message says where, what, and which known name is near."""
+    """A recipe is not valid. The message says where and why, and suggests the nearest known name."""
 
 
 def recipe_folders() -> dict[str, Path]:
-    """The folders of all recipes that are found by name.
+    """{name: folder} of all recipes.
 
-    They are those of this package, and those of installed packages that have an entry point of the group
-    `sketch_prompt.recipes`: it leads to a package whose folder holds `<recipe>/training.yaml`.
+    These are the recipes of this package and of installed packages. An installed package has an entry point in the
+    group `sketch_prompt.recipes`, for a package whose folder has `<recipe>/training.yaml`.
     """
     package = Path(__file__).parents[1]
     own = package / "recipes"
-    # A checkout and an editable installation have them where they are edited.
+    # In a checkout or an editable installation the recipes are outside of the package.
     roots = [own if own.is_dir() else package.parents[1] / "hub_configs"]
     for point in entry_points(group=ENTRY_POINTS):
         roots.append(Path(str(resources.files(point.module))))
@@ -51,7 +51,7 @@ def find_recipe(source: str | os.PathLike) -> Path:
         source: a YAML file, a folder that holds a `training.yaml`, or a name such as `clip-at-mini`.
 
     Raises:
-        RecipeError: it is none of these; the nearest known name is given.
+        RecipeError: There is no such recipe. The message suggests the nearest name.
     """
     path = Path(source).expanduser()
     if (path.exists() and not path.is_dir()) or (path / RECIPE_FILE).is_file():
@@ -68,14 +68,14 @@ def find_recipe(source: str | os.PathLike) -> Path:
 
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """The sections of a recipe, overrides applied, not checked yet.
+    """The sections of a recipe with overrides. They are not checked yet.
 
     Args:
         path: See `find_recipe`.
-        overrides: `section.key=value` each, the value in YAML.
+        overrides: Overrides of the form `section.key=value`, with the value in YAML.
 
     Raises:
-        RecipeError: There is no such recipe, it is no mapping in YAML, or an override is not of that form.
+        RecipeError: There is no such recipe, it is not a YAML mapping, or an override has another form.
     """
     path = find_recipe(path)
     if path.is_dir():
@@ -113,7 +113,7 @@ def _apply(recipe: dict[str, Any], override: str) -> None:
 
 
 def with_checksum(text: str) -> str:
-    """A recipe's text, preceded by a comment by which `read_recipe` notices that it was altered."""
+    """The text of a recipe below a comment with its checksum, so that `read_recipe` notices changes."""
     return f"{_CHECKSUM}{text_checksum(text)}\n{text}"
 
 
@@ -124,10 +124,11 @@ def _warn_if_altered(path: Path) -> None:
 
 
 def build(cls: type, section: str, values: Any) -> Any:
-    """A dataclass from a section's mapping; numbers fit floats, everything else must be of its type.
+    """Build a dataclass from the mapping of a section. Values must have the declared types.
 
     Raises:
-        RecipeError: An unknown key (the nearest known one is named), a wrong type, or an impossible value.
+        RecipeError: A key is unknown (the message suggests the nearest one), or a value has the wrong type or is out
+            of range.
     """
     if values is None:
         values = {}
@@ -147,7 +148,7 @@ def build(cls: type, section: str, values: Any) -> Any:
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str], section: str = "") -> None:
-    """Raise RecipeError for the first key of `given` that is not `known`, naming the nearest one."""
+    """Raise a RecipeError for the first key that is not known, with the nearest known one."""
     known = list(known)
     for key in given:
         if key not in known:
@@ -161,7 +162,7 @@ def _is_required(field: dataclasses.Field) -> bool:
 
 
 def _reason(error: StrictDataclassError) -> str:
-    """What a strict dataclass complains of, as `batch_size: expected int, got str`."""
+    """The error of a strict dataclass in the form `batch_size: expected int, got str`."""
     field = re.search(r"field '(\w+)'", str(error))
     detail = str(error).rsplit("TypeError: ", 1)[-1].strip()
     name = field.group(1) if field else ""

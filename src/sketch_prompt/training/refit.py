@@ -1,8 +1,7 @@
-"""Training on all seen classes: some are held out to choose the number of steps, then a model is trained on all.
+"""Training on all seen classes, after a first run on some of them has chosen the number of steps.
 
-Two ordinary runs, each described by a recipe of its own that is saved with it. The first, in `selection/`, holds
-classes out. The second holds none out and stops after the steps at which the first was best; its learning rate follows
-the first's schedule.
+These are two ordinary runs, each with its own recipe. The first one, in `selection/`, holds classes out. The second
+one holds none out, and stops at the step at which the first was best. Both have the same learning-rate schedule.
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ SELECTION = "selection"
 
 
 def choosing(config: TrainingConfig) -> TrainingConfig:
-    """The recipe of the run that chooses: classes held out, no look at the test data, nothing published."""
+    """The recipe of the first run: it holds classes out, is not tested, and is not published."""
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, refit=False),
@@ -27,18 +26,18 @@ def choosing(config: TrainingConfig) -> TrainingConfig:
 
 
 def refitting(config: TrainingConfig, chosen: TrainingResult) -> TrainingConfig:
-    """The recipe of the run on all seen classes, for as many steps as the run that chose found best."""
+    """The recipe of the second run: on all seen classes, for the number of steps that the first run has chosen."""
     model, optimisation, run = config.model, config.optimisation, config.run
     kept = json.loads((chosen.output_dir / "config.json").read_text(encoding="utf-8"))
     if kept.get("lens") is None:
-        # A lens that did not help on the held-out classes.
+        # The lens did not help on the held-out classes.
         model = dataclasses.replace(
             model, fields={key: value for key, value in model.fields.items() if key != "lens"}
         )
     if chosen.steps:
         schedule = optimisation.schedule_steps or chosen.steps
         optimisation = dataclasses.replace(optimisation, max_steps=chosen.best_step, schedule_steps=schedule)
-    if run.resume == "must":  # the run that chose was there
+    if run.resume == "must":  # this was for the first run
         run = dataclasses.replace(run, resume="auto")
     data = dataclasses.replace(config.data, refit=False, validation_classes=0)
     return dataclasses.replace(config, model=model, data=data, optimisation=optimisation, run=run)

@@ -1,4 +1,4 @@
-"""What a training run reports at its end."""
+"""The result of a training run."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -10,23 +10,23 @@ from sketch_prompt.evaluation import Report
 
 @dataclass
 class TrainingResult:
-    """The outcome of a run; `results.json` holds the same.
+    """The result of a run, which is also saved in `results.json`.
 
     Attributes:
-        output_dir: Folder of the trained checkpoint, the log, the resolved recipe and `checkpoints/`.
-        method: The method trained.
-        benchmark: What it was trained on.
+        output_dir: Folder with the trained checkpoint, the log, the recipe and `checkpoints/`.
+        method: Name of the method.
+        benchmark: Name of the benchmark trained on.
         classes: Number of training classes.
-        steps, epochs: Done in all.
-        best_step: Optimiser steps after which the checkpoint in `output_dir` was saved.
-        metric: What chose it.
-        validation: Its score on the held-out seen classes; None where none are held out. Of a model refitted on all
-            seen classes, the score that chose its number of steps.
-        test: Its report on the unseen classes; None where `evaluation.test` is off.
-        seconds: Wall-clock time of training and validation, over all sittings.
-        triplets_per_second: Over the training steps of this sitting, all processes together.
-        peak_memory_mb: Of the first process and its GPU.
-        unreadable: `path: reason` of the training images that were replaced by others in this sitting.
+        steps, epochs: Number of optimiser steps and of epochs, in all.
+        best_step: The step of the checkpoint in `output_dir`.
+        metric: The metric that chose this checkpoint.
+        validation: The score on the held-out seen classes; None if none were held out. After `data.refit`, the score
+            that chose the number of steps.
+        test: The report on the unseen classes; None without `evaluation.test`.
+        seconds: Wall-clock time of training and validation, over all times that the run was resumed.
+        triplets_per_second: Training speed since the run was last resumed, over all processes.
+        peak_memory_mb: Peak memory of the first process and of its GPU.
+        unreadable: `path: reason` for each training image that was replaced since the run was last resumed.
     """
 
     output_dir: Path
@@ -45,7 +45,7 @@ class TrainingResult:
     unreadable: list[str] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON."""
+        """Write the result as JSON."""
         values = asdict(self) | {"output_dir": str(self.output_dir)}
         with atomic_write(path, durable=True) as temporary:
             temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Choosing a checkpoint without looking at the test data: some seen classes, or instances, are held out for it."""
+"""Hold out some seen classes or instances, to choose a checkpoint without the test data."""
 
 from typing import NamedTuple
 
@@ -9,19 +9,19 @@ from sketch_prompt.data.configs import Level
 from sketch_prompt.evaluation.search import instance_keys, parts_instances
 from sketch_prompt.training.recipe import RecipeError
 
-LEAST_CLASSES = 2  # a triplet's negative is of another class, and among photos of one every ranking is right
+LEAST_CLASSES = 2  # a negative has another class, and with a single class every ranking is right
 
 
 class Split(NamedTuple):
-    """The training data of a benchmark, parted.
+    """The training data of a benchmark, divided into training and validation data.
 
     Attributes:
-        class_names: The C training classes, sorted as in the benchmark; training labels index this list.
-        class_index: (labels of the benchmark,) what a benchmark label is in `class_names`, -1 where in none.
+        class_names: The C training classes, in the order of the benchmark. Training labels index this list.
+        class_index: (labels of the benchmark,) index in `class_names` of each label; -1 if it is not trained on.
         training: `train_sketch` and `train_photo` to train on.
-        validation: The held-out part as `test_sketch` and `test_photo`, ready for `evaluate_model`; None where
-            nothing is held out.
-        held_out: What it is made of, in words.
+        validation: The held-out data as `test_sketch` and `test_photo`, for `evaluate_model`; None if nothing is held
+            out.
+        held_out: What is held out: "seen classes" or "instances".
     """
 
     class_names: list[str]
@@ -34,19 +34,19 @@ class Split(NamedTuple):
 def hold_out(
     benchmark: datasets.DatasetDict, amount: float, seed: int = 0, level: Level = "category"
 ) -> Split:
-    """Part the training data of a benchmark for training and validation; the test data are not touched.
+    """Divide the training data of a benchmark into training and validation data. The test data are not used.
 
-    Seen classes are held out. Only where a benchmark of instances tests on the classes that it trains on
-    (`shoe-v2`: other shoes), instances are, with all sketches of a photo on one side.
+    Seen classes are held out. If a benchmark tests other instances of its training classes (`shoe-v2`), instances are
+    held out instead. All sketches of a photo stay together.
 
     Args:
-        benchmark: From `load_benchmark`; its splits `train_sketch` and `train_photo` are used.
-        amount: A share of the seen classes or instances (below 1; at least two) or a number of them; 0 for none.
-        seed: Of the draw, which is the same on every machine.
-        level: Of training.
+        benchmark: From `load_benchmark`. The splits `train_sketch` and `train_photo` are used.
+        amount: A share below 1 of the seen classes or instances (at least two), or a number of them; 0 for none.
+        seed: Seed for the choice, which is the same on every machine.
+        level: The level of training.
 
     Raises:
-        RecipeError: A single class would be held out, or too few would be left to train on.
+        RecipeError: Only one class would be held out, or too few would be left to train on.
     """
     sketches, photos = benchmark["train_sketch"], benchmark["train_photo"]
     labels = {"sketch": np.asarray(sketches["label"][:]), "photo": np.asarray(photos["label"][:])}
@@ -76,11 +76,11 @@ def hold_out(
 
     kept = part("train", False)
     if held_out == "seen classes":
-        # Photos of a class without a sketch are no class to train on.
+        # A class with photos but no sketch cannot be trained on.
         kept = {name: _of_classes(table, training) for name, table in kept.items()}
     validation = part("test", True)
     if held_out == "instances":
-        validation |= kept  # what shows that the instances are others than those trained on
+        validation |= kept  # shows that these are not the instances trained on
     return Split(
         class_names=[names[label] for label in training],
         class_index=class_index,

@@ -1,4 +1,4 @@
-"""Quick, Draw! drawings and Caltech-101 photos of the same 40 things, as a `datasets` table."""
+"""Drawings from Quick, Draw! and photos from Caltech-101 of the same 40 things, as a `datasets` table."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ _OWN_SPLIT = BenchmarkSplit(SEEN_CLASSES, UNSEEN_CLASSES)
 
 @dataclass
 class QuickDrawCaltechConfig(BenchmarkConfig):
-    """Options of the table; each is part of the name under which it is cached.
+    """Options of the table. Other options make another cached table.
 
     Attributes:
-        class_split: other seen and unseen classes, of the 40; see `read_split`. A class of neither is left out.
-        sketch_size: side of the drawings' pictures in pixels.
-        stroke_width: width of their lines in pixels.
+        class_split: Other seen and unseen classes, out of the 40; see `read_split`. Other classes are left out.
+        sketch_size: Side of the pictures of drawings in pixels.
+        stroke_width: Width of their lines in pixels.
     """
 
     class_split: str | os.PathLike | Mapping | BenchmarkSplit | None = None
@@ -84,7 +84,7 @@ class QuickDrawCaltechConfig(BenchmarkConfig):
         """The seen and unseen classes.
 
         Raises:
-            ValueError: if a class is none of the 40; all such are named.
+            ValueError: A class is not one of the 40; the message names all such classes.
         """
         split = _OWN_SPLIT if self.class_split is None else read_split(self.class_split)
         strange = [name for name in split.class_names if _OWN_SPLIT.class_of(name) is None]
@@ -94,17 +94,17 @@ class QuickDrawCaltechConfig(BenchmarkConfig):
         return split
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
-        """The options, and a digest of them that is a file name."""
+        """A file name that depends on the options."""
         split = self.split()
         shown = (split.seen, split.unseen, self.sketch_size, self.stroke_width)
         return f"{self.name}-{datasets.fingerprint.Hasher.hash(shown)}"
 
 
 class QuickDrawCaltechBuilder(TableBuilder):
-    """The splits train_sketch, train_photo (30 seen classes), test_sketch and test_photo (10 unseen ones).
+    """The splits train_sketch and train_photo (30 seen classes), test_sketch and test_photo (10 unseen classes).
 
-    Columns: image (PNG bytes of a drawing, JPEG bytes of a photo), label (seen classes first), instance_id (a
-    drawing is an instance of its own, so is a photo: nothing is paired), domain ("sketch" or "photo").
+    The columns are image (PNG bytes of a drawing, JPEG bytes of a photo), label (seen classes first), instance_id
+    (nothing is paired: each picture is an instance of its own), and domain ("sketch" or "photo").
     """
 
     VERSION = datasets.Version("1.0.0")
