@@ -102,7 +102,7 @@ def measure(wanted: Bundled, frozen: dict) -> None:
     """
     from sketch_prompt import SketchPromptModel, SketchPromptProcessor, load_benchmark
     from sketch_prompt.evaluation import Task, evaluate_model
-    from sketch_prompt.publishing.facts import TrainingFacts
+    from sketch_prompt.hub.facts import TrainingFacts
     from sketch_prompt.training.config import TrainingConfig
     from sketch_prompt.training.publication import measurement
 

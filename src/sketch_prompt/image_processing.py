@@ -30,6 +30,7 @@ from sketch_prompt.hints import (
     shortened,
     suggestion,
 )
+from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, auto_map
 from sketch_prompt.imaging import (
     RESIZE_MODES,
     ImageLike,
@@ -40,7 +41,6 @@ from sketch_prompt.imaging import (
     thicken_lines,
     to_rgb,
 )
-from sketch_prompt.publishing.auto_map import PROCESSOR_MODULE, auto_map
 from sketch_prompt.sources import PROCESSOR_FILES, find_checkpoint
 
 Domain = Literal["sketch", "photo"]

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import CommitInfo
@@ -19,10 +19,15 @@ from transformers.processing_utils import ProcessorMixin
 
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.hints import shortened
+from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, module_source
 from sketch_prompt.image_processing import Domain, SketchPromptImageProcessor
 from sketch_prompt.imaging import ImageLike
-from sketch_prompt.publishing.auto_map import PROCESSOR_MODULE, module_source
 from sketch_prompt.sources import HUB_ARGUMENTS, PROCESSOR_FILES, find_checkpoint
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from sketch_prompt.hub.upload import PushOptions
 
 __all__ = ["Domain", "SketchPromptImageProcessor", "SketchPromptProcessor"]
 
@@ -160,33 +165,16 @@ class SketchPromptProcessor(ProcessorMixin):
         return files
 
     def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        tokenizer: bool = True,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        commit_message: str = "Upload a sketch-prompt processor",
-        commit_description: str | None = None,
+        self, repo_id: str, *, tokenizer: bool = True, **options: "Unpack[PushOptions]"
     ) -> CommitInfo:
         """Publish the processor's files, and nothing else: the card of a model that lies there stays.
 
         Args and errors are those of a model's `push_to_hub`; `tokenizer` as in `save_pretrained`.
         """
-        from sketch_prompt.publishing.upload import push
+        from sketch_prompt.hub.upload import push
 
-        return push(
-            lambda folder: self.save_pretrained(folder, tokenizer=tokenizer),
-            repo_id,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-            commit_message=commit_message,
-            commit_description=commit_description,
-        )
+        options = {"commit_message": "Upload a sketch-prompt processor", **options}
+        return push(lambda folder, _: self.save_pretrained(folder, tokenizer=tokenizer), repo_id, **options)
 
     @classmethod
     def from_pretrained(

@@ -50,6 +50,8 @@ _ALWAYS_CHECKED = ("adapter_model.safetensors",)
 
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
+LOGIN = "log in with `hf auth login` or pass token=..."
+
 # The client's own error for a connection that breaks: huggingface_hub does not re-export it, and which library it
 # comes from depends on the version.
 BROKEN_CONNECTION = next(c for c in HfHubHTTPError.__mro__ if c.__name__ == "HTTPError")
@@ -195,7 +197,6 @@ def explain(
     chain = list(causes(error))
     prefix = "" if kind == "model" else f"{kind}s/"
     page = f"{constants.ENDPOINT}/{prefix}{source}"
-    login = "log in with `hf auth login` or pass token=..."
     name = "checkpoint" if kind == "model" else {"dataset": "data set", "space": "Space"}[kind]
 
     def caused_by(*types: type) -> bool:
@@ -211,21 +212,21 @@ def explain(
     if caused_by(HFValidationError):
         return f"{here}it cannot be an id on the Hub; {others}"
     if caused_by(GatedRepoError):
-        return f"{source!s} is gated: accept its conditions at {page} and {login}"
+        return f"{source!s} is gated: accept its conditions at {page} and {LOGIN}"
     if "Invalid credentials in Authorization header" in words:
-        return f"the Hub refuses the token that was sent for {source!s}: it is wrong or expired; {login}"
+        return f"the Hub refuses the token that was sent for {source!s}: it is wrong or expired; {LOGIN}"
     if caused_by(RevisionNotFoundError):
         return (
             f"{source!s} has no revision {str(revision)!r} on the Hub; its branches are at {page}/tree/main"
         )
     # To those who are not logged in the Hub answers 401 for what is not there, too.
     if caused_by(RepositoryNotFoundError) or status == 401:
-        return f"{here}the Hub has none of that name, or it is private: {login}; {others}"
+        return f"{here}the Hub has none of that name, or it is private: {LOGIN}; {others}"
     if caused_by(OfflineModeIsEnabled) or (caused_by(LocalEntryNotFoundError) and len(chain) == 1):
         cached = "only in part" if caused_by(IncompleteSnapshotError) else "not"
         return f"{here}offline it is {cached} in the cache: go online once to fetch it; {others}"
     if status == 403:
-        return f"the Hub does not let this token read {source!s}; {login} with one that may"
+        return f"the Hub does not let this token read {source!s}; {LOGIN} with one that may"
     if status is not None:
         return f"the Hub answered {status} when asked for {source!s}; try again later"
     if any(type(cause).__name__ in ("ConnectError", "ConnectTimeout", "ReadTimeout") for cause in chain):

@@ -6,8 +6,8 @@ from pathlib import Path
 import evaluate
 import pytest
 
+from sketch_prompt.hub.upload import push
 from sketch_prompt.metrics.loading import METRICS, push_metric
-from sketch_prompt.publishing.upload import create_repository, upload
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
 
@@ -34,7 +34,6 @@ def test_a_metric_needs_a_repository_of_its_name(hub):
 
 
 def test_the_demo_is_pushed_as_the_space_that_its_card_describes(hub):
-    create_repository("me/draw", "space", space_sdk="gradio")
     files = [path.name for path in SPACE.iterdir() if path.is_file()]
-    upload(SPACE, files, "me/draw", repo_type="space")
+    push(lambda *_: files, "me/draw", repo_type="space", space_sdk="gradio", directory=SPACE)
     assert set(hub["spaces/me/draw"].files()) == set(files)

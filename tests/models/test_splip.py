@@ -8,9 +8,9 @@ from torch.testing import assert_close
 
 from fakes.clip import DIM, IMAGE_SIZE, LAYERS, PATCH, WIDTH, WordProcessor, images, tiny_clip
 from sketch_prompt import SketchPromptModel, SplipConfig, SplipModel, losses
+from sketch_prompt.hub.model_card import model_card
 from sketch_prompt.models.prompted_clip import embed_patches, encode_text, encode_vision
 from sketch_prompt.models.splip import modeling_splip
-from sketch_prompt.publishing.model_card import model_card
 from sketch_prompt.training.checkpoints import load_adapter_tensors
 
 CLASSES = ["cup", "cat", "hot air balloon"]

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from fakes import parity
-from sketch_prompt.hub.conversion import from_reference, load_reference_checkpoint
-from sketch_prompt.hub.inert_pickle import load_inert
+from sketch_prompt.models.conversion import from_reference, load_reference_checkpoint
+from sketch_prompt.models.inert_pickle import load_inert
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_torch_itself_is_not_altered(tmp_path):
     evil = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__K\x01K\x02\x86s\x86b."
     (tmp_path / "plain.pkl").write_bytes(evil)
     before = torch._utils._rebuild_tensor_v2.__defaults__
-    from sketch_prompt.hub.inert_pickle import _load
+    from sketch_prompt.models.inert_pickle import _load
 
     with (tmp_path / "plain.pkl").open("rb") as file:
         _load(file)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from fakes.clip import images
 from sketch_prompt import SketchPromptModel
 from sketch_prompt.cli import app
-from sketch_prompt.publishing.facts import TrainingFacts
+from sketch_prompt.hub.facts import TrainingFacts
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.loop import train
 from sketch_prompt.training.origins import read_origins

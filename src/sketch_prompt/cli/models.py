@@ -166,7 +166,7 @@ def convert(
     Example:
       sketch-prompt convert clip-at last.ckpt -o clip-at
     """
-    from sketch_prompt.hub.conversion import from_reference, load_reference_checkpoint
+    from sketch_prompt.models.conversion import from_reference, load_reference_checkpoint
 
     from_reference(method, load_reference_checkpoint(checkpoint)).save_pretrained(output)
     typer.echo(f"Wrote {output}", err=True)

@@ -10,17 +10,22 @@ README.md                        the card, with the columns for the Hub's viewer
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import datasets
 from huggingface_hub import CommitInfo
 
 from sketch_prompt import sources
 from sketch_prompt.data.splits import SPLIT_NAMES
-from sketch_prompt.publishing.data_cards import benchmark_card
-from sketch_prompt.publishing.upload import create_repository, upload
+from sketch_prompt.hub.data_cards import benchmark_card
+from sketch_prompt.hub.upload import push
 from sketch_prompt.vocabulary import Level
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from sketch_prompt.hub.upload import PushOptions
 
 DESCRIPTION = "benchmark.json"
 COLUMNS = ("image", "label", "instance_id", "domain")
@@ -92,11 +97,7 @@ def push_benchmark(
     about: str = "Sketches and photos of the same things, for zero-shot sketch-based image retrieval.",
     license: str = "unknown",
     bibtex: str = "",
-    private: bool | None = None,
-    token: str | bool | None = None,
-    revision: str | None = None,
-    create_pr: bool = False,
-    commit_message: str = "Upload a sketch-prompt benchmark",
+    **options: "Unpack[PushOptions]",
 ) -> CommitInfo:
     """Publish a benchmark as a data set, pictures included, with a card.
 
@@ -107,7 +108,7 @@ def push_benchmark(
         about: a paragraph for the card.
         license: of the pictures, as the Hub spells it: "cc-by-4.0", ...
         bibtex: for the card.
-        private, token, revision, create_pr, commit_message: as for a model's `push_to_hub`.
+        options: `private`, `token`, `revision`, `create_pr`, ...; see `hub.upload.PushOptions`.
 
     Raises:
         ValueError: a table is missing.
@@ -116,25 +117,16 @@ def push_benchmark(
     missing = [split for split in SPLIT_NAMES if split not in tables]
     if missing:
         raise ValueError(f"there is no {', '.join(missing)}: a benchmark has {', '.join(SPLIT_NAMES)}")
-    repo_id = create_repository(repo_id, "dataset", private, token)
-    with tempfile.TemporaryDirectory() as folder:
-        files = _write(tables, Path(folder))
-        (Path(folder) / DESCRIPTION).write_text(
-            json.dumps({"level": level}, indent=2) + "\n", encoding="utf-8"
-        )
+
+    def write(folder: Path, repo_id: str) -> list[str]:
+        files = _write(tables, folder)
         card = benchmark_card(repo_id, tables, about=about, level=level, license=license, bibtex=bibtex)
-        (Path(folder) / "README.md").write_text(card, encoding="utf-8")
-        return upload(
-            folder,
-            [*files, DESCRIPTION, "README.md"],
-            repo_id,
-            repo_type="dataset",
-            replaces=["data/*.parquet"],
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-            commit_message=commit_message,
-        )
+        (folder / DESCRIPTION).write_text(json.dumps({"level": level}, indent=2) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        return [*files, DESCRIPTION, "README.md"]
+
+    options = {"commit_message": "Upload a sketch-prompt benchmark", **options}
+    return push(write, repo_id, repo_type="dataset", replaces=["data/*.parquet"], **options)
 
 
 def _write(tables: datasets.DatasetDict, folder: Path) -> list[str]:

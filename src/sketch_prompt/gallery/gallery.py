@@ -294,7 +294,7 @@ class Gallery:
             repo_id: its name on the Hub; created if it is new.
             include_photos: also upload the photos, without which a hit is only a name.
             license: for the card, as the Hub spells it: "cc-by-4.0", ...
-            options: `private`, `token`, `revision`, `create_pr` and `commit_message`; see `gallery.hub.push`.
+            options: `private`, `token`, `revision`, `create_pr`, ...; see `hub.upload.PushOptions`.
 
         Raises:
             ValueError: the gallery is empty.

@@ -11,10 +11,9 @@ import io
 import json
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
@@ -24,12 +23,17 @@ from huggingface_hub import CommitInfo
 from PIL import Image
 
 from .. import sources
-from ..publishing.data_cards import gallery_card
-from ..publishing.upload import create_repository, upload
+from ..hub import upload
+from ..hub.data_cards import gallery_card
 from .collection import PhotoCollection
 from .fingerprint import describe_differences
 from .saving import FORMAT
 from .table import Photo
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..hub.upload import PushOptions
 
 DESCRIPTION = "gallery.json"
 _ROWS_A_FILE = 10_000
@@ -50,38 +54,23 @@ def push(
     repo_id: str,
     include_photos: bool = False,
     license: str = "unknown",
-    private: bool | None = None,
-    token: str | bool | None = None,
-    revision: str | None = None,
-    create_pr: bool = False,
-    commit_message: str = "Upload a sketch-prompt gallery",
+    **options: "Unpack[PushOptions]",
 ) -> CommitInfo:
     """Upload a gallery; see `Gallery.push_to_hub`.
 
     Args:
         collection: the gallery's photos.
-        repo_id, include_photos, license: as there.
-        private: of a new repository.
-        token: of the Hub.
-        revision: branch to commit to; a new one starts at main.
-        create_pr: open a pull request instead of committing.
-        commit_message: of the commit.
+        repo_id, include_photos, license, options: as there.
     """
     if not len(collection):
         raise ValueError("the gallery is empty: there is nothing to upload")
-    with tempfile.TemporaryDirectory() as folder:
-        repo_id = create_repository(repo_id, "dataset", private, token)
-        return upload(
-            folder,
-            write_data_set(collection, Path(folder), include_photos, repo_id, license),
-            repo_id,
-            repo_type="dataset",
-            replaces=["data/*.parquet"],
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-            commit_message=commit_message,
-        )
+    return upload.push(
+        lambda folder, repo_id: write_data_set(collection, folder, include_photos, repo_id, license),
+        repo_id,
+        repo_type="dataset",
+        replaces=["data/*.parquet"],
+        **{"commit_message": "Upload a sketch-prompt gallery", **options},
+    )
 
 
 def write_data_set(

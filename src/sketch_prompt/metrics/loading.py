@@ -1,7 +1,12 @@
 """Load this package's metrics through the `evaluate` library, without a network, and publish them for it."""
 
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from sketch_prompt.hub.upload import PushOptions
 
 METRICS = ("sketch_retrieval", "sketch_instance_retrieval")
 
@@ -44,14 +49,13 @@ launch_gradio_widget(evaluate.load("{repo_id}"))
 """
 
 
-def push_metric(name: str, repo_id: str, *, private: bool | None = None, token=None, **options):
+def push_metric(name: str, repo_id: str, **options: "Unpack[PushOptions]"):
     """Publish a metric as the Space that `evaluate.load(repo_id)` reads, with a card.
 
     Args:
         name: as for `load_metric`.
         repo_id: where to, `owner/name`; `evaluate` wants the repository to be called as the metric is.
-        private, token: of the Hub.
-        options: `revision`, `create_pr` and `commit_message`.
+        options: `private`, `token`, `revision`, `create_pr`, ...; see `hub.upload.PushOptions`.
 
     Returns:
         The commit, a string that is its address.
@@ -66,35 +70,37 @@ def push_metric(name: str, repo_id: str, *, private: bool | None = None, token=N
         raise ValueError(f"evaluate finds the metric only in a repository of its name: push it to .../{name}")
     from huggingface_hub import SpaceCardData
 
-    from sketch_prompt.publishing.rendering import render
-    from sketch_prompt.publishing.upload import create_repository, upload
+    from sketch_prompt.hub.rendering import render
+    from sketch_prompt.hub.upload import push
 
-    repo_id = create_repository(repo_id, "space", private, token, space_sdk="gradio")
+    title = name.replace("_", " ")
     info = load_metric(name)
-    data = SpaceCardData(
-        title=name.replace("_", " "),
-        sdk="gradio",
-        app_file="app.py",
-        license="apache-2.0",
-        tags=["evaluate", "metric", "sketch-based-image-retrieval"],
-    )
-    card = render(
-        "metric_card.md.jinja",
-        data,
-        title=name.replace("_", " "),
-        description=info.description.strip(),
-        repo_id=repo_id,
-        example=_EXAMPLES[name],
-        inputs=f"```text\n{info.inputs_description.strip()}\n```",
-    )
-    with tempfile.TemporaryDirectory() as folder:
+
+    def write(folder: Path, repo_id: str) -> list[str]:
+        data = SpaceCardData(
+            title=title,
+            sdk="gradio",
+            app_file="app.py",
+            license="apache-2.0",
+            tags=["evaluate", "metric", "sketch-based-image-retrieval"],
+        )
         files = {
             f"{name}.py": (Path(__file__).parent / name / f"{name}.py").read_text(encoding="utf-8"),
             "app.py": _APP.format(repo_id=repo_id),
             "requirements.txt": "evaluate\nsketch-prompt\n",
-            "README.md": card,
+            "README.md": render(
+                "metric_card.md.jinja",
+                data,
+                title=title,
+                description=info.description.strip(),
+                repo_id=repo_id,
+                example=_EXAMPLES[name],
+                inputs=f"```text\n{info.inputs_description.strip()}\n```",
+            ),
         }
         for file, text in files.items():
-            (Path(folder) / file).write_text(text, encoding="utf-8")
-        options.setdefault("commit_message", "Upload a sketch-prompt metric")
-        return upload(folder, files, repo_id, repo_type="space", token=token, **options)
+            (folder / file).write_text(text, encoding="utf-8")
+        return list(files)
+
+    options = {"commit_message": "Upload a sketch-prompt metric", **options}
+    return push(write, repo_id, repo_type="space", space_sdk="gradio", **options)

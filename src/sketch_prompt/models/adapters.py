@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPModel
 
-from ..publishing.facts import TrainingFacts
+from ..hub.facts import TrainingFacts
 from ..sources import find_checkpoint
 from . import backbone as clip_backbone
 from .checkpoints import CONFIG, AdapterFile, read_adapter

@@ -3,8 +3,8 @@
 config.json                the method's configuration with the base model's id, revision and fingerprint
 adapter_model.safetensors  only what training can change
 model.safetensors          the frozen CLIP, in self-contained checkpoints only
-training.json              how it came to be and what it reached, see `publishing.facts`
-sketch_prompt_model.py     leads AutoModel to this package, see `publishing.auto_map`
+training.json              how it came to be and what it reached, see `hub.facts`
+sketch_prompt_model.py     leads AutoModel to this package, see `hub.auto_map`
 
 There is no adapter_config.json: transformers would take it for one of peft's and load the base model instead.
 """
@@ -27,7 +27,7 @@ from transformers import CLIPModel
 
 from ..atomic import failed_writes_are_os_errors, sync_folder
 from ..hints import nearest
-from ..publishing.auto_map import MODEL_MODULE, auto_map, module_source
+from ..hub.auto_map import MODEL_MODULE, auto_map, module_source
 from . import backbone as clip_backbone
 from .integrity import check_files, check_tensors, checksum_metadata
 from .limits import described_by, stored_config
@@ -227,7 +227,7 @@ class CheckpointOptions:
 
 def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list[str]:
     """Write `model`'s active adapter into `directory`, every file at once or not at all; returns their names."""
-    from ..publishing.model_card import model_card  # templates that only saving needs
+    from ..hub.model_card import model_card  # templates that only saving needs
 
     directory.mkdir(parents=True, exist_ok=True)
     config = _published_config(model, options)
@@ -255,8 +255,6 @@ def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list
             options.processor.save_pretrained(new, tokenizer=options.include_backbone)
         if model.facts:
             model.facts.write(new)
-        from ..publishing.model_card import model_card
-
         card = model_card(
             model,
             config,

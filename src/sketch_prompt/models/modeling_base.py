@@ -92,7 +92,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["SketchPromptPreTrainedModel", set[str]]:
         """The model that a checkpoint of the reference code holds, with its processor.
 
-        `sketch_prompt.hub.conversion.from_reference` calls it and reports the tensors that were not used.
+        `sketch_prompt.models.conversion.from_reference` calls it and reports the tensors that were not used.
 
         Args:
             state_dict: the reference's `state_dict()`.

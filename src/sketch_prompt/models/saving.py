@@ -13,7 +13,7 @@ from huggingface_hub import CommitInfo
 from torch import Tensor
 from transformers import CLIPModel, PreTrainedModel
 
-from ..publishing.facts import TrainingFacts
+from ..hub.facts import TrainingFacts
 from ..sources import HUB_ARGUMENTS, bundled_names, find_checkpoint, hub_id, weights_files
 from . import backbone as clip_backbone
 from .checkpoints import CONFIG, REPLACED, CheckpointOptions, read_adapter, read_backbone, write_checkpoint
@@ -78,12 +78,6 @@ class SavedModel(PreTrainedModel):
         max_shard_size: int | str = "50GB",
         variant: str | None = None,
         repo_id: str | None = None,
-        token: str | bool | None = None,
-        private: bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        commit_message: str | None = None,
-        commit_description: str | None = None,
         tags: Iterable[str] | str | None = None,
         **kwargs,
     ) -> CommitInfo | None:
@@ -104,9 +98,9 @@ class SavedModel(PreTrainedModel):
             max_shard_size: of a file with weights of the CLIP; a larger CLIP is written in several.
             variant: stands in the names of the files with weights, as in `model.fp16.safetensors`.
             repo_id: with `push_to_hub`, where to; default the folder's name.
-            token, private, revision, create_pr, commit_message, commit_description: as in `push_to_hub`.
             tags: for the model card.
-            kwargs: what transformers passes along (`save_function`, `safe_serialization`) and means nothing here.
+            kwargs: with `push_to_hub` its further arguments; and what transformers passes along (`save_function`,
+                `safe_serialization`) and means nothing here.
 
         Returns:
             With `push_to_hub` the commit, else None.
@@ -115,8 +109,9 @@ class SavedModel(PreTrainedModel):
             TypeError: for an argument that means nothing here.
             ValueError: if others could not load what is pushed: its base model is a folder of this machine.
         """
-        from ..publishing.upload import create_repository, upload  # the Hub's client, for pushing alone
+        from ..hub.upload import PushOptions, push  # the Hub's client, for pushing alone
 
+        pushing = {name: kwargs.pop(name) for name in PushOptions.__annotations__ if name in kwargs}
         kwargs = {name: value for name, value in kwargs.items() if name not in _SAVING_IGNORED}
         if kwargs:
             raise TypeError(f"save_pretrained has no argument {', '.join(map(repr, kwargs))}")
@@ -125,41 +120,34 @@ class SavedModel(PreTrainedModel):
         directory = Path(save_directory)
         if results:
             self.facts.add_results(results)
-        source = directory.resolve().name
         if base_model is None:
             base_model = self.config.base_model
         if push_to_hub:
             base_model, include_backbone = self._publishable(base_model, include_backbone)
-            from ..publishing.upload import create_repository, upload
-
-            source = create_repository(repo_id or source, private=private, token=token)
         if include_backbone is None:
             include_backbone = base_model is None
-        options = CheckpointOptions(
-            include_backbone=include_backbone and self.clip is not None,
-            base_model=base_model,
-            processor=processor if processor is not None else self.processor,
-            state_dict=state_dict,
-            max_shard_size=max_shard_size,
-            variant=variant,
-            source=source,
-            revision=revision if push_to_hub and not create_pr else None,
-            tags=[tags] if isinstance(tags, str) else list(tags or ()),
-        )
-        files = write_checkpoint(self, directory, options)
+        branch = pushing.get("revision") if push_to_hub and not pushing.get("create_pr") else None
+
+        def write(folder: Path, source: str) -> list[str]:
+            options = CheckpointOptions(
+                include_backbone=include_backbone and self.clip is not None,
+                base_model=base_model,
+                processor=processor if processor is not None else self.processor,
+                state_dict=state_dict,
+                max_shard_size=max_shard_size,
+                variant=variant,
+                source=source,
+                revision=branch,
+                tags=[tags] if isinstance(tags, str) else list(tags or ()),
+            )
+            return write_checkpoint(self, folder, options)
+
+        name = directory.resolve().name
         if not push_to_hub:
+            write(directory, name)
             return None
-        return upload(
-            directory,
-            files,
-            source,
-            replaces=REPLACED,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-            commit_message=commit_message or "Upload a sketch-prompt checkpoint",
-            commit_description=commit_description,
-        )
+        pushing = {"commit_message": "Upload a sketch-prompt checkpoint", **pushing}
+        return push(write, repo_id or name, directory=directory, replaces=REPLACED, **pushing)
 
     def push_to_hub(
         self,
@@ -167,12 +155,6 @@ class SavedModel(PreTrainedModel):
         *,
         include_backbone: bool | None = None,
         base_model: str | None = None,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        commit_message: str | None = None,
-        commit_description: str | None = None,
         tags: Iterable[str] | str | None = None,
         **kwargs,
     ) -> CommitInfo:
@@ -183,13 +165,9 @@ class SavedModel(PreTrainedModel):
             include_backbone: publish the frozen CLIP with it. Not by default, unless others could not get it: it
                 was loaded from a folder of this machine.
             base_model: the Hub id of the CLIP, where it was loaded from a folder.
-            private: of a new repository.
-            token: of the Hub; default that of `hf auth login`.
-            revision: branch to commit to; a new one is made from main.
-            create_pr: open a pull request instead of committing.
-            commit_message, commit_description: of the commit.
             tags: for the model card, beside its own.
-            kwargs: further arguments of `save_pretrained`.
+            kwargs: `private`, `token`, `revision`, `create_pr`, `commit_message` and `commit_description`, see
+                `hub.upload.PushOptions`; and further arguments of `save_pretrained`.
 
         Returns:
             The commit: a string, its address.
@@ -206,12 +184,6 @@ class SavedModel(PreTrainedModel):
                 base_model=base_model,
                 push_to_hub=True,
                 repo_id=repo_id,
-                private=private,
-                token=token,
-                revision=revision,
-                create_pr=create_pr,
-                commit_message=commit_message,
-                commit_description=commit_description,
                 tags=tags,
                 **kwargs,
             )

@@ -11,8 +11,8 @@ from huggingface_hub import CommitInfo
 from sketch_prompt.data.hub import hub_benchmark
 from sketch_prompt.evaluation import Report
 from sketch_prompt.evaluation.reproduction import paper_of
-from sketch_prompt.publishing.facts import Measurement, TrainingFacts
-from sketch_prompt.publishing.upload import create_repository
+from sketch_prompt.hub.facts import Measurement, TrainingFacts
+from sketch_prompt.hub.upload import create_repository
 from sketch_prompt.training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from fakes import parity
 from sketch_prompt import SketchPromptModel
-from sketch_prompt.hub.conversion import from_reference
+from sketch_prompt.models.conversion import from_reference
 from sketch_prompt.models.zse_sbir.conversion_zse_sbir import reference_names
 
 DRAWN = ("sketch", "sketch_negative"), ("photo", "photo_negative")

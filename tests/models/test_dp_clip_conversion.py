@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from fakes import parity
 from fakes.reference_names import reference_parameters
 from sketch_prompt import SketchPromptModel
-from sketch_prompt.hub.conversion import from_reference
+from sketch_prompt.models.conversion import from_reference
 
 UNUSED = {"CS_visual_prompt_fn.prompt_norm.weight", "CS_visual_prompt_fn.prompt_norm.bias"}
 

@@ -1,10 +1,12 @@
-"""One way to the Hub for models, processors, galleries, data sets and metrics."""
+"""One way to the Hub for models, processors, galleries, data sets and metrics: `push`."""
 
 import glob
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TypedDict
 
 from huggingface_hub import CommitInfo, HfApi, constants
 from huggingface_hub.errors import (
@@ -16,7 +18,26 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ..sources import BROKEN_CONNECTION, RepoType, causes
+from ..sources import BROKEN_CONNECTION, LOGIN, RepoType, causes
+
+
+class PushOptions(TypedDict, total=False):
+    """Keywords of every `push_to_hub`.
+
+    Attributes:
+        private: whether a new repository is.
+        token: of the Hub; default that of `hf auth login`.
+        revision: branch to commit to; a new one starts at main.
+        create_pr: open a pull request instead of committing.
+        commit_message, commit_description: of the commit.
+    """
+
+    private: bool | None
+    token: str | bool | None
+    revision: str | None
+    create_pr: bool
+    commit_message: str | None
+    commit_description: str | None
 
 
 def create_repository(
@@ -29,7 +50,7 @@ def create_repository(
     """Make a repository if there is none; returns its whole id, `owner/name`.
 
     Raises:
-        PermissionError, ConnectionError, ValueError: as `upload`.
+        PermissionError, ConnectionError, ValueError: as `push`.
     """
     try:
         made = HfApi(token=token).create_repo(
@@ -40,31 +61,31 @@ def create_repository(
     return made.repo_id
 
 
-def upload(
-    directory: str | os.PathLike,
-    files: Iterable[str],
+def push(
+    write: Callable[[Path, str], Iterable[str | os.PathLike]],
     repo_id: str,
     *,
     repo_type: RepoType = "model",
+    space_sdk: str | None = None,
+    directory: str | os.PathLike | None = None,
     replaces: Sequence[str] = (),
+    private: bool | None = None,
     token: str | bool | None = None,
     revision: str | None = None,
     create_pr: bool = False,
-    commit_message: str = "Upload with sketch-prompt",
+    commit_message: str | None = None,
     commit_description: str | None = None,
 ) -> CommitInfo:
-    """Upload files of a folder in one commit.
+    """Make a repository if there is none, write files, and upload these in one commit.
 
     Args:
-        directory: the folder.
-        files: what to upload, relative to it; nothing else is.
-        repo_id: a repository that exists, see `create_repository`.
-        repo_type: what it is a repository of.
-        replaces: patterns of files to delete there unless they are uploaded: what an earlier upload may have left.
-        token: of the Hub.
-        revision: branch to commit to; a new one starts at main.
-        create_pr: open a pull request instead of committing.
-        commit_message, commit_description: of the commit.
+        write: given a folder and the repository's whole id, writes files into the folder and returns their names;
+            nothing else that lies there is uploaded.
+        repo_id: `owner/name`, or `name` for one's own.
+        repo_type, space_sdk: what a new repository is of.
+        directory: the folder; by default one that is gone afterwards.
+        replaces: patterns of files to delete there unless they are written: what an earlier push may have left.
+        private, token, revision, create_pr, commit_message, commit_description: see `PushOptions`.
 
     Returns:
         The commit: a string, its address, with further attributes.
@@ -74,23 +95,26 @@ def upload(
         ConnectionError: the Hub cannot be reached, or the connection broke.
         ValueError: the id is none, or the Hub refuses the card.
     """
+    repo_id = create_repository(repo_id, repo_type, private, token, space_sdk)
     api = HfApi(token=token)
-    try:
-        if revision is not None and not create_pr and not revision.startswith("refs/"):
-            api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
-        return api.upload_folder(
-            repo_id=repo_id,
-            repo_type=repo_type,
-            folder_path=directory,
-            allow_patterns=[glob.escape(Path(name).as_posix()) for name in files],
-            delete_patterns=list(replaces) or None,
-            revision=revision,
-            create_pr=create_pr,
-            commit_message=commit_message,
-            commit_description=commit_description,
-        )
-    except (OSError, HFValidationError, RuntimeError, BROKEN_CONNECTION) as error:
-        raise _refusal(error, repo_id, revision) from error
+    with nullcontext(directory) if directory is not None else tempfile.TemporaryDirectory() as folder:
+        names = [os.path.relpath(os.path.join(folder, name), folder) for name in write(Path(folder), repo_id)]
+        try:
+            if revision is not None and not create_pr and not revision.startswith("refs/"):
+                api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
+            return api.upload_folder(
+                repo_id=repo_id,
+                repo_type=repo_type,
+                folder_path=folder,
+                allow_patterns=[glob.escape(Path(name).as_posix()) for name in names],
+                delete_patterns=list(replaces) or None,
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message or "Upload with sketch-prompt",
+                commit_description=commit_description,
+            )
+        except (OSError, HFValidationError, RuntimeError, BROKEN_CONNECTION) as error:
+            raise _refusal(error, repo_id, revision) from error
 
 
 def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
@@ -102,20 +126,19 @@ def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
 
     answers = [cause.response for cause in chain if isinstance(cause, HfHubHTTPError)]
     status = next((answer.status_code for answer in answers if answer is not None), None)
-    login = "log in with `hf auth login` or pass token=..."
     if caused_by(HFValidationError):
         return ValueError(f"{repo_id!r} cannot be a repository's id: give owner/name")
     if caused_by(OfflineModeIsEnabled):
         return ConnectionError(f"offline (HF_HUB_OFFLINE is set), so nothing can be pushed to {repo_id}")
     if caused_by(LocalTokenNotFoundError) or status == 401:
         return PermissionError(
-            f"the Hub needs to know who pushes to {repo_id}, or the token is wrong: {login}"
+            f"the Hub needs to know who pushes to {repo_id}, or the token is wrong: {LOGIN}"
         )
     if caused_by(RevisionNotFoundError):
         return ValueError(f"{repo_id} has no revision {revision!r} to commit to")
     if caused_by(RepositoryNotFoundError) or status == 403:
         return PermissionError(
-            f"this token may not write to {repo_id}: {login} with one that has write access, or open a pull request "
+            f"this token may not write to {repo_id}: {LOGIN} with one that has write access, or open a pull request "
             "with create_pr=True"
         )
     if status == 400:
@@ -130,26 +153,3 @@ def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
             "push again, what has arrived is not sent twice"
         )
     return error
-
-
-def push(
-    write: Callable[[Path], Iterable[str]],
-    repo_id: str,
-    *,
-    repo_type: RepoType = "model",
-    private: bool | None = None,
-    token: str | bool | None = None,
-    **options,
-) -> CommitInfo:
-    """Make a repository if there is none, write files into a temporary folder, upload them.
-
-    Args:
-        write: writes the files into the folder that it is given, and returns their names.
-        repo_id: `owner/name`, or `name` for one's own.
-        repo_type, private, token: as in `create_repository`.
-        options: further ones of `upload`.
-    """
-    repo_id = create_repository(repo_id, repo_type, private, token)
-    with tempfile.TemporaryDirectory() as folder:
-        files = [os.path.relpath(os.path.join(folder, name), folder) for name in write(Path(folder))]
-        return upload(folder, files, repo_id, repo_type=repo_type, token=token, **options)

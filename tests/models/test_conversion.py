@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from fakes import parity
 from fakes.reference_names import reference_parameters
-from sketch_prompt.hub.conversion import from_reference, load_reference_checkpoint
+from sketch_prompt.models.conversion import from_reference, load_reference_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +136,10 @@ def test_a_lightning_checkpoint_is_read_without_running_code(case, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"last\.ckpt"):
         load_reference_checkpoint(path)
+
+
+def test_the_old_place_of_the_converters_still_works():
+    from sketch_prompt.hub import conversion
+
+    assert conversion.from_reference is from_reference
+    assert conversion.load_reference_checkpoint is load_reference_checkpoint

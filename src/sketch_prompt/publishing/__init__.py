@@ -1,1 +1,0 @@
-"""What it takes to share something on the Hub: cards, facts for them, uploads."""
