@@ -8,6 +8,26 @@ import pytest
 
 from map import ARROWS_HEADING, LOAD, PACKAGE, ROOM_OF, ROOMS, arrows, room_of, walk, walk_search
 
+TESTS = Path(__file__).parent
+# Folders of tests that are about the whole package, and tests of a whole room.
+OF_THE_WHOLE = [
+    "assets",
+    "docs",
+    "faults",
+    "hub",
+    "hub_configs",
+    "outside",
+    "packaging",
+    "scripts",
+    "security",
+]
+OF_A_ROOM = [
+    "cli/commands",
+    "models/adding_a_loss",
+    "models/contract",
+    "space/space_folder",
+    "training/every_recipe",
+]
 DEVELOPMENT = Path(__file__).parents[1] / "docs" / "development.md"
 ORDER = list(ROOMS)
 
@@ -60,17 +80,35 @@ def test_loading_a_model_and_searching_import_few_modules():
 
 def test_what_tests_share_is_in_fakes():
     """A test imports from `fakes`, never from another test or from a conftest."""
-    tests = Path(__file__).parent
-    own = {path.stem for path in tests.iterdir() if path.suffix == ".py" or path.is_dir()} - {
+    own = {path.stem for path in TESTS.iterdir() if path.suffix == ".py" or path.is_dir()} - {
         "fakes",
         "outside",
     }
     borrowed = []
-    for path in tests.rglob("*.py"):
+    for path in TESTS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 top = (node.module or "").split(".")[0]
                 own_folder = top == path.parent.name and "conftest" not in node.module
                 if node.level or (top in own and not own_folder):
-                    borrowed.append(f"{path.relative_to(tests)}: {'.' * node.level}{node.module}")
+                    borrowed.append(f"{path.relative_to(TESTS)}: {'.' * node.level}{node.module}")
     assert not borrowed
+
+
+def test_tests_stand_where_the_module_that_they_test_stands():
+    """`tests/gallery/test_table.py`, or `test_table_<topic>.py`, is about `sketch_prompt/gallery/table.py`."""
+    astray = []
+    for path in TESTS.rglob("test_*.py"):
+        folder = path.parent.relative_to(TESTS)
+        name = path.stem.removeprefix("test_")
+        if (folder.parts or (name,))[0] in (*OF_THE_WHOLE, "house") or f"{folder}/{name}" in OF_A_ROOM:
+            continue
+        words = name.split("_")
+        starts = ("_".join(words[:count]) for count in range(1, len(words) + 1))
+        if not any(_is_module(PACKAGE / folder, start) for start in starts):
+            astray.append(str(path.relative_to(TESTS)))
+    assert not astray
+
+
+def _is_module(folder, name):
+    return (folder / name).is_dir() or any((folder / f"{own}.py").is_file() for own in (name, f"__{name}__"))
