@@ -13,7 +13,7 @@ from fakes.clip import write_clip
 from fakes.photos import make_model, picture
 from sketch_prompt import Gallery
 from sketch_prompt.cli import app
-from sketch_prompt.gallery.embeddings import read_embeddings
+from sketch_prompt.gallery.vectors import read_embeddings
 
 
 @pytest.fixture
@@ -24,6 +24,11 @@ def built(model, photos):
 
 def found(gallery, **options):
     return [(hit.path, round(hit.score, 4)) for hit in gallery.search(picture(3), 9, **options)]
+
+
+def read_all(source):
+    names, vectors = zip(*source.batches())
+    return [name for part in names for name in part], np.concatenate(vectors)
 
 
 def write_clip_retrieval(folder, vectors, paths, parts=2):
@@ -62,9 +67,9 @@ def test_the_folder_of_clip_retrieval_is_read(model, built, photos, tmp_path):
 def test_parts_are_read_in_the_order_of_their_numbers(tmp_path):
     vectors = np.arange(24, dtype=np.float32).reshape(12, 2) + 1
     folder = write_clip_retrieval(tmp_path / "output", vectors, [str(n) for n in range(12)], parts=12)
-    embeddings = read_embeddings(folder)
-    assert embeddings.names == [str(n) for n in range(12)]
-    np.testing.assert_array_equal(np.concatenate(embeddings.vectors), vectors)
+    names, rows = read_all(read_embeddings(folder))
+    assert names == [str(n) for n in range(12)]
+    np.testing.assert_array_equal(rows, vectors)
 
 
 def test_a_parquet_table_and_a_column_of_a_data_set_are_read(model, built, photos, tmp_path):
@@ -102,6 +107,50 @@ def test_rows_that_are_no_vectors_are_left_out_and_named(model, built, photos):
     assert sorted(image.path for image in gallery.skipped) == sorted([names[2], names[5]])
 
 
+def test_rows_without_a_vector_are_left_out_and_others_of_the_table_are_kept(model, built, tmp_path):
+    rows = [*built.features[:3].tolist(), None]
+    pq.write_table(pa.table({"path": list("abcd"), "embedding": rows}), tmp_path / "table.parquet")
+    gallery = Gallery.from_embeddings(tmp_path / "table.parquet", model=model)
+    assert gallery.photos.paths.tolist() == ["a", "b", "c"]
+    assert [image.path for image in gallery.skipped] == ["d"]
+
+
+@pytest.mark.parametrize("column", [[[1.0], [1.0, 2.0]], [["a"], ["b"]], [1.0, 2.0]])
+def test_a_column_that_holds_no_vectors_is_refused(column, tmp_path):
+    pq.write_table(pa.table({"path": ["a", "b"], "embedding": column}), tmp_path / "table.parquet")
+    with pytest.raises(ValueError, match="no common width, or are no numbers"):
+        read_all(read_embeddings(tmp_path / "table.parquet"))
+
+
+def test_the_same_call_brings_a_gallery_up_to_date(model, built, photos, tmp_path):
+    vectors, names, folder = built.features, built.photos.paths.tolist(), tmp_path / "gallery"
+    Gallery.from_embeddings(vectors[:7], names[:7], model=model, photos_dir=photos, output=folder)
+    ids = dict(zip(names, Gallery.load(folder, model).photos.ids.tolist()))
+    gallery = Gallery.from_embeddings(vectors[2:], names[2:], model=model, photos_dir=photos, output=folder)
+    assert (gallery.changes.unchanged, gallery.changes.added, gallery.changes.removed) == (5, 2, 2)
+    again = Gallery.load(folder, model, photos_dir=photos)
+    assert set(again.photos.paths) == set(names[2:])
+    assert all(ids[photo.path] == photo.id for photo in again.photos if photo.path in names[:7])
+    assert found(again) == found(gallery)
+
+
+def test_a_gallery_of_another_model_is_not_written_over(built, photos, tmp_path):
+    folder = tmp_path / "gallery"
+    Gallery.build(make_model(seed=1), photos, folder, progress=False)
+    with pytest.raises(ValueError, match="was made with another model"):
+        Gallery.from_embeddings(built.features, built.photos.paths, model=make_model(), output=folder)
+    assert len(Gallery.load(folder, make_model(seed=1))) == 9
+
+
+def test_the_place_of_photos_in_a_container_is_taken_off(model, built, photos, tmp_path):
+    names = [f"/usr/src/app/upload/{path}" for path in built.photos.paths]
+    table = pa.table({"path": names, "embedding": built.features.tolist()})
+    pq.write_table(table, tmp_path / "vectors.parquet")
+    source = read_embeddings(tmp_path / "vectors.parquet", path_prefix="/usr/src/app/upload/")
+    gallery = Gallery.from_embeddings(source, model=model, photos_dir=photos)
+    assert found(gallery) == found(built) and gallery.changes.checked == 8
+
+
 def test_what_does_not_belong_together_is_refused(model, built, tmp_path):
     with pytest.raises(ValueError, match="with N names"):
         Gallery.from_embeddings(built.features, ["one"], model=model)
@@ -114,7 +163,7 @@ def test_what_does_not_belong_together_is_refused(model, built, tmp_path):
         read_embeddings(tmp_path)
     with pytest.raises(ValueError, match="no column 'wher'; did you mean 'where'"):
         read_embeddings(tmp_path, "wher")
-    assert read_embeddings(tmp_path, "where", "numbers").names == ["a"]
+    assert read_all(read_embeddings(tmp_path, "where", "numbers"))[0] == ["a"]
     np.save(tmp_path / "vectors.npy", np.ones((2, 3), np.float32))
     with pytest.raises(ValueError, match="names 1 photos, but there are 2 vectors"):
         read_embeddings(tmp_path, "where")

@@ -26,10 +26,24 @@ def index(
         Path | None, typer.Argument(metavar="PHOTOS", help="Folder of photos, subfolders included.")
     ] = None,
     embeddings: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
+            metavar="VECTORS",
             help="Vectors of the photos that you have already: a folder of .npy and .parquet files as clip-retrieval "
-            "writes it, or a .parquet file. PHOTOS is then where relative paths are."
+            "writes it, a .parquet file, a Lance table, or postgresql://user@host/database (immich's tables, or "
+            "--table). PHOTOS is then where relative paths are.",
+        ),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Table or view of the database with the vectors and paths.")
+    ] = None,
+    vector_column: Annotated[str | None, typer.Option(help="Its column of vectors.")] = None,
+    path_column: Annotated[str | None, typer.Option(help="Its column of paths or ids.")] = None,
+    path_prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Beginning of the stored paths that PHOTOS stands for here, such as /usr/src/app/upload.",
         ),
     ] = None,
     model: ModelOption = None,
@@ -82,6 +96,8 @@ def index(
       sketch-prompt index photos -o gallery
       sketch-prompt index photos -o gallery -m frozen-clip --base-model openai/clip-vit-base-patch32
       sketch-prompt index -o gallery --embeddings clip-retrieval-output --base-model openai/clip-vit-base-patch32
+      sketch-prompt index library -o gallery --embeddings postgresql://immich@localhost/immich \\
+        --path-prefix /usr/src/app/upload --base-model openai/clip-vit-base-patch32
     """
     from sketch_prompt.catalogue import toy_warning
     from sketch_prompt.gallery.gallery import Gallery
@@ -89,12 +105,16 @@ def index(
 
     if photos is None and embeddings is None:
         raise typer.BadParameter("give PHOTOS, or --embeddings")
+    if embeddings is None and any((table, vector_column, path_column, path_prefix)):
+        raise typer.BadParameter(
+            "--table, --vector-column, --path-column and --path-prefix are for --embeddings"
+        )
     accelerator = launched_accelerator()
     if embeddings is not None:
-        from sketch_prompt.gallery.embeddings import read_embeddings
+        from sketch_prompt.gallery.vectors import read_embeddings
 
         gallery = Gallery.from_embeddings(
-            read_embeddings(embeddings),
+            read_embeddings(embeddings, path_column, vector_column, table=table, path_prefix=path_prefix),
             base_model=base_model,
             model=model or "frozen-clip",
             photos_dir=photos,

@@ -328,7 +328,7 @@ class PhotoCollection:
     def update(
         self,
         batches: Iterable[EncodedImages[np.ndarray]],
-        gone: Sequence[str],
+        gone: Iterable[str],
         changes: Changes,
         accelerator: Accelerator | None = None,
     ) -> None:
@@ -336,7 +336,7 @@ class PhotoCollection:
 
         Args:
             batches: from `GalleryEncoder.embed_photos`.
-            gone: names in the gallery whose files are not there any more.
+            gone: names in the gallery whose files are not there any more; asked for after the last batch.
             changes: what was done is added to it.
             accelerator: of several processes, each of which has embedded a share of the photos. The features of all
                 are in the store afterwards; only the first process has table and index.
@@ -365,7 +365,7 @@ class PhotoCollection:
         self._apply([], [self.photos.paths[row] for row in rows], changes)
         return changes
 
-    def _apply(self, loaded: list[LoadedPhoto], gone: Sequence[str], changes: Changes) -> None:
+    def _apply(self, loaded: list[LoadedPhoto], gone: Iterable[str], changes: Changes) -> None:
         self._foreign -= {photo.entry.path for photo in loaded}
         update = update_table(self.photos, loaded, gone, self._next_id, changes)
         self.photos, self._sample = update.table, None

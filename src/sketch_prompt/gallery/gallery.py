@@ -184,26 +184,31 @@ class Gallery:
         """A gallery of vectors that are there already: no photo is embedded.
 
         Some photos are, to see whether the vectors are this CLIP's; `changes.checked` says how many could be read.
+        With `output` the gallery is also saved there; one that is there already is brought up to date.
 
         Args:
-            vectors: (N, D) features of photos, normalised or not; a column of a data set; or `read_embeddings(path)`.
-            names: N paths or ids of the photos.
+            vectors: (N, D) features of photos, normalised or not; a column of a data set; or where they are, as
+                `read_embeddings` takes it: a file, a folder, a Lance table or a `postgresql://` address.
+            names: N paths or ids of the photos, for vectors that do not come with their own.
             base_model: the CLIP that the vectors were made with.
             model: the model that they are searched with; a lens of that CLIP, for example.
             photos_dir: the folder that relative paths are in.
-            output: also save the gallery there.
+            output: folder of the gallery.
             check: how many photos to check; 0 for none.
             options: those of the class.
 
         Raises:
-            ValueError: the vectors are another model's, or are not as many as the names.
+            FileNotFoundError, ConnectionError: the vectors are not there, or not to be reached.
+            ValueError: the vectors are another model's, or are not as many as the names; or `output` holds a gallery
+                of another model or the photos, or another process is writing into it.
         """
         from .embeddings import fill
 
         gallery = cls(model, base_model=base_model, **options)
-        gallery.changes = fill(gallery.collection, gallery._encoder, vectors, names, photos_dir, check)
-        if output is not None:
-            gallery.save(output)
+        directory = None if output is None else Path(os.path.abspath(output))
+        gallery.changes = fill(
+            gallery.collection, gallery._encoder, (vectors, names), photos_dir, directory, check
+        )
         return gallery
 
     @classmethod
