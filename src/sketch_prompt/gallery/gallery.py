@@ -199,8 +199,7 @@ class Gallery:
 
         Raises:
             FileNotFoundError, ConnectionError: the vectors are not there, or not to be reached.
-            ValueError: the vectors are another model's, or are not as many as the names; or `output` holds a gallery
-                of another model or the photos, or another process is writing into it.
+            ValueError: the vectors are another model's, or not as many as the names; or `output` is as in `build`.
         """
         from .embeddings import fill
 
