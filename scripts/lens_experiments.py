@@ -19,7 +19,7 @@ from sketch_prompt import SketchPromptModel, SketchPromptProcessor, load_benchma
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.data.doodles import read_doodles
 from sketch_prompt.data.strokes import rasterize
-from sketch_prompt.evaluation.embedding import embed
+from sketch_prompt.embedding.tables import embed
 from sketch_prompt.expansion import expand_queries
 from sketch_prompt.lens import Lens, fit_features
 from sketch_prompt.metrics import instance_details, instance_ranks, retrieval_details

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from sketch_prompt import load_benchmark
+from sketch_prompt.embedding.conditioning import conditioned
+from sketch_prompt.embedding.tables import embed
 from sketch_prompt.evaluation import Task
-from sketch_prompt.evaluation.conditioning import conditioned
-from sketch_prompt.evaluation.embedding import embed
 from sketch_prompt.lens import fit_features
 from sketch_prompt.metrics import FeatureScores, retrieval_details
 from sketch_prompt.models.loading import load_model

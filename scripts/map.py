@@ -38,10 +38,10 @@ ROOMS = {
     "metrics": ("metrics",),
     "processing": ("image_processing", "processing"),
     "explain": ("explain",),
+    "embedding": ("embedding",),
     "lens": ("lens",),
     "models": ("losses", "models", "hub.conversion", "assets"),
     "testing": ("testing",),
-    "embedding": ("embedding", "pairs"),
     "export": ("export",),
     "evaluation": ("evaluation",),
     "gallery": ("gallery",),
@@ -50,8 +50,6 @@ ROOMS = {
     "cli": ("cli", "__main__"),
 }
 ROOM_OF = {part: room for room, parts in ROOMS.items() for part in parts}
-# `SketchLensModel.fit` is a shorthand for the function in a room above, which it imports when it is called.
-SHORTHANDS = {"models.sketch_lens.modeling_sketch_lens -> training.lens"}
 ARROWS_HEADING = "## Rooms and arrows"
 
 # Counts modules of ours that are imported, and files of ours in which a function runs.
@@ -133,9 +131,9 @@ def arrows() -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {room: {} for room in ROOMS}
     for module, path in known.items():
         for target in imports(module, path, known):
-            here, there, arrow = room_of(module), room_of(target), f"{module} -> {target}"
-            if here != there and arrow not in SHORTHANDS:
-                found[here].setdefault(there, []).append(arrow)
+            here, there = room_of(module), room_of(target)
+            if here != there:
+                found[here].setdefault(there, []).append(f"{module} -> {target}")
     return found
 
 

@@ -230,10 +230,10 @@ def fit(
     """
     import json
 
+    from sketch_prompt.lens.tables import fit_model_lens, lens_tables
     from sketch_prompt.models.loading import load_model
     from sketch_prompt.models.sketch_lens import SketchLensModel
     from sketch_prompt.processing import SketchPromptProcessor
-    from sketch_prompt.training.lens import fit_model_lens, lens_tables
 
     tables = lens_tables(sketches, photos, data_dir, doodles)
     # The frozen CLIP on the device that was asked for.

@@ -1,6 +1,7 @@
 """Evaluating a model on a benchmark: embeddings, the guard against seen classes, the search, the report."""
 
-from .embedding import EmbeddingTable, embed
+from sketch_prompt.embedding.tables import EmbeddingTable, embed
+
 from .evaluate import Evaluation, check_benchmark, embed_benchmark, evaluate_model, report_embeddings
 from .leakage import SeenClassError, check_classes
 from .report import Report

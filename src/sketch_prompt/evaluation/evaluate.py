@@ -12,12 +12,12 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from sketch_prompt.data.class_names import class_key
+from sketch_prompt.embedding.conditioning import conditioned
+from sketch_prompt.embedding.tables import EmbeddingTable, embed
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.vocabulary import TEST_SPLITS
 
-from .conditioning import conditioned
-from .embedding import EmbeddingTable, embed
 from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
 from .pairwise import Stores, open_stores, working_folder

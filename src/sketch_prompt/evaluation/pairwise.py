@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.embedding.tables import EncodedBatch
 from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
 from sketch_prompt.models.integrity import check_tensors, checksum_metadata
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
@@ -29,22 +30,6 @@ from sketch_prompt.vocabulary import TEST_SPLITS
 
 _PAIR = "pair."
 _IDENTITY = "job.json"
-
-
-class EncodedBatch(NamedTuple):
-    """A batch of encoded images.
-
-    Attributes:
-        rows: Rows of the images in the table.
-        features: (B, D) float32 embeddings.
-        prepared: From `model.prepare_pairs`, on the CPU.
-        left_out: {row: (path, reason)} for images that cannot be read.
-    """
-
-    rows: list[int]
-    features: np.ndarray
-    prepared: dict[str, Tensor]
-    left_out: dict[int, tuple[str, str]]
 
 
 class PairStore:

@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 from accelerate import Accelerator
 
+from sketch_prompt.embedding.pairs import score_pairs
 from sketch_prompt.expansion import expand_queries
 from sketch_prompt.metrics.pair_scores import FeatureScores, MatrixScores, PairScores, RerankedScores
 from sketch_prompt.metrics.ranking import rank
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.pairs import score_pairs
 from sketch_prompt.vocabulary import Ranking
 
 from .pairwise import PairStore, Piece, ScoringJob, Stores

@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 
 from sketch_prompt.data.reading import UnreadableImage
+from sketch_prompt.embedding.tables import EmbeddingTable
 from sketch_prompt.metrics import (
     PairScores,
     QueryScores,
@@ -20,7 +21,6 @@ from sketch_prompt.metrics.core import RECALL_LEVELS
 from sketch_prompt.metrics.instance import distinct_photos
 from sketch_prompt.vocabulary import TEST_SPLITS, Convention, GalleryPhotos, Level
 
-from .embedding import EmbeddingTable
 from .ranking import EmbeddingRanker, Ranker
 from .task import DEFAULT_KS
 

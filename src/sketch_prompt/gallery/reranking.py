@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from sketch_prompt.data.reading import UnreadableImageError, unprocessable_is_unreadable
+from sketch_prompt.embedding.pairs import Prepared, prepare_pairs, score_pairs
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.pairs import Prepared, prepare_pairs, score_pairs
 from sketch_prompt.processing import Domain, SketchPromptProcessor
 from sketch_prompt.top_k import best_places
 

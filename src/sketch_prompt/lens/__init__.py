@@ -14,6 +14,7 @@ _PUBLIC = {
     "InstanceTargets": ".fitting",
     "Lens": ".lens",
     "LensFitter": ".fitter",
+    "LensResult": ".tables",
     "LensSums": ".sums",
     "Sample": ".validation",
     "Validation": ".validation",
@@ -21,7 +22,9 @@ _PUBLIC = {
     "check_targets": ".fitter",
     "fit_features": ".fitter",
     "fit_lens": ".fitting",
+    "fit_model_lens": ".tables",
     "group_folds": ".fitting",
+    "lens_tables": ".tables",
 }
 
 __all__ = [*_PUBLIC]

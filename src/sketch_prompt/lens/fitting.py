@@ -177,8 +177,8 @@ class _Equations(NamedTuple):
     @classmethod
     def of(cls, sums: LensSums, targets: Targets, used: Tensor) -> "_Equations":
         total = sums.counts[used].sum()
-        folds = sums.folds[used].unique()
-        gram = sums.grams[folds].sum(0)
+        folds = sums.folds[used].unique().tolist()
+        gram = sum(sums.grams[fold] for fold in folds)
         sketches, counts = sums.sketches * used[:, None], sums.counts * used
         mean = sketches.sum(0) / total
         if isinstance(targets, ClassTargets):
@@ -195,7 +195,7 @@ class _Equations(NamedTuple):
             numbers = by_class(counts).clamp_min(1e-300)[:, None]
             centres, partners = by_class(sketches), by_class(sums.partners * used[:, None])
             gram = gram - centres.T @ (centres / numbers)
-            cross = sums.crosses[folds].sum(0) - centres.T @ (partners / numbers)
+            cross = sum(sums.crosses[fold] for fold in folds) - centres.T @ (partners / numbers)
             squares = sums.squares[folds].sum() - (partners.square() / numbers).sum()
         return cls(mean, gram / total, cross / total, float(squares / total))
 
@@ -207,23 +207,31 @@ class _Equations(NamedTuple):
         pull = penalty * ridge * torch.eye(len(self.gram), dtype=torch.float64)
         return torch.linalg.solve(self.gram + pull, self.cross + scale * pull, left=True)
 
-    def map_all(self, queries: Tensor, penalties: Sequence[float]) -> Iterator[Tensor]:
-        """Centred queries (N, D) mapped by W of every penalty in turn, float32; X'X is decomposed once."""
+    def similarities(self, queries: Tensor, photos: Tensor, penalties: Sequence[float]) -> Iterator[Tensor]:
+        """(N, M) float32 inner products of queries, mapped by W of every penalty in turn, and photos.
+
+        X'X is decomposed once, and photos are turned instead of queries: of each penalty one product is left.
+
+        Args:
+            queries: (N, D) float64, centred.
+            photos: (M, D) float32.
+            penalties: the lambdas.
+        """
+        plain = queries.float() @ photos.T
         if not self._says_something():
-            yield from (queries.float() for _ in penalties)
+            yield from (plain for _ in penalties)
             return
         ridge, scale = self._ridge_and_scale()
         values, vectors = torch.linalg.eigh(self.gram)
         # Float32 is enough to rank a few photos with.
-        aims = (vectors.T @ self.cross).float()
-        values, turned, vectors = values.clamp_min(0), (queries @ vectors).float(), vectors.float()
+        values, turned = values.clamp_min(0), (queries @ vectors).float()
+        aims, same = (vectors.T @ self.cross).float() @ photos.T, vectors.T.float() @ photos.T
         for penalty in penalties:
             if math.isinf(penalty):
-                yield queries.float()
+                yield plain
                 continue
             pull = penalty * ridge
-            kept, pulled = (1 / (values + pull)).float(), (scale * pull / (values + pull)).float()
-            yield (turned * kept) @ aims + (turned * pulled) @ vectors.T
+            yield (turned / (values + pull).float()) @ torch.add(aims, same, alpha=float(scale * pull))
 
     def _says_something(self) -> bool:
         return bool(self.gram.diagonal().sum() > _SAME) and self.squares > _SAME
@@ -246,10 +254,10 @@ def _choose(
         used = ~held_out & (folds != MEAN_ONLY)
         equations = _Equations.of(sums, targets, used)
         directions = targets.directions(used) if isinstance(targets, ClassTargets) else None
-        queries = validation.queries(held_out) - equations.mean
+        search = validation.without(held_out, directions)
+        queries = search.queries - equations.mean
         scores = [
-            validation.scores(held_out, mapped, directions)
-            for mapped in equations.map_all(queries, penalties)
+            search.scores(similar) for similar in equations.similarities(queries, search.photos, penalties)
         ]
         totals.append(torch.stack(scores).nan_to_num(0))
         rounds.append(scores[0].isfinite())

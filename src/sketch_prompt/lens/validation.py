@@ -1,5 +1,8 @@
 """How well a lens does on groups (classes, or drawn photos) that it was not fitted on."""
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,20 +75,12 @@ class Validation:
     def __init__(self, sketches: Sample, photos: Sample | None = None, scopes: Tensor | None = None):
         self.sketches, self.photos, self.scopes = sketches, photos, scopes
 
-    def queries(self, held_out: Tensor) -> Tensor:
-        """(N, D) float64 features of the sketches of the groups `held_out` (C,)."""
-        return self.sketches.features[held_out[self.sketches.groups]].double()
-
-    def scores(self, held_out: Tensor, queries: Tensor, directions: Tensor | None = None) -> Tensor:
-        """Mean average precision of every group.
+    def without(self, held_out: Tensor, directions: Tensor | None = None) -> "HeldOut":
+        """The search of the groups `held_out` (C,).
 
         Args:
-            held_out: (C,) the groups.
-            queries: (N, D) what the sketches that `queries` returns were made into.
+            held_out: (C,) bool.
             directions: (C, D) targets of the groups, which are searched where there are no photos.
-
-        Returns:
-            (C,), NaN for groups that are not held out or have no sketch that can find anything.
         """
         rows = held_out[self.sketches.groups]
         groups, wanted = self.sketches.groups[rows], self.sketches.labels[rows]
@@ -93,25 +88,69 @@ class Validation:
             places = labels = held_out.nonzero()[:, 0]
             photos = directions[places].float()
         else:
-            rows = held_out[self.photos.groups]
+            shown = held_out[self.photos.groups]
             photos, places, labels = (
-                column[rows] for column in (self.photos.features, self.photos.groups, self.photos.labels)
+                column[shown] for column in (self.photos.features, self.photos.groups, self.photos.labels)
             )
-        right = wanted[:, None] == labels
-        similar = queries.float() @ photos.T
+        outside = None
         if self.scopes is not None:
-            similar[self.scopes[groups][:, None] != self.scopes[places]] = -torch.inf
-        precisions = _average_precision(similar, right)
-        found = right.any(1)
-        total = torch.zeros(len(held_out), dtype=torch.float64).index_add_(
-            0, groups[found], precisions[found]
-        )
-        return total / torch.bincount(groups[found], minlength=len(held_out))
+            outside = self.scopes[groups][:, None] != self.scopes[places]
+        right = wanted[:, None] == labels
+        return HeldOut(self.sketches.features[rows].double(), photos, groups, right, outside, len(held_out))
 
 
-def _average_precision(similar: Tensor, right: Tensor) -> Tensor:
-    """(N,) average precision of ranking by `similar` (N, M) with the hits `right` (N, M), not interpolated."""
-    order = similar.argsort(dim=1, descending=True, stable=True)
-    hits = right.gather(1, order).double()
-    ranks = torch.arange(1, similar.shape[1] + 1)
-    return (hits.cumsum(1) / ranks * hits).sum(1) / hits.sum(1).clamp_min(1)
+class HeldOut(NamedTuple):
+    """Sketches of held-out groups and what they search.
+
+    Attributes:
+        queries: (N, D) float64 features of the sketches.
+        photos: (M, D) float32 features of what they search.
+        groups: (N,) the group of each sketch.
+        right: (N, M) what each should find.
+        outside: (N, M) what each does not search; None if it searches everything.
+        n_groups: number C of all groups, held out or not.
+    """
+
+    queries: Tensor
+    photos: Tensor
+    groups: Tensor
+    right: Tensor
+    outside: Tensor | None
+    n_groups: int
+
+    def scores(self, similar: Tensor) -> Tensor:
+        """Mean average precision of every group.
+
+        Args:
+            similar: (N, M) float32, how alike sketches and photos are.
+
+        Returns:
+            (C,), NaN for groups that are not held out or have no sketch that can find anything.
+        """
+        if self.outside is not None:
+            similar = similar.masked_fill(self.outside, -torch.inf)
+        found = self.right.any(1)
+        precisions = average_precision(similar[found], self.right[found])
+        groups = self.groups[found]
+        total = torch.zeros(self.n_groups, dtype=torch.float64).index_add_(0, groups, precisions)
+        return total / torch.bincount(groups, minlength=self.n_groups)
+
+
+def average_precision(similar: Tensor, right: Tensor) -> Tensor:
+    """(N,) average precision of ranking by `similar` (N, M) with the hits `right` (N, M), not interpolated.
+
+    Of photos that are equally alike, the first comes first. Every photo is one integer: its score above, the column
+    and whether it is a hit below. Integers are sorted in a fraction of the time of an `argsort`.
+    """
+    if not similar.numel():
+        return torch.zeros(len(similar), dtype=torch.float64)
+    bits = (0.0 - similar.float()).contiguous().numpy().view(np.int32)
+    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))  # integers in the order of the floats
+    columns = 2 * np.arange(similar.shape[1], dtype=np.int64) + right.numpy()
+    ranked = np.sort((ascending.astype(np.int64) << 32) | columns, axis=1)
+    rows, ranks = np.nonzero(ranked & 1)
+    hits = np.bincount(rows, minlength=len(ranked))
+    # The k-th hit of a row, at rank r, has the precision k / r.
+    numbers = np.arange(len(rows)) - np.repeat(hits.cumsum() - hits, hits) + 1
+    precisions = np.bincount(rows, numbers / (ranks + 1), len(ranked)) / np.maximum(hits, 1)
+    return torch.from_numpy(precisions)

@@ -24,9 +24,10 @@ from sketch_prompt.data.loading import (
     require_readable,
 )
 from sketch_prompt.data.transforms import PairAugmentation
+from sketch_prompt.embedding.conditioning import show_categories
 from sketch_prompt.evaluation import Report, evaluate_model
-from sketch_prompt.evaluation.conditioning import show_categories
 from sketch_prompt.evaluation.environment import describe_environment, peak_memory
+from sketch_prompt.lens.tables import fit_model_lens
 from sketch_prompt.locking import only_writer
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
@@ -50,7 +51,6 @@ from sketch_prompt.training.interruption import (
     ending_workers,
     ignore_signals,
 )
-from sketch_prompt.training.lens import fit_model_lens
 from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.publication import Publisher, training_facts

@@ -54,7 +54,7 @@ class SketchLensModel(FrozenClipModel):
             photos: tables of photos.
             targets: what sketches are mapped to; see `sketch_prompt.lens.LensFitter`. Without photos "text".
             exclude_classes: classes to leave out, in any spelling: those that the lens shall be tested on.
-            options: further ones of `sketch_prompt.training.lens.fit_model_lens`, such as `batch_size`.
+            options: further ones of `sketch_prompt.lens.tables.fit_model_lens`, such as `batch_size`.
 
         Returns:
             The model.
@@ -62,10 +62,9 @@ class SketchLensModel(FrozenClipModel):
         Raises:
             ValueError: there is too little to fit a lens on; see `fit_model_lens`.
         """
-        # The embedding of tables stands above the models.
         from ...data.drawings import doodle_table
+        from ...lens.tables import fit_model_lens
         from ...processing import SketchPromptProcessor
-        from ...training.lens import fit_model_lens
 
         if self.processor is None:
             self.processor = SketchPromptProcessor.from_base_model(self.config.base_model)

@@ -14,10 +14,10 @@ from sketch_prompt import SketchLensModel, SketchPromptModel
 from sketch_prompt.cli import app
 from sketch_prompt.data import drawings
 from sketch_prompt.data.drawings import UNNAMED_CLASS, doodle_table, folder_table
+from sketch_prompt.embedding.tables import embed
 from sketch_prompt.evaluation import SeenClassError, Task, evaluate_model
-from sketch_prompt.evaluation.embedding import embed
 from sketch_prompt.lens import fit_features
-from sketch_prompt.training.lens import fit_model_lens, lens_tables
+from sketch_prompt.lens.tables import fit_model_lens, lens_tables
 
 N_CLASSES = 24
 

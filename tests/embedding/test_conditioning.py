@@ -7,8 +7,8 @@ from huggingface_hub.errors import StrictDataclassError
 
 from fakes.benchmarks import UNSEEN, write_benchmark
 from fakes.models import TinyModel, TinyProcessor
+from sketch_prompt.embedding.conditioning import conditioned, show_categories
 from sketch_prompt.evaluation import Task, evaluate_model
-from sketch_prompt.evaluation.conditioning import conditioned, show_categories
 from sketch_prompt.evaluation.report import Report
 
 

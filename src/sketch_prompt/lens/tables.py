@@ -1,10 +1,12 @@
-"""Fit a lens for a model, on drawings and photos."""
+"""Fit a lens for a model, on tables of drawings and photos."""
+
+from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import datasets
 import numpy as np
@@ -14,13 +16,17 @@ from sketch_prompt.data.benchmarks import benchmark_names, load_benchmark
 from sketch_prompt.data.class_names import class_key, merge_spellings
 from sketch_prompt.data.drawings import doodle_table, folder_table
 from sketch_prompt.data.splits import unknown_name
-from sketch_prompt.evaluation.conditioning import conditioned
-from sketch_prompt.evaluation.embedding import EmbeddingTable, embed
+from sketch_prompt.embedding.conditioning import conditioned
+from sketch_prompt.embedding.tables import EmbeddingTable, embed
 from sketch_prompt.hints import nearest
-from sketch_prompt.lens import Lens, LensFitter, check_targets
-from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.vocabulary import TEST_SPLITS, Condition, Domain, TargetKind
+
+from .fitter import LensFitter, check_targets
+from .lens import Lens
+
+if TYPE_CHECKING:
+    from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+    from sketch_prompt.processing import SketchPromptProcessor
 
 _ROWS_AT_ONCE = 16_384
 

@@ -9,8 +9,11 @@ A report says which of three conditions its numbers hold for (`Task.condition`):
 - "none": every image is embedded without a category.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import datasets
 import numpy as np
@@ -18,9 +21,11 @@ import torch
 from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
-from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.vocabulary import Condition
+
+if TYPE_CHECKING:
+    from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+    from sketch_prompt.processing import SketchPromptProcessor
 
 Conditions = Callable[[torch.Tensor, np.ndarray], dict]
 """From the pixel values and class numbers of a batch to keyword arguments of `get_*_features`."""

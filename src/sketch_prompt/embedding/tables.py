@@ -1,8 +1,11 @@
 """Embed every readable image of a benchmark's table, on one process or on several."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import datasets
 import numpy as np
@@ -19,15 +22,34 @@ from sketch_prompt.data.reading import (
     read_image,
     unprocessable_is_unreadable,
 )
-from sketch_prompt.embedding import LoadedImage, encode_images, split_batches
-from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.pairs import prepare_pairs
-from sketch_prompt.processing import Domain, SketchPromptProcessor
+from sketch_prompt.vocabulary import Domain
 
+from . import LoadedImage, encode_images, split_batches
 from .conditioning import Conditions
-from .pairwise import EncodedBatch, PairStore
+from .pairs import prepare_pairs
+
+if TYPE_CHECKING:
+    from sketch_prompt.evaluation.pairwise import PairStore
+    from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+    from sketch_prompt.processing import SketchPromptProcessor
 
 _DESCRIPTIONS = {"sketch": "Embedding sketches", "photo": "Embedding photos"}
+
+
+class EncodedBatch(NamedTuple):
+    """A batch of encoded images.
+
+    Attributes:
+        rows: Rows of the images in the table.
+        features: (B, D) float32 embeddings.
+        prepared: From `model.prepare_pairs`, on the CPU.
+        left_out: {row: (path, reason)} for images that cannot be read.
+    """
+
+    rows: list[int]
+    features: np.ndarray
+    prepared: dict[str, Tensor]
+    left_out: dict[int, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +72,7 @@ class EmbeddingTable:
     unreadable: list[UnreadableImage]
     seconds: float = 0.0
 
-    def take(self, indices: np.ndarray) -> "EmbeddingTable":
+    def take(self, indices: np.ndarray) -> EmbeddingTable:
         """The same table with some of its images, in this order."""
         columns = ("features", "labels", "instance_ids", "rows")
         return replace(self, **{name: getattr(self, name)[indices] for name in columns})

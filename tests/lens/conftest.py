@@ -1,0 +1,5 @@
+"""A tiny CLIP on disk."""
+
+from fakes.recipes import tiny_clip
+
+__all__ = ["tiny_clip"]
