@@ -1,0 +1,217 @@
+"""What single options do for CLIP-AT and SpLIP on two small benchmarks of real pictures: the tables of docs/options.md.
+
+    python scripts/compare_options.py --base-model CLIP --sketchy DIR --output runs/options
+
+Every row is trained for a few steps with each seed and measured twice: on seen classes that were held out, which is
+what a choice may rest on, and on the unseen classes. Runs are appended to OUTPUT/runs.jsonl and never repeated, so the
+command can be stopped and started again; `--table` prints what is there. Differences are paired by seed, which also
+decides the held-out classes.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sketch_prompt import FrozenClipConfig, FrozenClipModel, SketchPromptProcessor, load_benchmark
+from sketch_prompt.evaluation import Task, evaluate_model
+from sketch_prompt.training.config import TrainingConfig
+from sketch_prompt.training.loop import train
+from sketch_prompt.training.recipe import find_recipe
+from sketch_prompt.training.validation import hold_out
+
+METRIC = "mAP@all"
+SHORT = (
+    "data.refit=false data.num_workers=0 processor.size=64 processor.sketch_line_width=1.5 "
+    "processor.sketch_crop_margin=true optimisation.schedule=cosine optimisation.batch_size=24 "
+    "optimisation.mixed_precision=bf16 evaluation.metric=null evaluation.ks=null evaluation.baseline=false "
+    "evaluation.every_epochs=1000 run.progress=false run.resume=never"
+).split()
+BENCHMARKS = {
+    "sketchy-21": ["data.validation_classes=0.1"],
+    "quickdraw-caltech": ["data.validation_classes=0.2"],
+}
+FAMILIES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
+    "clip-at": (
+        "clip-at-sketchy-21",
+        ["optimisation.learning_rate=1e-2", "optimisation.learning_rates={layer_norms: 1e-3}"],
+        {
+            "separate LayerNorms": [],
+            "shared LayerNorms": ["model.layer_norms=shared"],
+            "temperature 0.07": ["model.temperature=0.07"],
+            "temperature 0.2": ["model.temperature=0.2"],
+            "no classification": ["model.classification_weight=0"],
+        },
+    ),
+    "splip": (
+        "splip-sketchy-21",
+        ["optimisation.learning_rate=1e-3"],
+        {
+            "as the recipe": [],
+            "negative not classified": ["model.classify_negatives=false"],
+            "margin at least 0.2": ["model.least_margin=0.2"],
+            "T replaces words": ["model.text_prompt_placement=replace", "model.n_text_prompts=3"],
+        },
+    ),
+}
+"""{family: (recipe, settings of all its rows, {row: changes})}; the first row is what the others are compared with."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of the grid."""
+
+    family: str
+    row: str
+    benchmark: str
+    seed: int
+
+    def config(self, arguments: argparse.Namespace) -> TrainingConfig:
+        """Its recipe."""
+        recipe, common, rows = FAMILIES[self.family]
+        place = f"{self.family}-{self.row}-{self.benchmark}-{self.seed}".replace(" ", "-")
+        return TrainingConfig.load(
+            find_recipe(recipe),
+            [
+                *SHORT,
+                *BENCHMARKS[self.benchmark],
+                *common,
+                *rows[self.row],
+                f"model.base_model={arguments.base_model}",
+                f"data.benchmark={self.benchmark}",
+                *([f"data.data_dir={arguments.sketchy}"] if self.benchmark.startswith("sketchy") else []),
+                f"optimisation.max_steps={arguments.steps}",
+                f"run.seed={self.seed}",
+                f"run.output_dir={arguments.output / place}",
+            ],
+        )
+
+
+def grid(arguments: argparse.Namespace) -> Iterator[Run]:
+    """All runs; the seeds of a row come one after the other, so that early rows are complete early."""
+    for family in arguments.families:
+        for row in FAMILIES[family][2]:
+            for seed in range(arguments.seeds):
+                for benchmark in BENCHMARKS:
+                    yield Run(family, row, benchmark, seed)
+
+
+def measure(run: Run, arguments: argparse.Namespace) -> dict:
+    """Train and measure a run; its folder is removed."""
+    config = run.config(arguments)
+    result = train(config)
+    shutil.rmtree(config.output_dir)
+    return {"held_out": result.validation, "unseen": result.test.metrics[METRIC]}
+
+
+def measure_frozen(benchmark_name: str, seed: int, arguments: argparse.Namespace) -> dict:
+    """The frozen CLIP on the same held-out and unseen classes."""
+    family = arguments.families[0]
+    run = Run(family, next(iter(FAMILIES[family][2])), benchmark_name, seed)
+    config = run.config(arguments)
+    benchmark = load_benchmark(benchmark_name, config.data.data_dir)
+    processor = SketchPromptProcessor.from_base_model(arguments.base_model, **config.processor)
+    model = FrozenClipModel.from_base_model(arguments.base_model).eval()
+    held_out = hold_out(benchmark, config.data.validation_classes, seed).validation
+    scores = {}
+    for name, tables in {"held_out": held_out, "unseen": benchmark}.items():
+        task = Task(benchmark_name, "category", allow_seen=True)
+        report = evaluate_model(model, processor, tables, task, progress=False).report
+        scores[name] = report.metrics[METRIC]
+        scores[f"{name}_chance"] = report.chance[METRIC]
+    return scores
+
+
+def read(path: Path) -> dict[tuple, dict]:
+    """{(family, row, benchmark, seed): the scores} of the runs in a file."""
+    if not path.is_file():
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(line["family"], line["row"], line["benchmark"], line["seed"]): line for line in lines}
+
+
+def table(runs: dict[tuple, dict], seeds: int) -> str:
+    """Markdown: the mean over the seeds in percent, and the paired difference to the first row ± its standard error."""
+    lines = []
+    for benchmark in BENCHMARKS:
+        lines += [f"### {benchmark}", "", "| | held-out seen classes | against the first | unseen | against |"]
+        lines += ["| --- | ---: | ---: | ---: | ---: |"]
+        frozen = _scores(runs, "frozen", "frozen CLIP", benchmark, seeds)
+        if frozen:
+            means = [100 * statistics.mean(frozen[part].values()) for part in ("held_out", "unseen")]
+            lines.append(f"| frozen CLIP | {means[0]:.1f} | | {means[1]:.1f} | |")
+        for family, (_, _, rows) in FAMILIES.items():
+            first = _scores(runs, family, next(iter(rows)), benchmark, seeds)
+            for row in rows:
+                own = _scores(runs, family, row, benchmark, seeds)
+                if own:
+                    cells = [cell for part in ("held_out", "unseen") for cell in _cells(own[part], first[part])]
+                    lines.append(f"| `{family}`, {row} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _scores(runs: dict, family: str, row: str, benchmark: str, seeds: int) -> dict[str, dict[int, float]]:
+    found = {seed: runs.get((family, row, benchmark, seed)) for seed in range(seeds)}
+    found = {seed: scores for seed, scores in found.items() if scores}
+    parts = ("held_out", "unseen") if found else ()
+    return {part: {seed: scores[part] for seed, scores in found.items()} for part in parts}
+
+
+def _cells(own: dict[int, float], first: dict[int, float]) -> tuple[str, str]:
+    mean = f"{100 * statistics.mean(own.values()):.1f}"
+    paired = [own[seed] - first[seed] for seed in own if seed in first]
+    if own == first or not paired:
+        return mean, ""
+    error = f" ± {paired_error(paired):.1f}" if len(paired) > 1 else ""
+    return mean, f"{100 * statistics.mean(paired):+.1f}{error} ({len(paired)})"
+
+
+def paired_error(differences: list[float]) -> float:
+    """The standard error of the mean of paired differences, in percent."""
+    return 100 * statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def main() -> None:
+    """Parse the command line, run what is missing, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base-model", help="folder or id of the CLIP")
+    parser.add_argument("--sketchy", type=Path, help="folder of Sketchy, whole or in part")
+    parser.add_argument("--output", type=Path, default=Path("runs/options"))
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=32, help="optimiser steps a run")
+    parser.add_argument("--table", action="store_true", help="print what has been measured, and train nothing")
+    arguments = parser.parse_args()
+    path = arguments.output / "runs.jsonl"
+    if not arguments.table:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        wanted = [
+            *(Run("frozen", "frozen CLIP", name, seed) for seed in range(arguments.seeds) for name in BENCHMARKS),
+            *grid(arguments),
+        ]
+        for run in wanted:
+            key = run.family, run.row, run.benchmark, run.seed
+            if key in read(path):
+                continue
+            start = time.process_time()
+            frozen = run.family == "frozen"
+            scores = (
+                measure_frozen(run.benchmark, run.seed, arguments) if frozen else measure(run, arguments)
+            )
+            line = vars(run) | scores | {"steps": arguments.steps, "cpu_seconds": time.process_time() - start}
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            print(f"{run}: {scores}", flush=True)
+    print(table(read(path), arguments.seeds))
+
+
+if __name__ == "__main__":
+    main()
