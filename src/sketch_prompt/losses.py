@@ -69,8 +69,8 @@ def hardest_triplet_loss(sketch: Tensor, photo: Tensor, instance_ids: Tensor, ma
     The halves are the reference code's. A sketch is left out if the batch holds no photo of another instance.
 
     Args:
-        sketch, photo: (B, D), L2-normalised; row i of `photo` is the photo that sketch i was drawn from.
-        instance_ids: (B,) identity of the photos.
+        sketch, photo: (B, D), L2-normalised; row i of `photo` is a photo that sketch i should find.
+        instance_ids: (B,) what the photos are of: the same instance, or at category level the same category.
         margin: how much nearer (in half distances) a sketch's photo must be than the nearest other.
 
     Returns:

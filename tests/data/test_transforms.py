@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from sketch_prompt.data.transforms import PairAugmentation
+from sketch_prompt.data.transforms import Coins, Movement, PairAugmentation
 
 
 @pytest.fixture
@@ -78,8 +78,71 @@ def test_images_are_upright_and_rgb_before_they_are_turned():
 
 
 @pytest.mark.parametrize(
-    "option", [{"flip": 2}, {"greyscale": -0.1}, {"rotation": 200}, {"crop": 0}, {"crop": 1.1}]
+    "option",
+    [
+        {"flip": 2},
+        {"greyscale": -0.1},
+        {"rotation": 200},
+        {"rotation_probability": 2},
+        {"crop": 0},
+        {"crop": 1.1},
+        {"square": 0},
+        {"negative": "turned"},
+        {"resampling": "cubic"},
+    ],
 )
 def test_a_value_out_of_range_is_an_error_that_names_it(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         PairAugmentation(**option)
+
+
+REFERENCE = PairAugmentation(
+    flip=0.5,
+    rotation=30,
+    rotation_probability=0.5,
+    greyscale=0.5,
+    greyscale_jointly=True,
+    negative="still",
+    square=48,
+    resampling="nearest",
+)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("angle", [0.0, -17.3])
+@pytest.mark.parametrize("flip", [False, True])
+def test_given_the_coins_pictures_are_those_of_dp_clips_published_code(flip, angle, grey):
+    random = np.random.default_rng(1)
+    shapes = (40, 60, 3), (50, 30, 3), (48, 48, 3)
+    given = [Image.fromarray(random.integers(0, 256, shape, np.uint8)) for shape in shapes]
+    # What it does, step by step: fit into a square with black borders; flip and turn sketch and photo, the corners
+    # white, each pixel the nearest one; one coin takes the colours of photo and negative. The negative never moves.
+    sketch, photo, negative = (ImageOps.pad(image, (48, 48)) for image in given)
+    if flip:
+        sketch, photo = (image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in (sketch, photo))
+    if angle:
+        sketch, photo = (image.rotate(angle, fillcolor=(255, 255, 255)) for image in (sketch, photo))
+    if grey:
+        photo, negative = (Image.merge("RGB", [image.convert("L")] * 3) for image in (photo, negative))
+    coins = Coins(pair=Movement(flip, angle), grey_photo=grey, grey_negative=grey)
+    for ours, theirs in zip(REFERENCE.apply(*given, coins), (sketch, photo, negative)):
+        assert np.array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_the_published_codes_coins_fall_as_often_as_there_and_never_for_the_negative_alone():
+    drawn = [REFERENCE.draw(np.random.default_rng(seed)) for seed in range(400)]
+    assert all(coins.negative == Movement() and coins.grey_photo == coins.grey_negative for coins in drawn)
+    for happened in (
+        [coins.pair.flip for coins in drawn],
+        [coins.pair.angle != 0 for coins in drawn],
+        [coins.grey_photo for coins in drawn],
+    ):
+        assert np.mean(happened) == pytest.approx(0.5, abs=0.07)
+    angles = np.array([coins.pair.angle for coins in drawn if coins.pair.angle])
+    assert np.abs(angles).max() <= 30 and np.abs(angles).mean() == pytest.approx(15, abs=2)
+
+
+def test_with_two_grey_coins_colour_tells_photo_and_negative_apart_half_the_time():
+    drawn = [PairAugmentation(greyscale=0.5).draw(np.random.default_rng(seed)) for seed in range(400)]
+    apart = np.mean([coins.grey_photo != coins.grey_negative for coins in drawn])
+    assert apart == pytest.approx(0.5, abs=0.07)

@@ -103,6 +103,43 @@ def test_a_support_set_holds_a_sketch_and_two_photos_of_its_class_and_is_the_sam
         assert len(support) == 3
 
 
+@pytest.mark.parametrize("support", ["random", "unmatched"])
+def test_support_sets_of_other_images_are_drawn_from_where_the_report_says(benchmark, support):
+    tables = benchmark["test_sketch"], benchmark["test_photo"]
+    owners = {
+        np.asarray(image).tobytes(): table.features["label"].int2str(label)
+        for table in tables
+        for image, label in zip(table["image"], table["label"])
+    }
+    model, shown = ConditionalModel(), {}
+    show_categories(model, TinyProcessor(), *tables, support=support, progress=False)
+    shown = {name: [owners[image] for image in images] for name, images in model.shown.items()}
+    assert all(len(images) == 3 for images in shown.values())
+    if support == "unmatched":
+        assert all(len(set(images)) == 1 and name not in images for name, images in shown.items())
+    else:
+        assert any(len(set(images)) > 1 for images in shown.values())
+    task = Task("sketch-folder", support=support)
+    model = ConditionalModel()
+    report = evaluate_model(model, TinyProcessor(), benchmark, task, progress=False).report
+    assert report.support == support and {"random": "random images", "unmatched": "another category"}[
+        support
+    ] in report.to_markdown()
+    assert model.shown == {}
+
+
+def test_other_support_sets_are_refused_where_they_could_not_be_shown(benchmark):
+    tables = benchmark["test_sketch"], benchmark["test_photo"]
+    model = ConditionalModel()
+    model.shown["bee"] = ["mine"]
+    with pytest.raises(ValueError, match=r"it knows 1 of 3"):
+        show_categories(model, TinyProcessor(), *tables, support="random", progress=False)
+    with pytest.raises(StrictDataclassError, match="'support' expected one of"):
+        Task("mini", support="other")
+    with pytest.raises(ValueError, match="is shown to no model with condition='none'"):
+        Task("mini", support="random", condition="none")
+
+
 def test_a_category_that_the_model_knows_is_left_as_it_is(benchmark):
     model = ConditionalModel().eval()
     model.shown["bee"] = ["mine"]

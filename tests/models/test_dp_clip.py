@@ -286,6 +286,40 @@ def test_the_loss_moves_from_random_to_hard_negatives():
         }
 
 
+def test_at_category_level_no_photo_of_the_sketchs_own_category_is_a_negative():
+    m = taught(hard_weight_step=1.0, hard_weight_every=1, prompt_dropout=0.0).train()
+    m.begin_epoch(1, 2)  # hard negatives alone
+    known = m.eval().condition_on(images(1), images(2), torch.randn(DIM))
+    m.train()
+    labels = torch.tensor([0, 1, 0, 1])
+    given = {**batch(), "labels": labels, "negative_labels": 1 - labels}
+    sketch, photo = (
+        normalize(m.get_part_features(images(4, seed), known), dim=-1).unbind(1) for seed in (1, 2)
+    )
+    expected = 0
+    for part, (s, p) in enumerate(zip(sketch, photo)):
+        for i in range(4):
+            nearest = min((1 - s[i] @ p[j]) / 2 for j in range(4) if labels[j] != labels[i])
+            excess = torch.relu(0.15 + (1 - s[i] @ p[i]) / 2 - nearest)
+            expected += (1 if part == 0 else 0.1) * excess / 4
+    assert_close(m(**given, condition=known).loss, expected)
+    # The same rows as instances: photos of the own category are negatives then.
+    as_instances = {**given, "negative_labels": labels}
+    assert not torch.isclose(m(**as_instances, condition=known).loss, expected)
+
+
+def test_a_batch_of_one_category_without_hard_negatives_is_refused_before_they_count():
+    m = taught(hard_weight_step=0.25, hard_weight_every=10).train()
+    other = {"negative_labels": torch.ones(4, dtype=torch.long)}
+    m.begin_epoch(0, 60)
+    with pytest.raises(ValueError, match=r"of one category: train with data\.batches=pk"):
+        m(**batch(), **other)
+    assert torch.isfinite(m(**batch(labels=[0, 1, 0, 1]), **other).loss)
+    assert torch.isfinite(taught(hard_weight_step=0).train()(**batch(), **other).loss)
+    same = {"negative_labels": torch.zeros(4, dtype=torch.long)}
+    assert torch.isfinite(m(**batch(), **same).loss)  # instances of one category
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Ranking
+from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Ranking, Support
 
 from .command import (
     BaseModelOption,
@@ -52,6 +52,13 @@ def evaluate(
             "that the model predicts, or none. auto: given where a sketch ranks its own category, else predicted."
         ),
     ] = "auto",
+    support: Annotated[
+        Support,
+        typer.Option(
+            help="Whose images show such a method what a category is: its own; or, as ablations, random ones or those "
+            "of an unmatched category."
+        ),
+    ] = "own",
     convention: Annotated[
         Convention,
         typer.Option(
@@ -167,6 +174,7 @@ def evaluate(
         allow_seen=allow_seen,
         gallery=gallery,
         condition=condition,
+        support=support,
         convention=convention,
         ks=k or None,
         ranking=ranking,

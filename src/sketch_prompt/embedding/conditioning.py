@@ -7,6 +7,8 @@ A report says which of three conditions its numbers hold for (`Task.condition`):
 - "predicted": every image, sketch or photo, is embedded under the category that the model predicts for it, among the
   classes of the test data.
 - "none": every image is embedded without a category.
+
+The category's support set is of its own images, or, to see what it is worth, of others (`Task.support`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import torch
 from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image
-from sketch_prompt.vocabulary import Condition
+from sketch_prompt.vocabulary import Condition, Support
 
 if TYPE_CHECKING:
     from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
@@ -38,42 +40,56 @@ def show_categories(
     photos: datasets.Dataset,
     *,
     seed: int = 0,
+    support: Support = "own",
     progress: bool = True,
 ) -> list[str]:
     """Show a model a support set for every class that it does not know yet, drawn from the tables.
 
     As in the papers, a support set consists of any images of its class. An unreadable image is replaced by another;
-    embedding the tables reports it.
+    embedding the tables reports it. DP-CLIP's paper compares such sets with `"random"` images and with those of an
+    `"unmatched"` category; the name of the class stays the right one.
 
     Args:
         model: A model with `is_conditional`.
         processor: The processor of its checkpoint.
         sketches, photos: Tables with the columns image and label. A class may be in only one of them.
         seed: Seed of the draw.
+        support: Whose images a support set is drawn from: the class's `"own"`, those of all classes (`"random"`), or
+            those of one other class (`"unmatched"`).
         progress: Show a progress bar on stderr.
 
     Returns:
         The new classes, in the order of the labels.
 
     Raises:
-        ValueError: No image of a class can be read.
+        ValueError: No image of a class can be read; or `support` is not "own", and a class is known already, or there
+            is no other one.
     """
     tables, names = (sketches, photos), sketches.features["label"].names
     labels = [np.asarray(table["label"][:], np.int64) for table in tables]
     known = set(model.categories)
-    new = [label for label in np.unique(np.concatenate(labels)) if names[label] not in known]
+    present = np.unique(np.concatenate(labels))
+    new = [label for label in present if names[label] not in known]
+    if support != "own" and (len(new) < len(present) or len(present) < 2):
+        raise ValueError(
+            f"support={support!r} needs at least two classes, none of which the model was shown before: it knows "
+            f"{len(present) - len(new)} of {len(present)}"
+        )
     images = [_undecoded(table) for table in tables]
     for label in tqdm(new, desc="Showing categories", unit="class", disable=not progress):
         rng = np.random.default_rng((seed, int(label)))
-        support, reasons = [], []
+        drawn, reasons = [], []
+        shown = {"own": [label], "random": present}.get(support)
+        if shown is None:
+            shown = [rng.choice(present[present != label])]
         for table, own, count in zip(images, labels, model.support_size):
-            rows = rng.permutation(np.flatnonzero(own == label))
-            support.append(_read_some(table, rows, count, reasons))
-        if not any(support):
+            rows = rng.permutation(np.flatnonzero(np.isin(own, shown)))
+            drawn.append(_read_some(table, rows, count, reasons))
+        if not any(drawn):
             raise ValueError(
                 f"No image of class {names[label]!r} can be read for its support set: {'; '.join(reasons[:3])}"
             )
-        model.add_category(names[label], *support, processor)
+        model.add_category(names[label], *drawn, processor)
     return [names[label] for label in new]
 
 
@@ -84,6 +100,7 @@ def conditioned(
     benchmark: datasets.DatasetDict,
     condition: Condition,
     *,
+    support: Support = "own",
     progress: bool = True,
 ) -> Iterator[Conditions | None]:
     """The conditions under which to embed the test images of a benchmark.
@@ -95,6 +112,7 @@ def conditioned(
         processor: The processor of its checkpoint.
         benchmark: With the splits test_sketch and test_photo.
         condition: "given", "predicted" or "none".
+        support: Whose images the support sets are drawn from, see `show_categories`.
         progress: Show a progress bar on stderr.
 
     Yields:
@@ -109,7 +127,7 @@ def conditioned(
     shown: list[str] = []
     model.eval()
     try:
-        shown = show_categories(model, processor, *tables, progress=progress)
+        shown = show_categories(model, processor, *tables, support=support, progress=progress)
         if condition == "given":
             yield lambda pixel_values, labels: {"category": [names[label] for label in labels]}
         else:

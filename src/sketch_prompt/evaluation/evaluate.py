@@ -97,7 +97,9 @@ def evaluate_model(
         stores = None
         if ranking != "embedding":
             stores = open_stores(unwrapped, processor, benchmark, folder, pair_dtype, accelerator, batch_size)
-        with conditioned(unwrapped, processor, benchmark, task.condition, progress=progress) as conditions:
+        with conditioned(
+            unwrapped, processor, benchmark, task.condition, support=task.support, progress=progress
+        ) as conditions:
             sketches, photos = embed_benchmark(
                 model,
                 processor,
@@ -236,6 +238,7 @@ def report_embeddings(
         setting=claim.setting,
         convention=search.convention,
         condition=task.condition if model.is_conditional else None,
+        support=task.support if model.is_conditional and task.condition != "none" else None,
         zero_shot=claim.zero_shot,
         claim=claim.text,
         differences=differences_from_published(benchmark, task.benchmark, task.train_benchmark),

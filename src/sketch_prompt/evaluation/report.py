@@ -35,6 +35,10 @@ _CONDITIONS = {
     "predicted": ", every image embedded with its predicted category",
     "none": ", embedded without a category",
 }
+_SUPPORTS = {
+    "random": ", support sets of random images",
+    "unmatched": ", support sets of another category",
+}
 _LISTED_UNREADABLE = 10
 _LISTED_CLASSES = 3
 _DETAILS = ("per_class", "queries_per_class", "curve", "unreadable")
@@ -75,6 +79,7 @@ class Report:
             classes, but not instances) or "seen" (not zero-shot).
         condition: What a method with conditions was told: "given", "predicted" or "none", see `Task`; None for other
             methods.
+        support: Whose images it was shown for a category: "own", "random" or "unmatched"; None if it was shown none.
         differences: How the test data differ from the published ones.
         intervals: {name: [lower, upper]}, 95 % bootstrap intervals over the queries.
         queries_per_class: {class: number of queries}.
@@ -109,6 +114,7 @@ class Report:
     lens: str | None = None
     setting: Setting = "zs"
     condition: str | None = None
+    support: str | None = None
     differences: list[str] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     queries_per_class: dict[str, int] = field(default_factory=dict)
@@ -216,7 +222,7 @@ class Report:
             manner += f", sketches through a lens ({self.lens})"
         listed = ", ".join(self.differences)
         differences = f"; not the published test data ({listed})" if listed else ""
-        manner += _CONDITIONS[self.condition]
+        manner += _CONDITIONS[self.condition] + _SUPPORTS.get(self.support, "")
         return (
             f"{self.queries:,} sketches of {self.classes} class{'es' * (self.classes != 1)} against {photos}, "
             f"{manner}; {self.claim}{differences}."

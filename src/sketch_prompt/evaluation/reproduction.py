@@ -143,7 +143,7 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
     runs: dict[tuple, tuple[Setup, dict]] = {}
     for result in results:
         setup = _setup(result)
-        distinguishing = ("method", "model", "convention", "claim", "queries", "photos", "expand", "lens")
+        distinguishing = ("method", "model", "convention", "claim", "queries", "photos", "expand", "lens", "support")
         row = (*map(result.get, distinguishing), *result.get("differences", ()))
         runs.pop((setup, row), None)
         runs[setup, row] = setup, result
@@ -227,6 +227,8 @@ def _run(result: dict, entry: dict | None) -> Row:
     notes = [f"not the published test data: {differences}"] if differences else []
     if result["setting"] != "zs":
         notes.append(result["claim"])
+    if result.get("support") not in (None, "own"):
+        notes.append(f"support sets: {result['support']}")
     if result.get("unreadable"):
         notes.append(f"{result['unreadable']} unreadable images left out")
     how = {"a lens": result.get("lens"), "expand": result.get("expand")}

@@ -8,7 +8,7 @@ from huggingface_hub.dataclasses import strict
 from sketch_prompt.data.benchmarks import default_level
 from sketch_prompt.models.configuration_base import require
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Ranking
+from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Ranking, Support
 
 DEFAULT_KS: dict[Level, tuple[int, ...]] = {"category": (100, 200), "instance": (1, 5, 10)}
 
@@ -24,6 +24,8 @@ class TaskOptions:
         condition: What a method with conditions is told about each image: its category (`"given"`), the category
             that the model predicts (`"predicted"`), or nothing (`"none"`); see `conditioning`. `"auto"` is `"given"`
             if a sketch ranks only the photos of its own category, and `"predicted"` otherwise.
+        support: Whose images show such a method what a category is: the category's `"own"`; or, as ablations, `"random"`
+            ones, or those of an `"unmatched"` category. It is not shown anything with the condition `"none"`.
         convention: At category level, `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`.
         ks: Cut-offs of the metrics; None for 100 and 200 (mAP@k, P@k), or 1, 5 and 10 at instance level (Acc@k).
         ranking: By `"embedding"`; `"rerank"`: by embedding, and then the first photos again, pair by pair; or
@@ -35,6 +37,7 @@ class TaskOptions:
 
     gallery: GalleryPhotos | None = None
     condition: Condition = "auto"
+    support: Support = "own"
     convention: Convention = "standard"
     ks: Sequence[int] | None = None
     ranking: Ranking | None = None
@@ -44,6 +47,8 @@ class TaskOptions:
     def __post_init__(self):
         require(self.shortlist >= 1, "shortlist", self.shortlist, "at least 1")
         require(self.expand is None or self.expand >= 1, "expand", self.expand, "at least 1, or None")
+        if self.support != "own" and self.condition == "none":
+            raise ValueError(f"support={self.support!r} is shown to no model with condition='none'")
         if self.expand is not None and self.ranking not in (None, "embedding"):
             raise ValueError(
                 f"expand searches twice by embedding: it does not go with ranking={self.ranking!r}"

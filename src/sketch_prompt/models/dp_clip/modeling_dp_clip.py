@@ -4,7 +4,7 @@ The frozen CLIP is adapted to a category before images of it are embedded: a sup
 becomes deep visual prompts, and the category's name scales the channels of low-rank branches beside every layer. Four
 overlapping windows of the patch grid are matched in addition to the whole image. The loss pulls a sketch towards its
 own photo and pushes it away from another of its category; over the epochs random negatives give way to the hardest of
-the batch.
+the batch. At category level, where a sketch's photo is any of its category, the negatives are of other categories.
 
 `DpClipModel.condition_on` makes the condition of a category in one pass over its support set; nothing is trained.
 """
@@ -34,6 +34,7 @@ from ..whole_batch import own_rows
 from .category_register import BUFFERS, CategoryRegister, DpClipCondition, draw_support, read_support
 from .category_text import category_sentences
 from .configuration_dp_clip import DpClipConfig
+from .negatives import identities, require_negatives
 from .prompting import LEFT_TRAINABLE_BY_REFERENCE, PromptGenerator, WindowMatcher, channel_scaler
 
 
@@ -447,9 +448,16 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
             terms: names of the losses to compute.
             condition: of all rows, or of each, instead of that of the labels.
 
+        Negatives of other categories (`negative_labels`) make it category level: then a photo of the sketch's own
+        category is never its negative. The paper is silent on the condition there: the random negative is embedded
+        under the category of its row, as a photo that a search for that category comes across, and the photos of
+        other rows, among which the hardest is sought, under their own.
+
         Raises:
-            ValueError: in training, if there are neither labels and class texts nor a condition.
+            ValueError: in training, without labels and class texts or a condition, or without hard negatives.
         """
+        if self.training and self.config.hard_weight_step:
+            require_negatives(batch, self.of_whole_batch)
         if condition is None:
             condition = self._batch_condition(batch)
         images = batch.images
@@ -468,8 +476,9 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
             )
         if "hard_triplet" in terms:
             whole = self.of_whole_batch
+            others = identities(batch, whole)
             values["hard_triplet"] = sum(
-                weight * losses.hardest_triplet_loss(whole(s), whole(p), whole(batch.instance_ids), margin)
+                weight * losses.hardest_triplet_loss(whole(s), whole(p), others, margin)
                 for weight, s, p in zip(weights, sketch, photo)
             )
         return [self.fuse(part) for part in parts], values
