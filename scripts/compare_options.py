@@ -139,7 +139,11 @@ def table(runs: dict[tuple, dict], seeds: int) -> str:
     """Markdown: the mean over the seeds in percent, and the paired difference to the first row ± its standard error."""
     lines = []
     for benchmark in BENCHMARKS:
-        lines += [f"### {benchmark}", "", "| | held-out seen classes | against the first | unseen | against |"]
+        lines += [
+            f"### {benchmark}",
+            "",
+            "| | held-out seen classes | against the first | unseen | against |",
+        ]
         lines += ["| --- | ---: | ---: | ---: | ---: |"]
         frozen = _scores(runs, "frozen", "frozen CLIP", benchmark, seeds)
         if frozen:
@@ -150,7 +154,9 @@ def table(runs: dict[tuple, dict], seeds: int) -> str:
             for row in rows:
                 own = _scores(runs, family, row, benchmark, seeds)
                 if own:
-                    cells = [cell for part in ("held_out", "unseen") for cell in _cells(own[part], first[part])]
+                    cells = [
+                        cell for part in ("held_out", "unseen") for cell in _cells(own[part], first[part])
+                    ]
                     lines.append(f"| `{family}`, {row} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
@@ -188,13 +194,19 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=32, help="optimiser steps a run")
-    parser.add_argument("--table", action="store_true", help="print what has been measured, and train nothing")
+    parser.add_argument(
+        "--table", action="store_true", help="print what has been measured, and train nothing"
+    )
     arguments = parser.parse_args()
     path = arguments.output / "runs.jsonl"
     if not arguments.table:
         arguments.output.mkdir(parents=True, exist_ok=True)
         wanted = [
-            *(Run("frozen", "frozen CLIP", name, seed) for seed in range(arguments.seeds) for name in BENCHMARKS),
+            *(
+                Run("frozen", "frozen CLIP", name, seed)
+                for seed in range(arguments.seeds)
+                for name in BENCHMARKS
+            ),
             *grid(arguments),
         ]
         for run in wanted:
@@ -203,9 +215,7 @@ def main() -> None:
                 continue
             start = time.process_time()
             frozen = run.family == "frozen"
-            scores = (
-                measure_frozen(run.benchmark, run.seed, arguments) if frozen else measure(run, arguments)
-            )
+            scores = measure_frozen(run.benchmark, run.seed, arguments) if frozen else measure(run, arguments)
             line = vars(run) | scores | {"steps": arguments.steps, "cpu_seconds": time.process_time() - start}
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

@@ -122,9 +122,10 @@ def test_support_sets_of_other_images_are_drawn_from_where_the_report_says(bench
     task = Task("sketch-folder", support=support)
     model = ConditionalModel()
     report = evaluate_model(model, TinyProcessor(), benchmark, task, progress=False).report
-    assert report.support == support and {"random": "random images", "unmatched": "another category"}[
-        support
-    ] in report.to_markdown()
+    assert (
+        report.support == support
+        and {"random": "random images", "unmatched": "another category"}[support] in report.to_markdown()
+    )
     assert model.shown == {}
 
 

@@ -143,7 +143,17 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
     runs: dict[tuple, tuple[Setup, dict]] = {}
     for result in results:
         setup = _setup(result)
-        distinguishing = ("method", "model", "convention", "claim", "queries", "photos", "expand", "lens", "support")
+        distinguishing = (
+            "method",
+            "model",
+            "convention",
+            "claim",
+            "queries",
+            "photos",
+            "expand",
+            "lens",
+            "support",
+        )
         row = (*map(result.get, distinguishing), *result.get("differences", ()))
         runs.pop((setup, row), None)
         runs[setup, row] = setup, result
