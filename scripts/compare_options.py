@@ -1,4 +1,4 @@
-"""What single options do for CLIP-AT and SpLIP on two small benchmarks of real pictures: the tables of docs/options.md.
+"""What single options of CLIP-AT and SpLIP do on two benchmarks of real pictures: the tables of docs/options.md.
 
     python scripts/compare_options.py --base-model CLIP --sketchy DIR --output runs/options
 
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sketch_prompt import FrozenClipConfig, FrozenClipModel, SketchPromptProcessor, load_benchmark
+from sketch_prompt import FrozenClipModel, SketchPromptProcessor, load_benchmark
 from sketch_prompt.evaluation import Task, evaluate_model
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.loop import train
@@ -26,12 +26,22 @@ from sketch_prompt.training.recipe import find_recipe
 from sketch_prompt.training.validation import hold_out
 
 METRIC = "mAP@all"
-SHORT = (
-    "data.refit=false data.num_workers=0 processor.size=64 processor.sketch_line_width=1.5 "
-    "processor.sketch_crop_margin=true optimisation.schedule=cosine optimisation.batch_size=24 "
-    "optimisation.mixed_precision=bf16 evaluation.metric=null evaluation.ks=null evaluation.baseline=false "
-    "evaluation.every_epochs=1000 run.progress=false run.resume=never"
-).split()
+SHORT = [
+    "data.refit=false",
+    "data.num_workers=0",
+    "processor.size=64",
+    "processor.sketch_line_width=1.5",
+    "processor.sketch_crop_margin=true",
+    "optimisation.schedule=cosine",
+    "optimisation.batch_size=24",
+    "optimisation.mixed_precision=bf16",
+    "evaluation.metric=null",
+    "evaluation.ks=null",
+    "evaluation.baseline=false",
+    "evaluation.every_epochs=1000",
+    "run.progress=false",
+    "run.resume=never",
+]
 BENCHMARKS = {
     "sketchy-21": ["data.validation_classes=0.1"],
     "quickdraw-caltech": ["data.validation_classes=0.2"],
@@ -136,7 +146,7 @@ def read(path: Path) -> dict[tuple, dict]:
 
 
 def table(runs: dict[tuple, dict], seeds: int) -> str:
-    """Markdown: the mean over the seeds in percent, and the paired difference to the first row ± its standard error."""
+    """Markdown: means over the seeds in percent, and paired differences to the first row ± standard error."""
     lines = []
     for benchmark in BENCHMARKS:
         lines += [

@@ -19,8 +19,8 @@ Condition = Literal["auto", "given", "predicted", "none"]
 or nothing. "auto" is "given" where a sketch ranks the photos of its own category only, and "predicted" elsewhere."""
 
 Support = Literal["own", "random", "unmatched"]
-"""Whose images show a method with conditions what a category is: the category's own, those of any category, or those of
-another one. The last two are ablations of DP-CLIP's paper."""
+"""Whose images show a method with conditions what a category is: the category's own, those of any category, or those
+of another one. The last two are ablations of DP-CLIP's paper."""
 
 Convention = Literal["standard", "interpolated"]
 """How mAP and precision are computed: as scikit-learn and SEM-PCYC do, or as ZSE-SBIR and SAKE do."""

@@ -24,8 +24,8 @@ class TaskOptions:
         condition: What a method with conditions is told about each image: its category (`"given"`), the category
             that the model predicts (`"predicted"`), or nothing (`"none"`); see `conditioning`. `"auto"` is `"given"`
             if a sketch ranks only the photos of its own category, and `"predicted"` otherwise.
-        support: Whose images show such a method what a category is: the category's `"own"`; or, as ablations, `"random"`
-            ones, or those of an `"unmatched"` category. It is not shown anything with the condition `"none"`.
+        support: Whose images show such a method what a category is: the category's `"own"`; or, as ablations,
+            `"random"` ones, or those of an `"unmatched"` category. With the condition `"none"` it is shown nothing.
         convention: At category level, `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`.
         ks: Cut-offs of the metrics; None for 100 and 200 (mAP@k, P@k), or 1, 5 and 10 at instance level (Acc@k).
         ranking: By `"embedding"`; `"rerank"`: by embedding, and then the first photos again, pair by pair; or
