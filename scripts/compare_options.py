@@ -55,7 +55,6 @@ FAMILIES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
             "shared LayerNorms": ["model.layer_norms=shared"],
             "temperature 0.07": ["model.temperature=0.07"],
             "temperature 0.2": ["model.temperature=0.2"],
-            "no classification": ["model.classification_weight=0"],
         },
     ),
     "splip": (
@@ -63,6 +62,9 @@ FAMILIES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
         ["optimisation.learning_rate=1e-3"],
         {
             "as the recipe": [],
+            "T of each image": ["model.text_prompt_source=image"],
+            "patch shuffling for the jigsaw": ["model.jigsaw_weight=0", "model.patch_shuffling_weight=1"],
+            "prompts at the mean token": ["model.prompt_init=mean_token"],
             "negative not classified": ["model.classify_negatives=false"],
             "margin at least 0.2": ["model.least_margin=0.2"],
             "T replaces words": ["model.text_prompt_placement=replace", "model.n_text_prompts=3"],

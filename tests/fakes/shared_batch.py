@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from sketch_prompt.models import tiles
 from sketch_prompt.models.auto import model_class
-from sketch_prompt.models.clip_at import modeling_clip_at
 from sketch_prompt.models.whole_batch import n_processes, own_rows
 from sketch_prompt.testing.tiny_clip import WordProcessor, images, tiny_clip
 
@@ -53,7 +53,7 @@ def fix_random_rows() -> None:
     torch.rand = lambda rows, *sizes: rows_of(lambda n: rand(n, *sizes), rows)
     torch.randint = lambda high, size: rows_of(lambda n: randint(high, (n,)), *size)
     # Drawn until they differ, which takes the processes unequally long.
-    modeling_clip_at._other_orders = lambda rows, places: torch.arange(places).roll(1).expand(rows, -1)
+    tiles.other_orders = lambda rows, places: torch.arange(places).roll(1).expand(rows, -1)
 
 
 def step(case: str) -> dict[str, torch.Tensor]:
@@ -76,7 +76,8 @@ def step(case: str) -> dict[str, torch.Tensor]:
         "negative_pixel_values": images(ROWS, 3),
         "labels": labels,
         "instance_ids": torch.tensor([0, 1, 2, 3, 4, 5, 5, 6]),
-        "negative_labels": (labels + 1) % len(CLASSES),
+        # Within a category, photos of other instances are the negatives.
+        "negative_labels": labels if labels is ONE_CLASS else (labels + 1) % len(CLASSES),
     }
     torch.manual_seed(1)
     output = forward(**{name: own_rows(rows) for name, rows in batch.items()})

@@ -17,6 +17,14 @@ for _method, _folder in method_folders().items():
     CONTRACTS[_method] = type(_name, (MethodContract,), {"model_class": model_class(_method)})
     globals()[_name] = CONTRACTS[_method]
 
+# Options that change how a method embeds or what it trains; the contract holds with them too.
+VARIANTS = {
+    "SplipOfImages": ("splip", {"text_prompt_source": "image", "image_prompt_classes": 2}),
+    "SplipAtTheMeanToken": ("splip", {"prompt_init": "mean_token", "patch_shuffling_weight": 1.0}),
+}
+for _name, (_method, _fields) in VARIANTS.items():
+    globals()[f"Test{_name}"] = type(f"Test{_name}", (CONTRACTS[_method],), {"fields": _fields})
+
 
 @pytest.mark.parametrize("method", METHODS)
 def test_fused_parts_are_side_by_side_each_as_wide_as_the_clips_own_features(method):

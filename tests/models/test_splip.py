@@ -9,13 +9,22 @@ from torch.testing import assert_close
 from fakes.clip import DIM, IMAGE_SIZE, LAYERS, PATCH, WIDTH, WordProcessor, images, tiny_clip
 from sketch_prompt import SketchPromptModel, SplipConfig, SplipModel, losses
 from sketch_prompt.hub.model_card import model_card
-from sketch_prompt.models.prompted_clip import embed_patches, encode_text, encode_vision
+from sketch_prompt.models.prompted_clip import (
+    embed_patches,
+    encode_text,
+    encode_vision,
+    end_of_text_positions,
+    mean_tokens,
+    project_image,
+)
 from sketch_prompt.models.splip import modeling_splip
+from sketch_prompt.models.tiles import shuffle_tiles
 from sketch_prompt.training.checkpoints import load_adapter_tensors
 
 CLASSES = ["cup", "cat", "hot air balloon"]
 PATCHES = (IMAGE_SIZE // PATCH) ** 2
 SMALL = {"solver_feedforward": 16, "mapping_hidden_size": 8}
+IMAGES = ("sketch", "photo", "negative")
 LOSSES = ("triplet_weight", "classification_weight", "jigsaw_weight")
 
 # The rows of the paper's tables 5 and 6.
@@ -32,6 +41,9 @@ ABLATIONS = {
     "no prompts": {"text_guided_prompts": False, "n_semantic_prompts": 0, "n_text_prompts": 0},
     "nothing of the text tower": {"n_semantic_prompts": 0, "classification_weight": 0.0},
     "vision LayerNorms": {"layer_norms": "vision"},
+    "prompts at the mean token": {"prompt_init": "mean_token"},
+    "T of each image": {"text_prompt_source": "image"},
+    "patch shuffling": {"patch_shuffling_weight": 1.0, "jigsaw_weight": 0.0},
 }
 
 
@@ -416,6 +428,82 @@ def test_text_prompts_replace_the_words_before_the_class_and_never_the_class():
         model(text_prompt_placement="replace", n_text_prompts=4)
 
 
+def test_prompts_of_an_image_are_what_its_own_patches_and_some_classes_give():
+    m = trained(text_prompt_source="image", image_prompt_classes=2)
+    given = images(3, 7)
+    with torch.no_grad():
+        for domain, embed in ((0, m.get_sketch_features), (1, m.get_photo_features)):
+            for row in range(3):
+                alone = given[row : row + 1]
+                patches = embed_patches(m.clip.vision_model, alone)[:, 1:]
+                text = m.adapter.patches_to_text(patches)
+                ids = m.adapter.class_ids[domain, [0, 2]]  # the first and the last of three
+                tower = encode_text(
+                    m.adapter.clip.text_model,
+                    ids,
+                    [text.expand(2, -1, -1)] * LAYERS,
+                    output_hidden_states=True,
+                )
+                ends = encode_ends(m, ids)
+                classes = [
+                    layer[torch.arange(2), ends].mean(0, keepdim=True) for layer in tower.hidden_states[1:]
+                ]
+                semantic = m.adapter.layers_to_vision(classes)
+                guided = m.prompts().text_guided[domain]
+                visual = [torch.cat([guided, layer[0]]) for layer in semantic]
+                pooled = encode_vision(m.adapter.clip.vision_model, alone, visual).pooled
+                assert_close(embed(given)[row : row + 1], project_image(m.adapter.clip, pooled))
+        assert not torch.allclose(m.get_photo_features(given), model_of_means(m).get_photo_features(given))
+
+
+def encode_ends(m, ids):
+    """Places of the end-of-text tokens behind the text prompts."""
+    return end_of_text_positions(m.clip.text_model, ids) + m.config.n_text_prompts
+
+
+def model_of_means(m):
+    """The same weights, with prompts of mean patches."""
+    m.config.text_prompt_source = "mean"
+    return m
+
+
+def test_prompts_start_at_the_mean_token_of_their_layer_and_train_from_there():
+    plain, m = model(), model(prompt_init="mean_token")
+    offsets = m.adapter.prompt_offsets
+    expected = mean_tokens(m.clip.vision_model)
+    assert_close(offsets.detach(), expected)
+    blank = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    seen = encode_vision(m.clip.vision_model, blank, output_hidden_states=True).hidden_states
+    assert_close(expected[1:], torch.stack([layer[0, 1:].mean(0) for layer in seen[1:-1]]))
+    layers = [part.prompts().visual(1, LAYERS) for part in (plain, m)]
+    moved = m.prompts().visual(1, LAYERS, offsets=offsets)
+    for before, start, after, offset in zip(*layers, moved, expected):
+        assert torch.equal(before, start)
+        assert_close(after, before + offset)
+    step(m)
+    assert not torch.equal(m.adapter.prompt_offsets, expected)
+    shallow = model(prompt_init="mean_token", prompt_depth=1)
+    assert shallow.adapter.prompt_offsets.shape == (1, WIDTH)
+    assert not torch.allclose(features(shallow), features(model(prompt_depth=1)))
+
+
+def test_patch_shuffling_can_stand_in_for_the_jigsaw(monkeypatch):
+    only = {"triplet_weight": 0.0, "classification_weight": 0.0, "jigsaw_weight": 0.0}
+    m = model(patch_shuffling_weight=2.0, patch_shuffling_margin=0.4, **only).train()
+    first, second = torch.tensor([[1, 0, 2, 3]] * 4), torch.tensor([[3, 2, 1, 0]] * 4)
+    monkeypatch.setattr(modeling_splip, "two_orders", lambda rows, tiles: (first, second))
+    given = batch()
+    output = m(**given)
+    prompts = m._make_prompts(m._mean_patches([given[f"{name}_pixel_values"] for name in IMAGES]))
+    sketch = m._embed(shuffle_tiles(given["sketch_pixel_values"], first), prompts, 0)
+    photos = [
+        m._embed(shuffle_tiles(given["photo_pixel_values"], order), prompts, 1) for order in (first, second)
+    ]
+    assert set(output.loss_terms) == {"patch_shuffling"} and m.adapter.solver is None
+    assert_close(output.loss, 2 * losses.patch_shuffling_loss(sketch, *photos, 0.4))
+    assert output.negative_embeds.shape == output.photo_embeds.shape
+
+
 @pytest.mark.parametrize("row", ABLATIONS)
 def test_gradient_reaches_exactly_what_an_ablation_leaves_trainable(row):
     m = model(**ABLATIONS[row])
@@ -631,6 +719,10 @@ def test_templates_of_unequal_length_are_refused():
         {"jigsaw_weight": -0.5},
         {"solver_heads": 0},
         {"margin_text": "prompted", "n_semantic_prompts": 0, "classification_weight": 0.0},
+        {"text_prompt_source": "image", "n_text_prompts": 0},
+        {"prompt_init": "mean_token", "n_semantic_prompts": 0, "text_guided_prompts": False},
+        {"image_prompt_classes": 0},
+        {"patch_shuffling_tiles": 1},
     ],
 )
 def test_values_that_no_splip_can_have_are_refused(fields):

@@ -45,7 +45,7 @@ def same_draws(monkeypatch):
     for module, name in (
         (torch, "rand"),
         (torch, "randint"),
-        (shared_batch.modeling_clip_at, "_other_orders"),
+        (shared_batch.tiles, "other_orders"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))
     shared_batch.fix_random_rows()

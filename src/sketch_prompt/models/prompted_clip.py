@@ -344,6 +344,19 @@ def encode_vision(
     )
 
 
+@torch.no_grad()
+def mean_tokens(vision: CLIPVisionModel) -> Tensor:
+    """The mean patch as it enters each layer, (L, d): where prompts resemble what the class token attends to.
+
+    Of a picture of nothing but the mean colour, so that no data are needed: most of a token is common to all pictures.
+    The first row is the mean before `pre_layrnorm`, which prompts of the first layer pass too.
+    """
+    size = vision.embeddings.image_size
+    blank = vision.embeddings.patch_embedding.weight.new_zeros(1, 3, size, size)
+    entering = encode_vision(vision, blank, output_hidden_states=True).hidden_states[1:-1]
+    return torch.stack([tokens[0, 1:].mean(0) for tokens in (embed_patches(vision, blank), *entering)])
+
+
 def patch_keys(
     vision: CLIPVisionModel,
     tower: TowerOutput,

@@ -1,4 +1,4 @@
-"""Images cut into a grid of tiles and put together in another order."""
+"""Images cut into a grid of tiles and put together in another order, and two different orders for each."""
 
 import math
 
@@ -28,3 +28,19 @@ def shuffle_tiles(images: Tensor, permutations: Tensor) -> Tensor:
     shuffled = images.clone()
     shuffled[..., : h * grid, : w * grid] = moved.reshape(whole.shape)
     return shuffled
+
+
+def two_orders(rows: int, tiles: int) -> tuple[Tensor, Tensor]:
+    """Two random permutations for each row that differ, (rows, tiles) each: CLIP-AT's gamma_1 and gamma_2."""
+    first = torch.rand(rows, tiles).argsort(1)
+    # Permuting the places by anything but the identity gives another permutation, all equally likely.
+    return first, first.gather(1, other_orders(rows, tiles))
+
+
+def other_orders(rows: int, places: int) -> Tensor:
+    """Random permutations (rows, places), none of them the identity."""
+    orders = torch.rand(rows, places).argsort(1)
+    identity = torch.arange(places)
+    while (same := (orders == identity).all(1)).any():
+        orders[same] = torch.rand(int(same.sum()), places).argsort(1)
+    return orders

@@ -188,13 +188,10 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
     def _patch_shuffling(self, sketches: Tensor, photos: Tensor) -> Tensor:
         """The loss (eq. 9) with new permutations, two different ones for each row."""
-        tiles = self.config.patch_shuffling_tiles**2
-        first = torch.rand(len(sketches), tiles).argsort(1)
-        # Permuting the places by anything but the identity gives another permutation, all equally likely.
-        second = first.gather(1, _other_orders(len(sketches), tiles))
-        images = (sketches, first), (photos, first), (photos, second)
-        from ..tiles import shuffle_tiles
+        from ..tiles import shuffle_tiles, two_orders
 
+        first, second = two_orders(len(sketches), self.config.patch_shuffling_tiles**2)
+        images = (sketches, first), (photos, first), (photos, second)
         shuffled = [shuffle_tiles(part, permutations) for part, permutations in images]
         return losses.patch_shuffling_loss(*self.embed_triplets(shuffled), self.config.patch_shuffling_margin)
 
@@ -208,12 +205,3 @@ def _require_comparable_classes(labels: Tensor) -> None:
             f"at least; here are {len(classes)}, one of them with {int(counts.min())}: train with data.batches=pk, in "
             "fewer gradient accumulation steps, or with an f_divergence_weight of 0"
         )
-
-
-def _other_orders(rows: int, places: int) -> Tensor:
-    """Random permutations (rows, places), none of them the identity."""
-    orders = torch.rand(rows, places).argsort(1)
-    identity = torch.arange(places)
-    while (same := (orders == identity).all(1)).any():
-        orders[same] = torch.rand(int(same.sum()), places).argsort(1)
-    return orders

@@ -25,6 +25,16 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         prompt_depth (`int`, *optional*):
             How many layers of each tower get prompts of their own, from the first; later layers go on with what has
             become of them. None for all, as in the paper.
+        text_prompt_source (`str`):
+            What B_t sees. `"mean"`: the mean patches, so that prompts are computed once (ours). `"image"`: the patches
+            of the image itself, as in the paper's figure; V^ms then is of each image, and every image costs a pass of
+            the text tower over `image_prompt_classes` sentences. Class texts are under the mean patches either way.
+        image_prompt_classes (`int`):
+            Ours: of how many seen classes, evenly spread over their list, an image's own V^ms is made.
+        prompt_init (`str`):
+            Ours: `"mappings"`: visual prompts are what the mappings give. `"mean_token"`: to those of each layer a
+            learned vector is added that starts as the layer's mean token, without which the class token hardly
+            attends to prompts of middle layers.
         text_guided_prompts (`bool`): whether B_v makes V^tg from the words before the class.
         n_semantic_prompts (`int`):
             n = 2 tokens V^ms_l that B_vt makes from the text tower's layers; 0 leaves B_vt out.
@@ -60,6 +70,9 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         n_permutations (`int`): ours: size of the permutation bank, up to 72.
         solver_heads (`int`): ours: attention heads of the jigsaw solver's two layers.
         solver_feedforward (`int`): ours: their feed-forward width.
+        patch_shuffling_weight (`float`):
+            Weight of CLIP-AT's patch shuffling loss, which the paper compares the jigsaw with; not part of SpLIP.
+        patch_shuffling_tiles, patch_shuffling_margin (`int`, `float`): of that loss, see `ClipAtConfig`.
 
     Example:
         ```python
@@ -81,6 +94,10 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         "n_permutations": 2,
         "solver_heads": 1,
         "solver_feedforward": 1,
+        "image_prompt_classes": 1,
+        "patch_shuffling_weight": 0,
+        "patch_shuffling_tiles": 2,
+        "patch_shuffling_margin": 0,
     }
     before_there_was_a_choice: ClassVar[dict[str, Any]] = {"classify_negatives": False}
     choices: ClassVar[dict[str, str]] = {
@@ -100,6 +117,8 @@ class SplipConfig(SketchPromptPreTrainedConfig):
         "compare a text with itself (1)",
         "temperature": "of the classification losses (null: the CLIP's)",
         "n_permutations": "size of the bank of 3 x 3 permutations; up to 72 can differ in 8 of 9 tiles pairwise",
+        "text_prompt_source": "whether B_t sees mean patches, or those of each image as in the paper's figure",
+        "prompt_init": "whether visual prompts start at each layer's mean token",
         "solver_heads": "attention heads of the jigsaw solver",
         "solver_feedforward": "feed-forward width of the jigsaw solver",
     }
@@ -129,6 +148,12 @@ class SplipConfig(SketchPromptPreTrainedConfig):
     n_permutations: int = MAX_PERMUTATIONS
     solver_heads: int = 4
     solver_feedforward: int = 512
+    text_prompt_source: Literal["mean", "image"] = "mean"
+    image_prompt_classes: int = 16
+    prompt_init: Literal["mappings", "mean_token"] = "mappings"
+    patch_shuffling_weight: float | int = 0.0
+    patch_shuffling_tiles: int = 2
+    patch_shuffling_margin: float | int = 0.3
 
     @property
     def uses_text_tower(self) -> bool:
@@ -150,6 +175,12 @@ class SplipConfig(SketchPromptPreTrainedConfig):
                 "prompted",
                 "'frozen' where nothing prompts the text tower",
             )
+        if self.text_prompt_source == "image":
+            both = min(self.n_text_prompts, self.n_semantic_prompts) > 0
+            require(both, "text_prompt_source", "image", "'mean' without both B_t and B_vt")
+        if self.prompt_init == "mean_token":
+            visual = self.text_guided_prompts or self.n_semantic_prompts > 0
+            require(visual, "prompt_init", "mean_token", "'mappings' without visual prompts")
         depth = self.prompt_depth
         require(depth is None or depth >= 1, "prompt_depth", depth, "at least 1 or None")
         momentum, temperature = self.patch_mean_momentum, self.temperature

@@ -7,22 +7,22 @@ mappings only LayerNorms and the jigsaw solver train. The triplet loss has a mar
 the two classes, the classification losses pull sketches and photos towards the text of their class, and in the jigsaw
 the photo must help more than the negative to put the shuffled sketch together.
 
-After training no prompt depends on an image: they are computed once and kept.
+After training no prompt depends on an image: they are computed once and kept. (With `text_prompt_source="image"` V^ms
+does, at the price of a pass of the text tower for every image.)
 """
 
 import itertools
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ... import losses
 from ...processing import Domain, SketchPromptProcessor
 from ..derived import TensorState
 from ..inputs import check_input_ids
-from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
+from ..modeling_base import SketchPromptPreTrainedModel
 from ..outputs import TripletBatch
 from ..prompted_clip import (
     TEXT_LAYER_NORMS,
@@ -36,126 +36,14 @@ from ..prompted_clip import (
     project_image,
     project_text,
 )
-from ..tiles import shuffle_tiles
+from ..tiles import shuffle_tiles, two_orders
 from ..whole_batch import n_processes
 from .configuration_splip import SplipConfig
-from .jigsaw import JigsawSolver, permutation_bank
+from .jigsaw import permutation_bank
+from .prompting import SplipAdapter, SplipPrompts
 
 SKETCH, PHOTO = 0, 1  # places of the two modalities in every tensor that holds both
 _DOMAINS: dict[Domain, int] = {"sketch": SKETCH, "photo": PHOTO}
-
-
-class PatchesToText(nn.Module):
-    """B_t: patches (2, P, d_v) -> text prompts (2, m, d_t), in three linear layers.
-
-    The first mixes the patches into m tokens, the other two map each token from d_v to d_t. The prompts follow the
-    start token.
-    """
-
-    def __init__(self, config: SplipConfig):
-        super().__init__()
-        vision, text = config.clip_config.vision_config, config.clip_config.text_config
-        n_patches = (vision.image_size // vision.patch_size) ** 2
-        self.mix = nn.Linear(n_patches, config.n_text_prompts)
-        self.down = nn.Linear(vision.hidden_size, config.mapping_hidden_size)
-        self.up = nn.Linear(config.mapping_hidden_size, text.hidden_size)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """(2, P, d_v) -> (2, m, d_t)"""
-        tokens = self.mix(patches.transpose(1, 2)).transpose(1, 2)
-        return self.up(nn.functional.gelu(self.down(tokens)))
-
-
-class LayersToVision(nn.Module):
-    """B_vt: the classes in the text tower's layers -> visual prompts V^ms of every vision layer.
-
-    Each vision layer has its own mapping. Layer l of L_v reads text layer ceil(l L_t / L_v), which is layer l if the
-    towers are equally deep.
-    """
-
-    def __init__(self, config: SplipConfig):
-        super().__init__()
-        vision, text = config.clip_config.vision_config, config.clip_config.text_config
-        depth, text_depth = vision.num_hidden_layers, text.num_hidden_layers
-        prompted = range(depth)[: config.prompt_depth]
-        self.text_layers = [-(-(layer + 1) * text_depth // depth) - 1 for layer in prompted]
-        hidden, out = config.mapping_hidden_size, config.n_semantic_prompts * vision.hidden_size
-        self.mappings = nn.ModuleList(
-            nn.Sequential(nn.Linear(text.hidden_size, hidden), nn.GELU(), nn.Linear(hidden, out))
-            for _ in prompted
-        )
-        self.shape = (config.n_semantic_prompts, vision.hidden_size)
-
-    def forward(self, classes: list[Tensor]) -> list[Tensor]:
-        """(2, d_t) of each text layer -> (2, n, d_v) of each vision layer."""
-        outputs = [mapping(classes[i]) for i, mapping in zip(self.text_layers, self.mappings)]
-        return [output.unflatten(-1, self.shape) for output in outputs]
-
-
-class SplipAdapter(MethodAdapter):
-    """The mappings, the solver, and their inputs. Parts that the configuration leaves out are None.
-
-    Buffers: `class_ids` (2, C, T) token ids of the seen classes' sentences, for sketches and for photos;
-    `template_ids` (2, J - 1) of the words before the class, start token included; `patch_means` (2, P, d_v), the
-    running mean of patch embeddings; `images_seen` (2,) what it is a mean of; `class_embeddings` (C, D) the frozen
-    CLIP's texts of the classes, for the margin.
-    """
-
-    data_buffers = (*MethodAdapter.data_buffers, "class_ids", "template_ids")
-
-    class_ids: Tensor | None
-    template_ids: Tensor | None
-
-    def __init__(self, config: SplipConfig):
-        super().__init__()
-        vision, text = config.clip_config.vision_config, config.clip_config.text_config
-        self.patches_to_text: PatchesToText | None = None
-        self.words_to_vision: nn.Linear | None = None  # B_v: every word (d_t) -> a visual prompt (d_v)
-        self.layers_to_vision: LayersToVision | None = None
-        self.solver: JigsawSolver | None = None
-        if config.n_text_prompts and config.uses_text_tower:
-            self.patches_to_text = PatchesToText(config)
-        if config.text_guided_prompts:
-            self.words_to_vision = nn.Linear(text.hidden_size, vision.hidden_size)
-        if config.n_semantic_prompts:
-            self.layers_to_vision = LayersToVision(config)
-        if config.jigsaw_weight:
-            self.solver = JigsawSolver(
-                config.clip_config.projection_dim,
-                config.n_permutations,
-                config.solver_heads,
-                config.solver_feedforward,
-            )
-        n_patches = (vision.image_size // vision.patch_size) ** 2
-        self.register_buffer("class_ids", None)
-        self.register_buffer("template_ids", None)
-        self.register_buffer("patch_means", torch.zeros(2, n_patches, vision.hidden_size))
-        self.register_buffer("images_seen", torch.zeros(2, dtype=torch.int64))
-
-
-@dataclass(frozen=True)
-class SplipPrompts:
-    """Everything that depends on the model alone; the first dimension is the modality (`SKETCH`, `PHOTO`).
-
-    Attributes:
-        text: T, (2, m, d_t), or None without B_t.
-        text_guided: V^tg, (2, J - 1, d_v), the same in every layer, or None without B_v.
-        semantic: V^ms_l, (2, n, d_v) for every vision layer, or None without B_vt.
-        class_embeddings: (2, C, D), L2-normalised: the seen classes' prompted texts, or None if nothing needs them.
-    """
-
-    text: Tensor | None
-    text_guided: Tensor | None
-    semantic: list[Tensor] | None
-    class_embeddings: Tensor | None
-
-    def visual(self, domains: int | Tensor, n_layers: int) -> list[Tensor] | None:
-        """[V^tg, V^ms_l] of every layer: (J - 1 + n, d_v) for a modality, (B, J - 1 + n, d_v) for one in each row."""
-        guided = [] if self.text_guided is None else [self.text_guided[domains]]
-        if self.semantic is None:
-            return guided * n_layers or None
-        semantic = [torch.cat([*guided, layer[domains]], dim=-2) for layer in self.semantic]
-        return semantic + semantic[-1:] * (n_layers - len(semantic))
 
 
 class SplipModel(SketchPromptPreTrainedModel):
@@ -164,7 +52,8 @@ class SplipModel(SketchPromptPreTrainedModel):
     Where the paper is silent:
 
     - alpha and beta (`classification_weight`, `jigsaw_weight`) are chosen on held-out seen classes;
-    - B_t sees mean patches, of the batch in training and of all training images after it (`patch_mean_momentum`);
+    - B_t sees mean patches, of the batch in training and of all training images after it (`patch_mean_momentum`), or
+      each image's own, as in the paper's figure (`text_prompt_source`);
     - B_t and B_vt have a GELU after the layer that narrows to `mapping_hidden_size`; B_v is one linear layer;
     - B_vt reads the end-of-text token of every class (`text_readout`) and their mean (`class_aggregation`);
     - LayerNorms of both towers train (`layer_norms`);
@@ -205,6 +94,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         "classification_photo": ("labels", "classes"),
         "classification_negative": ("negatives", "negative_labels", "classes"),
         "jigsaw": ("negatives", "classes"),
+        "patch_shuffling": ("classes",),
     }
     _kept: tuple[TensorState, SplipPrompts] | None = None
 
@@ -221,7 +111,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     def build_adapter(self, config: SplipConfig) -> SplipAdapter:
         """The mappings and the solver that the configuration asks for, newly initialised."""
-        return SplipAdapter(config)
+        return SplipAdapter(config, self.clip)
 
     @torch.no_grad()
     def set_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> None:
@@ -304,19 +194,19 @@ class SplipModel(SketchPromptPreTrainedModel):
             words = adapter.clip.text_model.embeddings.token_embedding(adapter.template_ids)
             guided = adapter.words_to_vision(words)
         if self.config.uses_text_tower and adapter.class_ids is not None:
-            layers, classes = self._encode_classes(text)
+            layers, classes = self._encode_classes(text, adapter.class_ids)
             if adapter.layers_to_vision is not None:
                 semantic = adapter.layers_to_vision(layers)
         return SplipPrompts(text, guided, semantic, classes)
 
-    def _encode_classes(self, prompts: Tensor | None) -> tuple[list[Tensor], Tensor]:
-        """The combined classes in each text layer, L_t times (2, d_t), and each class's embedding, (2, C, D)."""
+    def _encode_classes(self, prompts: Tensor | None, ids: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Sentences ids (R, C, T) under prompts (R, m, d_t): the C classes combined in each text layer, L_t times
+        (R, d_t), and each class's embedding, (R, C, D)."""
         config, clip = self.config, self.adapter.clip
-        ids = self.adapter.class_ids.flatten(0, 1)
-        n_classes, n_prompts = len(ids) // 2, 0
+        shape, n_prompts, ids = ids.shape[:2], 0, ids.flatten(0, 1)
         if prompts is not None:
             n_prompts = prompts.shape[1]
-            prompts = prompts.repeat_interleave(n_classes, dim=0)
+            prompts = prompts.repeat_interleave(shape[1], dim=0)
         placement = config.text_prompt_placement
         output = self._encode_prompted(ids, prompts, output_hidden_states=True, placement=placement)
         embeds = project_text(clip, output.pooled)
@@ -326,9 +216,9 @@ class SplipModel(SketchPromptPreTrainedModel):
         share = (read / read.sum(1, keepdim=True)).to(embeds.dtype)
         joined = []
         for layer in output.hidden_states[1:]:
-            classes = torch.einsum("bt,btd->bd", share, layer.to(share.dtype)).unflatten(0, (2, n_classes))
+            classes = torch.einsum("bt,btd->bd", share, layer.to(share.dtype)).unflatten(0, shape)
             joined.append(classes.mean(1) if config.class_aggregation == "mean" else classes.amax(1))
-        return joined, embeds.unflatten(0, (2, n_classes))
+        return joined, embeds.unflatten(0, shape)
 
     def _encode_prompted(self, input_ids: Tensor, prompts: Tensor | None, **options):
         """The text tower with the same prompts, (B, m, d_t), after the start token of every layer."""
@@ -377,9 +267,22 @@ class SplipModel(SketchPromptPreTrainedModel):
         return patch_keys(self.adapter.clip.vision_model, tower)
 
     def _encode(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> TowerOutput:
-        vision = self.adapter.clip.vision_model
-        visual = prompts.visual(domains, len(vision.encoder.layers))
+        vision, semantic = self.adapter.clip.vision_model, None
+        if self.config.text_prompt_source == "image" and prompts.semantic is not None:
+            semantic = self._semantic_of_images(pixel_values, domains)
+        layers = len(vision.encoder.layers)
+        visual = prompts.visual(domains, layers, semantic, self.adapter.prompt_offsets)
         return encode_vision(vision, pixel_values, visual and self._first_layers(visual))
+
+    def _semantic_of_images(self, pixel_values: Tensor, domains: int | Tensor) -> list[Tensor]:
+        """V^ms_l of every image, (B, n, d_v): B_t sees its own patches, B_vt some of the classes under its prompts."""
+        adapter, count = self.adapter, self.config.image_prompt_classes
+        rows = torch.as_tensor(domains, device=pixel_values.device).expand(len(pixel_values))
+        with torch.no_grad():
+            patches = embed_patches(adapter.clip.vision_model, pixel_values)[:, 1:]
+        classes = torch.linspace(0, adapter.class_ids.shape[1] - 1, count).round().long().unique()
+        ids = adapter.class_ids[:, classes.to(rows.device)][rows]
+        return adapter.layers_to_vision(self._encode_classes(adapter.patches_to_text(patches), ids)[0])
 
     def _embed(self, pixel_values: Tensor, prompts: SplipPrompts, domains: int | Tensor) -> Tensor:
         return project_image(self.adapter.clip, self._encode(pixel_values, prompts, domains).pooled)
@@ -410,6 +313,7 @@ class SplipModel(SketchPromptPreTrainedModel):
             "classification_photo": config.classification_weight,
             "classification_negative": config.classification_weight * config.classify_negatives,
             "jigsaw": config.jigsaw_weight,
+            "patch_shuffling": config.patch_shuffling_weight,
         }
 
     def whole_batch_needs(self) -> list[str]:
@@ -430,6 +334,11 @@ class SplipModel(SketchPromptPreTrainedModel):
             permutations = torch.randint(config.n_permutations, (len(batch.sketches),))
             orders = permutation_bank(config.n_permutations)[permutations]
             parts["shuffled"] = shuffle_tiles(batch.sketches, orders)
+        if "patch_shuffling" in terms:
+            first, second = two_orders(len(batch.sketches), config.patch_shuffling_tiles**2)
+            parts["sketch_tiles"] = shuffle_tiles(batch.sketches, first)
+            parts["photo_tiles"] = shuffle_tiles(batch.photos, first)
+            parts["photo_other_tiles"] = shuffle_tiles(batch.photos, second)
         embeds, values = self._embed_parts(parts, prompts), {}
         if "triplet" in terms:
             margins = self._margins(prompts, batch.labels, batch.negative_labels)
@@ -451,12 +360,15 @@ class SplipModel(SketchPromptPreTrainedModel):
             clues = (embeds[name] for name in ("sketch", "photo", "negative"))
             logits = [self.adapter.solver(clue, embeds["shuffled"]) for clue in clues]
             values["jigsaw"] = losses.conditional_jigsaw_loss(*logits, permutations.to(logits[0].device))
-        return [embeds[name] for name in parts if name != "shuffled"], values
+        if "patch_shuffling" in terms:
+            tiles = (embeds[name] for name in ("sketch_tiles", "photo_tiles", "photo_other_tiles"))
+            values["patch_shuffling"] = losses.patch_shuffling_loss(*tiles, config.patch_shuffling_margin)
+        return [embeds[name] for name in ("sketch", "photo", "negative")[: len(images)]], values
 
     def _embed_parts(self, parts: dict[str, Tensor], prompts: SplipPrompts) -> dict[str, Tensor]:
         """All parts of a batch in one pass of the tower, each row with the prompts of its modality."""
         sizes = [len(part) for part in parts.values()]
-        domains = [PHOTO if name in ("photo", "negative") else SKETCH for name in parts]
+        domains = [SKETCH if name.startswith(("sketch", "shuffled")) else PHOTO for name in parts]
         rows = torch.tensor(domains).repeat_interleave(torch.tensor(sizes)).to(self.device)
         embeds = self._embed(torch.cat(list(parts.values())), prompts, rows)
         return dict(zip(parts, embeds.split(sizes)))
