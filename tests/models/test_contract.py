@@ -19,6 +19,12 @@ for _method, _folder in method_folders().items():
 
 # Options that change how a method embeds or what it trains; the contract holds with them too.
 VARIANTS = {
+    "ClipAtDeep": ("clip-at", {"prompt_depth": 2, "prompt_init": "mean_token"}),
+    "ClipAtConditional": ("clip-at", {"prompt_kind": "conditional"}),
+    "ClipAtMultimodal": ("clip-at", {"prompt_kind": "multimodal", "prompt_depth": 2}),
+    "ClipAtPromptsAlone": ("clip-at", {"trainable": "prompts"}),
+    "ClipAtFineTuned": ("clip-at", {"trainable": "vision", "n_prompts": 0, "layer_norms": "separate"}),
+    "ClipAtProbe": ("clip-at", {"trainable": "prompts", "n_prompts": 0, "linear_probe": True}),
     "SplipOfImages": ("splip", {"text_prompt_source": "image", "image_prompt_classes": 2}),
     "SplipAtTheMeanToken": ("splip", {"prompt_init": "mean_token", "patch_shuffling_weight": 1.0}),
 }

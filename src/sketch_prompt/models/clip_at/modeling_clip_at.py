@@ -7,43 +7,43 @@ another; the classification loss pulls both towards the text of their class. At 
 and photos share prompts and LayerNorms, and a sketch is pulled towards its own photo and pushed away from another of
 its class. Two more losses make the distances comparable between classes (f-divergence), and make a sketch with
 shuffled tiles find its photo with the same permutation (patch shuffling). Where paper and reference code differ,
-`ClipAtConfig` offers both by name.
+`ClipAtConfig` offers both by name; and it has the fields that make the paper's baselines of the same class.
 """
 
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import normalize
 from transformers import CLIPModel
 
 from ... import losses
-from ...processing import Domain
-from ..modeling_base import MethodAdapter, SketchPromptPreTrainedModel
+from ...processing import Domain, SketchPromptProcessor
+from ..modeling_base import SketchPromptPreTrainedModel
 from ..outputs import TripletBatch
-from ..prompted_clip import VISION_LAYER_NORMS, TowerOutput, encode_vision, patch_keys, project_image
+from ..prompted_clip import (
+    VISION_LAYER_NORMS,
+    TowerOutput,
+    encode_text,
+    encode_vision,
+    patch_keys,
+    project_image,
+    project_text,
+)
 from .configuration_clip_at import ClipAtConfig
+from .prompting import ClipAtAdapter, Prompts
 
+_TUNED = {
+    "paper": VISION_LAYER_NORMS,
+    "prompts": None,
+    "vision": r"vision_model|visual_projection",
+}
 _LEFT_TRAINABLE_BY_REFERENCE = (
     r"(vision|text)_model\.encoder\.layers\.\d+\.(layer_norm[12]|self_attn\.[qkv]_proj)"
     r"|vision_model\.(pre_layrnorm|post_layernorm)|text_model\.final_layer_norm"
     r"|(vision|text)_model\.embeddings\.position_embedding|visual_projection|text_projection"
 )
-
-
-class ClipAtAdapter(MethodAdapter):
-    """Prompts of each modality, (n, d_v), drawn from N(0, `prompt_init_std`^2); or common ones."""
-
-    def __init__(self, config: ClipAtConfig):
-        super().__init__()
-        width = config.clip_config.vision_config.hidden_size
-        self.sketch_prompts = nn.Parameter(torch.randn(config.n_prompts, width) * config.prompt_init_std)
-        self.photo_prompts = self.sketch_prompts
-        if not config.common_prompts:
-            self.photo_prompts = nn.Parameter(torch.randn(config.n_prompts, width) * config.prompt_init_std)
-        # Parameters of the CLIP that no module of their own holds: copies of modules do not cover them.
-        self.class_embedding: nn.Parameter | None = None
-        self.logit_scale: nn.Parameter | None = None
 
 
 class ClipAtModel(SketchPromptPreTrainedModel):
@@ -78,46 +78,81 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         "classification_photo": ("labels", "classes"),
     }
 
-    def tuned_modules(self, config: ClipAtConfig) -> str:
-        """LayerNorms of the vision tower, or everything the reference code leaves trainable."""
-        return VISION_LAYER_NORMS if config.trainable == "paper" else _LEFT_TRAINABLE_BY_REFERENCE
+    def tuned_modules(self, config: ClipAtConfig) -> str | None:
+        """LayerNorms of the vision tower, all of it, nothing, or everything the reference code leaves trainable."""
+        return _TUNED.get(config.trainable, _LEFT_TRAINABLE_BY_REFERENCE)
 
     def tunes_modalities_apart(self, config: ClipAtConfig) -> bool:
-        """Whether sketches and photos have LayerNorms of their own."""
+        """Whether sketches and photos have LayerNorms, or whole encoders, of their own."""
         return config.layer_norms == "separate"
 
     def build_adapter(self, config: ClipAtConfig) -> ClipAtAdapter:
         """New prompts; with `trainable="reference"` also copies of the CLIP's bare trainable parameters."""
-        adapter = ClipAtAdapter(config)
-        if config.trainable == "reference":
-            adapter.class_embedding = nn.Parameter(
-                self.clip.vision_model.embeddings.class_embedding.detach().clone()
-            )
-            adapter.logit_scale = nn.Parameter(self.clip.logit_scale.detach().clone())
-        return adapter
+        return ClipAtAdapter(config, self.clip)
 
-    def _encode(self, clip: CLIPModel, pixel_values: Tensor, prompts: Tensor) -> TowerOutput:
+    @torch.no_grad()
+    def set_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> None:
+        """Make `class_names` the training classes; see the base class. Multimodal prompts keep their sentences too."""
+        super().set_classes(class_names, processor)
+        if self.config.prompt_kind == "multimodal":
+            sentences = [self.config.class_prompt.format(name) for name in class_names]
+            ids = processor(text=sentences, return_tensors="pt")["input_ids"]
+            self.adapter.class_ids = ids.to(self.device)
+
+    def get_text_features(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: Domain = "photo"
+    ) -> Tensor:
+        """Embed texts, with multimodal prompts under those of a domain: (B, T) -> (B, D), L2-normalised."""
+        if self.adapter.sketch_coupled is None:
+            return super().get_text_features(input_ids, attention_mask)
+        return self._prompted_texts(input_ids, domain == "sketch")
+
+    def _prompted_texts(self, input_ids: Tensor, is_sketch: bool) -> Tensor:
+        adapter, text = self.adapter, self.adapter.clip.text_model
+        learned = list((adapter.sketch_coupled if is_sketch else adapter.photo_coupled).text)
+        layers = len(text.encoder.layers)
+        prompts = learned[0] if len(learned) == 1 else [*learned[:layers], *[None] * (layers - len(learned))]
+        return project_text(adapter.clip, encode_text(text, input_ids, prompts).pooled)
+
+    def _prompts(self, pixel_values: Tensor, is_sketch: bool) -> Prompts:
+        """The visual prompts of images; conditional ones look at the images through the frozen CLIP."""
+        features = None
+        if self.adapter.meta_net is not None:
+            with torch.no_grad():
+                pooled = encode_vision(self.clip.vision_model, pixel_values).pooled
+                features = project_image(self.clip, pooled)
+        return self.adapter.visual_prompts(is_sketch, features)
+
+    def _encode(self, clip: CLIPModel, pixel_values: Tensor, prompts: Prompts) -> TowerOutput:
+        layers = len(clip.vision_model.encoder.layers)
+        deep = [*prompts, *[None] * (layers - len(prompts))] if len(prompts) > 1 else None
         return encode_vision(
-            clip.vision_model, pixel_values, prompts, class_embedding=self.adapter.class_embedding
+            clip.vision_model,
+            pixel_values,
+            deep or next(iter(prompts), None),
+            class_embedding=self.adapter.class_embedding,
         )
 
-    def _embed(self, clip: CLIPModel, pixel_values: Tensor, prompts: Tensor) -> Tensor:
-        return project_image(clip, self._encode(clip, pixel_values, prompts).pooled)
+    def _embed(self, clip: CLIPModel, pixel_values: Tensor, prompts: Prompts) -> Tensor:
+        features = project_image(clip, self._encode(clip, pixel_values, prompts).pooled)
+        return features if self.adapter.probe is None else normalize(self.adapter.probe(features), dim=-1)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
         """Embed sketches with the sketch prompts: (B, 3, H, W) -> (B, D), L2-normalised."""
-        return self.through_lens(self._embed(self.adapter.clip, pixel_values, self.adapter.sketch_prompts))
+        prompts = self._prompts(pixel_values, is_sketch=True)
+        return self.through_lens(self._embed(self.adapter.clip, pixel_values, prompts))
 
     def get_photo_features(self, pixel_values: Tensor) -> Tensor:
         """Embed photos with the photo prompts: (B, 3, H, W) -> (B, D), L2-normalised."""
-        return self._embed(self.adapter.photo_clip, pixel_values, self.adapter.photo_prompts)
+        return self._embed(
+            self.adapter.photo_clip, pixel_values, self._prompts(pixel_values, is_sketch=False)
+        )
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
         """Keys of the last layer under the prompts of the domain, (B, P, d)."""
-        adapter = self.adapter
-        clip, prompts = adapter.clip, adapter.sketch_prompts
-        if domain == "photo":
-            clip, prompts = adapter.photo_clip, adapter.photo_prompts
+        is_sketch = domain == "sketch"
+        clip = self.adapter.clip if is_sketch else self.adapter.photo_clip
+        prompts = self._prompts(pixel_values, is_sketch)
         return patch_keys(clip.vision_model, self._encode(clip, pixel_values, prompts))
 
     def embed_triplets(self, images: list[Tensor]) -> list[Tensor]:
@@ -125,17 +160,25 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
         In one pass of the tower, or with LayerNorms of either modality in two.
         """
+        adapter, (sketches, *photos) = self.adapter, images
+        photos, sizes = torch.cat(photos), [len(part) for part in images]
+        prompts = self._prompts(sketches, is_sketch=True), self._prompts(photos, is_sketch=False)
         if self.config.layer_norms == "separate":
-            adapter, (sketches, *photos) = self.adapter, images
-            of_sketches = self._embed(adapter.clip, sketches, adapter.sketch_prompts)
-            of_photos = self._embed(adapter.photo_clip, torch.cat(photos), adapter.photo_prompts)
-            return [of_sketches, *of_photos.split([len(part) for part in photos])]
-        prompts = [
-            prompt.expand(part.shape[0], -1, -1)
-            for part, prompt in zip(images, [self.adapter.sketch_prompts] + 2 * [self.adapter.photo_prompts])
-        ]
-        embeds = self._embed(self.adapter.clip, torch.cat(images), torch.cat(prompts))
-        return list(embeds.split([len(part) for part in images]))
+            embeds = torch.cat(
+                [
+                    self._embed(adapter.clip, sketches, prompts[0]),
+                    self._embed(adapter.photo_clip, photos, prompts[1]),
+                ]
+            )
+        else:
+            rows = [
+                torch.cat(
+                    [part.expand(count, -1, -1) for part, count in zip(layer, (len(sketches), len(photos)))]
+                )
+                for layer in zip(*prompts)
+            ]
+            embeds = self._embed(adapter.clip, torch.cat([sketches, photos]), rows)
+        return list(embeds.split(sizes))
 
     @classmethod
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["ClipAtModel", set[str]]:
@@ -181,6 +224,8 @@ class ClipAtModel(SketchPromptPreTrainedModel):
             if name in terms:
                 temperature = config.temperature or torch.exp(-self.clip.logit_scale)
                 classes = self.adapter.class_embeddings
+                if self.adapter.sketch_coupled is not None:
+                    classes = self._prompted_texts(self.adapter.class_ids, name == "classification_sketch")
                 values[name] = losses.classification_loss(part, classes, batch.labels, temperature)
         if "patch_shuffling" in terms:
             values["patch_shuffling"] = self._patch_shuffling(batch.sketches, batch.photos)
