@@ -28,6 +28,9 @@ Convention = Literal["standard", "interpolated"]
 Ranking = Literal["embedding", "rerank", "exhaustive"]
 """How photos are ranked: by embeddings, by embeddings and then pair by pair for the first ones, or by every pair."""
 
+Query = Literal["sketch", "class-name"]
+"""What photos are searched with: the test sketches, or in the place of each the name of its class."""
+
 IndexKind = Literal["auto", "exact", "hnsw", "ivf-sq8", "ivf-pq", "milvus"]
 """How the photos of a gallery are searched."""
 

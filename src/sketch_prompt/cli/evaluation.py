@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Ranking, Support
+from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Query, Ranking, Support
 
 from .command import (
     BaseModelOption,
@@ -108,6 +108,10 @@ def evaluate(
     shortlist: Annotated[
         int, typer.Option(min=1, help="Number of photos that rerank scores again for each sketch.")
     ] = 100,
+    query: Annotated[
+        Query,
+        typer.Option(help="Search with every test sketch, or in its place with the name of its class."),
+    ] = "sketch",
     expand: Annotated[
         int | None,
         typer.Option(
@@ -175,6 +179,7 @@ def evaluate(
         gallery=gallery,
         condition=condition,
         support=support,
+        query=query,
         convention=convention,
         ks=k or None,
         ranking=ranking,

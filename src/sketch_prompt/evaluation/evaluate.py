@@ -16,8 +16,9 @@ from sketch_prompt.embedding.conditioning import conditioned
 from sketch_prompt.embedding.tables import EmbeddingTable, embed
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
-from sketch_prompt.vocabulary import TEST_SPLITS
+from sketch_prompt.vocabulary import TEST_SPLITS, Domain, Query
 
+from .class_names import class_name_queries
 from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
 from .pairwise import Stores, open_stores, working_folder
@@ -85,7 +86,8 @@ def evaluate_model(
     Raises:
         SeenClassError: A test class was seen in training, and `task.allow_seen` is not set.
         ValueError: A split is missing, or none of its images can be read; or, at instance level, the photo of a
-            sketch is not in the gallery; or `task.ranking` needs scores of pairs that the model does not give.
+            sketch is not in the gallery; or `task.ranking` needs scores of pairs that the model does not give, or
+            `task.query` texts that its photos cannot be compared with.
     """
     claim = check_benchmark(model, benchmark, task)
     ranking = task.ranking_with(model)
@@ -104,6 +106,7 @@ def evaluate_model(
                 model,
                 processor,
                 benchmark,
+                query=task.query,
                 stores=stores,
                 conditions=conditions,
                 batch_size=batch_size,
@@ -175,13 +178,22 @@ def embed_benchmark(
     processor: SketchPromptProcessor,
     benchmark: datasets.DatasetDict,
     stores: Stores | None = None,
+    query: Query = "sketch",
     **options,
 ) -> tuple[EmbeddingTable, EmbeddingTable]:
-    """Features of the test sketches and of the test photos; `options` are those of `embed`."""
-    return tuple(
-        embed(model, benchmark[split], processor, domain, store=(stores or {}).get(domain), **options)
-        for domain, split in TEST_SPLITS.items()
-    )
+    """Features of the test sketches, or of their classes' names, and of the test photos; `options` are of `embed`."""
+
+    def embedded(domain: Domain) -> EmbeddingTable:
+        table = benchmark[TEST_SPLITS[domain]]
+        return embed(model, table, processor, domain, store=(stores or {}).get(domain), **options)
+
+    if query == "sketch":
+        return embedded("sketch"), embedded("photo")
+    photos, accelerator = embedded("photo"), options.get("accelerator")
+    unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
+    return class_name_queries(
+        unwrapped, processor, benchmark[TEST_SPLITS["sketch"]], photos.features.shape[1]
+    ), photos
 
 
 def report_embeddings(
@@ -251,7 +263,8 @@ def report_embeddings(
         ranking=ranker.name,
         shortlist=ranker.shortlist,
         expand=task.expand,
-        lens=model.config.lens if model.config.lens_fit else None,
+        query=task.query,
+        lens=model.config.lens if model.config.lens_fit and task.query == "sketch" else None,
         pairs=ranker.pairs,
         queries=len(search.sketches.rows),
         photos=len(search.photos.rows),

@@ -15,7 +15,7 @@ from rich.text import Text
 from sketch_prompt.atomic import append_line, atomic_write
 from sketch_prompt.checksums import json_checksum
 from sketch_prompt.hints import with_new_names
-from sketch_prompt.vocabulary import GalleryPhotos, Level, Ranking
+from sketch_prompt.vocabulary import GalleryPhotos, Level, Query, Ranking
 
 from .leakage import Setting
 
@@ -72,6 +72,7 @@ class Report:
         gallery: Which photos were ranked for a query: "all", or those of its "category".
         ranking: "embedding", "rerank" or "exhaustive", see `Task`.
         shortlist: Number of photos that "rerank" scored again for each query.
+        query: What was searched with: the test sketches, or in the place of each the name of its class ("class-name").
         expand: How many of its first hits a query was joined with for a second search; None for one search.
         lens: What the model's lens on the sketch features maps to; None without one.
         pairs: Number of pairs that were scored by more than their embeddings.
@@ -110,6 +111,7 @@ class Report:
     ranking: Ranking = "embedding"
     shortlist: int | None = None
     pairs: int = 0
+    query: Query = "sketch"
     expand: int | None = None
     lens: str | None = None
     setting: Setting = "zs"
@@ -223,8 +225,9 @@ class Report:
         listed = ", ".join(self.differences)
         differences = f"; not the published test data ({listed})" if listed else ""
         manner += _CONDITIONS[self.condition] + _SUPPORTS.get(self.support, "")
+        queried = "sketches" if self.query == "sketch" else "class names (one for each sketch)"
         return (
-            f"{self.queries:,} sketches of {self.classes} class{'es' * (self.classes != 1)} against {photos}, "
+            f"{self.queries:,} {queried} of {self.classes} class{'es' * (self.classes != 1)} against {photos}, "
             f"{manner}; {self.claim}{differences}."
         )
 

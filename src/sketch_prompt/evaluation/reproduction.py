@@ -237,6 +237,8 @@ def _run(result: dict, entry: dict | None) -> Row:
     notes = [f"not the published test data: {differences}"] if differences else []
     if result["setting"] != "zs":
         notes.append(result["claim"])
+    if result.get("query", "sketch") != "sketch":
+        notes.append("searched by the names of the classes, without sketches")
     if result.get("support") not in (None, "own"):
         notes.append(f"support sets: {result['support']}")
     if result.get("unreadable"):

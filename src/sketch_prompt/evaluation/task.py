@@ -8,7 +8,7 @@ from huggingface_hub.dataclasses import strict
 from sketch_prompt.data.benchmarks import default_level
 from sketch_prompt.models.configuration_base import require
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Ranking, Support
+from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Query, Ranking, Support
 
 DEFAULT_KS: dict[Level, tuple[int, ...]] = {"category": (100, 200), "instance": (1, 5, 10)}
 
@@ -31,6 +31,8 @@ class TaskOptions:
         ranking: By `"embedding"`; `"rerank"`: by embedding, and then the first photos again, pair by pair; or
             `"exhaustive"`: by scoring every pair. None for `"rerank"` if the method scores pairs, else `"embedding"`.
         shortlist: Number of photos that `"rerank"` scores again for each sketch.
+        query: What is searched with: every test `"sketch"`, or the `"class-name"` of each in its place, for methods
+            whose photos can be compared with texts. It ranks by `"embedding"`.
         expand: Search twice, the second time with the query joined with its first so many hits; None for once. It
             ranks by `"embedding"`.
     """
@@ -42,6 +44,7 @@ class TaskOptions:
     ks: Sequence[int] | None = None
     ranking: Ranking | None = None
     shortlist: int = 100
+    query: Query = "sketch"
     expand: int | None = None
 
     def __post_init__(self):
@@ -49,6 +52,10 @@ class TaskOptions:
         require(self.expand is None or self.expand >= 1, "expand", self.expand, "at least 1, or None")
         if self.support != "own" and self.condition == "none":
             raise ValueError(f"support={self.support!r} is shown to no model with condition='none'")
+        if self.query != "sketch" and self.ranking not in (None, "embedding"):
+            raise ValueError(
+                f"query={self.query!r} ranks by embedding: it does not go with ranking={self.ranking!r}"
+            )
         if self.expand is not None and self.ranking not in (None, "embedding"):
             raise ValueError(
                 f"expand searches twice by embedding: it does not go with ranking={self.ranking!r}"
@@ -103,5 +110,5 @@ class Task(TaskOptions):
             raise ValueError(
                 f"{model.method} compares embeddings only: ranking={self.ranking!r} needs a method that scores pairs."
             )
-        by_pairs = model.has_reranker and self.expand is None
+        by_pairs = model.has_reranker and self.expand is None and self.query == "sketch"
         return self.ranking or ("rerank" if by_pairs else "embedding")

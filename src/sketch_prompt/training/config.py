@@ -73,6 +73,9 @@ class DataConfig:
             tests on the same classes (`shoe-v2`), instances are held out instead.
         refit: Use the held-out classes only to choose the number of steps, and then train on all seen classes for that
             many steps, as the papers do. This takes twice as long. The first run is in `selection/`.
+        training_share: Share of each training class's sketches and photos that is trained on, drawn by `run.seed`; at
+            instance level of its photos, with their sketches.
+        training_classes: How many of the classes to train on, drawn by `run.seed`; None for all.
         num_workers: Number of processes that read images, for each training process.
         min_image_size: Decode JPEGs at a reduced scale with sides of at least so many pixels; None decodes at full
             size.
@@ -87,6 +90,8 @@ class DataConfig:
     sketches_per_class: int = 4
     validation_classes: Number = 0.1
     refit: bool = False
+    training_share: Number = 1.0
+    training_classes: int | None = None
     num_workers: int = 2
     min_image_size: int | None = None
     augmentation: dict[str, Any] = field(default_factory=dict)
@@ -101,6 +106,9 @@ class DataConfig:
         require(
             held_out > 0 or not self.refit, "validation_classes", held_out, "above 0 to choose with for refit"
         )
+        require(0 < self.training_share <= 1, "training_share", self.training_share, "above 0 and at most 1")
+        fewest = self.training_classes is None or self.training_classes >= 2
+        require(fewest, "training_classes", self.training_classes, "at least 2 or null")
         require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
 
 

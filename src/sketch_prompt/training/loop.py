@@ -57,6 +57,7 @@ from sketch_prompt.training.publication import Publisher, training_facts
 from sketch_prompt.training.recipe import RecipeError, with_checksum
 from sketch_prompt.training.refit import choosing, refitting
 from sketch_prompt.training.result import TrainingResult
+from sketch_prompt.training.subset import fewer
 from sketch_prompt.training.validation import hold_out
 
 logger = logging.getLogger(__name__)
@@ -120,7 +121,8 @@ class Trainer:
         with self.accelerator.main_process_first():
             self._resumable = find_resumable(config) is not None
             self.benchmark = load_benchmark(data.benchmark, data.data_dir, **data.options)
-        self.split = hold_out(self.benchmark, data.validation_classes, config.run.seed, data.level)
+        split = hold_out(self.benchmark, data.validation_classes, config.run.seed, data.level)
+        self.split = fewer(split, data.training_share, data.training_classes, config.run.seed, data.level)
         self.class_index = torch.from_numpy(self.split.class_index)
         self._build_model()
         if self.model.config.lens is not None and not self.model.trainable_parameters():
