@@ -351,8 +351,10 @@ def mean_tokens(vision: CLIPVisionModel) -> Tensor:
     Of a picture of nothing but the mean colour, so that no data are needed: most of a token is common to all pictures.
     The first row is the mean before `pre_layrnorm`, which prompts of the first layer pass too.
     """
-    size = vision.embeddings.image_size
-    blank = vision.embeddings.patch_embedding.weight.new_zeros(1, 3, size, size)
+    size, weight = vision.embeddings.image_size, vision.embeddings.patch_embedding.weight
+    if weight.is_meta:  # a skeleton, whose tensors have shapes alone
+        return weight.new_empty(len(vision.encoder.layers), weight.shape[0])
+    blank = weight.new_zeros(1, 3, size, size)
     entering = encode_vision(vision, blank, output_hidden_states=True).hidden_states[1:-1]
     return torch.stack([tokens[0, 1:].mean(0) for tokens in (embed_patches(vision, blank), *entering)])
 
