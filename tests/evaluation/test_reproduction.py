@@ -45,6 +45,7 @@ def test_run_stands_below_the_paper_of_its_method_with_the_papers_numbers():
         "SpLIP",
         "SketchFusion",
         "C-DisAmb",
+        "CLIP, by class name",
     ]
     paper, run = found[2:4]
     assert paper["metrics"] == {"mAP@200": 0.723, "P@200": 0.725}
@@ -66,10 +67,10 @@ def test_other_protocols_settings_levels_and_training_data_are_other_tables():
     papers = [[row["method"] for row in setup["rows"] if row["source"] == "paper"] for setup in setups]
     assert len(setups) == 7
     assert papers[1] == ["ZSE-SBIR (rn)", "ZSE-SBIR (ret)", "SpLIP"]
-    assert papers[2] == ["SpLIP"]
+    assert papers[2] == ["CLIP-AT", "SpLIP"]
     assert papers[3] == []
-    assert papers[4] == ["SpLIP", "ZSE-SBIR"]
-    assert len(papers[5]) == 7 and papers[6] == []
+    assert papers[4] == ["CLIP-AT", "SpLIP", "ZSE-SBIR"]
+    assert len(papers[5]) == 8 and papers[6] == []
 
 
 def test_what_sets_a_run_apart_is_a_note_on_its_row_and_below_the_table():
@@ -143,6 +144,21 @@ def test_published_results_name_known_protocols_and_print_percentages():
         assert entry["benchmark"] in known and entry.get("train_benchmark") in {None, *known}
         assert entry["citation"] and entry["convention"] in {None, "standard", "interpolated"}
         assert all(1 < value < 100 for value in entry["metrics"].values())
+        assert entry["source"]["text"] and (entry["source"]["url"] or entry["source"]["secondary"])
+
+
+def test_a_number_read_at_second_hand_says_so_and_where():
+    found = {row["method"]: row for row in rows(result(setting="gzs"))}
+    assert found["CLIP-AT"]["secondary"] and not found["SpLIP"]["secondary"]
+    assert "read in: tables of SpLIP" in found["CLIP-AT"]["model"]
+    text = reproduce([result(setting="gzs")]).to_markdown()
+    assert "| CLIP-AT | paper, secondary |" in text and "| SpLIP | paper |" in text
+
+
+def test_dp_clips_numbers_say_that_they_are_an_ablation_in_the_appendix():
+    entries = [entry for entry in published_results() if entry["paper"] == "DP-CLIP"]
+    assert {entry["metrics"]["Acc@1"] for entry in entries} == {34.03, 35.77}
+    assert all(entry["ablation"] and "ablation in the appendix" in entry["variant"] for entry in entries)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +168,10 @@ def test_published_results_name_known_protocols_and_print_percentages():
         ("SpLIP", "quickdraw-30", "zs", "sketchy-25", "mAP@all", 45.8),
         ("CLIP-AT", "sketchy-fg", "zs", None, "Acc@1", 28.68),
         ("ZSE-SBIR", "chair-v2", "instances", None, "Acc@1", 64.31),
+        ("CLIP-AT", "tu-berlin-30", "gzs", None, "P@100", 63.8),
+        ("ZSE-SBIR", "tu-berlin-30", "gzs", None, "mAP@all", 46.4),
+        ("CLIP-AT", "quickdraw-30", "zs", "sketchy-25", "P@100", 45.0),
+        ("SpLIP", "tu-berlin-30", "zs", "sketchy-25", "P@100", 76.0),
     ],
 )
 def test_published_numbers_are_the_papers(paper, benchmark, setting, train, metric, value):

@@ -60,6 +60,7 @@ class Row:
         metrics: {name: 0..1}.
         intervals: {name: [lower, upper]} of a run.
         notes: How a run differs from the published data and from the paper of its method.
+        secondary: Whether a paper's numbers were read elsewhere than in the paper or on its authors' pages.
     """
 
     source: str
@@ -70,6 +71,12 @@ class Row:
     metrics: dict[str, float]
     intervals: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    secondary: bool = False
+
+    @property
+    def by(self) -> str:
+        """Whose numbers these are: of a run, or of a paper, which may have been read at second hand."""
+        return "paper, secondary" if self.secondary else self.source
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ class Reproduction:
                 is_run = row.source == "run"
                 method = f"{texts[0]}\n{row.model}" if is_run else texts[0]
                 values = [text.replace(" (", "\n").replace(" - ", "-").rstrip(")") for text in texts[4:]]
-                values = [method, row.source, texts[3], *values]
+                values = [method, row.by.replace(", ", ",\n"), texts[3], *values]
                 table.add_row(*map(Text, values), style="bold" if is_run else "")
             parts += [
                 Text(setup.title, style="bold"),
@@ -186,10 +193,13 @@ def _setup(result: dict) -> Setup:
 
 @cache
 def published_results() -> list[dict]:
-    """The entries of `published_results.json`, each with the fields of its paper."""
+    """The entries of `published_results.json`, each with the fields of its paper and of where it was read."""
     text = resources.files(__package__).joinpath("published_results.json").read_text(encoding="utf-8")
     content = json.loads(text)
-    return [content["papers"][entry["paper"]] | entry for entry in content["results"]]
+    return [
+        content["papers"][entry["paper"]] | entry | {"source": content["sources"][entry["source"]]}
+        for entry in content["results"]
+    ]
 
 
 def _published(setup: Setup) -> list[dict]:
@@ -225,11 +235,18 @@ def _paper(entry: dict) -> Row:
     return Row(
         source="paper",
         method=entry["paper"] + variant,
-        model=entry["citation"] + (f", {entry['url']}" if entry["url"] else ""),
+        model=", ".join(part for part in (entry["citation"], entry["url"]) if part) + "; " + _place(entry),
         backbone=entry["backbone"],
         convention=None if _level(entry) == "instance" else convention,
         metrics={name: round(value / 100, 6) for name, value in entry["metrics"].items()},
+        secondary=entry["source"]["secondary"],
     )
+
+
+def _place(entry: dict) -> str:
+    """Where a number was read, in words."""
+    source = entry["source"]
+    return f"read in: {source['text']}" + (f" ({source['url']})" if source["url"] else "")
 
 
 def _run(result: dict, entry: dict | None) -> Row:
@@ -269,7 +286,7 @@ def _cells(rows: list[Row], metrics: list[str]) -> tuple[list[str], list[list[st
     for row in rows:
         marks = "".join(f" [{notes.setdefault(note, len(notes) + 1)}]" for note in row.notes)
         values = [_value(row, name) for name in metrics]
-        source = row.model if row.source == "run" else "paper"
+        source = row.model if row.source == "run" else row.by
         cells.append([row.method + marks, source, row.backbone or "", row.convention or "", *values])
     return header, cells, [f"[{number}] {note}" for note, number in notes.items()]
 

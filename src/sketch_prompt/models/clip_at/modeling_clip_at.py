@@ -160,25 +160,18 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
         In one pass of the tower, or with LayerNorms of either modality in two.
         """
-        adapter, (sketches, *photos) = self.adapter, images
-        photos, sizes = torch.cat(photos), [len(part) for part in images]
-        prompts = self._prompts(sketches, is_sketch=True), self._prompts(photos, is_sketch=False)
+        adapter, sizes = self.adapter, [len(part) for part in images]
         if self.config.layer_norms == "separate":
-            embeds = torch.cat(
-                [
-                    self._embed(adapter.clip, sketches, prompts[0]),
-                    self._embed(adapter.photo_clip, photos, prompts[1]),
-                ]
-            )
-        else:
-            rows = [
-                torch.cat(
-                    [part.expand(count, -1, -1) for part, count in zip(layer, (len(sketches), len(photos)))]
-                )
-                for layer in zip(*prompts)
-            ]
-            embeds = self._embed(adapter.clip, torch.cat([sketches, photos]), rows)
-        return list(embeds.split(sizes))
+            sketches, photos = images[0], torch.cat(images[1:])
+            of_sketches = self._embed(adapter.clip, sketches, self._prompts(sketches, is_sketch=True))
+            of_photos = self._embed(adapter.photo_clip, photos, self._prompts(photos, is_sketch=False))
+            return [of_sketches, *of_photos.split(sizes[1:])]
+        prompts = [self._prompts(part, is_sketch=i == 0) for i, part in enumerate(images)]
+        rows = [
+            torch.cat([part.expand(count, -1, -1) for part, count in zip(layer, sizes)])
+            for layer in zip(*prompts)
+        ]
+        return list(self._embed(adapter.clip, torch.cat(images), rows).split(sizes))
 
     @classmethod
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["ClipAtModel", set[str]]:
