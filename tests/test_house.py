@@ -111,4 +111,5 @@ def test_tests_stand_where_the_module_that_they_test_stands():
 
 
 def _is_module(folder, name):
-    return (folder / name).is_dir() or any((folder / f"{own}.py").is_file() for own in (name, f"__{name}__"))
+    files = (f"{name}.py", f"__{name}__.py", "__init__.py" if name == folder.name else name)
+    return any((folder / file).exists() for file in files)
