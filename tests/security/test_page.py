@@ -51,3 +51,30 @@ def test_whatever_a_script_sends_is_answered_with_a_message(address, catalogue):
     ):
         answer = called(address, *values)
         assert "event: complete" in answer and "Traceback" not in answer, answer[:300]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/photo/0",
+        "/photo/..%2f..%2f..%2fetc%2fpasswd",
+        "/photo//etc/passwd",
+        "/preview.png/../../page.py",
+        "/gradio_api/file=/etc/passwd",
+        "/gradio_api/file=../../pyproject.toml",
+    ],
+)
+def test_no_file_is_served_by_its_path(address, path):
+    status, body = request(address, "GET", path)
+    assert status in (403, 404) and "root:" not in body and "sketch_prompt" not in body
+
+
+def test_photos_and_page_answer_to_no_other_name_and_load_nothing_from_elsewhere(address):
+    assert request(address, "GET", "/photo/x", Host="evil.example")[0] == 400
+    connection = http.client.HTTPConnection(urlsplit(address).hostname, urlsplit(address).port, timeout=60)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "https:" not in policy
+    page = answer.read().decode()
+    assert 'content="Gradio"' not in page and "sketch-prompt: you draw, it finds the photo" in page

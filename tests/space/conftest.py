@@ -1,12 +1,12 @@
-"""The page on a small MiniSketch gallery, and a browser to use it with."""
+"""The page, and a browser to use it with."""
 
 import shutil
 
 import pytest
 
-from fakes.page import address, catalogue
+from fakes.page import address, catalogue, whole_address, whole_catalogue
 
-__all__ = ["address", "browser", "catalogue", "visit"]
+__all__ = ["address", "browser", "catalogue", "visit", "whole_address", "whole_catalogue"]
 
 FLAGS = (
     "--headless",
@@ -35,9 +35,9 @@ def browser():
 @pytest.fixture
 def visit(browser, address):
     """Opens the page in a window of a given size; whatever goes wrong in the browser is collected and must be none."""
-    problems, contexts = [], []
+    problems, contexts, served = [], [], [address]
 
-    def open_page(width=1280, height=900, **options):
+    def open_page(width=1280, height=900, link=None, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
@@ -46,12 +46,13 @@ def visit(browser, address):
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("response", lambda answer: answer.status >= 400 and problems.append(answer.url))
         page.on("request", lambda request: is_elsewhere(request.url) and problems.append(request.url))
-        page.goto(address)
+        served.append((link or address).partition("#")[0])
+        page.goto(link or address)
         page.locator(".photo").first.wait_for()
         return page
 
     def is_elsewhere(url):
-        return not url.startswith((address, "data:", "blob:"))
+        return not url.startswith((*served, "data:", "blob:"))
 
     yield open_page
     for context in contexts:

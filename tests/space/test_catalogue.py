@@ -2,7 +2,8 @@ import pytest
 
 from sketch_prompt import Gallery
 from sketch_prompt.sources import bundled_names
-from sketch_prompt.space.catalogue import Catalogue, bundled_methods
+from sketch_prompt.space.catalogue import Catalogue
+from sketch_prompt.space.methods import bundled_methods
 from sketch_prompt.space.own_photos import OwnPhotos
 
 

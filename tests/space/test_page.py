@@ -1,45 +1,11 @@
 """The page in a browser. `visit` also fails on console errors, failed requests and requests to other hosts."""
 
-import math
 import os
-import re
 
 from PIL import Image
 
+from space.hand import draw, ellipse, found, ink, wait_for_status
 from space.uploads import encoded, photo
-
-
-def draw(page, points, box=None):
-    """Draw a line with the mouse; points are shares of the drawing area."""
-    box = box or page.locator("canvas").bounding_box()
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place)
-    page.mouse.up()
-
-
-def ellipse(x=0.5, y=0.5, width=0.3, height=0.2):
-    angles = [k * math.pi / 16 for k in range(33)]
-    return [(x + width * math.cos(angle), y + height * math.sin(angle)) for angle in angles]
-
-
-def wait_for_status(page, text):
-    page.locator("#status", has_text=re.compile(text)).wait_for()
-
-
-def found(page):
-    return [name.inner_text() for name in page.locator(".photo .name").all()]
-
-
-def ink(page):
-    """Dark pixels of the drawing area."""
-    return page.evaluate(
-        """() => { const c = document.querySelector("canvas");
-        const pixels = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
-        let n = 0; for (let i = 0; i < pixels.length; i += 4) n += pixels[i] < 128; return n; }"""
-    )
 
 
 def file(name, content, kind="image/jpeg"):
@@ -134,7 +100,7 @@ def test_example_is_found_and_another_method_searches_it_too(visit):
     assert found(page)[0] == "umbrella"
     score = page.locator(".photo .score").first.inner_text()
     page.locator("#method input").click()
-    page.get_by_role("option", name="mini-frozen-clip").click()
+    page.get_by_role("option", name="Plain CLIP").click()
     page.wait_for_function("s => document.querySelector('.photo .score').innerText != s", arg=score)
     wait_for_status(page, "The best 12")
 
@@ -142,8 +108,8 @@ def test_example_is_found_and_another_method_searches_it_too(visit):
 def test_photo_without_a_drawing_is_shown_with_what_to_do(visit):
     page = visit()
     page.locator(".photo").first.click()
-    page.locator("#why figcaption", has_text="Draw something").wait_for()
-    assert page.locator("#why figcaption").inner_text().startswith("Draw something to see which parts")
+    page.locator("#why .why", has_text="Draw something").wait_for()
+    assert page.locator("#why .why").inner_text().startswith("Draw something to see which parts")
 
 
 def test_upload_that_is_no_picture_is_a_message_and_the_drawing_stays(visit):

@@ -3,9 +3,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sketch_prompt.data.minisketch.generator import MiniSketch
-from sketch_prompt.space.catalogue import bundled_methods
+from sketch_prompt.space.methods import bundled_methods
 from sketch_prompt.space.own_photos import OwnPhotos
-from sketch_prompt.space.searching import Query, explain, search
+from sketch_prompt.space.searching import Query, open_photo, search
 
 
 def query(drawing=None, text="", method="mini-clip-at", gallery="minisketch"):
@@ -49,7 +49,7 @@ def test_photo_that_is_gone_is_listed_and_the_others_are_shown(catalogue):
         assert found.skipped == [(file.name, "no such file")]
         assert len(found.cards) == 11
         with pytest.raises(ValueError, match="no such file"):
-            explain(catalogue, query(sketch("key")), OwnPhotos(), card.id)
+            open_photo(catalogue, query(sketch("key")), OwnPhotos(), card.id)
     finally:
         file.write_bytes(content)
 
@@ -62,10 +62,10 @@ def test_empty_gallery_says_what_to_do(catalogue):
 def test_explanation_connects_drawing_and_photo(catalogue):
     drawing = sketch("umbrella")
     card = search(catalogue, query(drawing), OwnPhotos()).cards[0]
-    name, photo, correspondence = explain(catalogue, query(drawing), OwnPhotos(), card.id)
-    assert name == "umbrella" and photo.mode == "RGB"
-    assert len(correspondence.matches) > 0
-    assert correspondence.score == pytest.approx(card.score, abs=1e-4)
+    photo = open_photo(catalogue, query(drawing), OwnPhotos(), card.id)
+    assert photo.name == "umbrella" and photo.picture.mode == "RGB"
+    assert len(photo.correspondence.matches) > 0
+    assert photo.correspondence.score == pytest.approx(card.score, abs=1e-4)
 
 
 @pytest.mark.parametrize("method", bundled_methods())
@@ -73,14 +73,34 @@ def test_every_bundled_method_searches_and_explains(catalogue, method):
     asked = query(sketch("sailboat"), method=method)
     cards = search(catalogue, asked, OwnPhotos()).cards
     assert "sailboat" in [card.name for card in cards]
-    assert len(explain(catalogue, asked, OwnPhotos(), cards[0].id)[2].matches) > 0
+    assert len(open_photo(catalogue, asked, OwnPhotos(), cards[0].id).correspondence.matches) > 0
 
 
 def test_without_a_drawing_the_photo_is_shown_and_an_unknown_one_is_a_message(catalogue):
-    _, photo, correspondence = explain(catalogue, query(text="a cup"), OwnPhotos(), 0)
-    assert correspondence is None and max(photo.size) == 448
+    photo = open_photo(catalogue, query(text="a cup"), OwnPhotos(), 0)
+    assert photo.correspondence is None and photo.picture.size == (192, 192)
     with pytest.raises(ValueError, match="not in the gallery"):
-        explain(catalogue, query(), OwnPhotos(), 10**9)
+        open_photo(catalogue, query(), OwnPhotos(), 10**9)
+
+
+def test_path_is_whole_on_this_machine_and_ends_at_the_gallery_elsewhere(catalogue):
+    whole = open_photo(catalogue, query(), OwnPhotos(), 0)
+    with catalogue.open("mini-clip-at", "minisketch", OwnPhotos()) as gallery:
+        assert whole.path == str(gallery.root / gallery.photos[0].path)
+    part = open_photo(catalogue, query(), OwnPhotos(), 0, full_path=False)
+    assert whole.path.endswith(f"/{part.path}") and not part.path.startswith("/")
+    assert whole.read()[:2] == b"\xff\xd8" and whole.file_name == part.path.split("/")[-1]
+
+
+def test_further_photos_follow_those_that_were_shown(catalogue):
+    asked = query(sketch("umbrella"))
+    first, second = (search(catalogue, asked, OwnPhotos(), start=start) for start in (0, 12))
+    every = search(catalogue, asked, OwnPhotos(), top_k=24).cards
+    assert [card.id for card in first.cards + second.cards] == [card.id for card in every]
+    assert [card.place for card in second.cards] == list(range(13, 25))
+    last = search(catalogue, asked, OwnPhotos(), start=132)
+    assert (first.has_more, second.has_more, last.has_more) == (True, True, False)
+    assert len(last.cards) == 12 and search(catalogue, asked, OwnPhotos(), start=144).cards == []
 
 
 def test_many_at_once_get_what_each_would_get_alone(catalogue):

@@ -16,7 +16,7 @@ EVIL = '<img src=x onerror="alert(1)">'
         views.photo_grid([views.Card(1, EVIL, "data:,", 0.5)]),
         views.message(EVIL),
         views.skipped_list([UnreadableImage(EVIL, EVIL)]),
-        views.photo_alone("data:,", EVIL, EVIL),
+        views.opened_photo(EVIL, EVIL, "data:,", EVIL, views.note(EVIL)),
     ],
 )
 def test_names_of_files_are_text_and_never_html(shown):

@@ -90,6 +90,13 @@ def rasterize(strokes: Sequence[Stroke], size: int = 256, stroke_width: float = 
     return image.reduce(_OVERSAMPLING)
 
 
+def fit_strokes(
+    strokes: Sequence[Stroke], size: int = 256, stroke_width: float = 3.0
+) -> list[list[tuple[float, float]]]:
+    """The lines of strokes where `rasterize` draws them: lists of points (x, y) in pixels."""
+    return _fit(strokes, size, margin=_MARGIN * size + stroke_width / 2)
+
+
 def _fit(strokes: Sequence[Stroke], side: int, margin: float) -> list[list[tuple[float, float]]]:
     """The strokes' points moved and scaled, with one factor, into a square with a margin."""
     lines = [list(zip(xs, ys)) for xs, ys, *_ in strokes if len(xs)]

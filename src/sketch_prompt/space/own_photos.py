@@ -1,7 +1,8 @@
 """Photos that a visitor brings along: in memory, for this visit, a few."""
 
 import os
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -55,6 +56,18 @@ class OwnPhotos:
         if new:
             gallery.add(list(new.values()), list(new), progress=False)
         return gallery
+
+    def reader(self, name: str) -> Callable[[], Image.Image]:
+        """What gives the picture of this name until it is forgotten, and does not keep it."""
+        own = weakref.ref(self)
+
+        def read() -> Image.Image:
+            there = own()
+            if there is None or name not in there.pictures:
+                raise UnreadableImageError(name, "this photo is forgotten")
+            return there.pictures[name]
+
+        return read
 
     def _free(self, name: str) -> str:
         stem, suffix = os.path.splitext(name)

@@ -1,7 +1,9 @@
 """What happens when somebody has drawn: the search, and the explanation of what it found."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePath
 
 import numpy as np
@@ -13,14 +15,15 @@ from sketch_prompt.gallery.gallery import Gallery, Hit
 from sketch_prompt.gallery.table import Photo
 from sketch_prompt.imaging import to_rgb
 
-from .catalogue import Catalogue
+from .catalogue import OWN, Catalogue
 from .own_photos import OwnPhotos
 from .pictures import thumbnail
 from .views import Card
 
-SHOWN_PHOTOS = 12
+SHOWN_PHOTOS = 12  # at once; more come with scrolling
+MOST_PHOTOS = 240
 THUMBNAIL_SIDE = 192
-SHOWN_SIDE = 448
+LARGE_SIDE = 1280
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,42 @@ class Found:
         cards: best first.
         status: one line about them.
         skipped: photos that were found and cannot be read any more.
+        start: how many photos were shown before these.
+        has_more: whether there are others after these.
     """
 
     cards: list[Card]
     status: str
     skipped: list[UnreadableImage] = field(default_factory=list)
+    start: int = 0
+    has_more: bool = False
 
 
-def search(catalogue: Catalogue, query: Query, own: OwnPhotos, top_k: int = SHOWN_PHOTOS) -> Found:
-    """The best photos for a query; for an empty one, some photos of the gallery.
+@dataclass(frozen=True)
+class OpenedPhoto:
+    """A photo that somebody wants to see.
+
+    Attributes:
+        name: its category or file.
+        path: where it is, as far as the visitor may know.
+        picture: upright RGB.
+        file_name: its name as a file.
+        read: gives its encoded file, or the picture if there is none.
+        correspondence: why it was found; None where there is no drawing to compare it with.
+    """
+
+    name: str
+    path: str
+    picture: Image.Image
+    file_name: str
+    read: Callable[[], bytes | Image.Image]
+    correspondence: Correspondence | None
+
+
+def search(
+    catalogue: Catalogue, query: Query, own: OwnPhotos, top_k: int = SHOWN_PHOTOS, start: int = 0
+) -> Found:
+    """The best photos for a query, from the place `start` on; for an empty one, some photos of the gallery.
 
     Raises:
         ValueError: the query cannot be answered; the message says why.
@@ -72,24 +102,35 @@ def search(catalogue: Catalogue, query: Query, own: OwnPhotos, top_k: int = SHOW
         size = len(gallery)
         if size == 0:
             return Found([], "There is no photo here yet. Add some of your own.")
-        start = time.perf_counter()
-        hits = _some(gallery, top_k) if query.is_empty else _hits(gallery, query, top_k)
-        seconds = time.perf_counter() - start
+        began = time.perf_counter()
+        wanted = min(start + top_k, MOST_PHOTOS)
+        hits = _some(gallery, wanted) if query.is_empty else _hits(gallery, query, wanted)
+        seconds = time.perf_counter() - began
     if query.is_empty:
         which = f"some of the {size:,} photos" if size > top_k else f"all photos there are ({size})"
         status = f"Nothing is drawn yet. Here you see {which}: draw one of them, or anything else."
     else:
         status = f"The best {len(hits)} of {size:,} photos, found in {1000 * seconds:.0f} ms."
-    found = Found([], status)
-    for hit in hits:
-        _show(gallery, hit, found)
+        limits = catalogue.limits(query.method, query.gallery)
+        has_words = bool(query.text.strip())
+        if limits is not None and limits.are_weak(hits, query.drawing is not None, has_words):
+            what = "drawing" if query.drawing is not None else "words"
+            status += f" Weak matches: nothing here looks much like your {what}."
+    has_more = not query.is_empty and len(hits) == wanted < min(size, MOST_PHOTOS)
+    found = Found([], status, start=start, has_more=has_more)
+    for place, hit in enumerate(hits[start:], start + 1):
+        _show(gallery, hit, place, found)
     return found
 
 
-def explain(
-    catalogue: Catalogue, query: Query, own: OwnPhotos, photo_id: int
-) -> tuple[str, Image.Image, Correspondence | None]:
-    """The name of a photo, the photo, and why it was found; None where there is no drawing to compare it with.
+def open_photo(
+    catalogue: Catalogue, query: Query, own: OwnPhotos, photo_id: int, full_path: bool = True
+) -> OpenedPhoto:
+    """A photo, and why it was found.
+
+    Args:
+        photo_id: its number in the gallery.
+        full_path: name the file with its folders on this machine, not only with those in the gallery.
 
     Raises:
         ValueError: the photo is not in the gallery or cannot be read.
@@ -100,9 +141,16 @@ def explain(
             raise ValueError("This photo is not in the gallery any more. Search again.")
         photo = gallery.photos[int(rows[0])]
         picture = to_rgb(gallery.image(photo))
-        if query.drawing is None:
-            return _name(photo), ImageOps.contain(picture, (SHOWN_SIDE, SHOWN_SIDE)), None
-        return _name(photo), picture, gallery.model.explain(query.drawing, picture)
+        why = gallery.model.explain(query.drawing, picture) if query.drawing is not None else None
+        collection = gallery.collection
+        return OpenedPhoto(
+            name=_name(photo),
+            path=_shown_path(gallery, photo, full_path),
+            picture=_at_most(picture, LARGE_SIDE),
+            file_name=PurePath(photo.path).name,
+            read=own.reader(photo.path) if query.gallery == OWN else partial(collection.content, photo.id),
+            correspondence=why,
+        )
 
 
 def _hits(gallery: Gallery, query: Query, top_k: int) -> list[Hit]:
@@ -115,13 +163,24 @@ def _some(gallery: Gallery, count: int) -> list[Photo]:
     return [gallery.photos[int(row)] for row in rows]
 
 
-def _show(gallery: Gallery, photo: Hit | Photo, found: Found) -> None:
+def _show(gallery: Gallery, photo: Hit | Photo, place: int, found: Found) -> None:
     try:
         picture = thumbnail(gallery.image(photo, min_size=2 * THUMBNAIL_SIDE), THUMBNAIL_SIDE)
     except UnreadableImageError as error:
         found.skipped.append(error.image._replace(path=PurePath(photo.path).name))
         return
-    found.cards.append(Card(photo.id, _name(photo), picture, getattr(photo, "score", None)))
+    score = getattr(photo, "score", None)
+    found.cards.append(Card(photo.id, _name(photo), picture, score, place, PurePath(photo.path).name))
+
+
+def _at_most(picture: Image.Image, side: int) -> Image.Image:
+    return ImageOps.contain(picture, (side, side)) if max(picture.size) > side else picture
+
+
+def _shown_path(gallery: Gallery, photo: Photo, full: bool) -> str:
+    if full and photo.size >= 0:
+        return gallery.collection.full_path(photo.path)
+    return PurePath(photo.path).name if PurePath(photo.path).is_absolute() else photo.path
 
 
 def _name(photo: Hit | Photo) -> str:

@@ -29,25 +29,41 @@ class Card:
         name: its category or file.
         picture: a data URL.
         score: similarity to the query; None where there is no query.
+        place: its place among what was found, from 1.
+        file: its file's name.
     """
 
     id: int
     name: str
     picture: str
     score: float | None = None
+    place: int = 1
+    file: str = ""
 
 
-def photo_grid(cards: Sequence[Card]) -> str:
-    """Photos as buttons, best first."""
-    return f'<div class="photos">{"".join(map(_card, cards))}</div>'
+def photo_grid(cards: Sequence[Card], start: int = 0, has_more: bool = False, query: str = "") -> str:
+    """Photos as buttons, best first.
+
+    Args:
+        cards: the photos.
+        start: how many photos of this search are shown already, below which these come.
+        has_more: whether there are others after these.
+        query: tells one search from another.
+    """
+    return (
+        f'<div class="batch" data-start="{start}" data-more="{int(has_more)}" data-query="{escape(query)}">'
+        f"{''.join(map(_card, cards))}</div>"
+    )
 
 
 def _card(card: Card) -> str:
     name = escape(card.name)
     score = "" if card.score is None else f'<span class="score">{card.score:.2f}</span>'
+    what = card.name if card.file in ("", card.name) else f"{card.name}, {card.file}"
+    label = escape(f"{card.place}: {what}")
     return (
-        f'<button type="button" class="photo" data-photo="{card.id}" title="Why this photo?">'
-        f'<img src="{card.picture}" alt="{name}" width="192" height="192">'
+        f'<button type="button" class="photo" data-photo="{card.id}" aria-label="Photo {label}" title="{label}">'
+        f'<img src="{card.picture}" alt="" width="192" height="192">'
         f'<span class="caption"><span class="name">{name}</span>{score}</span></button>'
     )
 
@@ -65,17 +81,34 @@ def skipped_list(skipped: Sequence[UnreadableImage]) -> str:
     return f'<div class="message problem">Left out:<ul class="skipped">{items}</ul></div>'
 
 
+def opened_photo(name: str, path: str, picture: str, address: str, beside: str) -> str:
+    """A photo, large, and what is beside it.
+
+    Args:
+        name: its category or file.
+        path: where it is.
+        picture: a data URL.
+        address: where its file is opened; with `?download` it is saved.
+        beside: HTML: why it was found, or a note.
+    """
+    name, path, address = escape(name), escape(path), escape(address)
+    return (
+        f'<h2 id="opened-name">{name}</h2><p class="path">{path}</p><div class="actions">'
+        f'<a href="{address}" target="_blank" rel="noopener">Open<span class="unseen"> in a new tab</span></a>'
+        f'<button type="button" data-copy="{path}">Copy path</button>'
+        f'<a href="{address}?download" download>Download</a></div>'
+        f'<div class="opened"><figure class="large"><img src="{picture}" alt="{name}"></figure>{beside}</div>'
+    )
+
+
 def explanation(correspondence: Correspondence, name: str) -> str:
     """Why the photo called `name`: its strongest matches with the drawing, and the drawing made of its patches."""
+    title = f"<h3>Why “{escape(name)}”?</h3>"
     if not len(correspondence.matches):
-        return photo_alone(
-            data_url(correspondence.photo_image.convert("RGB"), "JPEG"),
-            name,
-            "This method connects no part of the drawing with a part of this photo.",
-        )
+        return note("This method connects no part of the drawing with a part of this photo.", title)
     rebuilt = data_url(synthesize(correspondence), "PNG")
     return (
-        f'<section class="why"><h3>Why “{escape(name)}”?</h3><div class="panels">'
+        f'<section class="why">{title}<div class="panels">'
         f"<figure>{_matches(correspondence.top(SHOWN_MATCHES))}<figcaption>The same number marks a piece of your "
         "drawing and the piece of the photo that the method finds most alike, 1 the strongest.</figcaption></figure>"
         f'<figure class="rebuilt"><img src="{rebuilt}" alt="The drawing rebuilt from pieces of the photo">'
@@ -84,12 +117,9 @@ def explanation(correspondence: Correspondence, name: str) -> str:
     )
 
 
-def photo_alone(picture: str, name: str, text: str) -> str:
-    """A photo without an explanation, and why there is none; `picture` is a data URL."""
-    return (
-        f'<section class="why"><h3>{escape(name)}</h3><div class="panels"><figure class="rebuilt">'
-        f'<img src="{picture}" alt="{escape(name)}"><figcaption>{escape(text)}</figcaption></figure></div></section>'
-    )
+def note(text: str, title: str = "") -> str:
+    """What stands beside a photo where there is no explanation."""
+    return f'<section class="why">{title}<p class="fine">{escape(text)}</p></section>'
 
 
 def _matches(correspondence: Correspondence) -> str:

@@ -1,42 +1,55 @@
-// The drawing area. What was done is a list of actions, so that undo is dropping the last one and drawing anew.
-// The component's value is the drawing as a data URL, or "" for an empty one; it is sent when the hand rests.
+// The drawing area, after strokes.js. What was done is a list of actions: strokes, and new sheets, which are blank or
+// hold an example or a picture. Undo takes the last action away, redo puts it back, and all is painted anew.
+// The component's value is the drawing as a data URL, or "" for a blank one; it is sent when the hand rests.
 const REST_MS = 350;
-const WIDTHS = { pen: 7, eraser: 44 };
+const START_WIDTHS = { pen: 7, eraser: 44 };
+const EXPORT_SCALE = 2;
+const KEY_STEP = 16;
+const SMALL_KEY_STEP = 4;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-const canvas = element.querySelector("canvas");
+const find = (selector) => element.querySelector(selector);
+const canvas = find("canvas");
 const context = canvas.getContext("2d", { willReadFrequently: true });
-const hint = element.querySelector(".hint");
-const toolButtons = [...element.querySelectorAll("[data-tool]")];
-const undoButton = element.querySelector("[data-do=undo]");
-const clearButton = element.querySelector("[data-do=clear]");
+const crosshair = find(".crosshair");
+const widthSlider = find("[data-width]");
+const linkField = find(".link");
 
+const widths = { ...START_WIDTHS };
 let actions = [];
+let undone = [];
 let tool = "pen";
-let stroke = null;
+let stroke = null; // the one that is being drawn
 let timer = null;
+let hand = [SIDE / 2, SIDE / 2]; // where the keyboard's pen is
 
-function paper() {
-  context.fillStyle = "white";
-  context.fillRect(0, 0, canvas.width, canvas.height);
+// Painting
+
+function paintSegment(onto, { points, tool, width }, from) {
+  onto.strokeStyle = tool === "pen" ? "black" : "white";
+  onto.lineWidth = width;
+  onto.lineCap = onto.lineJoin = "round";
+  onto.beginPath();
+  onto.moveTo(...points[Math.max(from - 1, 0)]);
+  if (points.length === 1) onto.lineTo(...points[0]); // a dot
+  for (const point of points.slice(from)) onto.lineTo(...point);
+  onto.stroke();
 }
 
-function paintSegment({ points, tool }, from) {
-  context.strokeStyle = context.fillStyle = tool === "pen" ? "black" : "white";
-  context.lineWidth = WIDTHS[tool];
-  context.lineCap = context.lineJoin = "round";
-  context.beginPath();
-  context.moveTo(...points[Math.max(from - 1, 0)]);
-  for (const point of points.slice(from)) context.lineTo(...point);
-  context.stroke();
+// What is on the sheet: the picture below, and the strokes on top of it.
+function sheet() {
+  const start = actions.findLastIndex((action) => action.sheet);
+  const below = start < 0 ? {} : actions[start].sheet;
+  const above = actions.slice(start + 1).map((action) => action.stroke);
+  return { picture: below.picture, strokes: [...(below.strokes ?? []), ...above] };
 }
 
-function repaint() {
-  paper();
-  for (const action of actions) {
-    if (action.points) paintSegment(action, 0);
-    else if (action.picture) context.drawImage(action.picture, 0, 0, canvas.width, canvas.height);
-    else paper();
-  }
+function paint(onto) {
+  onto.fillStyle = "white";
+  onto.fillRect(0, 0, SIDE, SIDE);
+  const { picture, strokes } = sheet();
+  if (picture) onto.drawImage(picture, 0, 0, SIDE, SIDE);
+  for (const one of strokes) paintSegment(onto, one, 0);
 }
 
 function isBlank() {
@@ -45,11 +58,36 @@ function isBlank() {
   return true;
 }
 
+// What the buttons show
+
 function showState() {
-  hint.hidden = actions.length > 0;
-  undoButton.disabled = actions.length === 0;
-  clearButton.disabled = actions.length === 0;
+  const { picture, strokes } = sheet();
+  const isEmpty = !picture && !strokes.length;
+  find(".hint").hidden = !isEmpty;
+  find("[data-do=undo]").disabled = !actions.length;
+  find("[data-do=redo]").disabled = !undone.length;
+  for (const name of ["clear", "save", "share"]) find(`[data-do=${name}]`).disabled = isEmpty;
+  for (const button of element.querySelectorAll("[data-tool]")) {
+    button.setAttribute("aria-pressed", button.dataset.tool === tool);
+  }
+  widthSlider.value = widths[tool];
 }
+
+function say(text) {
+  find(".said").textContent = text;
+}
+
+function choose(name) {
+  tool = name;
+  showState();
+}
+
+function setWidth(width) {
+  widths[tool] = Math.min(Math.max(Math.round(width), 1), MAX_WIDTH);
+  showState();
+}
+
+// What is done
 
 function send() {
   timer = null;
@@ -61,16 +99,65 @@ function send() {
 
 function changed(wait) {
   showState();
+  linkField.hidden = true;
   clearTimeout(timer);
   timer = setTimeout(send, wait);
 }
 
+function act(action) {
+  actions.push(action);
+  undone = [];
+}
+
+function newSheet(content) {
+  endStroke();
+  act({ sheet: content });
+  tool = "pen"; // an eraser would leave nothing on a clean sheet
+  paint(context);
+  changed(0);
+}
+
+function clear() {
+  newSheet({});
+  say("Cleared. Undo brings the drawing back.");
+}
+
+function step(from, to, what) {
+  endStroke();
+  if (!from.length) return;
+  to.push(from.pop());
+  paint(context);
+  changed(0);
+  say(what);
+}
+
+const undo = () => step(actions, undone, "Undone.");
+const redo = () => step(undone, actions, "Done again.");
+
+function startStroke(point) {
+  clearTimeout(timer);
+  stroke = { tool, width: widths[tool], points: [point] };
+  act({ stroke });
+  paintSegment(context, stroke, 1);
+  showState();
+}
+
+function extendStroke(points) {
+  const from = stroke.points.length;
+  stroke.points.push(...points);
+  paintSegment(context, stroke, from);
+}
+
+function endStroke() {
+  if (!stroke) return;
+  stroke = null;
+  paint(context); // the line in one piece, as undo will paint it
+  changed(REST_MS);
+}
+
 function pointAt(event) {
   const box = canvas.getBoundingClientRect();
-  return [
-    ((event.clientX - box.left) * canvas.width) / box.width,
-    ((event.clientY - box.top) * canvas.height) / box.height,
-  ];
+  return [((event.clientX - box.left) * SIDE) / box.width, ((event.clientY - box.top) * SIDE) / box.height];
 }
 
 function loadPicture(address) {
@@ -82,79 +169,172 @@ function loadPicture(address) {
   });
 }
 
-async function put(address) {
-  actions.push({}, { picture: await loadPicture(address) });
-  repaint();
+async function startFrom(example) {
+  if (example.strokes) {
+    newSheet({ strokes: example.strokes.map((points) => ({ tool: "pen", width: START_WIDTHS.pen, points })) });
+  } else {
+    newSheet({ picture: await loadPicture(example.picture) });
+  }
+  say(`To start from: ${example.name}.`);
 }
+
+function save() {
+  const large = document.createElement("canvas");
+  large.width = large.height = SIDE * EXPORT_SCALE;
+  const onto = large.getContext("2d");
+  onto.scale(EXPORT_SCALE, EXPORT_SCALE);
+  paint(onto);
+  large.toBlob((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = "drawing.png";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  });
+  say("Saved as drawing.png.");
+}
+
+async function share() {
+  const { picture, strokes } = sheet();
+  const text = picture ? null : strokesAsText(strokes);
+  if (!text) {
+    say(`${picture ? "A picture" : "So large a drawing"} does not fit into a link. Save it as PNG instead.`);
+    return;
+  }
+  const address = location.href.split("#")[0] + LINK_MARK + text;
+  linkField.value = address;
+  linkField.hidden = false;
+  try {
+    await navigator.clipboard.writeText(address);
+    say("The link is copied. Whoever opens it sees this drawing.");
+  } catch {
+    linkField.focus();
+    linkField.select();
+    say("Copy the link above. Whoever opens it sees this drawing.");
+  }
+}
+
+// The drawing of the address, once the page has answered for the first time, so that its answer comes last.
+async function openLink() {
+  if (!location.hash.startsWith(LINK_MARK)) return;
+  try {
+    const strokes = textAsStrokes(location.hash.slice(LINK_MARK.length));
+    while (!document.querySelector("#status .message")) await new Promise((go) => setTimeout(go, 50));
+    newSheet({ strokes });
+    say("This drawing came with the link.");
+  } catch (error) {
+    say(`The drawing of this link cannot be shown: ${error.message}.`);
+  }
+}
+
+// Mouse, pen and finger
 
 canvas.addEventListener("pointerdown", (event) => {
   if (!event.isPrimary || event.button !== 0) return;
   event.preventDefault();
+  canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
-  clearTimeout(timer);
-  const point = pointAt(event);
-  stroke = { tool, points: [point, point] }; // twice: a tap is a dot
-  actions.push(stroke);
-  paintSegment(stroke, 1);
-  showState();
+  crosshair.hidden = true;
+  endStroke();
+  startStroke(pointAt(event));
 });
 
 canvas.addEventListener("pointermove", (event) => {
-  if (!stroke || !event.isPrimary) return;
+  if (!stroke || !event.isPrimary || !canvas.hasPointerCapture(event.pointerId)) return;
   const events = event.getCoalescedEvents?.() ?? [];
-  const from = stroke.points.length;
-  stroke.points.push(...(events.length ? events : [event]).map(pointAt));
-  paintSegment(stroke, from);
+  extendStroke((events.length ? events : [event]).map(pointAt));
 });
 
 for (const end of ["pointerup", "pointercancel"]) {
-  canvas.addEventListener(end, (event) => {
-    if (!stroke || !event.isPrimary) return;
-    stroke = null;
-    repaint(); // the line in one piece, as undo will draw it
-    changed(REST_MS);
-  });
-}
-
-function undo() {
-  const last = actions.pop();
-  if (last?.picture) actions.pop(); // a picture comes with the clean sheet below it
-  repaint();
-  changed(0);
+  canvas.addEventListener(end, (event) => event.isPrimary && endStroke());
 }
 
 element.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.tool) {
-    tool = button.dataset.tool;
-    for (const other of toolButtons) other.setAttribute("aria-pressed", other === button);
-  } else if (button === undoButton) {
-    undo();
-  } else if (button === clearButton) {
-    actions.push({});
-    repaint();
-    changed(0);
-  } else if (button.dataset.example) {
-    await put(button.dataset.example);
-    changed(0);
-  }
+  const { tool: chosen, do: action, example } = button.dataset;
+  if (chosen) choose(chosen);
+  else if (action) await { undo, redo, clear, save, share }[action]();
+  else if (example) await startFrom(props.examples[Number(example)]);
 });
 
-element.addEventListener("keydown", (event) => {
-  if ((event.ctrlKey || event.metaKey) && event.key === "z" && actions.length) {
-    event.preventDefault();
-    undo();
-  }
+widthSlider.addEventListener("input", () => setWidth(Number(widthSlider.value)));
+
+// Keyboard
+
+function isTyping({ target }) {
+  const fields = "textarea, [contenteditable=true], input:not([type=range], [type=checkbox], [type=radio])";
+  return target.matches?.(fields) && !target.readOnly;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.altKey || isTyping(event)) return;
+  if (document.querySelector("dialog[open]")) return;
+  const key = event.key.toLowerCase();
+  if (key === "z" && !event.shiftKey) undo();
+  else if (key === "y" || key === "z") redo();
+  else return;
+  event.preventDefault();
+});
+
+function moveHand([x, y], distance) {
+  const inside = (value) => Math.min(Math.max(value, 0), SIDE);
+  hand = [inside(hand[0] + x * distance), inside(hand[1] + y * distance)];
+  if (stroke) extendStroke([hand]);
+}
+
+function showHand() {
+  crosshair.hidden = false;
+  crosshair.classList.toggle("down", stroke !== null);
+  crosshair.style.left = `${(100 * hand[0]) / SIDE}%`;
+  crosshair.style.top = `${(100 * hand[1]) / SIDE}%`;
+}
+
+function putDownOrLift() {
+  if (stroke) endStroke();
+  else startStroke(hand);
+  say(stroke ? "Pen down." : "Pen up.");
+}
+
+canvas.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const keys = {
+    " ": putDownOrLift,
+    Escape: endStroke,
+    Delete: clear,
+    Backspace: clear,
+    p: () => choose("pen"),
+    e: () => choose("eraser"),
+    "[": () => setWidth(widths[tool] - 2),
+    "]": () => setWidth(widths[tool] + 2),
+  };
+  if (event.key in ARROWS) moveHand(ARROWS[event.key], event.shiftKey ? SMALL_KEY_STEP : KEY_STEP);
+  else if (keys[event.key]) keys[event.key]();
+  else return;
+  event.preventDefault();
+  showHand();
+});
+
+canvas.addEventListener("blur", () => {
+  endStroke();
+  crosshair.hidden = true;
 });
 
 // An uploaded drawing comes from the server as the value.
 watch("value", async () => {
   if (!props.value) return;
+  const picture = await loadPicture(props.value);
+  endStroke();
   clearTimeout(timer);
-  await put(props.value);
+  act({ sheet: { picture } });
+  tool = "pen";
+  paint(context);
   showState();
   trigger("input");
 });
 
-paper();
+watch("examples", showState); // other examples draw the buttons anew
+window.addEventListener("hashchange", openLink);
+paint(context);
+showState();
+openLink();

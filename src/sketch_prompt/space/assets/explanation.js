@@ -1,4 +1,0 @@
-// A new explanation moves into view.
-watch("value", () => {
-  if (props.value) element.scrollIntoView({ behavior: "smooth", block: "nearest" });
-});

@@ -1,0 +1,94 @@
+"""The methods that the page offers, in plain words. What comes first, and what is offered only under "advanced", is
+decided here and nowhere else."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sketch_prompt.sources import bundled_names, find_checkpoint
+
+REAL = "small-clip"
+TOY = "mini-clip"
+# Of each CLIP the methods that find a right first photo for every example drawing of the page
+# (tests/space/test_methods.py); the first is the default. One that is not bundled is passed over.
+_OFFERED = {REAL: ("sketch-search",), TOY: ("mini-clip-at", "mini-splip")}
+_TITLES = {
+    "sketch-lens": "Sketch lens: adapts only the drawing",
+    "clip-at": "CLIP-AT: drawing and photo as a whole",
+    "splip": "SpLIP: pictures and words together",
+    "dp-clip": "DP-CLIP: the very object of a category",
+    "zse-sbir": "ZSE-SBIR: piece by piece",
+    "frozen-clip": "Plain CLIP: nothing trained for drawings",
+    "clip": "Plain CLIP: nothing trained for drawings",
+}
+_OWN_TITLES = {"sketch-search": "Sketch search: made for real photos"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to search.
+
+    Attributes:
+        name: its checkpoint: a bundled name, a Hub id or a directory; of a CLIP alone, that CLIP as it is.
+        title: what it is, in plain words.
+        base_model: the CLIP it is built on.
+        is_advanced: whether it is offered only to those who ask for more.
+    """
+
+    name: str
+    title: str
+    base_model: str
+    is_advanced: bool = False
+
+    @property
+    def is_toy(self) -> bool:
+        """Whether it has seen nothing but MiniSketch."""
+        return self.base_model == TOY
+
+
+def bundled_methods(base_model: str = TOY) -> list[str]:
+    """The names of the bundled methods on a CLIP: those that are offered first, then trained ones, then the CLIP."""
+    return [method.name for method in _methods_on(base_model)]
+
+
+def offered_methods(names: Sequence[str] | None = None) -> list[Method]:
+    """The methods of a page.
+
+    Args:
+        names: checkpoints; None for all that are bundled, those for real photos first.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+    """
+    if names is None:
+        return [*_methods_on(REAL), *_methods_on(TOY)]
+    return [_describe(name) for name in names]
+
+
+def _methods_on(base_model: str) -> list[Method]:
+    offered = _OFFERED[base_model]
+    methods = [_describe(name) for name in bundled_names() if name != base_model]
+    methods = [method for method in methods if method.base_model == base_model]
+    if not any(_config(method.name)["model_type"] == "frozen-clip" for method in methods):
+        methods.append(_describe(base_model))
+
+    def place(method: Method) -> tuple:
+        first = offered.index(method.name) if method.name in offered else len(offered)
+        return first, _config(method.name)["model_type"] in ("frozen-clip", "clip"), method.name
+
+    methods.sort(key=place)
+    return [
+        Method(method.name, method.title, method.base_model, number > 0 and method.name not in offered)
+        for number, method in enumerate(methods)
+    ]
+
+
+def _describe(name: str) -> Method:
+    config = _config(name)
+    kind = config.get("model_type", "")
+    title = _OWN_TITLES.get(name) or _TITLES.get(kind, kind)
+    return Method(name, title, name if kind == "clip" else config.get("base_model") or "")
+
+
+def _config(name: str) -> dict:
+    return json.loads((find_checkpoint(name, files=["config.json"]) / "config.json").read_text("utf-8"))
