@@ -152,3 +152,20 @@ def test_relation_loss_is_its_definition(n, m, seed):
     assert losses.relation_loss(scores[:n], scores[n:, None]).item() == pytest.approx(
         expected / (n + m), abs=1e-9
     )
+
+
+def test_the_balanced_relation_loss_counts_both_kinds_of_pairs_half():
+    scores = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
+    matches = torch.eye(3, 4, dtype=torch.bool)
+    matching, others = scores[matches], scores[~matches]
+    expected = ((matching - 0.99).square().mean() + (others - 0.01).square().mean()) / 2
+    assert losses.balanced_relation_loss(scores, matches, (3, 9)).item() == pytest.approx(expected.item())
+    alike = torch.tensor([[True, False], [False, True]])
+    square = scores[:2, :2]
+    assert losses.balanced_relation_loss(square, alike, (2, 2)).item() == pytest.approx(
+        losses.relation_loss(square[alike], square[~alike]).item()
+    )
+    # parts of the pairs, with the counts of all of them, add up
+    parts = [losses.balanced_relation_loss(scores[i : i + 1], matches[i : i + 1], (3, 9)) for i in range(3)]
+    assert sum(parts).item() == pytest.approx(expected.item())
+    assert losses.balanced_relation_loss(square, torch.ones(2, 2, dtype=torch.bool), (4, 0)).isfinite()

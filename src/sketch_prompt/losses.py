@@ -63,6 +63,31 @@ def relation_loss(
     return errors.square().mean()
 
 
+def balanced_relation_loss(
+    scores: Tensor,
+    matches: Tensor,
+    counts: tuple[Tensor | int, Tensor | int],
+    targets: tuple[float, float] = (0.99, 0.01),
+) -> Tensor:
+    """Half of the mean error of `relation_loss` over matching pairs, and half of that over the others.
+
+    With as many of one kind as of the other, that is `relation_loss`. Among all pairs of a batch few match, and a
+    plain mean would teach the network to say no.
+
+    Args:
+        scores: (B, N) of sketches with photos.
+        matches: (B, N), whether they match.
+        counts: how many pairs match, and how many do not, where these are a part of the pairs.
+        targets: of matching and of mismatched pairs.
+
+    Returns:
+        (), this part's share of the loss.
+    """
+    matching = (scores - targets[0]).square().masked_fill(~matches, 0).sum() / max(1, int(counts[0]))
+    mismatched = (scores - targets[1]).square().masked_fill(matches, 0).sum() / max(1, int(counts[1]))
+    return (matching + mismatched) / 2
+
+
 def hardest_triplet_loss(sketch: Tensor, photo: Tensor, instance_ids: Tensor, margin: float) -> Tensor:
     """mean_i max(0, margin + d(s_i, p_i) / 2 - min_j d(s_i, p_j) / 2), j over photos of other instances, DP-CLIP.
 

@@ -25,8 +25,12 @@ of another one. The last two are ablations of DP-CLIP's paper."""
 Convention = Literal["standard", "interpolated"]
 """How mAP and precision are computed: as scikit-learn and SEM-PCYC do, or as ZSE-SBIR and SAKE do."""
 
-Ranking = Literal["embedding", "rerank", "exhaustive"]
-"""How photos are ranked: by embeddings, by embeddings and then pair by pair for the first ones, or by every pair."""
+Ranking = Literal["embedding", "rerank", "rerank-plain", "exhaustive"]
+"""How photos are ranked: by embeddings; by embeddings and then, for the first ones, by embedding and pair together
+("rerank") or by the pair alone ("rerank-plain"); or by every pair."""
+
+PairType = Literal["float32", "float16", "bfloat16"]
+"""What the tokens of images are kept in while pairs are scored."""
 
 Query = Literal["sketch", "class-name"]
 """What photos are searched with: the test sketches, or in the place of each the name of its class."""

@@ -15,11 +15,11 @@ def tables(sketch_folder, tmp_path):
     return load_benchmark("sketch-folder", sketch_folder, split=split, cache_dir=tmp_path / "cache")
 
 
-def batches(tables, processor, *, level="category", workers=0, augment=None, epoch=0):
+def batches(tables, processor, *, level="category", workers=0, augment=None, epoch=0, **options):
     sampler = TripletSampler(tables["train_sketch"], tables["train_photo"], level=level, seed=3)
     sampler.set_epoch(epoch)
     dataset = TripletDataset(
-        tables["train_sketch"], tables["train_photo"], processor, sampler, augment=augment
+        tables["train_sketch"], tables["train_photo"], processor, sampler, augment=augment, **options
     )
     return list(
         DataLoader(dataset, batch_size=4, sampler=sampler, collate_fn=TripletCollator(), num_workers=workers)
@@ -42,6 +42,24 @@ def test_a_batch_has_the_models_arguments(tables, processor):
         assert batch[name].shape == (4,) and batch[name].dtype == torch.int64
     assert (batch["labels"] != batch["negative_labels"]).all()
     assert batch["unreadable"] == []
+
+
+def test_a_second_sketch_is_another_one_of_the_class(tables, processor):
+    plain, found = batches(tables, processor), batches(tables, processor, second_sketch=True)
+    sketches = tables["train_sketch"]
+    of_class = {}
+    for row in range(len(sketches)):
+        image = processor.preprocess(sketches[row]["image"], "sketch")
+        of_class.setdefault(sketches[row]["label"], []).append(image)
+    for without, batch in zip(plain, found):
+        assert "mismatched_sketch_pixel_values" not in without
+        assert torch.equal(without["photo_pixel_values"], batch["photo_pixel_values"])
+        rows = zip(
+            batch["labels"].tolist(), batch["mismatched_sketch_pixel_values"], batch["sketch_pixel_values"]
+        )
+        for label, second, own in rows:
+            assert any(torch.equal(second, image) for image in of_class[label])
+            assert len(of_class[label]) == 1 or not torch.equal(second, own)
 
 
 def test_an_epoch_shows_every_sketch(tables, processor):

@@ -1,9 +1,12 @@
 """Encoded images are found again by their rows, in memory or on disk."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
 
+from sketch_prompt.evaluation import pairwise
 from sketch_prompt.evaluation.pairwise import EncodedBatch, PairStore, claim_folder
 
 
@@ -45,6 +48,30 @@ def test_bfloat16_halves_floats_and_leaves_numbers_alone(folder):
     store.add(0, batch([7]))
     taken = store.take(np.array([7]))
     assert taken["tokens"].dtype == torch.bfloat16 and taken["places"].dtype == torch.int64
+
+
+def test_few_files_stay_open_and_each_is_checked_once(tmp_path, monkeypatch):
+    store = PairStore(tmp_path)
+    for start in range(0, 40, 2):
+        store.add(start, batch([start, start + 1]))
+    checked, check = [], pairwise.check_tensors
+    monkeypatch.setattr(
+        pairwise, "check_tensors", lambda path, *rest: checked.append(path) or check(path, *rest)
+    )
+    for _ in range(2):
+        taken = store.take(np.arange(40)[::-1].copy())
+        assert taken["tokens"][:, 0, 0].tolist() == list(range(39, -1, -1))
+    assert len(store._files) == pairwise._OPEN_FILES and len(checked) == len(set(checked)) == 20
+
+
+def test_a_full_disk_says_where_to_put_a_work_folder(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pairwise, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(pairwise, "save_file", full)
+    with pytest.raises(OSError, match=r"name a work folder on a larger disk \(work_dir, --work-dir\)"):
+        PairStore(scratch=tmp_path).add(0, batch([0]))
 
 
 def test_a_folder_outlives_its_store(tmp_path):

@@ -19,8 +19,14 @@ class PairModel(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
         self.scored = []
+
+    def prepare_pairs(self, tokens, domain):
+        return {"row": tokens}
+
+    def fuse_scores(self, similarities, pair_scores):
+        return pair_scores
 
     def score_prepared(self, sketches, photos):
         assert not self.training
@@ -41,7 +47,7 @@ def case(monkeypatch):
         rows = np.arange(size) * 2 + 1  # as if every other image were unreadable
         features = generator.standard_normal((size, 6)).astype(np.float32)
         store = PairStore()
-        store.add(0, EncodedBatch(rows.tolist(), features, {"row": torch.from_numpy(rows).double()}, {}))
+        store.add(0, EncodedBatch(rows.tolist(), features, {"tokens": torch.from_numpy(rows).double()}, {}))
         tables.append(SimpleNamespace(features=features, rows=rows))
         stores.append(store)
     return PairModel().train(), tables, stores

@@ -93,6 +93,25 @@ class TinyPairModel(TinyModel):
         return sketches["projected"] @ photos["projected"].T
 
 
+@strict
+class TinyFusedConfig(TinyPairConfig):
+    """Configuration of `TinyFusedModel`."""
+
+    model_type = "tiny-fused"
+    method = "tiny-fused"
+    rerank_weight: float | int | None = 0.5
+
+
+class TinyFusedModel(TinyPairModel):
+    """Re-ranks by the similarity of embeddings plus a weight times the score of the pair."""
+
+    config_class = TinyFusedConfig
+
+    def fuse_scores(self, similarities, pair_scores):
+        weight = self.config.rerank_weight
+        return pair_scores if weight is None else similarities + weight * pair_scores
+
+
 class TinyProcessor(WordProcessor):
     """Its processor: 8 x 8 pixels in 0..1, and one id for each word."""
 

@@ -39,6 +39,7 @@ CASES = {
     "dp-clip": ("dp-clip", {"prompt_dropout": 0.0}, ONE_CLASS),
     "dp-clip, several categories": ("dp-clip", {"prompt_dropout": 0.0}, LABELS),
     "zse-sbir": ("zse-sbir", {}, LABELS),
+    "zse-sbir, all pairs": ("zse-sbir", {"relation_pairs": "batch"}, LABELS),
 }
 """{name: (method, fields, labels of the whole batch)}"""
 

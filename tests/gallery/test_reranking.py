@@ -22,8 +22,12 @@ def pairwise():
     return model
 
 
-def test_the_shortlist_is_ranked_by_pairs(pairwise, photos, monkeypatch):
+@pytest.mark.parametrize("weight", [0.3, None])
+def test_the_shortlist_is_ranked_by_similarity_and_pairs_or_by_pairs_alone(
+    pairwise, photos, monkeypatch, weight
+):
     monkeypatch.setattr(reranking, "_BATCH", 4)
+    pairwise.config.rerank_weight = weight
     gallery = Gallery.build(pairwise, photos, progress=False)
     query = picture(3)
     plain = gallery.search(query, 9)
@@ -34,6 +38,9 @@ def test_the_shortlist_is_ranked_by_pairs(pairwise, photos, monkeypatch):
             pairwise.encode_tokens(inputs["photo_pixel_values"], "photo"),
         )
         scores = pairwise.score_pairs(*tokens)[0].numpy()
+    if weight is not None:
+        similarity = np.array([hit.score for hit in plain[:6]])
+        scores = similarity + weight * np.log(scores / (1 - scores))
     hits = gallery.search(query, 4, rerank=6)
     assert [hit.rank for hit in hits] == [1, 2, 3, 4]
     assert [hit.id for hit in hits] == [plain[place].id for place in np.argsort(-scores, kind="stable")[:4]]

@@ -1,5 +1,6 @@
 """What is ZSE-SBIR's own: its tokenizer, token selection, cross attention, relation scores and losses."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -213,6 +214,70 @@ def test_the_loss_is_two_triplets_and_four_relations_of_the_pairs():
         m(images(2), images(2))
 
 
+@pytest.mark.parametrize("fields", KINDS, ids=["clip", "selection", "vit"])
+def test_all_pairs_of_a_batch_are_scored_as_one_by_one(fields):
+    m = model(relation_pairs="batch", **fields)
+    labels, negatives = torch.tensor([0, 1, 0, 2]), torch.tensor([1, 0, 2, 0])
+    batch = {"labels": labels, "negative_labels": negatives}
+    out = m(images(4, 1), images(4, 2), images(4, 3), **batch)
+    s, p, n = (m.encode_tokens(images(4, i), d) for i, d in ((1, "sketch"), (2, "photo"), (3, "photo")))
+    scores = plain_scores(m, s, p)
+    matches = labels[:, None] == labels
+    with torch.no_grad():
+        wrong = torch.cat([scores[~matches], m.adapter.matcher(s, n).scores])
+    expected = ((scores[matches] - 0.99).square().mean() + (wrong - 0.01).square().mean()) / 2
+    assert_close(out.loss_terms["relation"].detach(), expected, atol=1e-6, rtol=1e-5)
+    assert torch.equal(
+        out.loss_terms["triplet"],
+        model(**fields)(images(4, 1), images(4, 2), images(4, 3)).loss_terms["triplet"],
+    )
+    out.loss.backward()
+    assert m.adapter.matcher.relation.layers[0].weight.grad.abs().sum() > 0
+    assert "relation loss" in m.whole_batch_needs()[0] and model().whole_batch_needs() == []
+    with pytest.raises(ValueError, match="relation_pairs='batch' needs labels"):
+        m(images(2), images(2), images(2))
+
+
+def test_where_negatives_are_of_the_same_class_pairs_match_by_instance():
+    m = model(relation_pairs="batch")
+    labels, instances = torch.zeros(3, dtype=torch.long), torch.tensor([7, 8, 7])
+    batch = {"labels": labels, "negative_labels": labels, "instance_ids": instances}
+    found = m(images(3, 1), images(3, 2), images(3, 3), **batch).loss_terms["relation"]
+    as_labels = {"labels": instances - 7, "negative_labels": torch.tensor([1, 0, 1])}
+    expected = m(images(3, 1), images(3, 2), images(3, 3), **as_labels).loss_terms["relation"]
+    assert_close(found, expected)
+
+
+def test_a_second_sketch_stands_beside_the_negative():
+    m = model(mismatched_sketch="second")
+    assert m.needs_second_sketch and not model().needs_second_sketch
+    second = images(3, 4)
+    out = m(images(3, 1), images(3, 2), images(3, 3), mismatched_sketch_pixel_values=second)
+    s, p = m.encode_tokens(images(3, 1), "sketch"), m.encode_tokens(images(3, 2), "photo")
+    others, n = m.encode_tokens(second, "sketch"), m.encode_tokens(images(3, 3), "photo")
+    expected = losses.relation_loss(m.adapter.matcher(s, p).scores, m.adapter.matcher(others, n).scores)
+    assert_close(out.loss_terms["relation"], expected)
+    with pytest.raises(ValueError, match="mismatched_sketch='second' needs mismatched_sketch_pixel_values"):
+        m(images(2), images(2), images(2))
+
+
+@pytest.mark.parametrize("fields", KINDS, ids=["clip", "selection", "vit"])
+@pytest.mark.parametrize("pairs_at_once", [1, 2, 100])
+def test_pairs_can_be_scored_by_their_class_tokens_after_the_cross_attention(
+    fields, pairs_at_once, monkeypatch
+):
+    m = model(pair_score="class", **fields)
+    monkeypatch.setattr(m.adapter.matcher, "_block", lambda residual: pairs_at_once)
+    sketches, photos = tokens(m)
+    with torch.no_grad():
+        scores = m.score_pairs(sketches, photos)
+        pairs = m.adapter.matcher(sketches.repeat_interleave(5, 0), photos.repeat(3, 1, 1))
+    distances = (pairs.sketch_class - pairs.photo_class).norm(dim=-1).view(3, 5)
+    assert_close(scores, -distances, atol=1e-5, rtol=1e-5)
+    fused = m.fuse_scores(np.full((3, 5), 0.25, np.float32), scores.numpy())
+    np.testing.assert_allclose(fused, 0.25 - 0.02 * distances.numpy(), atol=1e-6)
+
+
 def test_pairs_kept_in_bfloat16_score_nearly_the_same():
     m = model()
     sketches, photos = tokens(m)
@@ -266,6 +331,18 @@ def test_patches_are_related_by_likeness_after_the_cross_attention_and_by_what_t
             counts = 1.0 if "relation_layout" in fields else max(0, evidence.relation_weights[a, b])
             expected[i, j] = max(0, alike[i, j]) * counts
     assert_close(related, expected / expected.max())
+
+
+def test_a_shortlist_is_sorted_by_ret_and_the_weighted_logit_of_rn():
+    m = model(rerank_weight=0.1)
+    ret, rn = np.array([[0.5, 0.4, 0.1]], np.float32), np.array([[0.2, 0.9, 1.0]], np.float32)
+    fused = m.fuse_scores(ret, rn)
+    expected = [0.5 + 0.1 * np.log(0.2 / 0.8), 0.4 + 0.1 * np.log(9), 0.1 + 0.1 * np.log((1 - 1e-6) / 1e-6)]
+    np.testing.assert_allclose(fused[0], expected, rtol=1e-5)
+    assert np.isfinite(m.fuse_scores(ret, np.array([[0.0, 1.0, 0.5]], np.float32))).all()
+    assert np.isnan(m.fuse_scores(ret, np.full((1, 3), np.nan, np.float32))).all()
+    m.config.rerank_weight = None
+    assert m.fuse_scores(ret, rn) is rn
 
 
 def test_patches_that_no_anchor_covers_belong_to_none():
@@ -372,6 +449,10 @@ def test_layer_norms_train_if_asked_for():
         {"cross_init": "copies"},
         {"keep_rates": [1.0, 0.0]},
         {"triplet_margin": -1.0},
+        {"rerank_weight": -0.1},
+        {"relation_pairs": "all"},
+        {"mismatched_sketch": "other"},
+        {"pair_score": "patches"},
     ],
 )
 def test_values_that_no_zse_sbir_can_have_are_refused(fields):

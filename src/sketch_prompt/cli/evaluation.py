@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from sketch_prompt.vocabulary import Condition, Convention, GalleryPhotos, Level, Query, Ranking, Support
+from sketch_prompt.vocabulary import (
+    Condition,
+    Convention,
+    GalleryPhotos,
+    Level,
+    PairType,
+    Query,
+    Ranking,
+    Support,
+)
 
 from .command import (
     BaseModelOption,
@@ -101,8 +110,9 @@ def evaluate(
     ranking: Annotated[
         Ranking | None,
         typer.Option(
-            help="How photos are ranked: by embedding, rerank (the first photos again, pair by pair) or exhaustive "
-            "(every pair). By default rerank for methods that score pairs, else embedding."
+            help="How photos are ranked: by embedding, rerank (the first photos again, by embedding and pair), "
+            "rerank-plain (these by pair alone) or exhaustive (every pair). By default rerank for methods that score "
+            "pairs, else embedding."
         ),
     ] = None,
     shortlist: Annotated[
@@ -125,8 +135,8 @@ def evaluate(
         ),
     ] = None,
     pair_dtype: Annotated[
-        Literal["float32", "bfloat16"] | None,
-        typer.Option(help="Type of the encoded images; bfloat16 takes half the space."),
+        PairType | None,
+        typer.Option(help="Type of the encoded images; float16 and bfloat16 take half the space."),
     ] = None,
     output: Annotated[
         Path | None,

@@ -26,6 +26,7 @@ _BATCHED = {
     "label": "labels",
     "negative_label": "negative_labels",
     "instance_id": "instance_ids",
+    "second_sketch_pixel_values": "mismatched_sketch_pixel_values",
 }
 _SHOWN = 5  # problems listed in a message
 
@@ -87,6 +88,7 @@ class TripletDataset(torch.utils.data.Dataset):
         sampler: The sampler of the triplets. Its index also draws replacements.
         augment: See `transforms.PairAugmentation`; None for no augmentation.
         min_size: See `read_image`.
+        second_sketch: Also give another sketch of each sketch's class, augmented on its own.
     """
 
     def __init__(
@@ -98,18 +100,22 @@ class TripletDataset(torch.utils.data.Dataset):
         *,
         augment: Augmentation | None = None,
         min_size: int | None = None,
+        second_sketch: bool = False,
     ):
         self.sketches = ImageTable(sketches, min_size)
         self.photos = ImageTable(photos, min_size)
         self.processor = processor
         self.index = sampler.index
         self.augment = augment
+        self.second_sketch = second_sketch
 
     def __len__(self) -> int:
         return len(self.sketches)
 
     def __getitem__(self, triplet: Triplet) -> dict:
         """Pixel values (3, H, W) of the three images, label, negative_label, instance_id (a code), and unreadable.
+
+        With `second_sketch` also `second_sketch_pixel_values`.
 
         Raises:
             NoReadableTripletError: There was no readable triplet in `MAX_DRAWS` draws.
@@ -120,7 +126,8 @@ class TripletDataset(torch.utils.data.Dataset):
             images = self._read(triplet, broken)
             failed = {name for name, image in images.items() if image is None}
             if not failed:
-                return self._example(triplet, images, list(broken.values()), rng)
+                second = self._read_second(triplet, images, broken, rng) if self.second_sketch else None
+                return self._example(triplet, images, second, list(broken.values()), rng)
             triplet = self._redraw(triplet, failed, rng)
         raise NoReadableTripletError(
             f"no readable triplet in {MAX_DRAWS} draws; unreadable: {_listed(list(broken.values()))}"
@@ -140,6 +147,22 @@ class TripletDataset(torch.utils.data.Dataset):
                     broken[place] = str(error)
         return images
 
+    def _read_second(
+        self,
+        triplet: Triplet,
+        images: dict[str, Image.Image],
+        broken: dict[tuple[str, int], str],
+        rng: np.random.Generator,
+    ) -> Image.Image:
+        """Another sketch of the class; the triplet's own if no other can be read."""
+        for _ in range(MAX_DRAWS):
+            row = self.index.draw_sketch_like(triplet.sketch, rng)
+            try:
+                return self.sketches.read(row)
+            except UnreadableImageError as error:
+                broken["sketch", row] = str(error)
+        return images["sketch"]
+
     def _redraw(self, triplet: Triplet, failed: set[str], rng: np.random.Generator) -> Triplet:
         if "sketch" in failed or ("photo" in failed and self.index.level == "instance"):
             failed = {"photo", "negative"}
@@ -152,13 +175,19 @@ class TripletDataset(torch.utils.data.Dataset):
         self,
         triplet: Triplet,
         images: dict[str, Image.Image],
+        second: Image.Image | None,
         unreadable: list[str],
         rng: np.random.Generator,
     ) -> dict:
         sketch, photo, negative = images["sketch"], images["photo"], images["negative"]
         if self.augment is not None:
             sketch, photo, negative = self.augment(sketch, photo, negative, rng)
-        return {
+            if second is not None:
+                second = self.augment(second, images["photo"], images["negative"], rng)[0]
+        extra = {}
+        if second is not None:
+            extra["second_sketch_pixel_values"] = self.processor.preprocess(second, "sketch")
+        return extra | {
             "sketch_pixel_values": self.processor.preprocess(sketch, "sketch"),
             "photo_pixel_values": self.processor.preprocess(photo, "photo"),
             "negative_pixel_values": self.processor.preprocess(negative, "photo"),
@@ -215,13 +244,14 @@ class TripletCollator:
 
     A batch has `sketch_pixel_values`, `photo_pixel_values` and `negative_pixel_values` (B, 3, H, W), `labels`,
     `negative_labels` and `instance_ids` (B,) int64, and `unreadable`, a list with `path: reason` for each image that
-    was replaced.
+    was replaced. Examples with second sketches give `mismatched_sketch_pixel_values` too.
     """
 
     def __call__(self, examples: Sequence[dict]) -> dict:
         """Stack the examples."""
         # In a worker, default_collate stacks into memory that is shared with the training process.
-        tensors = default_collate([{key: example[key] for key in _BATCHED} for example in examples])
+        there = [key for key in _BATCHED if key in examples[0]]
+        tensors = default_collate([{key: example[key] for key in there} for example in examples])
         batch = {_BATCHED[key]: tensor for key, tensor in tensors.items()}
         batch["unreadable"] = [record for example in examples for record in example["unreadable"]]
         return batch

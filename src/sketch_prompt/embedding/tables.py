@@ -26,7 +26,6 @@ from sketch_prompt.vocabulary import Domain
 
 from . import LoadedImage, encode_images, split_batches
 from .conditioning import Conditions
-from .pairs import prepare_pairs
 
 if TYPE_CHECKING:
     from sketch_prompt.evaluation.pairwise import PairStore
@@ -42,7 +41,7 @@ class EncodedBatch(NamedTuple):
     Attributes:
         rows: Rows of the images in the table.
         features: (B, D) float32 embeddings.
-        prepared: From `model.prepare_pairs`, on the CPU.
+        prepared: What scoring pairs needs of the images, named tensors (B, ...) on the CPU: their `tokens`.
         left_out: {row: (path, reason)} for images that cannot be read.
     """
 
@@ -107,8 +106,8 @@ def embed(
         device: where to embed; the model's device by default. Not with `accelerator`, which brings its own.
         accelerator: shares the work among the processes that `accelerate` started.
         progress: show a bar on stderr (of the first process).
-        store: of a model with a re-ranker: keeps what pairwise scoring needs of every image, from the same forward
-            pass. Images that it holds already are not encoded again.
+        store: of a model with a re-ranker: keeps the tokens of every image, from the same forward pass. Images that
+            it holds already are not encoded again.
         conditions: what more the model's encoder takes for a batch; see `conditioning`.
 
     Raises:
@@ -175,12 +174,13 @@ class _TableImages(Dataset):
 def _encode(
     model: SketchPromptPreTrainedModel, pixel_values: Tensor, domain: Domain, for_pairs: bool, options: dict
 ) -> tuple[np.ndarray, dict[str, Tensor]]:
-    """Features (B, D), and what scoring pairs needs of the images if asked for."""
+    """Features (B, D), and the tokens of the images if asked for."""
     if not for_pairs:
         encode = model.get_sketch_features if domain == "sketch" else model.get_photo_features
         return encode(pixel_values, **options).float().cpu().numpy(), {}
-    features, prepared = prepare_pairs(model, pixel_values, domain, **options)
-    return features.float().cpu().numpy(), {name: value.cpu() for name, value in prepared.items()}
+    tokens = model.encode_tokens(pixel_values, domain, **options)
+    features = model.pool_tokens(tokens, domain)
+    return features.float().cpu().numpy(), {"tokens": tokens.cpu()}
 
 
 def _join(

@@ -50,6 +50,7 @@ def evaluate_model(
     *,
     source: str = "",
     work_dir: str | os.PathLike | None = None,
+    scratch_dir: str | os.PathLike | None = None,
     pair_dtype: torch.dtype | None = None,
     batch_size: int = 64,
     num_workers: int = 0,
@@ -74,9 +75,11 @@ def evaluate_model(
         task: What is evaluated, and how.
         source: Where the model came from, for the report; by default what the model says.
         work_dir: Folder for the encoded images and the scores of a ranking by pairs. With it, a run that was stopped
-            can go on where it was. Without it, they are kept in memory.
-        pair_dtype: Type of the encoded images of a ranking by pairs. bfloat16 takes half the space, and the device
-            computes with it if its hardware can. None for the model's own type.
+            can go on where it was. Without it, each side's images are kept in memory up to `pairwise.MEMORY_BYTES`,
+            and beyond that in a temporary folder.
+        scratch_dir: Where that temporary folder is made; None for the system's place.
+        pair_dtype: Type of the encoded images of a ranking by pairs: float16 and bfloat16 take half the space, and the
+            device computes with bfloat16 if its hardware can. None for the model's own type.
         batch_size: Images in one forward pass.
         num_workers: Number of processes that read images.
         device: Where to embed; by default the model's device.
@@ -95,10 +98,16 @@ def evaluate_model(
     main_process = accelerator is None or accelerator.is_main_process
     unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
     evaluation = None
-    with nullcontext() if ranking == "embedding" else working_folder(work_dir, accelerator) as folder:
+    with (
+        nullcontext()
+        if ranking == "embedding"
+        else working_folder(work_dir, accelerator, scratch_dir) as folder
+    ):
         stores = None
         if ranking != "embedding":
-            stores = open_stores(unwrapped, processor, benchmark, folder, pair_dtype, accelerator, batch_size)
+            stores = open_stores(
+                unwrapped, processor, benchmark, folder, pair_dtype, accelerator, batch_size, scratch_dir
+            )
         with conditioned(
             unwrapped, processor, benchmark, task.condition, support=task.support, progress=progress
         ) as conditions:
@@ -262,6 +271,7 @@ def report_embeddings(
         curve=search.curve,
         ranking=ranker.name,
         shortlist=ranker.shortlist,
+        rerank_weight=getattr(model.config, "rerank_weight", None) if ranker.name == "rerank" else None,
         expand=task.expand,
         query=task.query,
         lens=model.config.lens if model.config.lens_fit and task.query == "sketch" else None,

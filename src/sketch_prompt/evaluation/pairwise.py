@@ -1,10 +1,13 @@
 """Scoring pairs of images: a store for encoded images, a resumable job over all pairs, and the folder for both."""
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -28,6 +31,11 @@ from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.vocabulary import TEST_SPLITS
 
+logger = logging.getLogger(__name__)
+
+MEMORY_BYTES = 2**30
+"""What a table's encoded images may take in memory; at ViT-B/16's size 1,770 images in float32."""
+_OPEN_FILES = 8
 _PAIR = "pair."
 _IDENTITY = "job.json"
 
@@ -36,14 +44,24 @@ class PairStore:
     """The encoded images of one table, batch by batch.
 
     Args:
-        folder: Where to save them, so that a run that was stopped can go on; None keeps them in memory.
-        dtype: Type to save them in; None for the model's own. bfloat16 takes half the space.
+        folder: Where to save them, so that a run that was stopped can go on. Without one they are kept in memory up to
+            `MEMORY_BYTES`, and beyond that in a temporary folder.
+        dtype: Type to save them in; None for the model's own. float16 and bfloat16 take half the space.
+        scratch: Where to make that temporary folder; None for the system's place.
     """
 
-    def __init__(self, folder: Path | None = None, dtype: torch.dtype | None = None):
-        self.folder, self.dtype = folder, dtype
+    def __init__(
+        self,
+        folder: Path | None = None,
+        dtype: torch.dtype | None = None,
+        scratch: str | os.PathLike | None = None,
+    ):
+        self.folder, self.dtype, self.scratch = folder, dtype, scratch
         self._batches: dict[int, EncodedBatch] = {}
-        self._files: dict[Path, safe_open] = {}
+        self._bytes = 0
+        self._temporary: tempfile.TemporaryDirectory | None = None
+        self._files: OrderedDict[Path, safe_open] = OrderedDict()
+        self._checked: set[Path] = set()
         self._places: dict[int, tuple[int, int]] = {}
 
     def __contains__(self, start: int) -> bool:
@@ -58,13 +76,38 @@ class PairStore:
         batch = batch._replace(prepared={name: value.contiguous() for name, value in prepared.items()})
         if self.folder is None:
             self._batches[start] = batch
+            self._bytes += sum(value.nbytes for value in batch.prepared.values())
+            if self._bytes > MEMORY_BYTES:
+                self._leave_memory()
             return
+        self._write(start, batch)
+
+    def _leave_memory(self) -> None:
+        """Move what is in memory to a temporary folder, which goes when the store does."""
+        if self.scratch is not None:
+            Path(self.scratch).mkdir(parents=True, exist_ok=True)
+        self._temporary = tempfile.TemporaryDirectory(prefix="sketch-prompt-pairs-", dir=self.scratch)
+        self.folder = Path(self._temporary.name)
+        logger.info("encoded images exceed %.1f GB: they go to %s", MEMORY_BYTES / 1e9, self.folder)
+        while self._batches:
+            self._write(*self._batches.popitem())
+
+    def _write(self, start: int, batch: EncodedBatch) -> None:
         tensors = {_PAIR + name: value for name, value in batch.prepared.items()}
         left_out = torch.tensor(list(json.dumps(batch.left_out).encode()), dtype=torch.uint8)
         tensors |= {"rows": torch.tensor(batch.rows), "features": torch.from_numpy(batch.features)}
         tensors["left_out"] = left_out
-        with atomic_write(self._path(start)) as temporary:
-            save_file(tensors, temporary, metadata=checksum_metadata(tensors))
+        try:
+            with atomic_write(self._path(start)) as temporary:
+                save_file(tensors, temporary, metadata=checksum_metadata(tensors))
+        except OSError as error:
+            if error.errno != errno.ENOSPC or self._temporary is None:
+                raise
+            raise OSError(
+                errno.ENOSPC,
+                f"no room for encoded images in {self.folder.parent}: name a work folder on a larger disk "
+                f"(work_dir, --work-dir), or keep them in float16 (pair_dtype). {start:,} of a table are done",
+            ) from error
 
     def read(self, start: int) -> EncodedBatch:
         """The batch that starts at a row, without its `prepared`."""
@@ -110,18 +153,24 @@ class PairStore:
         return self.folder / f"{start:09d}.safetensors"
 
     def _open(self, path: Path):
+        """A file, which is checked the first time. Few stay open: what is read of an open file counts as memory."""
         if path not in self._files:
             try:
                 file = safe_open(path, "pt")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-                check_tensors(path, tensors, file.metadata())
-                if not {"rows", "features", "left_out"} <= tensors.keys():
-                    raise ValueError("it holds no encoded images")
+                if path not in self._checked:
+                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                    check_tensors(path, tensors, file.metadata())
+                    if not {"rows", "features", "left_out"} <= tensors.keys():
+                        raise ValueError("it holds no encoded images")
+                    self._checked.add(path)
             except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
                 raise ValueError(
                     f"{path} is damaged ({error}): delete it, and its images are encoded again"
                 ) from error
             self._files[path] = file
+            if len(self._files) > _OPEN_FILES:
+                self._files.popitem(last=False)
+        self._files.move_to_end(path)
         return self._files[path]
 
 
@@ -131,7 +180,9 @@ Stores = dict[str, PairStore]
 
 @contextmanager
 def working_folder(
-    work_dir: str | os.PathLike | None, accelerator: Accelerator | None
+    work_dir: str | os.PathLike | None,
+    accelerator: Accelerator | None,
+    scratch: str | os.PathLike | None = None,
 ) -> Iterator[Path | None]:
     """The folder in which a ranking by pairs saves encoded images and scores.
 
@@ -139,12 +190,17 @@ def working_folder(
         work_dir: The folder that the user gave. Without it, a single process works in memory (None), and several
             processes share a temporary folder. Processes on several machines need one, on a disk that they share.
         accelerator: The accelerator, if there are several processes.
+        scratch: Where to make a temporary folder; None for the system's place.
     """
     if work_dir is not None or accelerator is None or accelerator.num_processes == 1:
         yield None if work_dir is None else Path(work_dir)
         return
-    made = [tempfile.mkdtemp(prefix="sketch-prompt-pairs-") if accelerator.is_main_process else None]
-    folder = Path(broadcast_object_list(made)[0])
+    made = None
+    if accelerator.is_main_process:
+        if scratch is not None:
+            Path(scratch).mkdir(parents=True, exist_ok=True)
+        made = tempfile.mkdtemp(prefix="sketch-prompt-pairs-", dir=scratch)
+    folder = Path(broadcast_object_list([made])[0])
     yield folder
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -159,14 +215,15 @@ def open_stores(
     dtype: torch.dtype | None,
     accelerator: Accelerator | None = None,
     batch_size: int = 64,
+    scratch: str | os.PathLike | None = None,
 ) -> Stores:
-    """A store for the test sketches and one for the test photos, in a folder or in memory.
+    """A store for the test sketches and one for the test photos, in a folder, or in memory while they fit.
 
     Raises:
         ValueError: The folder belongs to another model, processor or benchmark.
     """
     if folder is None:
-        return {domain: PairStore(None, dtype) for domain in TEST_SPLITS}
+        return {domain: PairStore(None, dtype, scratch) for domain in TEST_SPLITS}
     images = {}
     for split in TEST_SPLITS.values():
         columns = benchmark[split].select_columns(["label", "instance_id"])[:]
@@ -180,6 +237,8 @@ def open_stores(
         "images": images,
         "batch_size": batch_size,
         "dtype": str(dtype or model.dtype),
+        "holds": "tokens",
+        "pair_score": getattr(model.config, "pair_score", None),
     }
     with nullcontext() if accelerator is None else accelerator.main_process_first():
         claim_folder(folder, identity)

@@ -70,8 +70,9 @@ class Report:
         train_benchmark: The benchmark trained on, if another one.
         level: "category" or "instance".
         gallery: Which photos were ranked for a query: "all", or those of its "category".
-        ranking: "embedding", "rerank" or "exhaustive", see `Task`.
-        shortlist: Number of photos that "rerank" scored again for each query.
+        ranking: "embedding", "rerank", "rerank-plain" or "exhaustive", see `Task`.
+        shortlist: Number of photos that re-ranking scored again for each query.
+        rerank_weight: Weight of the pair scores beside the similarity in "rerank"; None if it went by pairs alone.
         query: What was searched with: the test sketches, or in the place of each the name of its class ("class-name").
         expand: How many of its first hits a query was joined with for a second search; None for one search.
         lens: What the model's lens on the sketch features maps to; None without one.
@@ -110,6 +111,7 @@ class Report:
     gallery: GalleryPhotos = "all"
     ranking: Ranking = "embedding"
     shortlist: int | None = None
+    rerank_weight: float | None = None
     pairs: int = 0
     query: Query = "sketch"
     expand: int | None = None
@@ -214,7 +216,10 @@ class Report:
         if self.gallery == "category":
             photos = f"their class's photos ({self.photos:,} in all)"
         manner = f"{self.convention} convention" if self.convention else f"{self.level} level"
-        if self.ranking == "rerank":
+        if self.rerank_weight is not None:
+            weight = f"{self.rerank_weight:g}"
+            manner += f", the first {self.shortlist:,} re-ranked by similarity and pair (weight {weight})"
+        elif self.ranking in ("rerank", "rerank-plain"):
             manner += f", the first {self.shortlist:,} re-ranked pairwise"
         elif self.ranking == "exhaustive":
             manner += ", ranked by every pair"

@@ -28,7 +28,8 @@ class TaskOptions:
             `"random"` ones, or those of an `"unmatched"` category. With the condition `"none"` it is shown nothing.
         convention: At category level, `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`.
         ks: Cut-offs of the metrics; None for 100 and 200 (mAP@k, P@k), or 1, 5 and 10 at instance level (Acc@k).
-        ranking: By `"embedding"`; `"rerank"`: by embedding, and then the first photos again, pair by pair; or
+        ranking: By `"embedding"`; `"rerank"`: by embedding, and then the first photos again by embedding and pair
+            together, as the model fuses them; `"rerank-plain"`: these by the scores of the pairs alone; or
             `"exhaustive"`: by scoring every pair. None for `"rerank"` if the method scores pairs, else `"embedding"`.
         shortlist: Number of photos that `"rerank"` scores again for each sketch.
         query: What is searched with: every test `"sketch"`, or the `"class-name"` of each in its place, for methods

@@ -436,7 +436,7 @@ class Gallery:
             text: such as "a red chair".
             weight: of the text beside the sketch, from 0 to 1.
             rerank: score so many of the first photos again, each with the sketch, by a model that has a re-ranker
-                (`model.has_reranker`). It opens these photos, and is slower by that.
+                (`model.has_reranker`), and sort them by `model.fuse_scores`. It opens these photos, and is slower.
             expand: search twice, the second time with the query joined with its first so many hits. It finds more of
                 what the first hits show, even if they are wrong.
 

@@ -45,7 +45,9 @@ class PairReranker:
 
     @torch.inference_mode()
     def rank(self, sketch: Image.Image, hits: Sequence[Hit], collection: PhotoCollection) -> list[Hit]:
-        """The hits by their scores as pairs; those that cannot be read any more stand last.
+        """The hits by their similarity and their scores as pairs, as the model fuses them (`fuse_scores`).
+
+        Those that cannot be read any more stand last.
 
         Args:
             sketch: the drawing.
@@ -62,6 +64,7 @@ class PairReranker:
                     for name, value in drawn.items()
                 }
                 scores[[start + place for place in photos]] = score_pairs(self.model, drawn, batch)[0]
+        scores = self.model.fuse_scores(np.array([hit.score for hit in hits], np.float32), scores)
         scores = np.where(np.isnan(scores), np.nanmin(scores, initial=0.0), scores)
         return [
             replace(hits[place], rank=rank, score=float(scores[place]))

@@ -99,7 +99,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
             )
         for field, least in self.at_least.items():
             expected = f"at least {least}" if least else "0 or more"
-            require(getattr(self, field) >= least, field, getattr(self, field), expected)
+            value = getattr(self, field)
+            require(value is None or value >= least, field, value, expected)
         self.check_values()
 
     @property

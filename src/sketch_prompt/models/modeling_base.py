@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -196,6 +197,11 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         gradient accumulation cuts a batch into, which the training loop then warns of.
         """
         return []
+
+    @property
+    def needs_second_sketch(self) -> bool:
+        """Whether training gives `forward` another sketch of each class too, `mismatched_sketch_pixel_values`."""
+        return False
 
     def of_whole_batch(self, rows: Tensor) -> Tensor:
         """In training, the rows of all processes in the order of the batch, with gradients: (B, ...) -> (N B, ...).
@@ -398,12 +404,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     """Whether pairs of a sketch and a photo can be scored by more than the inner product of their embeddings."""
 
     def encode_tokens(self, pixel_values: Tensor, domain: Domain) -> Tensor:
-        """Tokens of images, from which pairs are scored: (B, 3, H, W) -> (B, N, d).
-
-        Args:
-            pixel_values: sketches or photos.
-            domain: `"sketch"` or `"photo"`.
-        """
+        """Tokens of sketches or photos, from which pairs are scored: (B, 3, H, W) -> (B, N, d)."""
         raise self._unavailable("has no re-ranker: it compares embeddings only")
 
     def pool_tokens(self, tokens: Tensor, domain: Domain) -> Tensor:
@@ -419,18 +420,19 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         raise self._unavailable("has no re-ranker: it compares embeddings only")
 
     def score_pairs(self, sketch_tokens: Tensor, photo_tokens: Tensor) -> Tensor:
-        """Scores of every sketch with every photo; higher is more alike.
-
-        Args:
-            sketch_tokens: (Ns, N, d), from `encode_tokens(..., "sketch")`.
-            photo_tokens: (Np, N, d), from `encode_tokens(..., "photo")`.
-
-        Returns:
-            (Ns, Np)
-        """
+        """Scores (Ns, Np) of every sketch with every photo, from their tokens (Ns, N, d) and (Np, N, d)."""
         return self.score_prepared(
             self.prepare_pairs(sketch_tokens, "sketch"), self.prepare_pairs(photo_tokens, "photo")
         )
+
+    def fuse_scores(self, similarities: np.ndarray, pair_scores: np.ndarray) -> np.ndarray:
+        """What `ranking="rerank"` sorts the first photos by; by default the scores of the pairs alone.
+
+        Args:
+            similarities: inner products of the pairs' embeddings, of any shape.
+            pair_scores: what `score_prepared` gave for the same pairs.
+        """
+        return pair_scores
 
     # Categories, for methods whose embeddings depend on one
 
@@ -474,11 +476,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         raise self._unavailable("embeds without categories")
 
     def remove_category(self, name: str) -> None:
-        """Forget a category.
-
-        Raises:
-            TypeError: if the method embeds without categories.
-        """
+        """Forget a category; TypeError if the method embeds without categories."""
         raise self._unavailable("embeds without categories")
 
     def predict_categories(self, pixel_values: Tensor, candidates: Sequence[str] | None = None) -> list[str]:

@@ -21,7 +21,7 @@ from sketch_prompt.models.configuration_base import SketchPromptPreTrainedConfig
 from sketch_prompt.processing import SketchPromptImageProcessor
 from sketch_prompt.training.origins import read_origins
 from sketch_prompt.training.recipe import RecipeError, build, read_recipe, refuse_unknown
-from sketch_prompt.vocabulary import Level
+from sketch_prompt.vocabulary import Level, PairType
 
 Number = int | float
 OLD_EVALUATION_KEYS = {"category": "condition"}
@@ -184,6 +184,10 @@ class EvaluationConfig(TaskOptions):
         metric: The metric that chooses the best checkpoint: `"mAP@all"`, `"P@100"`, ... or, at instance level,
             `"Acc@1"`, ...; None for the first of these.
         batch_size: Number of images in a forward pass, for each process.
+        sample: At most so many held-out sketches, and so many photos, are evaluated during training; None for all.
+        pair_dtype: Type of what a ranking by pairs keeps of every image; float16 and bfloat16 take half the space.
+        work_dir: Where that goes when it exceeds memory (see `pairwise.MEMORY_BYTES`), for as long as an evaluation
+            takes; None for `run.output_dir`.
         test: Evaluate the final model on the unseen classes.
         baseline: Also evaluate the frozen CLIP on them, for the model card.
     """
@@ -191,6 +195,9 @@ class EvaluationConfig(TaskOptions):
     every_epochs: int = 1
     metric: str | None = None
     batch_size: int = 64
+    sample: int | None = None
+    pair_dtype: PairType | None = None
+    work_dir: str | None = None
     test: bool = True
     baseline: bool = True
 
@@ -199,6 +206,7 @@ class EvaluationConfig(TaskOptions):
         for name in ("every_epochs", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require(all(k >= 1 for k in self.ks or ()), "ks", self.ks, "numbers from 1 on")
+        require(self.sample is None or self.sample >= 2, "sample", self.sample, "at least 2 or null")
 
     def task(self, benchmark: str, level: Level) -> Task:
         """The evaluation task on a benchmark."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import DistributedDataParallelKwargs, gather_object, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object, set_seed
 from datasets import DatasetDict
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
@@ -25,8 +25,9 @@ from sketch_prompt.data.loading import (
 )
 from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.embedding.conditioning import show_categories
-from sketch_prompt.evaluation import Report, evaluate_model
+from sketch_prompt.evaluation import Evaluation, Report, evaluate_model
 from sketch_prompt.evaluation.environment import describe_environment, peak_memory
+from sketch_prompt.evaluation.fusion import choose_rerank_weight
 from sketch_prompt.lens.tables import fit_model_lens
 from sketch_prompt.locking import only_writer
 from sketch_prompt.models.auto import SketchPromptModel
@@ -58,7 +59,7 @@ from sketch_prompt.training.recipe import RecipeError, with_checksum
 from sketch_prompt.training.refit import choosing, refitting
 from sketch_prompt.training.result import TrainingResult
 from sketch_prompt.training.subset import fewer
-from sketch_prompt.training.validation import hold_out
+from sketch_prompt.training.validation import hold_out, sampled
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,9 @@ class Trainer:
             self.benchmark = load_benchmark(data.benchmark, data.data_dir, **data.options)
         split = hold_out(self.benchmark, data.validation_classes, config.run.seed, data.level)
         self.split = fewer(split, data.training_share, data.training_classes, config.run.seed, data.level)
+        if self.split.validation:
+            some = sampled(self.split.validation, config.evaluation.sample, config.run.seed, data.level)
+            self.split = self.split._replace(validation=some)
         self.class_index = torch.from_numpy(self.split.class_index)
         self._build_model()
         if self.model.config.lens is not None and not self.model.trainable_parameters():
@@ -172,7 +176,12 @@ class Trainer:
             self.batches.warn_of_parts(self.model.whole_batch_needs())
         augment = PairAugmentation(**data.augmentation) if data.augmentation else None
         triplets = TripletDataset(
-            *tables, self.processor, sampler, augment=augment, min_size=data.min_image_size
+            *tables,
+            self.processor,
+            sampler,
+            augment=augment,
+            min_size=data.min_image_size,
+            second_sketch=self.model.needs_second_sketch,
         )
         try:
             require_readable(triplets, self.benchmark["train_photo"].features["label"].names)
@@ -332,35 +341,37 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.publisher.saved(self.model, self.processor, self.progress.step)
 
-    def _evaluate(self, benchmark: DatasetDict, name: str, model=None) -> Report:
+    def _evaluate(self, benchmark: DatasetDict, name: str, model=None, ranking=None) -> Evaluation:
         evaluation, data = self.config.evaluation, self.config.data
         task = evaluation.task(name, data.level)
         return evaluate_model(
             self.model if model is None else model,
             self.processor,
             benchmark,
-            task if model is None else replace(task, ranking="embedding"),
+            task if ranking is None else replace(task, ranking=ranking),
             source=str(self.folder),
+            scratch_dir=evaluation.work_dir or self.folder,
+            pair_dtype=evaluation.pair_dtype and getattr(torch, evaluation.pair_dtype),
             batch_size=evaluation.batch_size,
             num_workers=data.num_workers,
             accelerator=self.accelerator,
             progress=self.config.run.progress,
-        ).report
+        )
 
-    def _evaluate_held_out(self) -> Report:
+    def _evaluate_held_out(self, ranking=None) -> Evaluation:
         name = f"{self.config.data.benchmark} (held-out {self.split.held_out})"
-        return self._evaluate(self.split.validation, name)
+        return self._evaluate(self.split.validation, name, ranking=ranking)
 
     def _evaluate_frozen_clip(self) -> Report | None:
         """The same test without the adapter; None if it is switched off or the model has no CLIP."""
         if not self.config.evaluation.baseline or self.model.clip is None:
             return None
         frozen = FrozenClipModel(FrozenClipConfig(base_model=None), backbone=self.model.clip).eval()
-        return self._evaluate(self.benchmark, self.config.data.benchmark, frozen)
+        return self._evaluate(self.benchmark, self.config.data.benchmark, frozen, "embedding").report
 
     def _validate(self) -> None:
         progress = self.progress
-        report = self._evaluate_held_out()
+        report = self._evaluate_held_out().report
         self.log.write("validation", progress.step, epoch=progress.epoch, metrics=report.metrics)
         score = report.metrics[self.config.evaluation.metric]
         if progress.best is None or score > progress.best:
@@ -384,7 +395,7 @@ class Trainer:
         evaluation, training = config.evaluation, self.split.training
         validation = self.split.validation
         if validation and not self.total_steps:
-            progress.best = self._evaluate_held_out().metrics[evaluation.metric]
+            progress.best = self._evaluate_held_out().report.metrics[evaluation.metric]
         found = fit_model_lens(
             self.model,
             self.processor,
@@ -400,7 +411,7 @@ class Trainer:
         self.unreadable |= dict.fromkeys(found.unreadable)
         facts = found.lens.describe()
         if validation:
-            score = self._evaluate_held_out().metrics[evaluation.metric]
+            score = self._evaluate_held_out().report.metrics[evaluation.metric]
             facts["held_out"] = {"metric": evaluation.metric, "plain": progress.best, "lens": score}
             self.model.config.lens_fit = facts
             if score <= progress.best:
@@ -408,6 +419,20 @@ class Trainer:
                 self.model.config.lens = None
             progress.best = max(score, progress.best)
         self.log.write("lens", progress.step, kept=self.model.config.lens_fit is not None, **facts)
+
+    def _choose_rerank_weight(self) -> None:
+        """Choose how much the score of a pair weighs in re-ranking, on the held-out classes, where there are any."""
+        config, model, chosen = self.config, self.model.config, None
+        by_embedding = config.evaluation.expand is not None or config.evaluation.query != "sketch"
+        if not self.split.validation or by_embedding:
+            return
+        evaluation, metric = self._evaluate_held_out("rerank"), config.evaluation.metric
+        if self.accelerator.is_main_process:
+            task = config.evaluation.task(config.data.benchmark, config.data.level)
+            found = choose_rerank_weight(self.model, self.split.validation, task, evaluation, metric)
+            scores, chosen = list(found.items()), model.rerank_weight
+            self.log.write("rerank", self.progress.step, weight=chosen, metric=metric, scores=scores)
+        model.rerank_weight = broadcast_object_list([chosen])[0]
 
     def _finish(self, steps: int) -> TrainingResult:
         progress, config = self.progress, self.config
@@ -422,7 +447,11 @@ class Trainer:
             show_categories(self.model, self.processor, *tables, progress=config.run.progress)
         if self.model.config.lens is not None:
             self._fit_lens()
-        test = self._evaluate(self.benchmark, config.data.benchmark) if config.evaluation.test else None
+        if getattr(self.model.config, "rerank_weight", None) is not None:
+            self._choose_rerank_weight()
+        test = (
+            self._evaluate(self.benchmark, config.data.benchmark).report if config.evaluation.test else None
+        )
         if test is not None:
             self.log.write("test", progress.step, best_step=progress.best_step, metrics=test.metrics)
         result = TrainingResult(

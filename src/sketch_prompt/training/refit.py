@@ -34,6 +34,8 @@ def refitting(config: TrainingConfig, chosen: TrainingResult) -> TrainingConfig:
         model = dataclasses.replace(
             model, fields={key: value for key, value in model.fields.items() if key != "lens"}
         )
+    if kept.get("rerank_weight") is not None:
+        model = dataclasses.replace(model, fields={**model.fields, "rerank_weight": kept["rerank_weight"]})
     if chosen.steps:
         schedule = optimisation.schedule_steps or chosen.steps
         optimisation = dataclasses.replace(optimisation, max_steps=chosen.best_step, schedule_steps=schedule)

@@ -90,6 +90,35 @@ def hold_out(
     )
 
 
+def sampled(
+    validation: datasets.DatasetDict, count: int | None, seed: int = 0, level: Level = "category"
+) -> datasets.DatasetDict:
+    """At most `count` of the held-out sketches, and of the photos, drawn at random.
+
+    Args:
+        validation: From `hold_out`.
+        count: None for all.
+        seed: Of the draw, which is the same on every machine.
+        level: At instance level the photos of the sketches that were drawn stay, even if they are more than `count`.
+    """
+    if count is None:
+        return validation
+    rng = np.random.default_rng(seed)
+    sketches, photos = validation["test_sketch"], validation["test_photo"]
+    sketches = sketches.select(np.sort(rng.permutation(len(sketches))[:count]))
+    order = rng.permutation(len(photos))
+    if level == "instance":
+        own = np.isin(instance_keys(photos), instance_keys(sketches))[order]
+    else:
+        # A class without a photo would leave its sketches nothing to find.
+        labels = np.asarray(photos["label"][:])[order]
+        own = np.isin(np.arange(len(order)), np.unique(labels, return_index=True)[1])
+    order = np.concatenate([order[own], order[~own]])[: max(count, own.sum())]
+    return datasets.DatasetDict(
+        {**validation, "test_sketch": sketches, "test_photo": photos.select(np.sort(order))}
+    )
+
+
 def _of_classes(table: datasets.Dataset, classes: np.ndarray) -> datasets.Dataset:
     labels = np.asarray(table["label"][:])
     kept = np.isin(labels, classes)

@@ -37,6 +37,16 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
             `"grid"`: its convolution sees the tokens at the places of their patches. `"reference"`: the reference
             code reads the (P, d) token matrix as (d, g, g), which scrambles space and channels; converted checkpoints
             need it.
+        relation_pairs (`str`):
+            Which pairs the relation loss sees. `"triplets"`: each sketch with its photo and with its negative (paper).
+            `"batch"`: also each sketch with every photo of the batch, those that match and those that do not counting
+            half each (ours). Photos match by class, or where negatives are of the sketch's own class, by instance.
+        mismatched_sketch (`str`):
+            The sketch that is paired with the negative: the triplet's `"own"` (paper), or a `"second"` one of its
+            class (reference code).
+        pair_score (`str`):
+            What a pair is scored by. `"relation"`: the relation score, rn. `"class"`: minus the distance of the two
+            class tokens after the cross attention, which the triplet loss trains, at a small part of the cost (ours).
         dropout (`float`): in the cross attention and the relation network, while training; 0.1 in the reference code.
         vision_dropout (`float`):
             In the vision transformer of `backbone="vit"`, while training: of its tokens, after attention, and twice in
@@ -45,6 +55,10 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
             How the cross attention starts. `"zero"`: both residual branches add nothing at first, so that a new model
             compares the tower's own tokens (ours). `"clones"`: queries, keys, values and output share one draw, and
             both modalities start alike, as in the reference code.
+        rerank_weight (`float`, *optional*):
+            w of re-ranking: the first photos of a search are sorted by ret + w logit(rn), where ret is the similarity
+            of the embeddings and rn the relation score (ours), or with `pair_score="class"` by ret + w times that
+            score. Training chooses it on held-out seen classes. None sorts them by the pair's score alone.
         triplet_margin (`float`), triplet_weight (`float`): of the triplet loss on class tokens; paper: 1 and 2.
         relation_weight (`float`): of the relation scores' mean squared error; paper: 4.
 
@@ -63,6 +77,7 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
         "cross_ffn": 1,
         "relation_channels": 1,
         "vision_dropout": 0,
+        "rerank_weight": 0,
         "triplet_margin": 0,
         "triplet_weight": 0,
         "relation_weight": 0,
@@ -82,9 +97,13 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
     cross_ffn: int = 1024
     relation_channels: int = 512
     relation_layout: Literal["grid", "reference"] = "grid"
+    relation_pairs: Literal["triplets", "batch"] = "triplets"
+    mismatched_sketch: Literal["own", "second"] = "own"
+    pair_score: Literal["relation", "class"] = "relation"
     dropout: float | int = 0.0
     vision_dropout: float | int = 0.0
     cross_init: Literal["zero", "clones"] = "zero"
+    rerank_weight: float | int | None = 0.02
     triplet_margin: float | int = 1.0
     triplet_weight: float | int = 2.0
     relation_weight: float | int = 4.0

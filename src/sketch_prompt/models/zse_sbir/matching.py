@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from .configuration_zse_sbir import ZseSbirConfig
 
@@ -83,15 +84,15 @@ class CrossAttention(nn.Module):
 
         Args:
             residual, queries, values: of B images, or of one that is paired with B others.
-            keys: (B, heads, T, d / heads) of the other images.
+            keys: (B, heads, T, d / heads) of the other images, or of one.
 
         Returns:
             (B, T, d), a row for every query.
         """
-        n = len(keys)
+        n = max(len(queries), len(keys))
         attended = F.scaled_dot_product_attention(
             queries.expand(n, -1, -1, -1),
-            keys,
+            keys.expand(n, -1, -1, -1),
             values.expand(n, -1, -1, -1),
             dropout_p=self.dropout.p if self.training else 0.0,
         )
@@ -148,13 +149,13 @@ class PairMatcher(nn.Module):
         self.anchors = nn.Conv2d(width, config.relation_channels, 2, 2)
         self.relation = RelationNetwork((grid // 2) ** 2, config)
 
-    def prepare(self, tokens: Tensor, domain: str, with_class: bool = False) -> Prepared:
+    def prepare(self, tokens: Tensor, domain: str, asking: str = "patches") -> Prepared:
         """The part of scoring that depends on one image alone.
 
         Args:
             tokens: (B, 1 + P, d), the class token first; the rows of patches that token selection left out are zero.
             domain: `"sketch"` or `"photo"`.
-            with_class: also compute the class token's output, which scores alone do not need.
+            asking: whose output is wanted: that of the `"patches"`, of the `"class"` token, or of `"all"` tokens.
         """
         places = None
         if self.selects:
@@ -162,10 +163,10 @@ class PairMatcher(nn.Module):
             kept = tokens[:, 1:].gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))
             tokens = torch.cat([tokens[:, :1], kept], dim=1)
         own, other = self.sides[domain], self.sides["photo" if domain == "sketch" else "sketch"]
-        asking = tokens if with_class else tokens[:, 1:]
+        wanted = {"patches": tokens[:, 1:], "class": tokens[:, :1], "all": tokens}[asking]
         prepared = {
-            "residual": asking,
-            "queries": own.split(own.query(asking)),
+            "residual": wanted,
+            "queries": own.split(own.query(wanted)),
             "values": own.split(own.value(tokens)),
             "keys": other.split(other.key(tokens)),
         }
@@ -173,11 +174,27 @@ class PairMatcher(nn.Module):
 
     def forward(self, sketch_tokens: Tensor, photo_tokens: Tensor) -> PairFeatures:
         """Compare B aligned pairs of tokens (B, 1 + P, d)."""
-        sketch = self.prepare(sketch_tokens, "sketch", with_class=True)
-        photo = self.prepare(photo_tokens, "photo", with_class=True)
+        sketch = self.prepare(sketch_tokens, "sketch", "all")
+        photo = self.prepare(photo_tokens, "photo", "all")
         sketches, photos = self.look("sketch", sketch, photo), self.look("photo", photo, sketch)
         scores = self.relation(self.cosines(sketches[:, 1:], photos[:, 1:], sketch, photo))
         return PairFeatures(sketches[:, 0], photos[:, 0], scores)
+
+    def score_matrix(self, sketch_tokens: Tensor, photo_tokens: Tensor) -> Tensor:
+        """Relation scores (Ns, Np) of every pair, with gradients; activations are computed again for these."""
+        sketches, photos = self.prepare(sketch_tokens, "sketch"), self.prepare(photo_tokens, "photo")
+        rows = (
+            checkpoint(self._score_row, _rows(sketches, i, i + 1), photos, use_reentrant=False)
+            for i in range(len(sketches["keys"]))
+        )
+        return torch.stack(list(rows))
+
+    def _score_row(self, sketch: Prepared, photos: Prepared) -> Tensor:
+        """(Np,) scores of one sketch with every photo."""
+        sketches = self.anchor(self.look("sketch", sketch, photos), sketch.get("places"))
+        return self.relation(
+            sketches @ self.anchor(self.look("photo", photos, sketch), photos.get("places")).mT
+        )
 
     def look(self, domain: str, own: Prepared, others: Prepared) -> Tensor:
         """Tokens of `own` images (B, or one) after cross attention with B others."""
@@ -229,10 +246,11 @@ class PairMatcher(nn.Module):
         return full
 
     @torch.no_grad()
-    def score(self, sketches: Prepared, photos: Prepared) -> Tensor:
-        """Relation scores (Ns, Np) of every pair, without gradients, block by block.
+    def score(self, sketches: Prepared, photos: Prepared, by: str = "relation") -> Tensor:
+        """Scores (Ns, Np) of every pair, without gradients, block by block.
 
-        A block fits a CPU's cache or a GPU's memory.
+        They are relation scores, or with `by="class"` minus the distance of the class tokens, which the images must
+        then have been prepared for (`asking`). A block fits a CPU's cache or a GPU's memory.
 
         Images prepared in bfloat16 are scored in bfloat16 if the device multiplies it in hardware, and otherwise in
         float32, which is faster than emulation.
@@ -241,9 +259,10 @@ class PairMatcher(nn.Module):
         half = torch.bfloat16 in (weight.dtype, sketches["residual"].dtype)
         native = half and _multiplies_bfloat16(weight.device)
         if weight.dtype == torch.bfloat16 and not native:
-            return copy.deepcopy(self).float().score(sketches, photos)
+            return copy.deepcopy(self).float().score(sketches, photos, by)
         n_sketches, n_photos = len(sketches["keys"]), len(photos["keys"])
         block = self._block(sketches["residual"])
+        score_block = self._score_block if by == "relation" else self._distances
         dtype = torch.bfloat16 if native else weight.dtype
         scores = torch.empty(n_sketches, n_photos, device=weight.device)
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=native):
@@ -251,7 +270,7 @@ class PairMatcher(nn.Module):
                 some_sketches = _rows(sketches, i, i + block, dtype)
                 for j in range(0, n_photos, block):
                     some_photos = _rows(photos, j, j + block, dtype)
-                    scores[i : i + block, j : j + block] = self._score_block(some_sketches, some_photos)
+                    scores[i : i + block, j : j + block] = score_block(some_sketches, some_photos)
         return scores
 
     def _score_block(self, sketches: Prepared, photos: Prepared) -> Tensor:
@@ -260,6 +279,15 @@ class PairMatcher(nn.Module):
         theirs = [self._anchors_of("photo", _rows(photos, j, j + 1), sketches) for j in range(n_photos)]
         cosines = torch.stack(ours) @ torch.stack(theirs, dim=1).mT
         return self.relation(cosines).float()
+
+    def _distances(self, sketches: Prepared, photos: Prepared) -> Tensor:
+        """Minus the distances (Ns, Np) of class tokens after the cross attention."""
+        n_sketches, n_photos = len(sketches["keys"]), len(photos["keys"])
+        ours = [self.look("sketch", _rows(sketches, i, i + 1), photos)[:, 0] for i in range(n_sketches)]
+        theirs = [self.look("photo", _rows(photos, j, j + 1), sketches)[:, 0] for j in range(n_photos)]
+        return -torch.linalg.vector_norm(
+            torch.stack(ours).float() - torch.stack(theirs, dim=1).float(), dim=-1
+        )
 
     def _anchors_of(self, domain: str, one: Prepared, others: Prepared) -> Tensor:
         return self.anchor(self.look(domain, one, others), one.get("places"))

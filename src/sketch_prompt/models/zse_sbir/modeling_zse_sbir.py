@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +29,7 @@ from .matching import PairMatcher, Prepared
 from .vision_transformer import VisionTransformer
 
 _DOMAINS = ("sketch", "photo")
+_LEAST_SCORE = 1e-6
 
 
 class LearnedTokenizer(nn.Module):
@@ -249,11 +251,23 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
 
     def prepare_pairs(self, tokens: Tensor, domain: str) -> Prepared:
         """Queries, keys and values of each image, which its cross attention with any other image needs."""
-        return self.adapter.matcher.prepare(tokens, domain)
+        asking = "class" if self.config.pair_score == "class" else "patches"
+        return self.adapter.matcher.prepare(tokens, domain, asking)
 
     def score_prepared(self, sketches: Prepared, photos: Prepared) -> Tensor:
-        """Relation scores (`rn`) of every pair, (Ns, Np) in 0 to 1, block by block."""
-        return self.adapter.matcher.score(sketches, photos)
+        """Relation scores (`rn`) of every pair, (Ns, Np) in 0 to 1, block by block; or as `pair_score` says."""
+        return self.adapter.matcher.score(sketches, photos, self.config.pair_score)
+
+    def fuse_scores(self, similarities: np.ndarray, pair_scores: np.ndarray) -> np.ndarray:
+        """ret + w logit(rn), with w the configuration's `rerank_weight`; rn alone if that is None."""
+        weight = self.config.rerank_weight
+        if weight is None:
+            return pair_scores
+        if self.config.pair_score == "class":
+            return similarities + np.float32(weight) * pair_scores
+        # A float32 sigmoid reaches 0 and 1, whose logits are infinite.
+        certain = np.clip(np.asarray(pair_scores, np.float64), _LEAST_SCORE, 1 - _LEAST_SCORE)
+        return (similarities + weight * np.log(certain / (1 - certain))).astype(np.float32)
 
     @classmethod
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["ZseSbirModel", set[str]]:
@@ -266,6 +280,17 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
     def loss_weights(self) -> dict[str, float]:
         """2 and 4 in the paper."""
         return {"triplet": self.config.triplet_weight, "relation": self.config.relation_weight}
+
+    @property
+    def needs_second_sketch(self) -> bool:
+        """As the reference code trains, if the configuration says so."""
+        return self.config.mismatched_sketch == "second"
+
+    def whole_batch_needs(self) -> list[str]:
+        """All pairs of a batch, where the relation loss sees them."""
+        if self.config.relation_weight and self.config.relation_pairs == "batch":
+            return ["the relation loss (relation_pairs='batch') pairs sketches and photos"]
+        return []
 
     def process_triplets(
         self,
@@ -282,7 +307,12 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
             terms: names of the losses to compute.
             mismatched_sketch_pixel_values: (B, 3, H, W), sketches to compare with the negatives, of other classes
                 than those, as in the reference code; by default the sketches themselves.
+
+        Raises:
+            ValueError: if the configuration asks for such sketches, or for labels, that are not there.
         """
+        if terms and self.needs_second_sketch and mismatched_sketch_pixel_values is None:
+            raise ValueError("mismatched_sketch='second' needs mismatched_sketch_pixel_values")
         domains = ("sketch", "photo", "photo")
         tokens = [self.encode_tokens(part, domain) for part, domain in zip(batch.images, domains)]
         values = {}
@@ -291,13 +321,17 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
             if mismatched_sketch_pixel_values is not None:
                 others = self.encode_tokens(mismatched_sketch_pixel_values, "sketch")
             values = self.pair_losses(tokens[0], tokens[1], others, tokens[2])
+            if "relation" in terms and self.config.relation_pairs == "batch":
+                values["relation"] = self._relation_of_batch(
+                    batch, tokens[0], tokens[1], values["mismatched"]
+                )
         embeds = [self.pool_tokens(part, domain) for part, domain in zip(tokens, domains)]
         return embeds, {name: values[name] for name in terms}
 
     def pair_losses(
         self, sketches: Tensor, photos: Tensor, others: Tensor, negatives: Tensor
     ) -> dict[str, Tensor]:
-        """Both losses, from tokens (B, 1 + P, d) of pairs that match and pairs that do not.
+        """Both losses, from tokens (B, 1 + P, d) of pairs that match and that do not; and the `mismatched` scores.
 
         Args:
             sketches, photos: B pairs of one class each.
@@ -313,7 +347,27 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
                 self.config.triplet_margin,
             ),
             "relation": losses.relation_loss(pairs.scores[:n], pairs.scores[n:]),
+            "mismatched": pairs.scores[n:],
         }
+
+    def _relation_of_batch(
+        self, batch: TripletBatch, sketches: Tensor, photos: Tensor, mismatched: Tensor
+    ) -> Tensor:
+        """The relation loss over this process's sketches and all photos, and the negatives' scores (B,)."""
+        self.require_inputs(batch, ("labels",), "relation_pairs='batch'", "or relation_pairs='triplets'")
+        names = batch.labels
+        if batch.negative_labels is not None and bool((batch.negative_labels == batch.labels).all()):
+            self.require_inputs(batch, ("instance_ids",), "relation_pairs='batch'", "or 'triplets'")
+            names = batch.instance_ids
+        everyone = self.of_whole_batch(names)
+        scores = self.adapter.matcher.score_matrix(sketches, self.of_whole_batch(photos))
+        scores = torch.cat([scores, mismatched[:, None]], dim=1)
+        matches = F.pad(names[:, None] == everyone, (0, 1), value=False)
+        n_matching = int((everyone[:, None] == everyone).sum())
+        n_mismatched = len(everyone) * (len(everyone) + 1) - n_matching
+        # The mean over the processes is the loss of the whole batch.
+        share = len(everyone) // len(names)
+        return share * losses.balanced_relation_loss(scores, matches, (n_matching, n_mismatched))
 
     @property
     def patch_size(self) -> int:
