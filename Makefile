@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev
 INSTALLED := $(VENV)/.installed-$(EXTRAS)
 
-.PHONY: demo test lint benchmark space clean
+.PHONY: demo test lint benchmark release-check space clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py --output demo $(ARGS)
@@ -19,6 +19,10 @@ lint: $(INSTALLED)
 
 benchmark: $(INSTALLED)
 	$(BIN)/python scripts/benchmark.py
+
+# Before a release: every recipe trains, is pushed and comes back; the wheel installs from the index, and pushes.
+release-check: $(INSTALLED)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TRANSFORMERS_VERBOSITY=error $(BIN)/python -m pytest -m slow
 
 # What to push to a Space: its own files and the package beside them.
 space:

@@ -375,6 +375,13 @@ class _Handler(BaseHTTPRequestHandler):
         repository.refs[name] = self.commit_of(repository, self.json().get("startingPoint") or "main")
         return Response()
 
+    def tag(self, kind: str, repo: str, revision: str) -> Response:
+        repository, name = self.repository(kind, repo, write=True), self.json()["tag"]
+        if name in repository.refs:
+            raise Refused(409, f"Tag already exists: {name}")
+        repository.refs[name] = self.commit_of(repository, revision)
+        return Response()
+
     def discussions(self, kind: str, repo: str) -> Response:
         repository = self.repository(kind, repo)
         pulls = [ref for ref in repository.refs if ref.startswith("refs/pr/")]
@@ -568,6 +575,7 @@ ROUTES = [
     ("GET", rf"{_API}/refs", _Handler.refs),
     ("GET", rf"{_API}/commits/(?P<revision>[^/]+)", _Handler.commits),
     ("POST", rf"{_API}/branch/(?P<branch>[^/]+)", _Handler.branch),
+    ("POST", rf"{_API}/tag/(?P<revision>[^/]+)", _Handler.tag),
     ("GET", rf"{_API}/discussions", _Handler.discussions),
     ("POST", rf"{_API}/preupload/(?P<revision>[^/]+)", _Handler.preupload),
     ("POST", rf"{_API}/commit/(?P<revision>[^/]+)", _Handler.commit),

@@ -1,9 +1,5 @@
 """transformers' Auto classes on a checkpoint that lies on the Hub."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from PIL import Image
@@ -61,40 +57,3 @@ def test_the_image_feature_extraction_pipeline_embeds_photos(pushed):
     extract = pipeline("image-feature-extraction", "me/clip-at")
     assert torch.allclose(torch.tensor(extract(photo)), expected, atol=1e-6)
     assert torch.allclose(extract(photo, pool=True, return_tensors=True), expected, atol=1e-6)
-
-
-def run(code, hub, tmp_path, **environment):
-    given = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", **environment}
-    script = [
-        "-c",
-        f"from transformers import AutoModel, AutoProcessor, AutoImageProcessor, AutoConfig\n{code}",
-    ]
-    return subprocess.run(
-        [sys.executable, *script], env={**os.environ, **given}, capture_output=True, text=True
-    )
-
-
-def test_without_the_import_trusting_the_small_module_beside_the_weights_is_enough(pushed, hub, tmp_path):
-    pushed("clip-at")
-    code = (
-        "print(type(AutoModel.from_pretrained('me/clip-at', trust_remote_code=True)))\n"
-        "print(type(AutoProcessor.from_pretrained('me/clip-at', trust_remote_code=True)))\n"
-        "print(type(AutoImageProcessor.from_pretrained('me/clip-at', trust_remote_code=True)))\n"
-    )
-    done = run(code, hub, tmp_path)
-    for name in ("ClipAtModel", "SketchPromptProcessor", "SketchPromptImageProcessor"):
-        assert name in done.stdout, done.stderr
-
-
-def test_without_the_package_the_message_names_it(pushed, hub, tmp_path):
-    pushed("clip-at")
-    blocked = tmp_path / "blocked" / "sketch_prompt.py"
-    blocked.parent.mkdir()
-    blocked.write_text("raise ModuleNotFoundError('No module named sketch_prompt')")
-    done = run(
-        "AutoModel.from_pretrained('me/clip-at', trust_remote_code=True)",
-        hub,
-        tmp_path,
-        PYTHONPATH=str(blocked.parent),
-    )
-    assert "requires the following packages" in done.stderr and "pip install sketch_prompt" in done.stderr

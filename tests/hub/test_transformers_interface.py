@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import Accelerator
-from transformers import AutoModel, CLIPModel, Trainer, TrainingArguments
+from transformers import AutoModel, Trainer, TrainingArguments
 
 from fakes.clip import WordProcessor, images, tiny_clip
 from sketch_prompt import ClipAtConfig, ClipAtModel, SketchPromptModel
@@ -133,23 +133,15 @@ def test_further_keywords_of_from_pretrained(model, tmp_path):
         SketchPromptModel.from_pretrained(tmp_path, use_safetensors=False)
     with pytest.raises(ValueError, match="on one device, not on cpu, meta"):
         SketchPromptModel.from_pretrained(tmp_path, device_map={"clip": "cpu", "adapters": "meta"})
-    with pytest.raises(ValueError, match="holds its CLIP unquantised"):
-        SketchPromptModel.from_pretrained(tmp_path, quantization_config=SimpleNamespace())
 
 
-def test_quantisation_reaches_the_base_model(model, tmp_path, monkeypatch):
+def test_quantisation_is_refused_with_what_to_do_instead(model, tmp_path):
     model.clip.save_pretrained(tmp_path / "clip")
     model.save_pretrained(tmp_path / "adapter", base_model=str(tmp_path / "clip"))
-    given, load = {}, CLIPModel.from_pretrained
-
-    def loading(*arguments, quantization_config=None, **options):
-        given["config"] = quantization_config
-        return load(*arguments, **options)
-
-    monkeypatch.setattr(CLIPModel, "from_pretrained", loading)
-    wanted = SimpleNamespace(bits=8)
-    SketchPromptModel.from_pretrained(tmp_path / "adapter", quantization_config=wanted)
-    assert given["config"] is wanted
+    model.save_pretrained(tmp_path / "whole", include_backbone=True)
+    for folder in ("adapter", "whole"):
+        with pytest.raises(ValueError, match=r"are plain numbers\. dtype=torch.bfloat16 halves them"):
+            SketchPromptModel.from_pretrained(tmp_path / folder, quantization_config=SimpleNamespace(bits=8))
 
 
 def test_a_base_model_of_the_hub_is_kept_with_its_commit(hub, tmp_path):

@@ -120,7 +120,9 @@ def push_benchmark(
 
     def write(folder: Path, repo_id: str) -> list[str]:
         files = _write(tables, folder)
-        card = benchmark_card(repo_id, tables, about=about, level=level, license=license, bibtex=bibtex)
+        card = benchmark_card(
+            repo_id, tables, folder, about=about, level=level, license=license, bibtex=bibtex
+        )
         (folder / DESCRIPTION).write_text(json.dumps({"level": level}, indent=2) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(card, encoding="utf-8")
         return [*files, DESCRIPTION, "README.md"]

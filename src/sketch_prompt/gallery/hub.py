@@ -95,7 +95,7 @@ def write_data_set(
         part.to_parquet(directory / "data" / f"photos-{number:05d}.parquet")
     description = {"format": FORMAT, "count": len(names), **collection.describe()}
     (directory / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    card = gallery_card(repo_id, description, len(names), part.features, license)
+    card = gallery_card(repo_id, description, len(names), part.features, license, directory)
     (directory / "README.md").write_text(card, encoding="utf-8")
     return [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
 

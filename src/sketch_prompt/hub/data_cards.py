@@ -1,8 +1,10 @@
 """Cards of what is published as a data set: galleries and benchmarks."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import datasets
+import pyarrow.parquet as pq
 from datasets.info import DatasetInfo, DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
@@ -32,6 +34,7 @@ def gallery_card(
     count: int,
     features: datasets.Features,
     license: str,
+    folder: Path,
 ) -> str:
     """README.md of a gallery.
 
@@ -41,6 +44,7 @@ def gallery_card(
         count: number of photos.
         features: its columns.
         license: as the Hub spells it.
+        folder: holds data/photos-<n>.parquet.
     """
     source, method = description["model"]["source"], description["model"]["fingerprint"]["method"]
     name = repo_id.rpartition("/")[2]
@@ -53,7 +57,7 @@ def gallery_card(
         library_name="sketch-prompt",
         configs=[{"config_name": "default", "data_files": "data/photos-*.parquet"}],
     )
-    _describe_columns(data, features, {"train": count})
+    _describe_columns(data, features, {"train": sorted(folder.glob("data/photos-*.parquet"))})
     return render(
         "gallery_card.md.jinja",
         data,
@@ -71,6 +75,7 @@ def gallery_card(
 def benchmark_card(
     repo_id: str,
     tables: datasets.DatasetDict,
+    folder: Path,
     *,
     about: str,
     level: str,
@@ -82,6 +87,7 @@ def benchmark_card(
     Args:
         repo_id: where it is pushed to.
         tables: the four tables of `load_benchmark`.
+        folder: holds them as data/<split>-<n>-of-<m>.parquet.
         about: a paragraph on what it is.
         level: "category" or "instance".
         license: as the Hub spells it.
@@ -106,7 +112,8 @@ def benchmark_card(
             }
         ],
     )
-    _describe_columns(data, next(iter(tables.values())).features, counts)
+    files = {split: sorted(folder.glob(f"data/{split}-*.parquet")) for split in tables}
+    _describe_columns(data, next(iter(tables.values())).features, files)
     words = {"train": "seen classes", "test": "unseen classes"}
     return render(
         "benchmark_card.md.jinja",
@@ -131,11 +138,26 @@ def benchmark_card(
 
 
 def _describe_columns(
-    data: DatasetCardData, features: datasets.Features, counts: Mapping[str, int] | Sequence
+    data: DatasetCardData, features: datasets.Features, files: Mapping[str, Sequence[Path]]
 ) -> None:
-    """Put `dataset_info` into the metadata: the viewer and `datasets` then know the columns at once."""
-    splits = datasets.SplitDict.from_split_dict(
-        {name: {"name": name, "num_bytes": 0, "num_examples": n} for name, n in counts.items()}
+    """Put `dataset_info` into the metadata: the viewer and `datasets` then know columns and sizes at once."""
+    sizes = {split: [pq.read_metadata(path) for path in paths] for split, paths in files.items()}
+    splits = {
+        split: {
+            "name": split,
+            "num_examples": sum(part.num_rows for part in parts),
+            "num_bytes": sum(
+                part.row_group(group).total_byte_size
+                for part in parts
+                for group in range(part.num_row_groups)
+            ),
+        }
+        for split, parts in sizes.items()
+    }
+    info = DatasetInfo(
+        features=features,
+        splits=datasets.SplitDict.from_split_dict(splits),
+        download_size=sum(path.stat().st_size for paths in files.values() for path in paths),
+        dataset_size=sum(split["num_bytes"] for split in splits.values()),
     )
-    info = DatasetInfo(features=features, splits=splits)
     DatasetInfosDict({"default": info}).to_dataset_card_data(data)

@@ -6,7 +6,6 @@ An adapter with a vision tower of its own has no CLIP; functions that accept Non
 import copy
 import os
 import re
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -30,7 +29,6 @@ def load_backbone(
     *,
     dtype: torch.dtype = torch.float32,
     attn_implementation: str | None = None,
-    quantization_config: Any = None,
     **hub_kwargs,
 ) -> CLIPModel:
     """Load a CLIP by Hub id, directory or bundled name and freeze it.
@@ -63,7 +61,6 @@ def load_backbone(
             config=clip_config,
             dtype=dtype,
             attn_implementation=attn_implementation,
-            quantization_config=quantization_config,
             **hub_kwargs,
         )
     except SafetensorError as error:

@@ -15,9 +15,18 @@ from ..vocabulary import TargetKind
 Config = TypeVar("Config", bound=type["SketchPromptPreTrainedConfig"])
 
 # Keys that transformers itself writes into or passes along with a config, beside its attributes and private keys.
-# Trainer sets `use_cache`.
+# Trainer sets `use_cache`, and the tokens of the tokenizer that it is given.
 _TRANSFORMERS_KEYS = frozenset(
-    {"auto_map", "torch_dtype", "attn_implementation", "experts_implementation", "use_cache"}
+    {
+        "auto_map",
+        "torch_dtype",
+        "attn_implementation",
+        "experts_implementation",
+        "use_cache",
+        "bos_token_id",
+        "eos_token_id",
+        "pad_token_id",
+    }
 )
 
 

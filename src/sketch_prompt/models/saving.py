@@ -1,6 +1,7 @@
 """Loading, saving and publishing a model: transformers' interface over the checkpoints of `checkpoints`."""
 
 import copy
+import dataclasses
 import logging
 import os
 import tempfile
@@ -13,6 +14,7 @@ from huggingface_hub import CommitInfo
 from torch import Tensor
 from transformers import CLIPModel, PreTrainedModel
 
+from ..hints import nearest
 from ..hub.facts import TrainingFacts
 from ..sources import HUB_ARGUMENTS, bundled_names, find_checkpoint, hub_id, weights_files
 from . import backbone as clip_backbone
@@ -33,7 +35,13 @@ _LOADING_IGNORED = (
     "low_cpu_mem_usage",
     "weights_only",
     "proxies",
+    "resume_download",
+    "max_memory",
+    "offload_folder",
+    "offload_buffers",
+    "offload_state_dict",
 )
+_LOADING = (*HUB_ARGUMENTS, "attn_implementation", "backbone", "base_model", "device_map", "dtype", "variant")
 _SAVING_IGNORED = ("save_function", "safe_serialization", "save_peft_format", "save_original_format")
 _AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -207,6 +215,14 @@ class SavedModel(PreTrainedModel):
 
     # Loading
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False):
+        """As in torch; but tensors of the CLIP alone, which leave out all that was trained, are an error."""
+        if self.adapter_tensors() and state_dict and all(name.startswith("clip.") for name in state_dict):
+            raise ValueError(
+                "these are the tensors of the frozen CLIP alone: load_adapter(folder) loads what was trained"
+            )
+        return super().load_state_dict(state_dict, strict, assign)
+
     @classmethod
     def from_pretrained(
         cls,
@@ -236,7 +252,7 @@ class SavedModel(PreTrainedModel):
             dtype: of the whole model; float32 by default, whatever the files hold.
             attn_implementation: `"sdpa"` (default) or `"eager"`.
             device_map: a device, `"auto"` for the GPU if there is one, or a mapping of modules to one device.
-            quantization_config: how transformers quantises the base model; not of a self-contained checkpoint.
+            quantization_config: not supported; the error says what to do instead.
             use_safetensors: there is nothing else; False is an error.
             variant: of the files with weights, as they were saved.
             output_loading_info: also return transformers' report of what was loaded.
@@ -254,7 +270,18 @@ class SavedModel(PreTrainedModel):
         kwargs = {name: value for name, value in kwargs.items() if name not in _LOADING_IGNORED}
         if use_safetensors is False:
             raise ValueError("checkpoints are safetensors only: leave use_safetensors=False out")
+        if kwargs.pop("ignore_mismatched_sizes", False):
+            raise ValueError("a tensor that does not fit is an error: leave ignore_mismatched_sizes=True out")
+        if quantization_config is not None:
+            raise ValueError(
+                "quantization_config is not supported: adapters read and copy weights of the CLIP, so these are plain "
+                "numbers. dtype=torch.bfloat16 halves them; `sketch-prompt export --int8` writes encoders of 8 bits"
+            )
         hub_kwargs = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
+        fields = {field.name for field in dataclasses.fields(cls.config_class)}
+        for key in kwargs.keys() - fields:
+            if (near := nearest(key, [*fields, *_LOADING])) in _LOADING:
+                raise ValueError(f"from_pretrained has no argument {key!r}; did you mean {near!r}?")
         directory = find_checkpoint(pretrained_model_name_or_path, files=weights_files(variant), **hub_kwargs)
         adapter = read_adapter(directory, variant)
         stored = adapter.config_dict.get("model_type")
@@ -270,18 +297,12 @@ class SavedModel(PreTrainedModel):
         dtype = _dtype(dtype)
         if backbone is None and base_model is None and config.uses_clip:
             backbone = read_backbone(directory, config, dtype, attn_implementation, variant)
-            if backbone is not None and quantization_config is not None:
-                raise ValueError(
-                    "a self-contained checkpoint holds its CLIP unquantised: give base_model=... to load another copy "
-                    "with quantization_config"
-                )
         if backbone is None and config.uses_clip:
             config.base_model = base_model or config.base_model
             backbone = clip_backbone.load_backbone(
                 config.base_model,
                 dtype=dtype,
                 attn_implementation=attn_implementation,
-                quantization_config=quantization_config,
                 **{**hub_kwargs, "revision": config.base_model_revision, "subfolder": ""},
             )
         adapter.check_backbone(backbone)
@@ -356,7 +377,7 @@ def _device(device_map: str | int | torch.device | dict) -> str | int | torch.de
     """The one device of a device map: an adapter's prompts go through the whole CLIP, which is small."""
     if isinstance(device_map, dict):
         devices = set(map(str, device_map.values()))
-        if len(devices) != 1:
+        if len(devices) != 1 or "disk" in devices:
             raise ValueError(
                 f"device_map must put everything on one device, not on {', '.join(sorted(devices))}"
             )
