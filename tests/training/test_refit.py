@@ -1,14 +1,16 @@
 """Choosing the number of steps on held-out classes, and training on all seen classes for as many."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from sketch_prompt import SketchPromptModel
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.log import TrainingLog
-from sketch_prompt.training.loop import train
+from sketch_prompt.training.loop import Trainer, train
 from sketch_prompt.training.recipe import RecipeError
 
 
@@ -59,3 +61,48 @@ def test_a_refit_goes_on_where_it_was_cut_off(recipe):
 def test_refit_without_held_out_classes_is_refused(recipe):
     with pytest.raises(RecipeError, match=r"validation_classes must be above 0 to choose with for refit"):
         recipe(data={"refit": True, "validation_classes": 0})
+
+
+def _with_held_out_scores(monkeypatch, plain, lens):
+    """Runs in which the held-out classes are found with these scores, without and with a lens."""
+
+    def evaluated(trainer):
+        score = plain if trainer.model.adapter.lens_mean is None else lens
+        return SimpleNamespace(metrics={trainer.config.evaluation.metric: score})
+
+    monkeypatch.setattr(Trainer, "_evaluate_held_out", evaluated)
+
+
+@pytest.mark.parametrize("method", ["sketch-lens", "clip-at"])
+def test_a_lens_that_held_out_classes_rejected_does_not_return_with_the_refit(recipe, monkeypatch, method):
+    _with_held_out_scores(monkeypatch, plain=0.5, lens=0.4)
+    result = train(
+        recipe(
+            model={"method": method, "lens": "none"},
+            data={"refit": True},
+            optimisation={"epochs": 1, "learning_rates": {}},
+        )
+    )
+    model = SketchPromptModel.from_pretrained(result.output_dir)
+    assert model.adapter.lens_mean is None and model.config.lens is None and model.config.lens_fit is None
+    assert result.classes == 4 and result.validation == 0.5 and result.test.lens is None
+    assert "On held-out seen classes" not in (result.output_dir / "README.md").read_text()
+
+
+@pytest.mark.parametrize("method", ["sketch-lens", "clip-at"])
+def test_a_lens_that_helped_is_fitted_on_all_classes_and_the_card_says_by_how_much(
+    recipe, monkeypatch, method
+):
+    _with_held_out_scores(monkeypatch, plain=0.4, lens=0.5)
+    result = train(
+        recipe(
+            model={"method": method, "lens": "none"},
+            data={"refit": True},
+            optimisation={"epochs": 1, "learning_rates": {}},
+        )
+    )
+    model = SketchPromptModel.from_pretrained(result.output_dir)
+    assert model.adapter.lens_mean is not None and len(model.config.lens_classes) == 4
+    assert model.config.lens_fit["held_out"]["plain"] == 0.4
+    card = (result.output_dir / "README.md").read_text()
+    assert "On held-out seen classes mAP@all is 50.0 % with it and 40.0 % without" in card

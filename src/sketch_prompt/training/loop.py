@@ -56,7 +56,7 @@ from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.publication import Publisher, training_facts
 from sketch_prompt.training.recipe import RecipeError, with_checksum
-from sketch_prompt.training.refit import choosing, refitting
+from sketch_prompt.training.refit import choosing, lens_on_held_out_classes, refitting
 from sketch_prompt.training.result import TrainingResult
 from sketch_prompt.training.subset import fewer
 from sketch_prompt.training.validation import hold_out, sampled
@@ -93,7 +93,7 @@ def train(config: TrainingConfig) -> TrainingResult:
         if config.data.refit:
             chosen = Trainer(choosing(config), accelerator).run()
             accelerator.free_memory()
-            result = Trainer(refitting(config, chosen), accelerator, chosen.validation).run()
+            result = Trainer(refitting(config, chosen), accelerator, chosen).run()
         else:
             result = Trainer(config, accelerator).run()
     accelerator.end_training()
@@ -106,12 +106,14 @@ class Trainer:
     Args:
         config: The recipe.
         accelerator: Shares the work among processes.
-        validation: For a run on all seen classes: the score of the run that chose the number of steps.
+        chosen: For a run on all seen classes: the run on some of them that chose the number of steps.
     """
 
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator, validation: float | None = None):
+    def __init__(
+        self, config: TrainingConfig, accelerator: Accelerator, chosen: TrainingResult | None = None
+    ):
         self.config = config
-        self.validation = validation
+        self.chosen = chosen
         self.folder = config.output_dir
         self.last, self.best = self.folder / "checkpoints/last", self.folder / "checkpoints/best"
         self.accelerator = accelerator
@@ -129,8 +131,9 @@ class Trainer:
             self.split = self.split._replace(validation=some)
         self.class_index = torch.from_numpy(self.split.class_index)
         self._build_model()
-        if self.model.config.lens is not None and not self.model.trainable_parameters():
-            # There is only a lens to fit, in closed form.
+        only_a_lens = self.model.config.lens is not None or (chosen is not None and not chosen.steps)
+        if only_a_lens and not self.model.trainable_parameters():
+            # There is only a lens to fit, in closed form; or not even that, if the run that chose rejected it.
             self.forward, self.optimizer, self.scheduler, self.total_steps = self.model, None, None, 0
             return
         self._build_loader()
@@ -418,6 +421,8 @@ class Trainer:
                 self.model.set_lens(None)
                 self.model.config.lens = None
             progress.best = max(score, progress.best)
+        elif self.chosen is not None and (scores := lens_on_held_out_classes(self.chosen)):
+            self.model.config.lens_fit = facts = facts | {"held_out": scores}
         self.log.write("lens", progress.step, kept=self.model.config.lens_fit is not None, **facts)
 
     def _choose_rerank_weight(self) -> None:
@@ -463,7 +468,7 @@ class Trainer:
             epochs=progress.epoch,
             best_step=progress.best_step,
             metric=config.evaluation.metric,
-            validation=progress.best if self.validation is None else self.validation,
+            validation=progress.best if self.chosen is None else self.chosen.validation,
             test=test,
             seconds=round(progress.seconds, 1),
             triplets_per_second=round(

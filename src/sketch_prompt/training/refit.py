@@ -6,6 +6,7 @@ one holds none out, and stops at the step at which the first was best. Both have
 
 import dataclasses
 import json
+from typing import Any
 
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.result import TrainingResult
@@ -28,12 +29,10 @@ def choosing(config: TrainingConfig) -> TrainingConfig:
 def refitting(config: TrainingConfig, chosen: TrainingResult) -> TrainingConfig:
     """The recipe of the second run: on all seen classes, for the number of steps that the first run has chosen."""
     model, optimisation, run = config.model, config.optimisation, config.run
-    kept = json.loads((chosen.output_dir / "config.json").read_text(encoding="utf-8"))
+    kept = _saved_config(chosen)
     if kept.get("lens") is None:
-        # The lens did not help on the held-out classes.
-        model = dataclasses.replace(
-            model, fields={key: value for key, value in model.fields.items() if key != "lens"}
-        )
+        # It did not help on the held-out classes. Said outright: a method may have one by default.
+        model = dataclasses.replace(model, fields=model.fields | {"lens": None})
     if kept.get("rerank_weight") is not None:
         model = dataclasses.replace(model, fields={**model.fields, "rerank_weight": kept["rerank_weight"]})
     if chosen.steps:
@@ -43,3 +42,12 @@ def refitting(config: TrainingConfig, chosen: TrainingResult) -> TrainingConfig:
         run = dataclasses.replace(run, resume="auto")
     data = dataclasses.replace(config.data, refit=False, validation_classes=0)
     return dataclasses.replace(config, model=model, data=data, optimisation=optimisation, run=run)
+
+
+def lens_on_held_out_classes(chosen: TrainingResult) -> dict[str, Any] | None:
+    """What the lens of the first run did on its held-out classes: the metric, and its value with and without."""
+    return (_saved_config(chosen).get("lens_fit") or {}).get("held_out")
+
+
+def _saved_config(chosen: TrainingResult) -> dict[str, Any]:
+    return json.loads((chosen.output_dir / "config.json").read_text(encoding="utf-8"))
