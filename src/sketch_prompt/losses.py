@@ -169,6 +169,54 @@ def classification_loss(
     return F.cross_entropy(embeds @ class_embeddings.T / temperature, labels)
 
 
+def photo_softmax_loss(
+    sketch: Tensor,
+    photos: Tensor,
+    right: Tensor,
+    temperature: float,
+    smoothing: float = 0.0,
+    margins: Tensor | None = None,
+) -> Tensor:
+    """Cross entropy of softmax_p((cos(sketch, p) - m [p is right]) / temperature) over photos, mean over sketches.
+
+    The target is uniform over the right photos of a sketch, less the share `smoothing`, which all photos have alike.
+
+    Args:
+        sketch: (B, D), L2-normalised.
+        photos: (N, D), L2-normalised.
+        right: (B, N) bool, which photos a sketch should find: one at least.
+        temperature: tau > 0.
+        smoothing: in [0, 1).
+        margins: (B,) m >= 0, by how much right photos have to be nearer; none by default.
+
+    Returns:
+        ()
+
+    Raises:
+        ValueError: if a sketch should find none of the photos.
+    """
+    if not right.any(1).all():
+        raise ValueError("a sketch has no photo of its class among those to be found")
+    scores = sketch @ photos.T
+    if margins is not None:
+        scores = scores - margins[:, None] * right
+    logs = F.log_softmax(scores / temperature, dim=1)
+    own = (logs * right).sum(1) / right.sum(1)
+    return -((1 - smoothing) * own + smoothing * logs.mean(1)).mean()
+
+
+def pull_loss(embeds: Tensor, frozen: Tensor) -> Tensor:
+    """Mean of 1 - cos(f, f_0): how far features have moved from those of the frozen CLIP.
+
+    Args:
+        embeds, frozen: (B, D), L2-normalised.
+
+    Returns:
+        ()
+    """
+    return cosine_distance(embeds, frozen).mean()
+
+
 def squared_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, margin: Tensor | float) -> Tensor:
     """mean_i max(0, ||s_i - p_i||^2 - ||s_i - n_i||^2 + mu_i), SpLIP's triplet loss.
 

@@ -27,6 +27,7 @@ _BATCHED = {
     "negative_label": "negative_labels",
     "instance_id": "instance_ids",
     "second_sketch_pixel_values": "mismatched_sketch_pixel_values",
+    "sketch_row": "sketch_rows",
 }
 _SHOWN = 5  # problems listed in a message
 
@@ -89,6 +90,7 @@ class TripletDataset(torch.utils.data.Dataset):
         augment: See `transforms.PairAugmentation`; None for no augmentation.
         min_size: See `read_image`.
         second_sketch: Also give another sketch of each sketch's class, augmented on its own.
+        sketch_only: Open no photo, and name the row of each sketch: for methods that embed photos before training.
     """
 
     def __init__(
@@ -101,7 +103,11 @@ class TripletDataset(torch.utils.data.Dataset):
         augment: Augmentation | None = None,
         min_size: int | None = None,
         second_sketch: bool = False,
+        sketch_only: bool = False,
     ):
+        if sketch_only and augment is not None:
+            raise ValueError("photos that are embedded before training cannot be augmented")
+        self.sketch_only = sketch_only
         self.sketches = ImageTable(sketches, min_size)
         self.photos = ImageTable(photos, min_size)
         self.processor = processor
@@ -116,6 +122,7 @@ class TripletDataset(torch.utils.data.Dataset):
         """Pixel values (3, H, W) of the three images, label, negative_label, instance_id (a code), and unreadable.
 
         With `second_sketch` also `second_sketch_pixel_values`.
+        With `sketch_only`, there is nothing of the photos, but sketch_row.
 
         Raises:
             NoReadableTripletError: There was no readable triplet in `MAX_DRAWS` draws.
@@ -136,7 +143,8 @@ class TripletDataset(torch.utils.data.Dataset):
     def _read(self, triplet: Triplet, broken: dict[tuple[str, int], str]) -> dict[str, Image.Image | None]:
         """The three images. An unreadable one is None, and is added to `broken` with the reason."""
         images = {}
-        for name, table in (("sketch", self.sketches), ("photo", self.photos), ("negative", self.photos)):
+        places = (("sketch", self.sketches), ("photo", self.photos), ("negative", self.photos))
+        for name, table in places[:1] if self.sketch_only else places:
             row = getattr(triplet, name)
             place = ("sketch" if name == "sketch" else "photo", row)
             images[name] = None
@@ -179,6 +187,14 @@ class TripletDataset(torch.utils.data.Dataset):
         unreadable: list[str],
         rng: np.random.Generator,
     ) -> dict:
+        if self.sketch_only:
+            return {
+                "sketch_pixel_values": self.processor.preprocess(images["sketch"], "sketch"),
+                "label": int(self.sketches.labels[triplet.sketch]),
+                "instance_id": int(self.sketches.instance_codes[triplet.sketch]),
+                "sketch_row": triplet.sketch,
+                "unreadable": unreadable,
+            }
         sketch, photo, negative = images["sketch"], images["photo"], images["negative"]
         if self.augment is not None:
             sketch, photo, negative = self.augment(sketch, photo, negative, rng)

@@ -40,7 +40,9 @@ def describe_model(
         by_category: whether photos are embedded under their categories.
     """
     weights = backbone_fingerprint(model.clip) or []
-    for name, tensor in sorted(model.adapter_tensors().items()):
+    # A method that embeds photos as another one does is known by the CLIP alone.
+    tensors = model.adapter_tensors() if model.photo_method == model.method else {}
+    for name, tensor in sorted(tensors.items()):
         if name not in _OF_SKETCHES:
             at = torch.linspace(0, tensor.numel() - 1, _PROBES_PER_TENSOR, dtype=torch.float64).round().long()
             weights += sample_weights(tensor, at)

@@ -20,6 +20,7 @@ _PUBLIC = {
     "Validation": ".validation",
     "apply_lens": ".lens",
     "check_targets": ".fitter",
+    "clarity": ".ambiguity",
     "fit_features": ".fitter",
     "fit_lens": ".fitting",
     "fit_model_lens": ".tables",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sketch_prompt.vocabulary import TargetKind
 
+from .ambiguity import clarity
 from .fitting import MIN_GROUPS, ClassTargets, InstanceTargets, Targets, fit_lens, group_folds
 from .lens import Lens
 from .sums import MEAN_ONLY, FeatureMeans, LensSums
@@ -32,7 +33,8 @@ class LensFitter:
         class_names: the C classes of the sketches, which labels index.
         targets: what sketches are mapped to: "photos" (where the photos of their class are), "text" (the text of their
             class), "both", "instances" (the photo that each draws, within its class) or "none" (centring alone).
-        texts: (C, D) features of the classes' texts, for "text" and "both".
+        texts: (C, D) features of the classes' texts, for "text" and "both", and for `ambiguity`.
+        ambiguity: let a sketch count the less the less it looks like its class alone; see `clarity`.
 
     Raises:
         ValueError: there are no such targets, or no texts for them.
@@ -43,10 +45,14 @@ class LensFitter:
         class_names: Sequence[str],
         targets: TargetKind = "photos",
         texts: Tensor | None = None,
+        ambiguity: bool = False,
     ):
         check_targets(targets)
         if targets in ("text", "both") and texts is None:
             raise ValueError(f"targets={targets!r} needs the texts of the classes")
+        if ambiguity and texts is None:
+            raise ValueError("how ambiguous a drawing is can only be told with the texts of the classes")
+        self._ambiguity_texts = texts if ambiguity else None
         self.class_names, self.targets = list(class_names), targets
         self._texts = texts if targets in ("text", "both") else None
         self._means: FeatureMeans | None = None
@@ -90,8 +96,11 @@ class LensFitter:
         features, labels, rows = torch.as_tensor(features), torch.as_tensor(labels), torch.as_tensor(rows)
         if self._sums is None:
             self._begin_sketches(features.shape[1])
+        weights = None
+        if self._ambiguity_texts is not None:
+            weights = clarity(features, self._ambiguity_texts, labels)
         if self.targets != "instances":
-            self._sums.add(features, labels)
+            self._sums.add(features, labels, weights=weights)
             self._sketches.add(features, labels, rows)
             return
         names = [f"{label}/{instance}" for label, instance in zip(labels.tolist(), instance_ids)]
@@ -100,7 +109,7 @@ class LensFitter:
         groups = torch.where(there, photos if self._by_photo else labels, len(self._sums.folds) - 1)
         partners = torch.zeros_like(features)
         partners[there] = self._all_drawn[photos[there]].to(features)
-        self._sums.add(features, groups, partners)
+        self._sums.add(features, groups, partners, weights)
         self._sketches.add(features[there], groups[there], rows[there], photos[there])
 
     def fit(self, penalty: float | None = None) -> Lens:
@@ -165,6 +174,7 @@ def fit_features(
     instance_ids: Sequence[str] | None = None,
     photo_instance_ids: Sequence[str] | None = None,
     penalty: float | None = None,
+    ambiguity: bool = False,
 ) -> Lens:
     """Fit a lens on features that are there.
 
@@ -179,11 +189,12 @@ def fit_features(
         instance_ids: (N,) which photo of its class each drawing draws.
         photo_instance_ids: (M,) which photo each is.
         penalty: lambda; None chooses it on classes held out.
+        ambiguity: see `LensFitter`.
 
     Raises:
         ValueError: too little to fit a lens on, or features that are not finite.
     """
-    fitter = LensFitter(class_names, targets, None if texts is None else torch.as_tensor(texts))
+    fitter = LensFitter(class_names, targets, None if texts is None else torch.as_tensor(texts), ambiguity)
     if fitter.needs_photos:
         if photos is None:
             raise ValueError(f"targets={targets!r} needs photos")

@@ -122,7 +122,7 @@ def fit_lens(
         ValueError: there are fewer than two drawings, or they all look the same to the CLIP; or lambda is to be
             chosen and there is no `validation`; or it is not positive.
     """
-    drawings = int(sums.counts.sum().round())
+    drawings = sums.drawings
     if drawings < 2:
         raise ValueError(f"a lens is fitted on many drawings (some hundred are good), not on {drawings}")
     mean = sums.mean

@@ -63,6 +63,7 @@ class LensSums:
 
     Attributes:
         folds: (C,) as given.
+        drawings: how many sketches were counted, whatever their weights.
         counts: (C,) n.
         sketches: (C, D) sum q.
         squared_norms: (C,) sum q'q.
@@ -75,6 +76,7 @@ class LensSums:
     def __init__(self, folds: Tensor | Sequence[int], dim: int, partners: bool = False):
         self.folds = torch.as_tensor(folds, dtype=torch.int64)
         n_folds = int(self.folds.max()) + 1 if len(self.folds) else 0
+        self.drawings = 0
         self.counts = torch.zeros(len(self.folds), dtype=torch.float64)
         self.sketches = torch.zeros(len(self.folds), dim, dtype=torch.float64)
         self.squared_norms = torch.zeros(len(self.folds), dtype=torch.float64)
@@ -112,6 +114,7 @@ class LensSums:
             if partners is None:
                 raise ValueError("these sums are over pairs: give the partners, too")
             partners, _ = _checked(partners, groups, len(self.folds), self.dim)
+        self.drawings += len(groups)
         weighted = weights[:, None] * sketches
         self.counts.index_add_(0, groups, weights)
         self.sketches.index_add_(0, groups, weighted)
@@ -138,6 +141,7 @@ class LensSums:
             raise ValueError("sums of other groups, folds or widths do not add up")
         if (self.partners is None) != (other.partners is None):
             raise ValueError("sums with partners and sums without do not add up")
+        self.drawings += other.drawings
         for name in ("counts", "sketches", "squared_norms", "grams", "partners", "crosses", "squares"):
             if getattr(self, name) is not None:
                 getattr(self, name).add_(getattr(other, name))

@@ -56,6 +56,7 @@ def fit_model_lens(
     *,
     exclude_classes: Collection[str] = (),
     penalty: float | None = None,
+    ambiguity: bool = False,
     condition: Condition = "none",
     batch_size: int = 64,
     num_workers: int = 0,
@@ -83,6 +84,7 @@ def fit_model_lens(
         exclude_classes: Classes to leave out, in any spelling, such as those to test on. A warning names a class that
             is in none of the tables.
         penalty: Lambda; None chooses it on held-out classes.
+        ambiguity: A drawing counts the less, the less it looks like its class alone; see `lens.clarity`.
         condition: The condition for a method that embeds under a category, as in `Task`.
         batch_size: Number of images in a forward pass.
         num_workers: Number of processes that read images.
@@ -99,10 +101,10 @@ def fit_model_lens(
     targets = targets or _default_targets(names, photos)
     check_targets(targets)
     texts = None
-    if targets in ("text", "both"):
+    if targets in ("text", "both") or ambiguity:
         texts = model.embed_classes(names, processor)
     model.set_lens(None)
-    fitter = LensFitter(names, targets, texts)
+    fitter = LensFitter(names, targets, texts, ambiguity)
     unreadable: list[str] = []
     options = {
         "batch_size": batch_size,

@@ -68,6 +68,8 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
         lens (`str`, *optional*):
             What a lens on the sketch features maps to, one of `TargetKind`; training fits it at its end, on the
             classes trained on. None for no lens.
+        lens_ambiguity (`bool`):
+            Whether drawings that look like several classes count for less in that fit; see `lens.clarity`.
         lens_classes (`list[str]`, *optional*): classes of the drawings that the lens was fitted on.
         lens_fit (`dict`, *optional*): what is known of that fit: its lambda, the number of drawings, scores, notes.
     """
@@ -88,6 +90,7 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
     class_prompt: str = "a photo of a {}"
     categories: list[str] | None = None
     lens: TargetKind | None = None
+    lens_ambiguity: bool = False
     lens_classes: list[str] | None = None
     lens_fit: dict | None = None
 

@@ -14,7 +14,7 @@ from ..processing import Domain, SketchPromptProcessor
 from ..vocabulary import TargetKind
 from .adapters import AdaptedClip, MethodAdapter
 from .configuration_base import SketchPromptPreTrainedConfig
-from .outputs import SketchRetrievalOutput, TripletBatch
+from .outputs import SeenFeatures, SketchRetrievalOutput, TripletBatch
 from .prompted_clip import encode_text, project_text
 
 if TYPE_CHECKING:
@@ -264,18 +264,11 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         """
         if pixel_values is not None:
             return BaseModelOutputWithPooling(pooler_output=self.get_photo_features(pixel_values, **inputs))
-        if sketch_pixel_values is None or photo_pixel_values is None:
-            raise ValueError(
-                "forward needs sketch_pixel_values and photo_pixel_values, or pixel_values alone"
-            )
-        batch = TripletBatch(
-            sketch_pixel_values,
-            photo_pixel_values,
-            negative_pixel_values,
-            labels,
-            instance_ids,
-            negative_labels,
-        )
+        lacks_photos = photo_pixel_values is None and not self.trains_on_seen_features
+        if sketch_pixel_values is None or lacks_photos:
+            raise ValueError("forward needs sketch_pixel_values and photo_pixel_values, or pixel_values")
+        images = sketch_pixel_values, photo_pixel_values, negative_pixel_values
+        batch = TripletBatch(*images, labels, instance_ids, negative_labels)
         weights = self._checked_weights(batch) if return_loss else {}
         embeds, terms = self.process_triplets(batch, weights.keys(), **inputs)
         if not return_loss:
@@ -309,6 +302,12 @@ class SketchPromptPreTrainedModel(AdaptedClip):
             there = self.adapter.class_embeddings if need == "classes" else getattr(batch, need)
             if there is None:
                 raise ValueError(f"{purpose} needs {_NEEDED[need]}, {otherwise}")
+
+    trains_on_seen_features: bool = False
+    """Whether a step needs sketches alone, as their rows `sketch_rows` (B,) in what `begin_training` was given."""
+
+    def begin_training(self, seen: SeenFeatures) -> None:
+        """Take what the frozen CLIP makes of the training data; the training loop calls it before the first step."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Called by a training loop before each epoch, for what a method changes in the course of training.

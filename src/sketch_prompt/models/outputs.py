@@ -1,7 +1,9 @@
 """What the models are given to train on, and what they return."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
@@ -12,7 +14,7 @@ class TripletBatch:
 
     Attributes:
         sketches: (B, 3, H, W), row i a sketch of `labels[i]`.
-        photos: (B, 3, H, W), row i a photo that sketch i should find.
+        photos: (B, 3, H, W), row i a photo that sketch i should find; None for methods that need none in a step.
         negatives: (B, 3, H, W), row i a photo it should not find.
         labels: (B,) indices into `config.class_names`.
         instance_ids: (B,) identity of the drawn photo.
@@ -21,7 +23,7 @@ class TripletBatch:
     """
 
     sketches: Tensor
-    photos: Tensor
+    photos: Tensor | None = None
     negatives: Tensor | None = None
     labels: Tensor | None = None
     instance_ids: Tensor | None = None
@@ -31,7 +33,43 @@ class TripletBatch:
     @property
     def images(self) -> list[Tensor]:
         """Sketches, photos and, where there are any, negatives."""
-        return [self.sketches, self.photos] + ([] if self.negatives is None else [self.negatives])
+        return [part for part in (self.sketches, self.photos, self.negatives) if part is not None]
+
+
+class SeenFeatures(NamedTuple):
+    """What the frozen CLIP makes of the training data, for methods that need not embed it again in every step.
+
+    Attributes:
+        sketches: (M, D), L2-normalised; NaN where a sketch cannot be read.
+        sketch_labels: (M,) indices into `config.class_names`.
+        photos: (N, D), L2-normalised, of the photos that can be read.
+        photo_labels: (N,)
+    """
+
+    sketches: Tensor
+    sketch_labels: Tensor
+    photos: Tensor
+    photo_labels: Tensor
+
+    def to(self, place: torch.device) -> "SeenFeatures":
+        """The same on a device."""
+        return SeenFeatures(*(part.to(place) for part in self))
+
+    @property
+    def mean(self) -> Tensor:
+        """(D,) mean of the sketches."""
+        return self.sketches.nanmean(0)
+
+    def clarity(self, texts: Tensor) -> Tensor:
+        """(M,) how clearly each sketch is of its class (`sketch_prompt.lens.clarity`), 1 on average.
+
+        Args:
+            texts: (C, D) text features of the classes.
+        """
+        from ..lens.ambiguity import clarity
+
+        weights = clarity(self.sketches, texts, self.sketch_labels)
+        return weights / weights.nanmean()
 
 
 @dataclass

@@ -79,6 +79,8 @@ class DataConfig:
         num_workers: Number of processes that read images, for each training process.
         min_image_size: Decode JPEGs at a reduced scale with sides of at least so many pixels; None decodes at full
             size.
+        feature_cache: Folder of features that do not change in training, for methods that embed photos only once
+            (`sketch-lens` with `train_tower`); None for one in the cache of `datasets`, which all runs share.
         augmentation: Fields of `data.transforms.PairAugmentation`; empty for no augmentation.
     """
 
@@ -94,6 +96,7 @@ class DataConfig:
     training_classes: int | None = None
     num_workers: int = 2
     min_image_size: int | None = None
+    feature_cache: str | None = None
     augmentation: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -371,7 +374,9 @@ def _build_model(values: Any) -> ModelConfig:
         raise RecipeError(f"model.method: {error}") from error
     known = {f.name for f in dataclasses.fields(method.config_class)}
     inherited = {f.name for f in dataclasses.fields(SketchPromptPreTrainedConfig)}
-    refuse_unknown(model.fields, sorted(known - inherited | own | {"class_prompt", "lens"}), "model")
+    refuse_unknown(
+        model.fields, sorted(known - inherited | own | {"class_prompt", "lens", "lens_ambiguity"}), "model"
+    )
     try:
         _ = model.config  # which checks the values
     except Exception as error:  # strict dataclasses wrap a method's own checks in several classes of errors

@@ -58,6 +58,7 @@ from sketch_prompt.training.publication import Publisher, training_facts
 from sketch_prompt.training.recipe import RecipeError, with_checksum
 from sketch_prompt.training.refit import choosing, lens_on_held_out_classes, refitting
 from sketch_prompt.training.result import TrainingResult
+from sketch_prompt.training.seen import seen_features
 from sketch_prompt.training.subset import fewer
 from sketch_prompt.training.validation import hold_out, sampled
 
@@ -178,18 +179,33 @@ class Trainer:
         if accelerator.is_main_process:
             self.batches.warn_of_parts(self.model.whole_batch_needs())
         augment = PairAugmentation(**data.augmentation) if data.augmentation else None
-        triplets = TripletDataset(
-            *tables,
-            self.processor,
-            sampler,
-            augment=augment,
-            min_size=data.min_image_size,
-            second_sketch=self.model.needs_second_sketch,
-        )
+        sketch_only = self.model.trains_on_seen_features
         try:
+            triplets = TripletDataset(
+                *tables,
+                self.processor,
+                sampler,
+                augment=augment,
+                min_size=data.min_image_size,
+                sketch_only=sketch_only,
+                second_sketch=self.model.needs_second_sketch,
+            )
             require_readable(triplets, self.benchmark["train_photo"].features["label"].names)
         except ValueError as error:
             raise RecipeError(f"data: {error}") from error
+        if sketch_only:
+            seen = seen_features(
+                self.model,
+                self.processor,
+                *tables,
+                self.class_index,
+                data.feature_cache,
+                batch_size=self.config.evaluation.batch_size,
+                num_workers=data.num_workers,
+                accelerator=accelerator,
+                progress=self.config.run.progress,
+            )
+            self.model.begin_training(seen)
         self.loader = DataLoader(
             triplets,
             batch_sampler=self.batches,
@@ -283,7 +299,7 @@ class Trainer:
     def _train_batch(self, batch: dict) -> bool:
         """A forward and a backward pass; returns whether they completed an optimiser step."""
         self.unreadable |= dict.fromkeys(batch.pop("unreadable"))
-        for name in ("labels", "negative_labels"):
+        for name in {"labels", "negative_labels"} & batch.keys():
             batch[name] = self.class_index[batch[name]]
         inputs = {
             name: values.to(self.accelerator.device, non_blocking=True) for name, values in batch.items()
@@ -405,6 +421,7 @@ class Trainer:
             [training["train_sketch"]],
             [training["train_photo"]],
             self.model.config.lens,
+            ambiguity=self.model.config.lens_ambiguity,
             condition=evaluation.task(config.data.benchmark, config.data.level).condition,
             batch_size=evaluation.batch_size,
             num_workers=config.data.num_workers,

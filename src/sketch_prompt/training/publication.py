@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 # Keys that are about this machine, not about the training.
 _LEFT_OUT = {
-    "data": {"data_dir", "num_workers"},
+    "data": {"data_dir", "num_workers", "feature_cache"},
     "evaluation": {"work_dir"},
     "run": {"output_dir", "resume", "log_every", "save_every", "trackers", "progress"},
 }
