@@ -53,7 +53,7 @@ class Setting:
     names: np.ndarray
     texts: np.ndarray
 
-    def fit(self, targets: str, penalty: float | None = None, labels=None, texts=None) -> Lens:
+    def fit(self, targets: str, penalty: float | None = None, labels=None, ambiguity: bool = False) -> Lens:
         """A lens on the seen classes; with other labels of the sketches for the control."""
         return fit_features(
             self.train_sketch.x,
@@ -66,6 +66,7 @@ class Setting:
             instance_ids=self.train_sketch.ids,
             photo_instance_ids=self.train_photo.ids,
             penalty=penalty,
+            ambiguity=ambiguity,
         )
 
     def only_classes(self, classes) -> "Setting":
@@ -322,6 +323,24 @@ def stored_table(settings: dict[str, Setting]) -> None:
     print_table([f"{name}, frozen → lens" for name in settings], rows)
 
 
+def ambiguity_table(settings: dict[str, Setting]) -> None:
+    """Drawings weighted by how clearly they are of their class, against all alike."""
+    rows: dict[str, list[str]] = {}
+    for setting in settings.values():
+        q = setting.test_sketch.x
+        for row, change in (
+            ("centred", centred),
+            ("lens: `photos`", lambda lens: lens),
+        ):
+            scores = [
+                precisions(setting, through(change(setting.fit("photos", ambiguity=weighted)), q))
+                for weighted in (False, True)
+            ]
+            rows.setdefault(row, []).append(cell(scores[0]))
+            rows.setdefault(f"{row}, weighted", []).append(cell(scores[1], scores[0]))
+    print_table(list(settings), rows)
+
+
 def classes_table(settings: dict[str, Setting], plot: Path | None) -> None:
     """How many seen classes it takes: three draws of each number."""
     curves = {}
@@ -422,6 +441,8 @@ def main() -> None:
     )
     print("## Stored photos, mAP@all\n")
     stored_table(sets | mini)
+    print("## Weights by ambiguity, mAP@all\n")
+    ambiguity_table(sets | mini)
     print("## Number of seen classes, mAP@all\n")
     classes_table(sets, arguments.plot)
 

@@ -2,6 +2,9 @@
 
     python scripts/lens_on_methods.py mini mini-clip-at mini-splip mini-dp-clip mini-zse-sbir
     python scripts/lens_on_methods.py sketchy-21 RUN... --data-dir SKETCHY
+    python scripts/lens_on_methods.py sketchy-fg RUN... --data-dir SKETCHY --level instance
+
+At category level mAP@all, at instance level Acc@1 among the photos of the class.
 
 The lens is fitted on the benchmark's seen classes, of which a checkpoint may have held out some to choose itself by.
 """
@@ -17,7 +20,7 @@ from sketch_prompt.embedding.conditioning import conditioned
 from sketch_prompt.embedding.tables import embed
 from sketch_prompt.evaluation import Task
 from sketch_prompt.lens import fit_features
-from sketch_prompt.metrics import FeatureScores, retrieval_details
+from sketch_prompt.metrics import FeatureScores, instance_details, instance_ranks, retrieval_details
 from sketch_prompt.models.loading import load_model
 
 
@@ -34,16 +37,24 @@ def embed_splits(model, processor, benchmark, condition: str) -> dict:
     return tables
 
 
-def average_precisions(queries: np.ndarray, tables: dict) -> np.ndarray:
-    """(N,) of the test sketches over all test photos."""
+def measure(queries: np.ndarray, tables: dict, level: str) -> np.ndarray:
+    """(N,) of the test sketches: AP over all test photos, or whether their own photo is the first of its class."""
     sketches, photos = tables["test", "sketch"], tables["test", "photo"]
-    details = retrieval_details(
-        FeatureScores(queries, photos.features), sketches.labels, photos.labels, ks=(1,), progress=False
-    )
-    return 100 * details.values["AP@all"]
+    scores = FeatureScores(queries, photos.features)
+    if level == "category":
+        details = retrieval_details(scores, sketches.labels, photos.labels, ks=(1,), progress=False)
+        return 100 * details.values["AP@all"]
+    keys = [[f"{label}/{name}" for label, name in zip(t.labels, t.instance_ids)] for t in (sketches, photos)]
+    ranks = instance_ranks(scores, *keys, sketches.labels, photos.labels)
+    return 100 * instance_details(ranks, sketches.labels, (1,)).values["Acc@1"]
 
 
-def row(name: str, base_model: str | None, benchmark, condition: str) -> str:
+def difference(gain: np.ndarray) -> str:
+    """A mean with its standard error, paired over queries."""
+    return f"({gain.mean():+.1f} ± {gain.std(ddof=1) / len(gain) ** 0.5:.1f})"
+
+
+def row(name: str, base_model: str | None, benchmark, condition: str, level: str) -> str:
     """The line of one checkpoint."""
     model, processor = load_model(name, base_model)
     model.set_lens(None)
@@ -51,16 +62,21 @@ def row(name: str, base_model: str | None, benchmark, condition: str) -> str:
     sketches, photos, test = (
         tables[key] for key in (("train", "sketch"), ("train", "photo"), ("test", "sketch"))
     )
-    names = benchmark["train_sketch"].features["label"].names
     lens = fit_features(
-        sketches.features, sketches.labels, names, photos=photos.features, photo_labels=photos.labels
+        sketches.features,
+        sketches.labels,
+        benchmark["train_sketch"].features["label"].names,
+        "photos" if level == "category" else "instances",
+        photos=photos.features,
+        photo_labels=photos.labels,
+        instance_ids=sketches.instance_ids,
+        photo_instance_ids=photos.instance_ids,
     )
-    plain = average_precisions(test.features, tables)
+    plain = measure(test.features, tables, level)
     cells = [f"{plain.mean():.1f}"]
     for variant in (replace(lens, map=None), lens):
-        gain = average_precisions(variant(torch.from_numpy(test.features)).numpy(), tables) - plain
-        error = gain.std(ddof=1) / len(gain) ** 0.5
-        cells.append(f"{(plain + gain).mean():.1f} ({gain.mean():+.1f} ± {error:.1f})")
+        gain = measure(variant(torch.from_numpy(test.features)).numpy(), tables, level) - plain
+        cells.append(f"{(plain + gain).mean():.1f} {difference(gain)}")
     return f"| `{model.method}` | {' | '.join(cells)} | {lens.penalty:g} |"
 
 
@@ -73,12 +89,14 @@ def main() -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="checkpoints")
     parser.add_argument("--data-dir")
     parser.add_argument("--base-model")
-    parser.add_argument("--condition", default=Task("mini").condition, help="for dp-clip")
+    parser.add_argument("--level", choices=["category", "instance"], default="category")
+    parser.add_argument("--condition", help="for dp-clip; by default that of the level")
     arguments = parser.parse_args()
     benchmark = load_benchmark(arguments.benchmark, arguments.data_dir)
+    condition = arguments.condition or Task(arguments.benchmark, arguments.level).condition
     print("| | plain | centred | lens | lambda |\n| --- | --- | --- | --- | --- |")
     for name in arguments.models:
-        print(row(name, arguments.base_model, benchmark, arguments.condition), flush=True)
+        print(row(name, arguments.base_model, benchmark, condition, arguments.level), flush=True)
 
 
 if __name__ == "__main__":

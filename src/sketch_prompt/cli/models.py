@@ -206,6 +206,10 @@ def fit(
             help="lambda: how strongly the map is pulled to none. By default chosen on classes held out."
         ),
     ] = None,
+    ambiguity: Annotated[
+        bool,
+        typer.Option("--ambiguity", help="Let drawings that look like several classes count for less."),
+    ] = False,
     data_dir: DataDirOption = None,
     line_width: Annotated[
         float,
@@ -250,6 +254,7 @@ def fit(
         targets,
         exclude_classes=exclude_class or (),
         penalty=penalty,
+        ambiguity=ambiguity,
         batch_size=batch_size,
         num_workers=num_workers,
     )

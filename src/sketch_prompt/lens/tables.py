@@ -144,6 +144,7 @@ def fit_model_lens(
         )
     lens = fitter.fit(penalty)
     model.set_lens(lens, targets, names)
+    model.config.lens_ambiguity = ambiguity
     return LensResult(lens, targets, names, unreadable)
 
 
