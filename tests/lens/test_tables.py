@@ -118,6 +118,26 @@ def test_the_lens_of_a_model_is_that_of_its_features(folders, tiny_clip, targets
     assert model.config.lens_fit["drawings"] == 3 * N_CLASSES
 
 
+def test_a_fit_with_ambiguity_is_that_of_its_features_and_is_remembered(folders, tiny_clip, tmp_path):
+    sketches = folder_table(folders / "sketches", "sketch")
+    model, frozen = clip(tiny_clip), clip(tiny_clip)
+    model.fit(sketches, targets="text", penalty=1.0, ambiguity=True, progress=False)
+    names = sketches.features["label"].names
+    table = embed(frozen, sketches, model.processor, "sketch", progress=False)
+    texts = frozen.embed_classes(names, model.processor)
+    lenses = [
+        fit_features(
+            table.features, table.labels, names, "text", texts=texts, penalty=1.0, ambiguity=weighted
+        )
+        for weighted in (False, True)
+    ]
+    assert torch.allclose(model.adapter.lens_map.double(), lenses[1].map, atol=1e-5)
+    assert not torch.allclose(lenses[0].mean, lenses[1].mean, atol=1e-9)
+    model.save_pretrained(tmp_path)
+    assert SketchPromptModel.from_pretrained(tmp_path).config.lens_ambiguity is True
+    assert model.config.lens_fit["drawings"] == 3 * N_CLASSES
+
+
 def test_classes_of_the_same_name_are_one_and_left_out_ones_are_gone(folders, tiny_clip):
     sketches = folder_table(folders / "sketches", "sketch")
     names = [name.replace(" ", "_").title() for name in sketches.features["label"].names]
