@@ -1,13 +1,18 @@
 """Batches of triplets for any number of processes, from any step of an epoch on."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
+import datasets
 from torch.utils.data import BatchSampler, Sampler
 
 from sketch_prompt.data.batch_samplers import OneCategoryBatchSampler, PKBatchSampler, TripletBatchSampler
+from sketch_prompt.data.loading import TripletDataset, require_readable
 from sketch_prompt.data.samplers import Triplet, TripletSampler
+from sketch_prompt.data.transforms import PairAugmentation
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training.config import DataConfig
 from sketch_prompt.training.recipe import RecipeError
 
@@ -44,6 +49,47 @@ def build_sampler(data: DataConfig, sketches, photos, batch_size: int, seed: int
         raise
     except ValueError as error:
         raise RecipeError(f"data.level={data.level}, data.batches={data.batches}: {error}") from error
+
+
+def build_triplets(
+    data: DataConfig,
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
+    sketches: datasets.Dataset,
+    photos: datasets.Dataset,
+    sampler: TripletSampler | TripletBatchSampler,
+    class_names: Sequence[str],
+) -> TripletDataset:
+    """The training triplets of a recipe, with the images that the model needs of each.
+
+    Args:
+        data: The recipe's section.
+        model: The model to train.
+        processor: Turns images into tensors.
+        sketches: Table of the training sketches.
+        photos: Table of the training photos.
+        sampler: From `build_sampler`.
+        class_names: Names of the tables' labels.
+
+    Raises:
+        RecipeError: A class has no readable image, or photos that are embedded only once would be augmented.
+    """
+    augment = PairAugmentation(**data.augmentation) if data.augmentation else None
+    try:
+        triplets = TripletDataset(
+            sketches,
+            photos,
+            processor,
+            sampler,
+            augment=augment,
+            min_size=data.min_image_size,
+            sketch_only=model.trains_on_seen_features,
+            second_sketch=model.needs_second_sketch,
+        )
+        require_readable(triplets, class_names)
+    except ValueError as error:
+        raise RecipeError(f"data: {error}") from error
+    return triplets
 
 
 class EpochBatches(Sampler[list[Triplet]]):

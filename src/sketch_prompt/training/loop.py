@@ -20,10 +20,7 @@ from sketch_prompt.data.benchmarks import load_benchmark
 from sketch_prompt.data.loading import (
     NoReadableTripletError,
     TripletCollator,
-    TripletDataset,
-    require_readable,
 )
-from sketch_prompt.data.transforms import PairAugmentation
 from sketch_prompt.embedding.conditioning import show_categories
 from sketch_prompt.evaluation import Evaluation, Report, evaluate_model
 from sketch_prompt.evaluation.environment import describe_environment, peak_memory
@@ -34,7 +31,7 @@ from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
 from sketch_prompt.models.frozen_clip import FrozenClipConfig, FrozenClipModel
 from sketch_prompt.processing import SketchPromptProcessor
-from sketch_prompt.training.batches import EpochBatches, build_sampler
+from sketch_prompt.training.batches import EpochBatches, build_sampler, build_triplets
 from sketch_prompt.training.checkpoints import (
     Progress,
     find_resumable,
@@ -178,22 +175,9 @@ class Trainer:
         )
         if accelerator.is_main_process:
             self.batches.warn_of_parts(self.model.whole_batch_needs())
-        augment = PairAugmentation(**data.augmentation) if data.augmentation else None
-        sketch_only = self.model.trains_on_seen_features
-        try:
-            triplets = TripletDataset(
-                *tables,
-                self.processor,
-                sampler,
-                augment=augment,
-                min_size=data.min_image_size,
-                sketch_only=sketch_only,
-                second_sketch=self.model.needs_second_sketch,
-            )
-            require_readable(triplets, self.benchmark["train_photo"].features["label"].names)
-        except ValueError as error:
-            raise RecipeError(f"data: {error}") from error
-        if sketch_only:
+        names = self.benchmark["train_photo"].features["label"].names
+        triplets = build_triplets(data, self.model, self.processor, *tables, sampler, names)
+        if self.model.trains_on_seen_features:
             seen = seen_features(
                 self.model,
                 self.processor,
