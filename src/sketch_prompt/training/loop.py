@@ -55,7 +55,7 @@ from sketch_prompt.training.publication import Publisher, training_facts
 from sketch_prompt.training.recipe import RecipeError, with_checksum
 from sketch_prompt.training.refit import choosing, lens_on_held_out_classes, refitting
 from sketch_prompt.training.result import TrainingResult
-from sketch_prompt.training.seen import seen_features
+from sketch_prompt.training.seen import begin_with_features
 from sketch_prompt.training.subset import fewer
 from sketch_prompt.training.validation import hold_out, sampled
 
@@ -178,18 +178,9 @@ class Trainer:
         names = self.benchmark["train_photo"].features["label"].names
         triplets = build_triplets(data, self.model, self.processor, *tables, sampler, names)
         if self.model.trains_on_seen_features:
-            seen = seen_features(
-                self.model,
-                self.processor,
-                *tables,
-                self.class_index,
-                data.feature_cache,
-                batch_size=self.config.evaluation.batch_size,
-                num_workers=data.num_workers,
-                accelerator=accelerator,
-                progress=self.config.run.progress,
+            begin_with_features(
+                self.config, self.model, self.processor, *tables, self.class_index, accelerator
             )
-            self.model.begin_training(seen)
         self.loader = DataLoader(
             triplets,
             batch_sampler=self.batches,
