@@ -66,9 +66,9 @@ def test_refit_without_held_out_classes_is_refused(recipe):
 def _with_held_out_scores(monkeypatch, plain, lens):
     """Runs in which the held-out classes are found with these scores, without and with a lens."""
 
-    def evaluated(trainer):
+    def evaluated(trainer, ranking=None):
         score = plain if trainer.model.adapter.lens_mean is None else lens
-        return SimpleNamespace(metrics={trainer.config.evaluation.metric: score})
+        return SimpleNamespace(report=SimpleNamespace(metrics={trainer.config.evaluation.metric: score}))
 
     monkeypatch.setattr(Trainer, "_evaluate_held_out", evaluated)
 
