@@ -31,8 +31,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WINDOWS = [
     (width, height, scheme) for width, height in ((1280, 900), (390, 844)) for scheme in ("light", "dark")
 ]
-SHOWN = "helicopter"
-COLOURS = 128
+SHOWN = "scissors"
+COLOURS = 256
 TILE = (558, 330)
 PLACES = (1, 3, 12)
 
@@ -71,9 +71,7 @@ def settle(page: Page) -> None:
 def save(picture: Image.Image, path: Path) -> None:
     """As a small PNG."""
     picture = picture.convert("RGB")
-    few = picture.quantize(
-        palette=picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE), dither=Image.Dither.NONE
-    )
+    few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
     with atomic_write(path) as temporary:
         few.save(temporary, "PNG", optimize=True)
     print(f"{path.relative_to(ROOT)}: {few.width} x {few.height} pixels, {path.stat().st_size // 1024} KB")

@@ -52,6 +52,7 @@ def test_own_photos_are_uploaded_found_and_forgotten(visit):
     assert found(page)[0] == "my umbrella.jpg"
     page.locator(".photo").first.click()
     page.locator("#why h3", has_text="my umbrella.jpg").wait_for()
+    page.keyboard.press("Escape")
     page.get_by_text("Forget my photos").click()
     wait_for_status(page, "of 144 photos")
 
@@ -101,7 +102,9 @@ def test_example_is_found_and_another_method_searches_it_too(visit):
     score = page.locator(".photo .score").first.inner_text()
     page.locator("#method input").click()
     page.get_by_role("option", name="Plain CLIP").click()
-    page.wait_for_function("s => document.querySelector('.photo .score').innerText != s", arg=score)
+    page.wait_for_function(
+        "s => ![s, undefined].includes(document.querySelector('.photo .score')?.innerText)", arg=score
+    )
     wait_for_status(page, "The best 12")
 
 

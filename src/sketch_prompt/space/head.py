@@ -103,7 +103,7 @@ def _describe(page: bytes, address: str) -> bytes:
         "og:image": f"{address}/{PREVIEW}",
         "og:image:width": str(_PREVIEW_SIZE[0]),
         "og:image:height": str(_PREVIEW_SIZE[1]),
-        "og:image:alt": "A drawn helicopter and the photos of helicopters that were found for it",
+        "og:image:alt": "A pair of scissors, drawn, and the photos that were found for it",
         "twitter:card": "summary_large_image",
     }
     tags = [
