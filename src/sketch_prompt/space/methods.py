@@ -13,15 +13,15 @@ TOY = "mini-clip"
 # (tests/space/test_methods.py); the first is the default. One that is not bundled is passed over.
 _OFFERED = {REAL: ("sketch-search",), TOY: ("mini-clip-at", "mini-splip")}
 _TITLES = {
-    "sketch-lens": "Sketch lens: adapts only the drawing",
-    "clip-at": "CLIP-AT: drawing and photo as a whole",
-    "splip": "SpLIP: pictures and words together",
-    "dp-clip": "DP-CLIP: the very object of a category",
+    "sketch-lens": "Sketch lens: adapts the drawing",
+    "clip-at": "CLIP-AT: the picture as a whole",
+    "splip": "SpLIP: pictures and words",
+    "dp-clip": "DP-CLIP: the very object",
     "zse-sbir": "ZSE-SBIR: piece by piece",
-    "frozen-clip": "Plain CLIP: nothing trained for drawings",
-    "clip": "Plain CLIP: nothing trained for drawings",
+    "frozen-clip": "Plain CLIP: nothing trained",
+    "clip": "Plain CLIP: nothing trained",
 }
-_OWN_TITLES = {"sketch-search": "Sketch search: made for real photos"}
+_OWN_TITLES = {"sketch-search": "Sketch search: for real photos"}
 
 
 @dataclass(frozen=True)
