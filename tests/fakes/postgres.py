@@ -39,6 +39,7 @@ def running_server(programs: Path) -> Iterator[str]:
     if os.geteuid() == 0:  # PostgreSQL does not run as root
         account = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid}
         shutil.chown(folder, **account)
+    programs = _within_reach(programs, folder, account)
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
     data = folder / "data"
@@ -76,6 +77,23 @@ def running_server(programs: Path) -> Iterator[str]:
         server.terminate()
         server.wait(30)
         shutil.rmtree(folder)
+
+
+def _within_reach(programs: Path, folder: Path, account: dict) -> Path:
+    """The programs, or a copy of their installation where that account may not go, as below /root."""
+    try:
+        subprocess.run(
+            [programs / "postgres", "--version"], check=True, capture_output=True, cwd="/", **account
+        )
+    except (OSError, subprocess.CalledProcessError):
+        package = programs.parents[1]
+        copy = folder / "server" / package.name / programs.parent.name
+        shutil.copytree(programs.parent, copy, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # where wheels keep what they link to
+        if libraries.is_dir():
+            shutil.copytree(libraries, folder / "server" / libraries.name)
+        return copy / programs.name
+    return programs
 
 
 def address_of(server: str, database: str, user: str = "tester", password: str = ADDRESS_PASSWORD) -> str:
