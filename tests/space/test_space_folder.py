@@ -18,10 +18,11 @@ def names(requirements):
     return {re.match(r"[A-Za-z0-9_-]+", line)[0] for line in requirements if re.match(r"[A-Za-z]", line)}
 
 
-def test_requirements_are_the_packages_own():
+def test_requirements_are_the_packages_own_and_what_reads_photos_of_telephones_and_cameras():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = (ROOT / "space" / "requirements.txt").read_text().splitlines()
-    assert names(listed) == names(project["dependencies"])
+    photos = project["optional-dependencies"]["photos"]
+    assert names(listed) == names([*project["dependencies"], *photos])
 
 
 def test_front_matter_names_what_is_there():

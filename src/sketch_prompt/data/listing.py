@@ -8,8 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-IMAGE_EXTENSIONS = frozenset(
+RAW_EXTENSIONS = frozenset(
+    (".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef")
+    + (".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f")
+)
+"""Cameras' own formats; see `camera_files`."""
+
+IMAGE_EXTENSIONS = RAW_EXTENSIONS | frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+    + (".heic", ".heif", ".hif")
 )
 STROKE_EXTENSION = ".ndjson"
 

@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 # Decoders that need another program or that no data set of this field uses stay closed to files from the
 # network.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF")
+_COMMON = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")  # what begins so is what it seems to be, whatever its name
 # Pixels of a decoded image: above it a small file may fill the memory ("decompression bomb").
 MAX_PIXELS = 89_478_485
 # Bytes of a file: above it a sparse file of a few blocks on disk may fill the memory.
@@ -98,12 +99,23 @@ def read_image(source: ImageSource, *, min_size: int | None = None) -> Image.Ima
     if not content:
         raise UnreadableImageError(path, "the file is empty")
     try:
-        image = Image.open(io.BytesIO(content), formats=_available_formats())
+        image = _open(path, content)
     except Image.UnidentifiedImageError:
         raise UnreadableImageError(path, "not an image, or of an unknown format") from None
     except Exception as error:  # decoders raise whatever a damaged header makes them raise
         raise UnreadableImageError(path, _describe(error)) from error
     return _decode(image, path, min_size)
+
+
+def _open(path: str, content: bytes) -> Image.Image:
+    if not content.startswith(_COMMON):
+        from . import camera_files
+
+        if camera_files.is_raw(path, content):
+            return camera_files.open_raw(content, MAX_PIXELS)
+        if camera_files.is_heif(content):
+            return camera_files.open_heif(content)
+    return Image.open(io.BytesIO(content), formats=_available_formats())
 
 
 def _locate(source: ImageSource) -> tuple[str, bytes | None]:

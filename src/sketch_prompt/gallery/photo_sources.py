@@ -19,7 +19,7 @@ from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, re
 from .saving import FEATURES, MANIFEST
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP  ")
-_CONTAINERS = ((b"RIFF", b"WEBP"), (b"", b"ftypavif"))
+_CONTAINERS = ((b"RIFF", b"WEBP"), (b"", b"ftypavif"), (b"", b"ftypheic"), (b"", b"ftypmif1"))
 _SYSTEM_FOLDERS = ("/proc", "/sys", "/dev")
 
 
