@@ -26,6 +26,7 @@ ROOMS = {
         "hints",
         "imaging",
         "locking",
+        "notebook",
         "sources",
         "strict_yaml",
         "terminal",

@@ -13,6 +13,7 @@ TESTS = Path(__file__).parent
 OF_THE_WHOLE = [
     "assets",
     "docs",
+    "examples",
     "faults",
     "hub",
     "hub_configs",

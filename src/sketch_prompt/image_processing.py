@@ -255,6 +255,15 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         kwargs = {name: value for name, value in kwargs.items() if name not in _AUTO_ARGUMENTS}
         return cls(**{**image_processor_dict, **kwargs})
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What pictures are prepared by, as plain values: the arguments of the class, `normalization` resolved."""
+        return {name: getattr(self, name) for name in _arguments() if name != "normalization"}
+
+    def with_settings(self, **changed: Any) -> "SketchPromptImageProcessor":
+        """The same pipelines, but for what is changed; the errors are those of the class."""
+        return type(self)(**{**self.settings, **changed})
+
     @classmethod
     def from_base_model(cls, base_model: str | os.PathLike, **overrides) -> "SketchPromptImageProcessor":
         """A pipeline that treats photos as the base model does; `overrides` are fields of this class.
@@ -300,12 +309,15 @@ def _of_timm(trained: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _refuse_unknown(unknown: dict[str, Any]) -> None:
+def _arguments() -> list[str]:
     parameters = SketchPromptImageProcessor.__init__.__annotations__
-    known = [name for name in parameters if name not in ("unknown", "return")]
+    return [name for name in parameters if name not in ("unknown", "return")]
+
+
+def _refuse_unknown(unknown: dict[str, Any]) -> None:
     for key in unknown:
         raise ValueError(
-            f"unknown key {key!r} in the image processor's configuration; {suggestion(key, known)}"
+            f"unknown key {key!r} in the image processor's configuration; {suggestion(key, _arguments())}"
         )
 
 

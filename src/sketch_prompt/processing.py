@@ -113,13 +113,18 @@ class SketchPromptProcessor(ProcessorMixin):
         """One picture of a domain as a float32 tensor (3, size, size): what data loaders call."""
         return self.image_processor.preprocess(image, domain)
 
+    def with_settings(self, **changed: Any) -> "SketchPromptProcessor":
+        """The same with other settings of the image processor, such as `sketch_line_width=1.5`."""
+        return type(self)(self.image_processor.with_settings(**changed), self.tokenizer)
+
     def class_prompt(self, class_name: str, template: str = "a photo of a {}") -> str:
         """The text that stands for a class; the papers' template, with its one article for all."""
         return template.format(class_name.replace("_", " "))
 
     def score(self, query_features: torch.Tensor, gallery_features: torch.Tensor) -> torch.Tensor:
-        """Similarity (Nq, Ng) of a model's features (Nq, D) and (Ng, D): their inner product."""
-        return query_features @ gallery_features.T
+        """Similarity (Nq, Ng) of a model's features (Nq, D) and (Ng, D): their inner product, without gradients."""
+        with torch.no_grad():
+            return query_features @ gallery_features.T
 
     def post_process_retrieval(self, scores: torch.Tensor, top_k: int = 10) -> list[dict[str, torch.Tensor]]:
         """The best `top_k` of the gallery for each query of `scores` (Nq, Ng), ties in gallery order.

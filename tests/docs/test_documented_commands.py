@@ -52,7 +52,7 @@ def subcommands(group, prefix=()):
 EXAMPLES = [
     line.strip()
     for _, command in subcommands(GROUP)
-    for line in command.help.splitlines()
+    for line in re.sub(r"\\\n\s*", " ", command.help).splitlines()
     if line.strip().startswith("sketch-prompt ")
 ]
 DOCUMENTED = [
@@ -127,23 +127,33 @@ def test_there_are_commands_on_every_page_that_shows_how_to_do_something():
     assert len(EXAMPLES) >= len(list(subcommands(GROUP)))
 
 
-def test_the_walk_through_docs_search_runs_as_printed(tmp_path, monkeypatch):
+WALKS = {
+    "search.md": {"gallery", "photos", "search.png", "search-text.png"},
+    "photos.md": {"gallery", "photos", "found.html", "found.csv", "found", "why.png"},
+    "researcher.md": {"runs", "compared.png"},
+}
+"""{page: what its commands leave behind}"""
+
+
+@pytest.mark.parametrize("page", WALKS)
+def test_a_walk_through_runs_as_printed(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     blocks = [(language, block) for language, block in FENCED.findall(text) if language]
     made = 0
     for language, block in blocks:
         if language == "python":
-            exec(compile(block, "docs/search.md", "exec"), {})
+            exec(compile(block, page, "exec"), {})
         for command in commands_of(f"```{language}\n{block}```\n"):
             made += run(command)
     assert made >= 4
-    assert {path.name for path in tmp_path.iterdir()} >= {
-        "gallery",
-        "photos",
-        "search.png",
-        "search-text.png",
-    }
+    assert {path.name for path in tmp_path.iterdir()} >= WALKS[page]
+
+
+def test_a_walk_through_for_a_person_is_no_longer_than_a_screen():
+    for page in ("photos.md", "researcher.md"):
+        assert len((ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()) <= 60
 
 
 def run(command):

@@ -12,7 +12,7 @@ import typer
 import sketch_prompt
 
 from .command import Command, Settings
-from .evaluation import check_data, evaluate, reproduce
+from .evaluation import check_data, compare, evaluate, reproduce
 from .gallery import demo, index, search
 from .models import convert, explain, fit, list_models, train
 from .publishing import export, push
@@ -26,7 +26,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, train, evaluate, reproduce, index, search, demo, explain, convert, push, export):
+for command in (
+    fit,
+    train,
+    evaluate,
+    compare,
+    reproduce,
+    index,
+    search,
+    demo,
+    explain,
+    convert,
+    push,
+    export,
+):
     app.command(cls=Command)(command)
 
 app.command("models", cls=Command)(list_models)

@@ -1,4 +1,4 @@
-"""`evaluate`, `reproduce` and `data check`: how well a model searches, compared with the papers, and on what data."""
+"""`evaluate`, `compare`, `reproduce` and `data check`: how well models search, beside one another and the papers."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,138 +19,183 @@ from sketch_prompt.vocabulary import (
 from .command import (
     BaseModelOption,
     BatchSizeOption,
+    CropOption,
     DataDirOption,
     DeviceOption,
     FormatOption,
     JsonOption,
+    LineWidthOption,
+    TableFormatOption,
     launched_accelerator,
     print_report,
+    sketch_settings,
 )
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model.",
+    ),
+]
+PreprocessingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RECIPE|RUN",
+        help="Prepare pictures as this recipe, run or checkpoint does. So a baseline is measured under a method's own "
+        "preprocessing.",
+    ),
+]
+
+# What is evaluated, and on what.
+LevelOption = Annotated[
+    Level | None,
+    typer.Option(
+        help="Which photo is right: any of the sketch's category, or the one it was drawn from (instance). "
+        "By default what the benchmark is made for."
+    ),
+]
+GalleryOption = Annotated[
+    GalleryPhotos | None,
+    typer.Option(
+        help="Photos to rank at instance level: all, or those of the sketch's category (the default)."
+    ),
+]
+ConditionOption = Annotated[
+    Condition,
+    typer.Option(
+        help="What a method with conditions (dp-clip) is told about an image: its category (given), the category "
+        "that the model predicts, or none. auto: given where a sketch ranks its own category, else predicted."
+    ),
+]
+SupportOption = Annotated[
+    Support,
+    typer.Option(
+        help="Whose images show such a method what a category is: its own; or, as ablations, random ones or those "
+        "of an unmatched category."
+    ),
+]
+ConventionOption = Annotated[
+    Convention,
+    typer.Option(
+        help="How mAP is computed at category level: standard (SEM-PCYC, scikit-learn) or interpolated "
+        "(ZSE-SBIR, SAKE)."
+    ),
+]
+CutOffOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1, help="Cut-off of the metrics; may be repeated. 100 and 200; 1, 5 and 10 at instance level."
+    ),
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(help="Seen and unseen classes: a YAML file, or the benchmark to take them from."),
+]
+SettingOption = Annotated[
+    Literal["zs", "gzs"] | None,
+    typer.Option(help="zs, or gzs: the gallery also holds photos of seen classes."),
+]
+SeenShareOption = Annotated[
+    float | None, typer.Option(help="Share of each seen class's photos that gzs puts into the gallery.")
+]
+TrainBenchmarkOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The benchmark that the model was trained on, if another one: its classes leave the test data."
+    ),
+]
+BenchmarkOptions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated."),
+]
+AllowSeenOption = Annotated[
+    bool,
+    typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
+]
+
+# How photos are ranked.
+RankingOption = Annotated[
+    Ranking | None,
+    typer.Option(
+        help="How photos are ranked: by embedding, rerank (the first photos again, by embedding and pair), "
+        "rerank-plain (these by pair alone) or exhaustive (every pair). By default rerank for methods that score "
+        "pairs, else embedding."
+    ),
+]
+ShortlistOption = Annotated[
+    int, typer.Option(min=1, help="Number of photos that rerank scores again for each sketch.")
+]
+QueryOption = Annotated[
+    Query,
+    typer.Option(help="Search with every test sketch, or in its place with the name of its class."),
+]
+ExpandOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Search twice by embedding, the second time joined with the first so many hits."
+    ),
+]
+WorkDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for encoded images and scores of pairs. With it, a ranking that was stopped can go on."
+    ),
+]
+PairTypeOption = Annotated[
+    PairType | None,
+    typer.Option(help="Type of the encoded images; float16 and bfloat16 take half the space."),
+]
+
+# What is written.
+ReportFolderOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder for the report, its curve and sheets of queries."),
+]
+CompareOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="REPORT.JSON", help="Another report to draw into the curve; may be repeated."),
+]
+ResultsOption = Annotated[
+    Path | None,
+    typer.Option(help="File to append a line to; results.jsonl in the output folder by default."),
+]
+PlotOption = Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf, .svg, ...")]
 
 
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model.",
-        ),
-    ],
+    model: ModelArgument,
     benchmark: Annotated[
         str, typer.Option(help="Name of the benchmark: mini, sketchy-21, sketch-folder, ...")
     ],
     data_dir: DataDirOption = None,
     base_model: BaseModelOption = None,
-    level: Annotated[
-        Level | None,
-        typer.Option(
-            help="Which photo is right: any of the sketch's category, or the one it was drawn from (instance). "
-            "By default what the benchmark is made for."
-        ),
-    ] = None,
-    gallery: Annotated[
-        GalleryPhotos | None,
-        typer.Option(
-            help="Photos to rank at instance level: all, or those of the sketch's category (the default)."
-        ),
-    ] = None,
-    condition: Annotated[
-        Condition,
-        typer.Option(
-            help="What a method with conditions (dp-clip) is told about an image: its category (given), the category "
-            "that the model predicts, or none. auto: given where a sketch ranks its own category, else predicted."
-        ),
-    ] = "auto",
-    support: Annotated[
-        Support,
-        typer.Option(
-            help="Whose images show such a method what a category is: its own; or, as ablations, random ones or those "
-            "of an unmatched category."
-        ),
-    ] = "own",
-    convention: Annotated[
-        Convention,
-        typer.Option(
-            help="How mAP is computed at category level: standard (SEM-PCYC, scikit-learn) or interpolated "
-            "(ZSE-SBIR, SAKE)."
-        ),
-    ] = "standard",
-    k: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=1, help="Cut-off of the metrics; may be repeated. 100 and 200; 1, 5 and 10 at instance level."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Seen and unseen classes: a YAML file, or the benchmark to take them from."),
-    ] = None,
+    preprocessing: PreprocessingOption = None,
+    crop: CropOption = None,
+    line_width: LineWidthOption = None,
+    level: LevelOption = None,
+    gallery: GalleryOption = None,
+    condition: ConditionOption = "auto",
+    support: SupportOption = "own",
+    convention: ConventionOption = "standard",
+    k: CutOffOption = None,
+    split: SplitOption = None,
     seed: Annotated[int | None, typer.Option(help="Seed of what the benchmark draws at random.")] = None,
-    setting: Annotated[
-        Literal["zs", "gzs"] | None,
-        typer.Option(help="zs, or gzs: the gallery also holds photos of seen classes."),
-    ] = None,
-    seen_share: Annotated[
-        float | None, typer.Option(help="Share of each seen class's photos that gzs puts into the gallery.")
-    ] = None,
-    train_benchmark: Annotated[
-        str | None,
-        typer.Option(
-            help="The benchmark that the model was trained on, if another one: its classes leave the test data."
-        ),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated."),
-    ] = None,
-    allow_seen: Annotated[
-        bool,
-        typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
-    ] = False,
-    ranking: Annotated[
-        Ranking | None,
-        typer.Option(
-            help="How photos are ranked: by embedding, rerank (the first photos again, by embedding and pair), "
-            "rerank-plain (these by pair alone) or exhaustive (every pair). By default rerank for methods that score "
-            "pairs, else embedding."
-        ),
-    ] = None,
-    shortlist: Annotated[
-        int, typer.Option(min=1, help="Number of photos that rerank scores again for each sketch.")
-    ] = 100,
-    query: Annotated[
-        Query,
-        typer.Option(help="Search with every test sketch, or in its place with the name of its class."),
-    ] = "sketch",
-    expand: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Search twice by embedding, the second time joined with the first so many hits."
-        ),
-    ] = None,
-    work_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for encoded images and scores of pairs. With it, a ranking that was stopped can go on."
-        ),
-    ] = None,
-    pair_dtype: Annotated[
-        PairType | None,
-        typer.Option(help="Type of the encoded images; float16 and bfloat16 take half the space."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for the report, its curve and sheets of queries."),
-    ] = None,
+    setting: SettingOption = None,
+    seen_share: SeenShareOption = None,
+    train_benchmark: TrainBenchmarkOption = None,
+    option: BenchmarkOptions = None,
+    allow_seen: AllowSeenOption = False,
+    ranking: RankingOption = None,
+    shortlist: ShortlistOption = 100,
+    query: QueryOption = "sketch",
+    expand: ExpandOption = None,
+    work_dir: WorkDirOption = None,
+    pair_dtype: PairTypeOption = None,
+    output: ReportFolderOption = None,
     sheet_size: Annotated[int, typer.Option(min=0, help="Number of queries on each sheet.")] = 10,
-    compare: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="REPORT.JSON", help="Another report to draw into the curve; may be repeated."),
-    ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(help="File to append a line to; results.jsonl in the output folder by default."),
-    ] = None,
+    compare: CompareOption = None,
+    results: ResultsOption = None,
     format: FormatOption = "table",
     as_json: JsonOption = False,
     batch_size: BatchSizeOption = 64,
@@ -166,21 +211,17 @@ def evaluate(
     Examples:
       sketch-prompt evaluate mini-clip-at --benchmark mini -o report
       sketch-prompt evaluate mini-clip-at --benchmark mini --level instance --gallery all --json
-      sketch-prompt evaluate frozen-clip --base-model mini-clip --benchmark mini
+      sketch-prompt evaluate frozen-clip --base-model mini-clip --benchmark mini --preprocessing clip-at-mini
     """
     import torch
 
-    from sketch_prompt.data.benchmarks import OLD_OPTIONS, load_benchmark
+    from sketch_prompt.data.benchmarks import load_benchmark
     from sketch_prompt.evaluation import Report, Task, evaluate_model
     from sketch_prompt.evaluation.curves import check_comparable
-    from sketch_prompt.evaluation.outputs import write_outputs
-    from sketch_prompt.evaluation.report import RESULTS_FILE, append_result
-    from sketch_prompt.hints import with_new_names
     from sketch_prompt.models.loading import load_model
 
     named = {"setting": setting, "seen_share": seen_share, "train_benchmark": train_benchmark}
-    options = with_new_names(_parse_options(option), OLD_OPTIONS, "--option")
-    options |= {name: value for name, value in named.items() if value is not None}
+    options = _benchmark_options(option, named)
     task = Task(
         benchmark,
         level=level,
@@ -199,6 +240,7 @@ def evaluate(
     others = [Report.load(path) for path in compare or ()]
     check_comparable(others, task.level)
     loaded, processor = load_model(model, base_model, device)
+    processor = _prepare_as(processor, loaded, preprocessing, sketch_settings(crop, line_width))
     tables = load_benchmark(benchmark, data_dir, split=split, seed=seed, **options)
     evaluation = evaluate_model(
         loaded,
@@ -212,14 +254,70 @@ def evaluate(
         num_workers=num_workers,
         accelerator=launched_accelerator(),
     )
-    if evaluation.search is None:  # not the first process
-        return
+    if evaluation.search is not None:  # the first process
+        _write(evaluation, tables, output, results, sheet_size, others)
+        print_report(evaluation.report, format, as_json)
+
+
+def _prepare_as(processor, model, preprocessing: str | None, sketches: dict):
+    """The processor of a recipe, a run or a checkpoint, if one is named; with these settings of sketches."""
+    if preprocessing is not None:
+        from sketch_prompt.processing import SketchPromptProcessor
+        from sketch_prompt.training.config import TrainingConfig
+        from sketch_prompt.training.recipe import recipe_folders
+
+        if preprocessing in recipe_folders():
+            fields = TrainingConfig.load(preprocessing).processor
+            processor = SketchPromptProcessor.from_base_model(model.config.base_model, **fields)
+        else:
+            processor = SketchPromptProcessor.from_pretrained(preprocessing)
+    return processor.with_settings(**sketches) if sketches else processor
+
+
+def _write(
+    evaluation, tables, output: Path | None, results: Path | None, sheet_size: int, others: list
+) -> None:
+    from sketch_prompt.evaluation.outputs import write_outputs
+    from sketch_prompt.evaluation.report import RESULTS_FILE, append_result
+
     if results is not None or output is not None:
         append_result(results or output / RESULTS_FILE, evaluation.report)
     if output is not None:
         written = write_outputs(output, evaluation, tables, sheet_size, others)
         typer.echo(f"Wrote {', '.join(str(path) for path in written)}", err=True)
-    print_report(evaluation.report, format, as_json)
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Folders that evaluate -o or train wrote, or their report.json or results.jsonl; or folders of such.",
+        ),
+    ],
+    plot: PlotOption = None,
+    format: TableFormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare runs: mean and deviation over seeds, differences paired by query, and the settings that differ.
+
+    The first run is what the others are compared with. Runs that differ in their seeds alone are one.
+
+    \b
+    Examples:
+      sketch-prompt compare baseline runs/clip-at-mini
+      sketch-prompt compare baseline runs/clip-at-mini runs/splip-mini --format latex --plot compared.pdf
+    """
+    from sketch_prompt.evaluation.comparison import compare as compare_reports
+    from sketch_prompt.evaluation.comparison import read_runs
+
+    comparison = compare_reports(read_runs(runs))
+    if plot is not None:
+        from sketch_prompt.evaluation.curves import plot_comparison
+        from sketch_prompt.plotting import save_figure
+
+        typer.echo(f"Wrote {save_figure(plot_comparison(comparison), plot)}", err=True)
+    print_report(comparison, format, as_json)
 
 
 def reproduce(
@@ -227,25 +325,38 @@ def reproduce(
         list[Path],
         typer.Option(help="A results.jsonl that evaluate wrote, or a folder with one; may be repeated."),
     ],
-    format: FormatOption = "table",
+    plot: PlotOption = None,
+    format: TableFormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Print your results beside the numbers of the papers, one table for each setup.
 
+    Runs that differ in their seeds alone are one row, with the mean and the standard deviation.
+
     \b
-    Example:
+    Examples:
       sketch-prompt reproduce --report report
+      sketch-prompt reproduce --report report --format latex --plot beside_papers.pdf
     """
     from sketch_prompt.evaluation.report import read_results
-    from sketch_prompt.evaluation.reproduction import reproduce as compare
+    from sketch_prompt.evaluation.reproduction import reproduce as beside_papers
 
-    print_report(compare(read_results(report)), format, as_json)
+    reproduction = beside_papers(read_results(report))
+    if plot is not None:
+        from sketch_prompt.evaluation.curves import plot_reproduction
+        from sketch_prompt.plotting import save_figure
+
+        typer.echo(f"Wrote {save_figure(plot_reproduction(reproduction), plot)}", err=True)
+    print_report(reproduction, format, as_json)
 
 
 _OWN_OPTIONS = ("data_dir", "split", "seed")
 
 
-def _parse_options(pairs: list[str] | None) -> dict:
+def _benchmark_options(pairs: list[str] | None, named: dict) -> dict:
+    """The options of a benchmark: `NAME=VALUE` pairs, and those that have an option of their own."""
+    from sketch_prompt.data.benchmarks import OLD_OPTIONS
+    from sketch_prompt.hints import with_new_names
     from sketch_prompt.strict_yaml import parse_yaml
 
     options = {}
@@ -256,7 +367,8 @@ def _parse_options(pairs: list[str] | None) -> dict:
         if name in _OWN_OPTIONS:
             raise ValueError(f"--option {name} has an option of its own: --{name.replace('_', '-')}")
         options[name] = parse_yaml(value, f"--option {name}")
-    return options
+    options = with_new_names(options, OLD_OPTIONS, "--option")
+    return options | {name: value for name, value in named.items() if value is not None}
 
 
 def check_data(

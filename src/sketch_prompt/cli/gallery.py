@@ -13,10 +13,13 @@ from sketch_prompt.vocabulary import IndexKind
 from .command import (
     BaseModelOption,
     BatchSizeOption,
+    CropOption,
     DeviceOption,
     JsonOption,
+    LineWidthOption,
     ModelOption,
     launched_accelerator,
+    sketch_settings,
 )
 
 
@@ -80,6 +83,15 @@ def index(
     flush_seconds: Annotated[
         float | None, typer.Option(min=0, help="Seconds between saves: the work that a killed run loses.")
     ] = None,
+    crop: CropOption = None,
+    line_width: LineWidthOption = None,
+    calibrate: Annotated[
+        bool | None,
+        typer.Option(
+            help="Search it with bundled drawings, to be able to say when nothing looks like a drawing. By default "
+            "for 30 photos and more.",
+        ),
+    ] = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,20 +101,16 @@ def index(
     features, and a run that was killed continues where it stopped. Files that cannot be read as photos are left out
     and listed. An existing gallery keeps its model and its settings; a new one uses mini-clip-at unless --model says
     otherwise. On several GPUs: accelerate launch -m sketch_prompt index, with the
-    same arguments.
+    same arguments. HEIC photos and cameras' RAW files need sketch-prompt[photos].
 
     \b
     Examples:
       sketch-prompt index photos -o gallery
-      sketch-prompt index photos -o gallery -m frozen-clip --base-model openai/clip-vit-base-patch32
+      sketch-prompt index photos -o gallery -m frozen-clip --base-model openai/clip-vit-base-patch32 --crop
       sketch-prompt index -o gallery --embeddings clip-retrieval-output --base-model openai/clip-vit-base-patch32
       sketch-prompt index library -o gallery --embeddings postgresql://immich@localhost/immich \\
         --path-prefix /usr/src/app/upload --base-model openai/clip-vit-base-patch32
     """
-    from sketch_prompt.catalogue import toy_warning
-    from sketch_prompt.gallery.gallery import Gallery
-    from sketch_prompt.gallery.store import FLUSH_SECONDS
-
     if photos is None and embeddings is None:
         raise typer.BadParameter("give PHOTOS, or --embeddings")
     if embeddings is None and any((table, vector_column, path_column, path_prefix)):
@@ -110,24 +118,19 @@ def index(
             "--table, --vector-column, --path-column and --path-prefix are for --embeddings"
         )
     accelerator = launched_accelerator()
+    options = {"base_model": base_model, "sketches": sketch_settings(crop, line_width) or None}
+    options["device"] = device if accelerator is None else str(accelerator.device)
     if embeddings is not None:
         from sketch_prompt.gallery.vectors import read_embeddings
 
-        gallery = Gallery.from_embeddings(
-            read_embeddings(embeddings, path_column, vector_column, table=table, path_prefix=path_prefix),
-            base_model=base_model,
-            model=model or "frozen-clip",
-            photos_dir=photos,
-            output=output,
-            index=kind or "auto",
-            device=device,
+        vectors = read_embeddings(
+            embeddings, path_column, vector_column, table=table, path_prefix=path_prefix
         )
-        checked = gallery.changes.checked
-        if not checked:
-            typer.echo("Note: no photo can be read here, so the vectors were not checked", err=True)
-        else:
-            typer.echo(f"{checked} photos embedded again: the vectors are this CLIP's", err=True)
+        gallery = _index_embeddings(vectors, photos, output, model, kind, options)
     else:
+        from sketch_prompt.gallery.gallery import Gallery
+        from sketch_prompt.gallery.store import FLUSH_SECONDS
+
         gallery = Gallery.build(
             model,
             photos,
@@ -136,31 +139,72 @@ def index(
             by_category=by_category or None,
             follow_links=links,
             milvus_uri=milvus_uri,
-            base_model=base_model,
             batch_size=batch_size,
             num_workers=num_workers,
             flush_seconds=FLUSH_SECONDS if flush_seconds is None else flush_seconds,
-            device=device if accelerator is None else str(accelerator.device),
             accelerator=accelerator,
+            **options,
         )
     if accelerator is not None:
         accelerator.wait_for_everyone()
         accelerator.end_training()
         if not accelerator.is_main_process:
             return
+    _calibrate(gallery, output, calibrate)
+    _report_index(gallery, output, as_json)
+
+
+def _calibrate(gallery, output: Path, wanted: bool | None) -> None:
+    """Calibrate a gallery if that is wanted, or is worth while, and has not been done."""
+    from sketch_prompt.gallery.calibration import ENOUGH_PHOTOS
+
+    if wanted is None:
+        wanted = len(gallery) >= ENOUGH_PHOTOS and not gallery.model.is_conditional
+    if wanted and gallery.collection.calibration is None:
+        gallery.calibrate()
+        gallery.save(output)
+
+
+def _index_embeddings(vectors, photos: Path | None, output: Path, model, kind, options: dict):
+    """A gallery of vectors that are there already."""
+    from sketch_prompt.gallery.gallery import Gallery
+
+    gallery = Gallery.from_embeddings(
+        vectors,
+        model=model or "frozen-clip",
+        photos_dir=photos,
+        output=output,
+        index=kind or "auto",
+        **options,
+    )
+    checked = gallery.changes.checked
+    if not checked:
+        typer.echo("Note: no photo can be read here, so the vectors were not checked", err=True)
+    else:
+        typer.echo(f"{checked} photos embedded again: the vectors are this CLIP's", err=True)
+    return gallery
+
+
+def _report_index(gallery, output: Path, as_json: bool) -> None:
+    """Say what a gallery holds now, and what is to be known about it."""
+    from sketch_prompt.catalogue import toy_warning
+
     summary = {"gallery": str(output), "photos": len(gallery), **gallery.changes.to_dict()}
     summary["index"] = gallery.index.describe()
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
-    else:
-        typer.echo(gallery.changes.describe(len(gallery)), err=True)
-        if unknown := gallery.unconditioned_categories:
-            names = printable(", ".join(unknown))
-            typer.echo(f"Embedded without a category, not known to the model: {names}", err=True)
-        if warning := toy_warning(gallery.model.config.base_model):
-            typer.echo(warning, err=True)
-        described = ", ".join(f"{name} {value}" for name, value in summary["index"].items())
-        typer.echo(f"Index: {described}\nWrote {output}", err=True)
+        return
+    typer.echo(gallery.changes.describe(len(gallery)), err=True)
+    if unknown := gallery.unconditioned_categories:
+        names = printable(", ".join(unknown))
+        typer.echo(f"Embedded without a category, not known to the model: {names}", err=True)
+    calibration = gallery.collection.calibration
+    if calibration is not None and calibration.hub_warning:
+        typer.echo(f"Note: {calibration.hub_warning}", err=True)
+    if warning := toy_warning(gallery.model.config.base_model):
+        typer.echo(warning, err=True)
+    described = ", ".join(f"{name} {value}" for name, value in summary["index"].items())
+    typer.echo(f"Index: {described}\nWrote {output}", err=True)
 
 
 def search(
@@ -197,6 +241,26 @@ def search(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg, ...")
     ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Table of the photos to write, for spreadsheets.")
+    ] = None,
+    html_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", help="Page of the photos to write: one file, whose thumbnails open the photos."
+        ),
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open that page in a browser.")] = False,
+    copy_to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to copy the photos into, the best one first.")
+    ] = None,
+    group_copies: Annotated[
+        bool,
+        typer.Option(
+            "--group-copies/--all-copies",
+            help="Show copies and near copies of a photo as one, or each of them.",
+        ),
+    ] = True,
     as_json: JsonOption = False,
     model: ModelOption = None,
     base_model: BaseModelOption = None,
@@ -208,7 +272,8 @@ def search(
 ) -> None:
     """Find the photos that look like a drawing.
 
-    Prints one photo per line, best first: rank, score and path, separated by tabs. The gallery knows its model;
+    Prints one photo per line, best first: rank, score, path and, if there are any, how many more files show the same,
+    separated by tabs. The gallery knows its model;
     --model and --base-model say where these are now, if they have moved. --model may also name a lens of the CLIP that
     the photos were embedded with (`sketch-prompt fit`): it changes the query alone, and the gallery stays as it is.
 
@@ -217,27 +282,66 @@ def search(
       sketch-prompt search gallery drawing.png
       sketch-prompt search gallery drawing.png --text "a red chair" --top-k 20 -o found.png
       sketch-prompt search gallery --text "a photo of a teapot" --json
+      sketch-prompt search gallery drawing.png --html found.html --csv found.csv --copy-to found
     """
-    from sketch_prompt.gallery.gallery import Gallery
-
     if sketch is None and text is None:
         raise typer.BadParameter("give a SKETCH, --text, or both")
+    from sketch_prompt.gallery.gallery import Gallery
+
     given = {"base_model": base_model} if base_model is not None else {}
     opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
     filters = {name: values for name, values in (("category", category), ("path", path)) if values}
-    hits = opened.search(sketch, top_k, filters, text=text, weight=weight, rerank=rerank, expand=expand)
+    hits = opened.search(
+        sketch,
+        top_k,
+        filters,
+        text=text,
+        weight=weight,
+        rerank=rerank,
+        expand=expand,
+        group_copies=group_copies,
+    )
     if output is not None:
         from sketch_prompt.plotting import save_figure
 
         save_figure(opened.plot(hits, sketch, text), output)
         typer.echo(f"Wrote {output}", err=True)
+    _hand_over(hits, csv_file, html_file, copy_to, open_page)
     if as_json:
         query = {"sketch": None if sketch is None else str(sketch), "text": text}
         results = [asdict(hit) for hit in hits]
-        typer.echo(json.dumps({"query": query, "photos": len(opened), "results": results}, indent=2))
-    else:
-        for hit in hits:
-            typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.path)}")
+        for result in results:
+            if not result["copies"]:  # most photos have none
+                del result["copies"]
+        content = {"query": query, "photos": len(opened), "is_weak": hits.is_weak, "results": results}
+        typer.echo(json.dumps(content, indent=2))
+        return
+    for hit in hits:
+        copies = f"\t{len(hit.copies)} more of it" if hit.copies else ""
+        typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.path)}{copies}")
+    if hits.warning:
+        typer.echo(f"Note: {hits.warning}", err=True)
+
+
+def _hand_over(
+    hits, csv_file: Path | None, html_file: Path | None, copy_to: Path | None, open_page: bool
+) -> None:
+    """Give the hits to whom they are for: a spreadsheet, a browser, a folder."""
+    if copy_to is not None:
+        typer.echo(f"Copied {len(hits.copy_to(copy_to))} photos into {copy_to}", err=True)
+    if csv_file is not None:
+        typer.echo(f"Wrote {hits.write_csv(csv_file)}", err=True)
+    if open_page and html_file is None:
+        import tempfile
+
+        html_file = Path(tempfile.mkdtemp(prefix="sketch-prompt-")) / "found.html"
+    if html_file is not None:
+        typer.echo(f"Wrote {hits.write_html(html_file)}", err=True)
+    if open_page:
+        import webbrowser
+
+        if not webbrowser.open(html_file.absolute().as_uri()):
+            typer.echo(f"Note: no browser was found; open {html_file} in one", err=True)
 
 
 def demo(

@@ -40,22 +40,44 @@ def train(
         int | None, typer.Option(min=1, help="Triplets in one optimiser step, over all processes together.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N...", help="Several seeds: a run for each, and a comparison of them."),
+    ] = None,
     output: OutputOption = None,
     list_recipes: Annotated[
         bool, typer.Option("--list", help="Print the names of all recipes instead.")
+    ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the recipe instead, every key with its value.")
     ] = False,
 ) -> None:
     """Train a method from a recipe. The same command resumes a run that was stopped.
 
     An option is short for the key of the recipe that it replaces: --data-dir for data.data_dir, --base-model for
     model.base_model, --epochs and --batch-size for those of optimisation, --seed for run.seed, --output for
-    run.output_dir. On several GPUs: accelerate launch -m sketch_prompt train, with the same arguments.
+    run.output_dir. With --seeds, the run of seed 1 is in seed-1 of that folder. Pictures have the size that the base
+    model sees. On several GPUs: accelerate launch -m sketch_prompt train, with the same arguments.
 
     \b
     Examples:
       sketch-prompt train clip-at-mini -o runs/first
-      sketch-prompt train clip-at-sketchy-21 --data-dir /data/Sketchy --seed 1
+      sketch-prompt train clip-at-sketchy-21 --data-dir /data/Sketchy --seeds 0 1 2
       sketch-prompt train clip-at-mini optimisation.learning_rate=1e-3
+
+    \b
+    Keys of every recipe (--show prints those of one, with their values):
+      model         method base_model revision attn_implementation, and the method's own
+      data          benchmark data_dir options level batches sketches_per_class validation_classes refit num_workers
+                    min_image_size feature_cache augmentation
+      processor     size photo_resize sketch_resize photo_pad_color sketch_crop_margin sketch_margin sketch_line_width
+                    do_normalize normalization image_mean image_std resample
+      optimisation  epochs max_steps batch_size gradient_accumulation_steps optimizer learning_rate learning_rates
+                    weight_decay betas schedule schedule_steps warmup_steps max_gradient_norm mixed_precision
+                    gradient_checkpointing
+      evaluation    gallery condition support convention ks ranking shortlist query expand every_epochs metric
+                    batch_size test baseline
+      run           output_dir seed resume log_every save_every trackers progress hub_model_id hub_strategy hub_private
     """
     if list_recipes:
         from sketch_prompt.training.recipe import recipe_folders
@@ -64,10 +86,9 @@ def train(
         return
     if recipe is None:
         raise ValueError("which recipe? `sketch-prompt train --list` prints the names of all")
-    from accelerate import PartialState
-
+    if seed is not None and seeds:
+        raise typer.BadParameter("give --seed or --seeds")
     from sketch_prompt.training.config import TrainingConfig
-    from sketch_prompt.training.loop import train as run
 
     options = {
         "data.data_dir": data_dir,
@@ -83,7 +104,22 @@ def train(
         for key, value in options.items()
         if value is not None
     ]
-    result = run(TrainingConfig.load(recipe, [*(overrides or ()), *given]))
+    config = TrainingConfig.load(recipe, [*(overrides or ()), *given])
+    if show:
+        typer.echo(config.to_yaml(), nl=False)
+    elif seeds:
+        _train_seeds(config, seeds)
+    else:
+        _train_one(config)
+
+
+def _train_one(config):
+    """Train, and say on the first process what came of it."""
+    from accelerate import PartialState
+
+    from sketch_prompt.training.loop import train as run
+
+    result = run(config)
     if PartialState().is_main_process:
         if result.test is not None:
             print_report(result.test)
@@ -91,6 +127,24 @@ def train(
             f"Wrote {result.output_dir}: the checkpoint after step {result.best_step} of {result.steps}",
             err=True,
         )
+    return result
+
+
+def _train_seeds(config, seeds: list[int]) -> None:
+    """A run for each seed, in a folder of its own; then their mean and deviation."""
+    import dataclasses
+
+    from accelerate import PartialState
+
+    from sketch_prompt.evaluation.comparison import compare
+
+    reports = []
+    for seed in dict.fromkeys(seeds):
+        folder = str(config.output_dir / f"seed-{seed}")
+        run = dataclasses.replace(config.run, seed=seed, output_dir=folder)
+        reports.append(_train_one(config.with_sections(run=run)).test)
+    if PartialState().is_main_process and all(report is not None for report in reports):
+        print_report(compare(reports))
 
 
 def list_models(as_json: JsonOption = False) -> None:

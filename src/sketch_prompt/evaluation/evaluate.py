@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import datasets
 import torch
@@ -24,7 +25,7 @@ from .leakage import Claim, check_classes
 from .pairwise import Stores, open_stores, working_folder
 from .published_data import differences_from_published
 from .ranking import EmbeddingRanker, Ranker, build_ranker
-from .report import Report
+from .report import Report, without_seed
 from .search import Search, check_instances, parts_instances, search_categories, search_instances
 from .task import Task
 
@@ -136,6 +137,7 @@ def evaluate_model(
                 photos,
                 task,
                 claim=claim,
+                processor=processor,
                 source=source,
                 progress=progress,
                 ranker=ranker,
@@ -213,6 +215,7 @@ def report_embeddings(
     task: Task,
     *,
     claim: Claim,
+    processor: SketchPromptProcessor | None = None,
     source: str = "",
     progress: bool = True,
     ranker: Ranker | None = None,
@@ -226,6 +229,7 @@ def report_embeddings(
         photos: Features of the gallery.
         task: What is evaluated, and how.
         claim: From `check_benchmark`.
+        processor: What prepared the images, for the report.
         source: Where the model came from.
         progress: Show a progress bar on stderr if ranking takes long.
         ranker: Scores the photos; by default from their embeddings.
@@ -269,6 +273,12 @@ def report_embeddings(
         per_class={names[label]: scores for label, scores in search.details.per_class().items()},
         queries_per_class={names[label]: counts[label] for label in sorted(counts)},
         curve=search.curve,
+        ceilings=search.ceilings,
+        preprocessing=_preprocessing(processor),
+        seed=model.facts.run.get("seed"),
+        recipe=without_seed(model.facts.recipe),
+        query_set=search.query_set,
+        query_scores=search.query_scores(),
         ranking=ranker.name,
         shortlist=ranker.shortlist,
         rerank_weight=getattr(model.config, "rerank_weight", None) if ranker.name == "rerank" else None,
@@ -285,6 +295,10 @@ def report_embeddings(
         environment=describe_environment(weight.device, weight.dtype),
     )
     return Evaluation(report, search)
+
+
+def _preprocessing(processor: SketchPromptProcessor | None) -> dict[str, Any]:
+    return getattr(getattr(processor, "image_processor", None), "settings", {})
 
 
 def _classes(table: datasets.Dataset) -> dict[str, int]:

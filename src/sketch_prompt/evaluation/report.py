@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
@@ -41,7 +42,15 @@ _SUPPORTS = {
 }
 _LISTED_UNREADABLE = 10
 _LISTED_CLASSES = 3
-_DETAILS = ("per_class", "queries_per_class", "curve", "unreadable")
+_DETAILS = ("per_class", "queries_per_class", "curve", "query_scores", "unreadable")
+_SHOWN_PREPROCESSING = {
+    "size": "{} px",
+    "photo_resize": "photos {}",
+    "sketch_resize": "sketches {}",
+    "sketch_crop_margin": "cropped",
+    "sketch_line_width": "lines of {} px at least",
+}
+"""What a reader is told of the preprocessing; the JSON has all of it."""
 
 
 def _now() -> str:
@@ -86,6 +95,15 @@ class Report:
         intervals: {name: [lower, upper]}, 95 % bootstrap intervals over the queries.
         queries_per_class: {class: number of queries}.
         curve: {x: values, y: values, "chance": values}: precision over recall, or accuracy over k.
+        ceilings: {name: 0..1}, the most that a metric can reach, where that is less than 1: of a class with 12 photos,
+            no more than 12 of the first 100 can be right.
+        preprocessing: How pictures became pixel values: the arguments of `SketchPromptImageProcessor`.
+        seed: Of the training run; None for what was not trained, or where it is not known.
+        recipe: Of the training run, by section, without its seed and folders.
+        query_set: A checksum of which sketches were searched with. Reports with the same one can be compared query
+            by query.
+        query_scores: {name of the metric: its value for each query}, in the order of the benchmark's table; None
+            where a query does not count.
         unreadable: {"domain", "path", "reason"} for each image that was left out.
         peak_memory_mb: Of the process and, on a GPU, of the device.
         environment: Versions, machine, device and dtype.
@@ -123,6 +141,12 @@ class Report:
     intervals: dict[str, list[float]] = field(default_factory=dict)
     queries_per_class: dict[str, int] = field(default_factory=dict)
     curve: dict[str, list[float]] = field(default_factory=dict)
+    ceilings: dict[str, float] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    recipe: dict[str, dict[str, Any]] = field(default_factory=dict)
+    query_set: str = ""
+    query_scores: dict[str, list[float | None]] = field(default_factory=dict, repr=False)
     unreadable: list[dict[str, str]] = field(default_factory=list)
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
     environment: dict[str, str | int] = field(default_factory=dict)
@@ -145,9 +169,24 @@ class Report:
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is no report of sketch-prompt evaluate: {error}") from error
 
+    @classmethod
+    def of_summary(cls, result: dict) -> "Report":
+        """The report of a line of `read_results`, without what `summary` leaves out.
+
+        Raises:
+            ValueError: The line lacks something.
+        """
+        known = {f.name for f in fields(cls)} - {"unreadable"}
+        try:
+            return cls(**{"per_class": {}} | {name: value for name, value in result.items() if name in known})
+        except TypeError as error:
+            raise ValueError(f"a line of the results is not complete: {error}") from error
+
     def to_json(self) -> str:
-        """All fields; numbers are between 0 and 1."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        """All fields but the scores of single queries, which `save` writes; numbers are between 0 and 1."""
+        content = asdict(self)
+        del content["query_scores"]
+        return json.dumps(content, indent=2, ensure_ascii=False)
 
     def summary(self) -> dict:
         """All fields except those with an entry for each class, point of the curve, or image."""
@@ -157,7 +196,8 @@ class Report:
     def to_markdown(self) -> str:
         """A heading, the metrics in percent, the facts, all classes, and all images that were left out."""
         lines = [f"# {self.title}", "", self.sentence, ""]
-        lines += ["| metric | % | 95 % interval | chance |", "| --- | ---: | ---: | ---: |"]
+        header = ["metric", *self._columns()]
+        lines += [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * (len(header) - 1)]
         lines += [f"| {' | '.join(row)} |" for row in self._percentages()]
         lines += ["", *(f"- {name}: {value}" for name, value in self._facts())]
         lines += ["", "## Classes", "", f"| class | sketches | {' | '.join(self.metrics)} |"]
@@ -172,9 +212,11 @@ class Report:
 
     def to_table(self) -> Group:
         """A rich renderable with the metrics in percent, the best and the worst classes, and the facts."""
-        scores = _table(self.title, "metric", ("%", "95 % interval", "chance"))
-        for name, value, interval, chance in self._percentages():
-            scores.add_row(name, Text(value, style="bold"), interval, Text(chance, style="dim"))
+        scores = _table(self.title, "metric", self._columns())
+        for name, value, interval, *levels in self._percentages():
+            scores.add_row(
+                name, Text(value, style="bold"), interval, *(Text(level, style="dim") for level in levels)
+            )
         facts = Table.grid(padding=(0, 2))
         for name, value in self._facts():
             facts.add_row(Text(name, style="dim"), Text(value))
@@ -236,11 +278,46 @@ class Report:
             f"{manner}; {self.claim}{differences}."
         )
 
-    def _percentages(self) -> list[tuple[str, str, str, str]]:
-        return [
-            (name, _percent(value), format_interval(self.intervals.get(name)), _percent(self.chance[name]))
-            for name, value in self.metrics.items()
-        ]
+    def _repr_html_(self) -> str:
+        from sketch_prompt import notebook
+
+        scores = notebook.table(("metric", *self._columns()), self._percentages(), self.title)
+        facts = notebook.table(("", ""), self._facts())
+        return (
+            f"{scores}<p>{notebook.text(self.sentence)}</p><details><summary>more</summary>{facts}</details>"
+        )
+
+    def __repr__(self) -> str:
+        metrics = ", ".join(f"{name} {_percent(value)} %" for name, value in self.metrics.items())
+        return f"Report({self.title}: {metrics})"
+
+    @property
+    def preprocessing_text(self) -> str:
+        """How pictures were prepared, in a few words; empty if that is not known."""
+        known = {
+            name: value
+            for name, value in self.preprocessing.items()
+            if name in _SHOWN_PREPROCESSING and value
+        }
+        return ", ".join(_SHOWN_PREPROCESSING[name].format(value) for name, value in known.items())
+
+    def _columns(self) -> tuple[str, ...]:
+        return ("%", "95 % interval", "chance", *(("at most",) if self.ceilings else ()))
+
+    def _percentages(self) -> list[tuple[str, ...]]:
+        """A row for each metric: the metrics that cannot reach 100 % beside what they can reach."""
+        rows = []
+        for name, value in self.metrics.items():
+            row = [
+                name,
+                _percent(value),
+                format_interval(self.intervals.get(name)),
+                _percent(self.chance[name]),
+            ]
+            if self.ceilings:
+                row.append(_percent(self.ceilings[name]) if name in self.ceilings else "")
+            rows.append(tuple(row))
+        return rows
 
     def _class_rows(self) -> list[list[str]]:
         """A row for each class, the best by the first metric first."""
@@ -273,7 +350,10 @@ class Report:
     def _facts(self) -> list[tuple[str, str]]:
         memory = ", ".join(f"{name} {value:,.0f} MB" for name, value in self.peak_memory_mb.items())
         machine = self.environment
-        facts = [("model", self.model), ("time", f"{self.seconds:.1f} s")]
+        facts = [("model", self.model)]
+        if self.preprocessing:
+            facts.append(("preprocessing", self.preprocessing_text))
+        facts.append(("time", f"{self.seconds:.1f} s"))
         if self.pairs:
             facts.append(("pairs scored", f"{self.pairs:,} of {self.queries * self.photos:,}"))
         if memory:
@@ -286,6 +366,14 @@ class Report:
             facts.append(("versions", ", ".join(f"{name} {machine[name]}" for name in packages)))
             facts.append(("platform", str(machine["platform"])))
         return facts
+
+
+def without_seed(recipe: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A recipe's sections, but for its seed."""
+    return {
+        section: {key: value for key, value in keys.items() if (section, key) != ("run", "seed")}
+        for section, keys in recipe.items()
+    }
 
 
 def append_result(path: str | os.PathLike, report: Report) -> None:

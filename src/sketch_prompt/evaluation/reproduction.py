@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 from rich.console import Group
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from .report import format_interval
+from .tables import Table, to_csv
 
 _SETTINGS = {
     "zs": "zero-shot",
@@ -57,8 +59,10 @@ class Row:
         model: The checkpoint of a run; the citation of a paper.
         backbone: The backbone, if it is known.
         convention: "standard", "interpolated", "not said", or None at instance level, where there is only one.
-        metrics: {name: 0..1}.
+        metrics: {name: 0..1}; of several seeds, the mean.
         intervals: {name: [lower, upper]} of a run.
+        deviations: {name: standard deviation} over several seeds.
+        seeds: Number of runs.
         notes: How a run differs from the published data and from the paper of its method.
         secondary: Whether a paper's numbers were read elsewhere than in the paper or on its authors' pages.
     """
@@ -72,6 +76,8 @@ class Row:
     intervals: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     secondary: bool = False
+    deviations: dict[str, float] = field(default_factory=dict)
+    seeds: int = 1
 
     @property
     def by(self) -> str:
@@ -109,6 +115,41 @@ class Reproduction:
             lines += ["", *(f"- {note}" for note in notes), *([""] if notes else [])]
         return "\n".join(lines).rstrip() + "\n"
 
+    def to_latex(self) -> str:
+        """A table for each setup, for the package booktabs, with its notes as comments."""
+        parts = []
+        for setup, rows in self.setups.items():
+            header, cells, notes = _cells(rows, _metrics(rows))
+            parts.append(Table(setup.title, header, cells, 4).to_latex())
+            parts += [f"% {note}\n" for note in notes]
+        return "\n".join(parts)
+
+    def to_csv(self) -> str:
+        """A line for each row and metric."""
+        header = [*Setup._fields, "source", "method", "model", "backbone", "convention"]
+        header += ["metric", "value", "lower", "upper", "deviation", "seeds", "notes"]
+        lines = []
+        for setup, rows in self.setups.items():
+            for row in rows:
+                facts = (*setup, row.source, row.method, row.model, row.backbone, row.convention)
+                facts = ["" if fact is None else fact for fact in facts]
+                for name, value in row.metrics.items():
+                    interval = row.intervals.get(name, ("", ""))
+                    spread = row.deviations.get(name, "")
+                    notes = "; ".join(row.notes)
+                    lines.append([*facts, name, value, *interval, spread, row.seeds, notes])
+        return to_csv(header, lines)
+
+    def _repr_html_(self) -> str:
+        from sketch_prompt import notebook
+
+        parts = []
+        for setup, rows in self.setups.items():
+            header, cells, notes = _cells(rows, _metrics(rows))
+            parts.append(notebook.table(header, cells, setup.title))
+            parts += [f"<p>{notebook.text(note)}</p>" for note in notes]
+        return "".join(parts)
+
     def to_table(self) -> Group:
         """A rich renderable: a table for each setup. Runs are bold, with intervals below their numbers.
 
@@ -118,7 +159,7 @@ class Reproduction:
         for setup, rows in self.setups.items():
             metrics = _compared_metrics(rows)
             _, cells, notes = _cells(rows, metrics)
-            table = Table(padding=(0, 1))
+            table = RichTable(padding=(0, 1))
             table.add_column("method", max_width=26, overflow="fold")
             for name in ("by", "convention"):
                 table.add_column(name, no_wrap=True)
@@ -142,7 +183,7 @@ class Reproduction:
 def reproduce(results: Iterable[dict]) -> Reproduction:
     """Put runs beside the results that the papers print for the same setup.
 
-    If a run was repeated, the last one counts.
+    If a run was repeated, the last one counts. Runs that differ in their seeds alone are one row.
 
     Args:
         results: From `read_results`.
@@ -166,9 +207,44 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
         runs[setup, row] = setup, result
     setups: dict[Setup, list[Row]] = {}
     for setup in dict.fromkeys(setup for setup, _ in runs.values()):
-        own = [result for its_setup, result in runs.values() if its_setup == setup]
+        own = _seeds_joined([result for its_setup, result in runs.values() if its_setup == setup])
         setups[setup] = _rows(_published(setup), own)
     return Reproduction(setups)
+
+
+def _seeds_joined(results: list[dict]) -> list[dict]:
+    """One result for all runs of a recipe: the means, with `deviations` and the number of `seeds`."""
+    groups: dict[str, list[dict]] = {}
+    for number, result in enumerate(results):
+        key = str(number)
+        if result.get("seed") is not None and result.get("recipe"):
+            alike = (
+                "method",
+                "base_model",
+                "convention",
+                "claim",
+                "query",
+                "ranking",
+                "expand",
+                "lens",
+                "condition",
+                "support",
+            )
+            kept = [result.get(name) for name in (*alike, "queries", "photos", "recipe", "preprocessing")]
+            key = json.dumps(kept, sort_keys=True)
+        groups.setdefault(key, []).append(result)
+    return [_joined(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _joined(results: list[dict]) -> dict:
+    names = [name for name in results[0]["metrics"] if all(name in other["metrics"] for other in results)]
+    values = {name: [result["metrics"][name] for result in results] for name in names}
+    return results[-1] | {
+        "metrics": {name: fmean(each) for name, each in values.items()},
+        "deviations": {name: stdev(each) for name, each in values.items()},
+        "intervals": {},
+        "seeds": len(results),
+    }
 
 
 def paper_of(result: dict) -> Row | None:
@@ -260,6 +336,10 @@ def _run(result: dict, entry: dict | None) -> Row:
         notes.append(f"support sets: {result['support']}")
     if result.get("unreadable"):
         notes.append(f"{result['unreadable']} unreadable images left out")
+    for name, most in (result.get("ceilings") or {}).items():
+        notes.append(f"{name} is at most {100 * most:.4g} here: some classes have fewer photos")
+    if result.get("seeds", 1) > 1:
+        notes.append(f"mean ± standard deviation of {result['seeds']} seeds")
     how = {"a lens": result.get("lens"), "expand": result.get("expand")}
     variant = "".join(f" + {name} ({value})" for name, value in how.items() if value is not None)
     convention = result.get("convention")
@@ -275,6 +355,8 @@ def _run(result: dict, entry: dict | None) -> Row:
         metrics=result["metrics"],
         intervals=result.get("intervals", {}),
         notes=notes,
+        deviations=result.get("deviations", {}),
+        seeds=result.get("seeds", 1),
     )
 
 
@@ -309,5 +391,8 @@ def _value(row: Row, name: str) -> str:
         return ""
     if row.source == "paper":
         return f"{100 * row.metrics[name]:.4g}"
+    value = f"{100 * row.metrics[name]:.2f}"
+    if name in row.deviations:
+        return f"{value} ± {100 * row.deviations[name]:.2f}"
     interval = format_interval(row.intervals.get(name))
-    return f"{100 * row.metrics[name]:.2f}" + (f" ({interval})" if interval else "")
+    return f"{value} ({interval})" if interval else value

@@ -1,11 +1,12 @@
 """Searching a gallery with every query, at category level or at instance level."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import datasets
 import numpy as np
 
+from sketch_prompt.checksums import text_checksum
 from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.embedding.tables import EmbeddingTable
 from sketch_prompt.metrics import (
@@ -19,6 +20,7 @@ from sketch_prompt.metrics import (
 )
 from sketch_prompt.metrics.core import RECALL_LEVELS
 from sketch_prompt.metrics.instance import distinct_photos
+from sketch_prompt.metrics.scores import mean_name
 from sketch_prompt.vocabulary import TEST_SPLITS, Convention, GalleryPhotos, Level
 
 from .ranking import EmbeddingRanker, Ranker
@@ -47,6 +49,7 @@ class Search:
         captions: (N,) the same in words.
         own_ranks: (N,) at instance level, the rank (0 = first) of each query's own photo; None at category level.
         left_out: Queries without a readable photo of their own.
+        ceilings: {metric: the most it can reach}, of metrics that cannot reach 1.
     """
 
     level: Level
@@ -62,6 +65,20 @@ class Search:
     captions: list[str]
     own_ranks: np.ndarray | None = None
     left_out: tuple[UnreadableImage, ...] = ()
+    ceilings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def query_set(self) -> str:
+        """A checksum of the queries: their rows, labels and instances."""
+        columns = (self.sketches.rows, self.sketches.labels, self.sketches.instance_ids)
+        return text_checksum("\n".join(f"{row} {label} {id}" for row, label, id in zip(*columns)))
+
+    def query_scores(self) -> dict[str, list[float | None]]:
+        """{metric: its value for each query}; None where a query does not count."""
+        return {
+            mean_name(name): [None if np.isnan(value) else round(float(value), 6) for value in values]
+            for name, values in self.details.values.items()
+        }
 
     def gallery_of(self, query: int) -> np.ndarray:
         """Rows of `photos` that are ranked for a query."""
@@ -113,7 +130,19 @@ def search_categories(
         },
         quality=quality,
         captions=[f"AP {100 * value:.1f} %" for value in quality],
+        ceilings=precision_ceilings(details.relevant, ks) if convention == "standard" else {},
     )
+
+
+def precision_ceilings(relevant: np.ndarray, ks: Sequence[int]) -> dict[str, float]:
+    """The most that P@k can be, where some query has fewer than k right photos.
+
+    Args:
+        relevant: (N,) the number of right photos of each query.
+        ks: Cut-offs.
+    """
+    ceilings = {f"P@{k}": float(np.minimum(relevant, k).mean() / k) for k in ks}
+    return {name: value for name, value in ceilings.items() if value < 1}
 
 
 def search_instances(

@@ -57,6 +57,19 @@ class Correspondence:
     sketch_view: Box | None = None
     photo_view: Box | None = None
 
+    def __repr__(self) -> str:
+        sizes = " and ".join(f"{rows} x {columns}" for rows, columns in (self.sketch_grid, self.photo_grid))
+        return f"Correspondence({self.method}, score {self.score:.3f}, {len(self.matches)} matches, {sizes} patches)"
+
+    def _repr_html_(self) -> str:
+        from sketch_prompt import notebook
+
+        if not len(self.matches):
+            return notebook.text(repr(self))
+        from .figures import plot_explanation
+
+        return notebook.of_figure(plot_explanation(self), repr(self))
+
     def top(self, k: int) -> "Correspondence":
         """A copy with only the `k` strongest matches."""
         if k < 1:

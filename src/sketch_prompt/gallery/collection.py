@@ -3,10 +3,9 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import datasets
 import numpy as np
@@ -20,20 +19,14 @@ from sketch_prompt.embedding import EncodedImages
 
 from .encoder import LoadedPhoto
 from .fingerprint import describe_differences
+from .hits import Calibration, Hit, SmallPictures, group_copies
 from .indexes import Neighbours, make_index
-from .photo_sources import (
-    DatasetSource,
-    Entry,
-    FileSource,
-    PhotoSource,
-    PictureSource,
-    picture_names,
-    scan,
-    scan_file,
-)
 from .saving import FEATURES, DamagedGalleryError, SavedGallery, index_problem, new_token
 from .store import FeatureStore, StoredVectors
 from .table import Changes, Filters, Photo, PhotoTable, update_table
+
+if TYPE_CHECKING:  # a search opens no folder
+    from .photo_sources import Entry, FileSource, PhotoSource
 
 Photos = str | os.PathLike | Image.Image | datasets.Dataset | Sequence[str | os.PathLike | Image.Image]
 
@@ -43,25 +36,6 @@ logger = logging.getLogger(__name__)
 _SAMPLED_PHOTOS = 1024
 # A file that was changed this shortly before it was read may change again within the clock's grain.
 _CLOCK_GRAIN_NS = 2_000_000_000
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A photo that was found.
-
-    Attributes:
-        rank: its place, from 1.
-        score: the inner product of its features and the query's, a cosine.
-        path: the file's full path, or the name of a photo that is no file.
-        category: the photo's class, if that is known.
-        id: the photo's number in the gallery.
-    """
-
-    rank: int
-    score: float
-    path: str
-    category: str | None
-    id: int
 
 
 PhotoName = str | os.PathLike | int | np.integer | Hit | Photo
@@ -76,7 +50,7 @@ class FolderChanges(NamedTuple):
         gone: names in the gallery whose files are not there any more.
     """
 
-    source: FileSource
+    source: "FileSource"
     unseen: list[int]
     gone: list[str]
 
@@ -86,7 +60,8 @@ class PhotoCollection:
 
     Args:
         fingerprint: `describe_model` of the model whose features these are.
-        origin: where that model came from, under the names "source" and "base_model".
+        origin: where that model came from, under the names "source" and "base_model"; "sketches", how drawings are
+            prepared.
         index: name of the index; see `make_index`.
         milvus_uri: address of a Milvus cluster.
         flush_seconds: see `FeatureStore`.
@@ -98,6 +73,8 @@ class PhotoCollection:
         index: the index.
         store: the features.
         follow_links: whether links in folders of photos are followed.
+        calibration: what drawings of other things find here; None if that is not known, or was before photos came
+            or went.
     """
 
     def __init__(
@@ -121,6 +98,8 @@ class PhotoCollection:
         self._pictures: dict[str, Callable[[], bytes | Image.Image]] = {}
         self._foreign: set[str] = set()  # names that somebody else wrote; see `ownership`
         self._sample: np.ndarray | None = None
+        self._small = SmallPictures(self.image_or_none)
+        self.calibration: Calibration | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -160,10 +139,10 @@ class PhotoCollection:
             return read_image(content)
         return read_image({"path": name, "bytes": content}, min_size=min_size)
 
-    def image_or_none(self, photo: PhotoName) -> Image.Image | None:
+    def image_or_none(self, photo: PhotoName, min_size: int | None = None) -> Image.Image | None:
         """The picture of a photo; None if it cannot be read."""
         try:
-            return self.image(photo)
+            return self.image(photo, min_size)
         except UnreadableImageError:
             return None
 
@@ -236,27 +215,34 @@ class PhotoCollection:
             return query
         return expand_queries(query, self.vectors()[rows][None], self.sample().mean(0))
 
-    def hits(self, found: Neighbours) -> list[list[Hit]]:
-        """What was found for each query, as photos."""
-        return [
-            [
-                self._hit(rank, float(score), int(id))
-                for rank, (score, id) in enumerate(zip(*row), 1)
-                if id >= 0
-            ]
-            for row in zip(*found)
-        ]
+    def hits(
+        self, query: np.ndarray, top_k: int, filters: Filters | None = None, grouped: bool = True
+    ) -> list[Hit]:
+        """The photos that a query (1, D) finds; copies of one photo as one hit if they are to be grouped."""
+        asked = top_k
+        while True:
+            found = zip(*(row[0].tolist() for row in self.search(query, asked, filters)))
+            hits = [self._hit(rank, score, id) for rank, (score, id) in enumerate(found, 1) if id >= 0]
+            if not grouped or not hits:
+                return hits
+            rows = np.array([self.row_of(hit) for hit in hits], np.int64)
+            distinct = group_copies(hits, self.vectors()[rows], self.photos.digests[rows], self._small)
+            if len(distinct) >= top_k or len(hits) < asked:
+                return distinct[:top_k]
+            asked *= 2
 
     def _hit(self, rank: int, score: float, id: int) -> Hit:
         photo = self.photos[self.row_of(id)]
         path = self.full_path(photo.path) if photo.size >= 0 else photo.path
         return Hit(rank, score, path, photo.category, id)
 
-    def sources(self, photos: Photos, names: Sequence[str] | None, changes: Changes) -> list[PhotoSource]:
+    def sources(self, photos: Photos, names: Sequence[str] | None, changes: Changes) -> "list[PhotoSource]":
         """The photos that `Gallery.add` was given, by the way they are read.
 
         Files that cannot be photos are added to `changes.skipped`.
         """
+        from .photo_sources import DatasetSource, FileSource, PictureSource, picture_names, scan, scan_file
+
         if names is not None and len(set(names)) != len(names):
             raise ValueError("the names are not all different")
         if isinstance(photos, datasets.Dataset):
@@ -265,7 +251,7 @@ class PhotoCollection:
         pictures = [photo for photo in photos if isinstance(photo, Image.Image)]
         if names is not None and len(names) != len(pictures):
             raise ValueError(f"{len(names)} names were given for {len(pictures)} pictures")
-        entries: list[Entry] = []
+        entries = []
         for path in (photo for photo in photos if not isinstance(photo, Image.Image)):
             if not isinstance(path, str | os.PathLike):
                 raise TypeError(f"a photo is a path or a PIL image, not {type(path).__name__}")
@@ -275,12 +261,20 @@ class PhotoCollection:
                 entry._replace(path=self.name_of(os.path.join(path, entry.path))) for entry in found.entries
             ]
             changes.skipped += found.skipped
-        sources: list[PhotoSource] = []
+        sources = []
         if entries:
             sources.append(FileSource(entries, self.root or ""))
         if pictures:
             sources.append(PictureSource(pictures, names or picture_names(pictures, self.photos.rows)))
         return sources
+
+    def note_skipped(self, skipped: Iterable[UnreadableImage]) -> None:
+        """Remember files that were left out, but for those that are photos here after all."""
+        every = {image.path: image for image in (*self.skipped, *skipped)}
+        there = self.photos.rows
+        self.skipped = [
+            image for path, image in every.items() if path not in there and self.name_of(path) not in there
+        ]
 
     def compare_folder(self, root: Path, changes: Changes) -> FolderChanges:
         """Compare the gallery with a folder, which becomes its folder of photos. Nothing is opened.
@@ -289,6 +283,8 @@ class PhotoCollection:
             FileNotFoundError: there is no such folder.
             ValueError: the folder holds no file at all, but the gallery has photos.
         """
+        from .photo_sources import FileSource, scan, scan_file
+
         found = scan(root, self.follow_links)
         if not found.entries and len(self):
             raise ValueError(
@@ -311,7 +307,7 @@ class PhotoCollection:
         changes.unchanged = len(source) - len(unseen)
         return FolderChanges(source, unseen, [path for path in files if path not in there])
 
-    def _is_unchanged(self, entry: Entry) -> bool:
+    def _is_unchanged(self, entry: "Entry") -> bool:
         row = self.photos.rows.get(entry.path)
         if row is None or entry.path in self._foreign:
             return False
@@ -319,7 +315,7 @@ class PhotoCollection:
         settled = photo.read_ns - photo.mtime_ns > _CLOCK_GRAIN_NS
         return settled and (photo.size, photo.mtime_ns) == (entry.size, entry.mtime_ns)
 
-    def keep_pictures(self, source: PhotoSource) -> None:
+    def keep_pictures(self, source: "PhotoSource") -> None:
         """Keep hold of photos that are no files, so that they can be shown."""
         for number, entry in enumerate(source.entries):
             if entry.size < 0 and entry.path in self.photos:
@@ -368,6 +364,9 @@ class PhotoCollection:
     def _apply(self, loaded: list[LoadedPhoto], gone: Iterable[str], changes: Changes) -> None:
         self._foreign -= {photo.entry.path for photo in loaded}
         update = update_table(self.photos, loaded, gone, self._next_id, changes)
+        if update.removed.size or update.added.size:
+            self.calibration = None
+        self._small = SmallPictures(self.image_or_none)
         self.photos, self._sample = update.table, None
         if len(update.added):
             self._next_id = int(update.added[-1]) + 1
@@ -377,7 +376,10 @@ class PhotoCollection:
     def describe(self) -> dict[str, Any]:
         """Model and kind of index as plain values, without the folders of this machine."""
         fingerprint = self.store.model
-        public = {name: None if os.path.isabs(value or "") else value for name, value in self._origin.items()}
+        public = {
+            name: None if isinstance(value, str) and os.path.isabs(value) else value
+            for name, value in self._origin.items()
+        }
         if os.path.isabs(fingerprint["base_model"] or ""):
             fingerprint = {**fingerprint, "base_model": None}
         return {"model": {**public, "fingerprint": fingerprint}, "index": self._index_name}
@@ -394,6 +396,7 @@ class PhotoCollection:
         model = {**self._origin, "fingerprint": self.store.model}
         own = self._foreign.isdisjoint(self.photos.rows)
         saved = SavedGallery(model, self.photos, self.skipped, self.root, self._next_id, index, own)
+        saved.calibration = None if self.calibration is None else self.calibration.to_dict()
         saved.write(directory, token)
         if self.store.is_scattered(len(self)):
             self.store.compact(self.photos.digests)
@@ -435,6 +438,8 @@ class PhotoCollection:
             reason = self.store.damaged[0] if self.store.damaged else "a file of features is gone"
             raise DamagedGalleryError(directory, f"{lacking.sum():,} photos have no features ({reason})")
         self.photos, self.skipped, self._next_id = saved.photos.take(~lacking), saved.skipped, saved.next_id
+        if saved.calibration is not None and not lacking.any():
+            self.calibration = _calibration(saved.calibration, directory)
         self.root = saved.root if saved.own else None
         self._foreign = set() if saved.own else set(self.photos.rows)
         if read_index:
@@ -471,6 +476,8 @@ class PhotoCollection:
         self._next_id = int(self.photos.ids[-1]) + 1
         self._foreign = set(self.photos.rows)
         if "image" in rows.column_names:
+            from .photo_sources import DatasetSource
+
             self.keep_pictures(DatasetSource(rows, rows["path"][:], embedded_only=True))
         self.index.update(self.photos.ids[:0], self.photos.ids, self.photos.ids, self.vectors())
 
@@ -483,3 +490,10 @@ class PhotoCollection:
                 f"the gallery in {place} was made with another model: {'; '.join(problems)}. Use the model it was "
                 f"made with{source}, or index the photos into another folder."
             )
+
+
+def _calibration(values: dict[str, Any], directory: Path) -> Calibration:
+    try:
+        return Calibration.from_dict(values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedGalleryError(directory, f"its calibration cannot be read ({error})") from error

@@ -2,9 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from tqdm.auto import tqdm
 from sketch_prompt.data.reading import UnreadableImageError, read_image, unprocessable_is_unreadable
 from sketch_prompt.embedding import EncodedImages, LoadedImage, encode_images, split_batches
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.processing import SketchPromptProcessor
+from sketch_prompt.processing import Domain, SketchPromptProcessor
 
-from .fingerprint import describe_model
-from .photo_sources import Entry, PhotoSource, content_digest
+from .fingerprint import describe_model, query_key
 from .queries import Sketch, as_drawing, combine
 from .table import Filters, category_key
+
+if TYPE_CHECKING:  # a search opens no folder
+    from .photo_sources import Entry, PhotoSource
 
 # Photos much larger than the model's input are decoded at a reduced scale, which still has this many times its side.
 _DECODED_SIDES = 4
@@ -39,7 +41,7 @@ class LoadedPhoto(LoadedImage):
         read_ns: when its content was read.
     """
 
-    entry: Entry | None = None
+    entry: "Entry | None" = None
     category: str | None = None
     read_ns: int = 0
 
@@ -54,9 +56,10 @@ class GalleryEncoder:
         batch_size: photos in a forward pass.
         num_workers: processes that read photos. By default up to eight, and none for a few photos or where a CPU of
             one or two cores runs the model.
+        sketches: fields of the image processor, of drawings, that differ from the processor's.
 
     Raises:
-        ValueError: there is no processor, or the model embeds all categories alike.
+        ValueError: there is no processor, or the model embeds all categories alike; or a field is not of drawings.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class GalleryEncoder:
         by_category: bool = False,
         batch_size: int = 64,
         num_workers: int | None = None,
+        sketches: Mapping[str, Any] | None = None,
     ):
         processor = processor if processor is not None else model.processor
         if processor is None:
@@ -74,6 +78,15 @@ class GalleryEncoder:
             )
         if by_category and not model.is_conditional:
             raise ValueError(f"{model.method} embeds all categories alike: leave out by_category")
+        others = [name for name in sketches or {} if not name.startswith("sketch_")]
+        if others:
+            raise ValueError(
+                f"{others[0]} is not about drawings: photos are prepared as the model's processor says"
+            )
+        if sketches:
+            processor = processor.with_settings(**sketches)
+        if model.processor is None or sketches:  # explanations need it too
+            model.processor = processor
         self.model = model.eval()
         self.processor = processor
         self.by_category = by_category
@@ -89,6 +102,10 @@ class GalleryEncoder:
     def categories(self) -> dict[str, str]:
         """{`category_key`: name} of the categories under which photos are embedded."""
         return {category_key(name): name for name in self.model.categories} if self.by_category else {}
+
+    def unknown_categories(self, names: Sequence[str]) -> list[str]:
+        """Those of some categories that photos cannot be embedded under."""
+        return [name for name in names if self.by_category and category_key(name) not in self.categories]
 
     def query_category(self, filters: Filters | None) -> str | None:
         """The category under which a sketch is embedded that searches with these filters; None for none.
@@ -155,16 +172,25 @@ class GalleryEncoder:
         return written if drawn is None else combine(drawn, written, weight, sample)
 
     @torch.inference_mode()
-    def embed_photo(self, image: Image.Image) -> np.ndarray:
-        """Features (D,) of one photo, without a category."""
+    def embed(self, pictures: Sequence[Image.Image], domain: Domain) -> np.ndarray:
+        """Features (n, D) of a batch of pictures, without categories."""
         self._check_adapter()
         place = next(self.model.parameters())
-        pixel_values = self.processor.preprocess(image, "photo")[None].to(place.device, place.dtype)
-        return self.model.get_photo_features(pixel_values)[0].float().cpu().numpy()
+        pixel_values = self.processor.image_processor.stack(list(pictures), domain, "pictures")
+        embed = self.model.get_sketch_features if domain == "sketch" else self.model.get_photo_features
+        return embed(pixel_values.to(place.device, place.dtype)).float().cpu().numpy()
+
+    def embed_photo(self, image: Image.Image) -> np.ndarray:
+        """Features (D,) of one photo, without a category."""
+        return self.embed([image], "photo")[0]
+
+    def query_key(self) -> str:
+        """See `fingerprint.query_key`."""
+        return query_key(self.model, self.processor)
 
     def embed_photos(
         self,
-        source: PhotoSource,
+        source: "PhotoSource",
         numbers: Sequence[int],
         known: set[str],
         accelerator: Accelerator | None = None,
@@ -220,7 +246,7 @@ class _SourcePhotos(Dataset):
 
     def __init__(
         self,
-        source: PhotoSource,
+        source: "PhotoSource",
         processor: SketchPromptProcessor,
         known: set[str],
         categories: dict[str, str],
@@ -233,6 +259,8 @@ class _SourcePhotos(Dataset):
         self.categories = categories
 
     def __getitem__(self, number: int) -> LoadedPhoto:
+        from .photo_sources import content_digest
+
         entry, path = self.source.entries[number], self.source.full_path(number)
         category = self.categories.get(category_key(entry.category))
         facts = {"entry": entry, "category": category, "read_ns": time.time_ns()}

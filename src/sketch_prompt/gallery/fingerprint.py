@@ -1,5 +1,7 @@
 """What a gallery's features depend on, written down so that another model's sketch never searches them."""
 
+import hashlib
+import json
 from typing import Any
 
 import torch
@@ -54,6 +56,21 @@ def describe_model(
         "weights": weights,
         "photos": {name: getattr(processor.image_processor, name) for name in _PHOTO_FIELDS},
     }
+
+
+def query_key(model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor) -> str:
+    """A name for how drawings are embedded: the model with its lens, and how drawings become pixel values."""
+    at = torch.linspace(0, 1, _PROBES_PER_TENSOR, dtype=torch.float64)
+    tensors = model.adapter_tensors()
+    lens = {
+        name: sample_weights(tensors[name], (at * (tensors[name].numel() - 1)).round().long())
+        for name in _OF_SKETCHES
+        if name in tensors
+    }
+    description = describe_model(model, processor) | {"lens": lens}
+    description["sketches"] = getattr(processor.image_processor, "settings", None)
+    text = json.dumps(description, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[str]:

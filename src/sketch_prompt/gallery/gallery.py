@@ -1,10 +1,9 @@
 """A gallery: photos that were embedded once, kept up to date, and searched by drawing, by words, or by both."""
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -15,24 +14,26 @@ from sketch_prompt.models.loading import load_model
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 
-from .collection import Hit, PhotoCollection, PhotoName, Photos
+from .collection import PhotoCollection, PhotoName, Photos
 from .encoder import GalleryEncoder
+from .hits import Calibration, Hit, Hits, judge
 from .indexes import VectorIndex
-from .photo_sources import PhotoSource, check_folder
 from .queries import Sketch, as_drawing
-from .saving import SavedGallery, absolute_name, saved_options, saved_settings, writing
+from .saving import SavedGallery, absolute_name, saved_options, writing
 from .store import FLUSH_SECONDS
-from .table import Changes, Filters, PhotoTable, category_key
+from .table import Changes, Filters, PhotoTable
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
     from matplotlib.figure import Figure
 
+    from sketch_prompt.explain import Correspondence
+
+    from .photo_sources import PhotoSource
     from .reranking import PairReranker
 
-__all__ = ["Gallery", "Hit"]
+__all__ = ["Gallery", "Hit", "Hits"]
 
-DEFAULT_MODEL = "mini-clip-at"
 Model = str | os.PathLike | SketchPromptPreTrainedModel
 
 
@@ -66,6 +67,9 @@ class Gallery:
         flush_seconds: how much embedding may be lost when a process that builds a gallery in a folder is killed.
         base_model: where to get the CLIP, in place of what the checkpoint says; for a model that is given by name.
         device: where to run a model that is given by name.
+        sketches: how drawings are prepared, where that is not as the model's processor says: the fields of
+            `SketchPromptImageProcessor` that begin with `sketch_`, such as {"sketch_crop_margin": True,
+            "sketch_line_width": 1.5}. The gallery remembers them; photos keep their features.
 
     Attributes:
         model: the model, in eval mode.
@@ -91,12 +95,17 @@ class Gallery:
         follow_links: bool = True,
         base_model: str | None = None,
         device: str | None = None,
+        sketches: Mapping[str, Any] | None = None,
     ):
-        origin = {"source": absolute_name(model), "base_model": absolute_name(base_model)}
+        origin = {
+            "source": absolute_name(model),
+            "base_model": absolute_name(base_model),
+            "sketches": dict(sketches or {}),
+        }
         if isinstance(model, str | os.PathLike):
             model, own_processor = load_model(os.fspath(model), base_model, device)
             processor = processor if processor is not None else own_processor
-        self._encoder = GalleryEncoder(model, processor, by_category, batch_size, num_workers)
+        self._encoder = GalleryEncoder(model, processor, by_category, batch_size, num_workers, sketches)
         self.collection = PhotoCollection(self._encoder.describe(), origin, index, milvus_uri, flush_seconds)
         self.collection.follow_links = follow_links
         self.model, self.processor = self._encoder.model, self._encoder.processor
@@ -113,6 +122,7 @@ class Gallery:
         *,
         index: str | None = None,
         by_category: bool | None = None,
+        sketches: Mapping[str, Any] | None = None,
         base_model: str | None = None,
         progress: bool = True,
         accelerator: Accelerator | None = None,
@@ -128,8 +138,8 @@ class Gallery:
             photos: a folder (with all its subfolders), a `datasets.Dataset` with a column `image`, or a list of
                 paths and PIL images.
             output: folder of the gallery.
-            index, by_category: see the class. By default those of the gallery in `output`; "auto" and False for a new
-                gallery.
+            index, by_category, sketches: see the class. By default those of the gallery in `output`; "auto", False
+                and those of the model for a new gallery.
             base_model: see the class.
             progress: show a bar on stderr.
             accelerator: shares the work among the processes that `accelerate` started; needs `output`. The first
@@ -140,33 +150,10 @@ class Gallery:
             FileNotFoundError: there is no such folder of photos or model.
             ValueError: `output` holds a gallery of another model or the photos, or another process is writing into it.
         """
-        if accelerator is not None and output is None:
-            raise ValueError("several processes build a gallery in a folder: give output=")
-        settings = saved_settings(output) if output is not None else {}
-        if model is None:
-            model = settings.get("model") or DEFAULT_MODEL
-            base_model = base_model or settings.get("base_model")
-        if by_category is None:
-            by_category = settings.get("by_category", False)
-        options |= {"index": index or settings.get("index", "auto"), "by_category": by_category}
-        gallery = cls(model, base_model=base_model, **options)
-        directory = None if output is None else Path(os.path.abspath(output))
-        fill = gallery.add
-        if isinstance(photos, str | os.PathLike) and not os.path.isfile(photos):
-            check_folder(photos)
-            if directory == Path(os.path.abspath(photos)):
-                raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
-            fill = gallery.refresh
-        gallery._accelerator = accelerator
-        saves = directory is not None and (accelerator is None or accelerator.is_main_process)
-        with writing(directory) if saves else nullcontext():
-            if directory is not None:
-                gallery.collection.resume(directory, read_index=saves)
-            gallery.changes = fill(photos, progress=progress)
-            if saves:
-                gallery.collection.write(directory)
-        gallery._accelerator = None
-        return gallery
+        from .building import build
+
+        options |= {"index": index, "by_category": by_category, "sketches": sketches}
+        return build(cls, model, photos, output, progress, accelerator, base_model, **options)
 
     @classmethod
     def from_embeddings(
@@ -312,6 +299,11 @@ class Gallery:
     def __repr__(self) -> str:
         return f"Gallery({len(self):,} photos, {self.model.method}, {self.index.describe()})"
 
+    def _repr_html_(self) -> str:
+        from .results import html_of_gallery
+
+        return html_of_gallery(self)
+
     def __len__(self) -> int:
         return len(self.collection)
 
@@ -358,13 +350,7 @@ class Gallery:
         for source in collection.sources(photos, names, changes):
             self._embed(source, range(len(source)), (), changes, progress)
             collection.keep_pictures(source)
-        skipped = {image.path: image for image in (*self.skipped, *changes.skipped)}
-        there = collection.photos.rows
-        collection.skipped = [
-            image
-            for path, image in skipped.items()
-            if path not in there and collection.name_of(path) not in there
-        ]
+        collection.note_skipped(changes.skipped)
         return changes
 
     def refresh(self, photos_dir: str | os.PathLike | None = None, *, progress: bool = True) -> Changes:
@@ -425,7 +411,8 @@ class Gallery:
         weight: float = 0.5,
         rerank: int | None = None,
         expand: int | None = None,
-    ) -> list[Hit]:
+        group_copies: bool = False,
+    ) -> Hits:
         """The photos that a sketch shows, a text describes, or both.
 
         Args:
@@ -439,6 +426,7 @@ class Gallery:
                 (`model.has_reranker`), and sort them by `model.fuse_scores`. It opens these photos, and is slower.
             expand: search twice, the second time with the query joined with its first so many hits. It finds more of
                 what the first hits show, even if they are wrong.
+            group_copies: show copies of a photo as one hit; see `hits.group_copies`.
 
         Returns:
             At most `top_k` hits, best first; equal ones in the order in which they came into the gallery.
@@ -453,14 +441,28 @@ class Gallery:
         if expand is not None:
             query = self.collection.expand(query, expand, filters)
         first = top_k if rerank is None or top_k < 1 else max(rerank, top_k)
-        hits = self.collection.hits(self.collection.search(query, first, filters))[0]
-        if rerank is None:
-            return hits
-        if self._reranker is None:
-            from .reranking import PairReranker
+        hits = self.collection.hits(query, first, filters, group_copies)
+        fit = hits[0].score if hits and not (text or filters or expand) else None
+        if rerank is not None:
+            if self._reranker is None:
+                from .reranking import PairReranker
 
-            self._reranker = PairReranker(self.model, self.processor)
-        return self._reranker.rank(as_drawing(sketch), hits, self.collection)[:top_k]
+                self._reranker = PairReranker(self.model, self.processor)
+            hits = self._reranker.rank(as_drawing(sketch), hits, self.collection)[:top_k]
+        return Hits(
+            hits, self, (sketch, text), *judge(self.collection.calibration, fit, self._encoder.query_key)
+        )
+
+    def calibrate(self, *, progress: bool = True) -> Calibration:
+        """Find out what a fit is worth here, for `Hits.is_weak`. Later changes make it void."""
+        from .calibration import calibrate
+
+        self.collection.calibration = calibrate(self._encoder, self.collection, progress)
+        return self.collection.calibration
+
+    def explain(self, sketch: Sketch, photo: PhotoName, **conditions) -> "Correspondence":
+        """Which patches of a photo the model takes for which patches of a sketch; see `model.explain`."""
+        return self.model.explain(as_drawing(sketch), self.image(photo), **conditions)
 
     def embed_query(
         self,
@@ -475,11 +477,10 @@ class Gallery:
     @property
     def unconditioned_categories(self) -> list[str]:
         """Categories of photos that, with `by_category`, are embedded without: the model was not shown them."""
-        names = self.photos.categories if self._encoder.by_category else []
-        return [name for name in names if category_key(name) not in self._encoder.categories]
+        return self._encoder.unknown_categories(self.photos.categories)
 
     def _embed(
-        self, source: PhotoSource, numbers: Sequence[int], gone, changes: Changes, progress: bool
+        self, source: "PhotoSource", numbers: Sequence[int], gone, changes: Changes, progress: bool
     ) -> None:
         """Read photos of a source, embed what is new, and bring table and index up to date."""
         known = self.collection.store.digests
@@ -487,12 +488,7 @@ class Gallery:
         self.collection.update(batches, gone, changes, self._accelerator)
 
     def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> "Figure":
-        """Draw what a search found beside what was searched for.
-
-        Args:
-            hits: what `search` returned.
-            sketch, text: what it was asked.
-        """
+        """Draw what a search found beside the sketch and the text that it was asked."""
         from sketch_prompt.plotting import plot_hits
 
         images = [self.collection.image_or_none(hit) for hit in hits]

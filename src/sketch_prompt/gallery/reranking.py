@@ -16,7 +16,8 @@ from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import Domain, SketchPromptProcessor
 from sketch_prompt.top_k import best_places
 
-from .collection import Hit, PhotoCollection
+from .collection import PhotoCollection
+from .hits import Hit
 
 _KEPT = 512  # photos: at ViT-B/16's size 2 MB each
 _BATCH = 32

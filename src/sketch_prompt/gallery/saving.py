@@ -50,7 +50,8 @@ class SavedGallery:
     """What lies in a gallery's folder, besides features and index.
 
     Attributes:
-        model: {"source", "base_model", "fingerprint"}: where the model came from, and `describe_model` of it.
+        model: {"source", "base_model", "sketches", "fingerprint"}: where the model came from, how drawings are
+            prepared where that is not as its processor says, and `describe_model` of it.
         photos: the table.
         skipped: files that were left out.
         root: folder of the photos; None if there is none.
@@ -58,6 +59,7 @@ class SavedGallery:
         index: what the index's `save` returned.
         own: whether this user made it; see `integrity`.
         checksums: of the files, by name, as they were when the gallery was saved.
+        calibration: what `Calibration.to_dict` gave; None if the gallery was not calibrated.
     """
 
     model: dict[str, Any]
@@ -68,6 +70,7 @@ class SavedGallery:
     index: dict[str, Any]
     own: bool
     checksums: dict[str, str] = field(default_factory=dict)
+    calibration: dict[str, Any] | None = None
 
     def write(self, directory: Path, token: str) -> None:
         """Write everything, `gallery.json` last, and delete what it no longer names."""
@@ -88,6 +91,7 @@ class SavedGallery:
             "seal": seal(_named(root, self.index), self.photos.paths) if self.own else None,
             "model": self.model,
             "index": self.index,
+            "calibration": self.calibration,
             "files": files,
             "checksums": {name: file_checksum(directory / name) for name in sorted(current)},
         }
@@ -119,6 +123,7 @@ class SavedGallery:
             if len(lines) != manifest["skipped"]:
                 raise ValueError(f"{manifest['files']['skipped']} is incomplete")
             model = {name: manifest["model"][name] for name in ("source", "base_model", "fingerprint")}
+            model["sketches"] = manifest["model"].get("sketches") or {}
             describe_differences(
                 model["fingerprint"], model["fingerprint"]
             )  # fails unless everything is there
@@ -133,13 +138,14 @@ class SavedGallery:
                     manifest.get("seal"), _named(manifest["root"], manifest["index"]), photos.paths
                 ),
                 checksums=manifest.get("checksums") or {},
+                calibration=manifest.get("calibration"),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedGalleryError(directory, _describe(error)) from error
 
 
 def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
-    """The settings "model", "base_model", "index" and "by_category" of the gallery in a folder.
+    """The settings "model", "base_model", "sketches", "index" and "by_category" of the gallery in a folder.
 
     Returns:
         An empty dictionary if there is no gallery, or none that can be read.
@@ -149,6 +155,7 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
         return {
             "model": manifest["model"]["source"],
             "base_model": manifest["model"]["base_model"],
+            "sketches": manifest["model"].get("sketches"),
             "index": manifest["index"]["name"],
             "by_category": manifest["model"]["fingerprint"]["by_category"],
         }
@@ -169,7 +176,7 @@ def saved_options(
     """Options of `Gallery` for the model that is given, or for the one that a saved gallery names.
 
     Args:
-        saved: "source", "base_model" and "fingerprint" of the gallery's model.
+        saved: "source", "base_model", "sketches" and "fingerprint" of the gallery's model.
         index: name of its index.
         model: the model to use; None for the gallery's.
         place: where the gallery is, for the error.
@@ -185,6 +192,7 @@ def saved_options(
         )
     if model is None:
         options |= {"model": saved["source"], "base_model": saved["base_model"]}
+        options["sketches"] = saved.get("sketches")
     return options
 
 

@@ -23,13 +23,13 @@ class QueryScores:
 
     def mean(self) -> dict[str, float]:
         """Means over the queries, under their usual names ("AP@all" gives "mAP@all")."""
-        return {_mean_name(name): float(np.nanmean(values)) for name, values in self.values.items()}
+        return {mean_name(name): float(np.nanmean(values)) for name, values in self.values.items()}
 
     def per_class(self) -> dict[object, dict[str, float]]:
         """Means over the queries of each class. Classes without a query that counts are left out."""
         return {
             label.item(): {
-                _mean_name(name): float(values[self.counted & (self.query_labels == label)].mean())
+                mean_name(name): float(values[self.counted & (self.query_labels == label)].mean())
                 for name, values in self.values.items()
             }
             for label in np.unique(self.query_labels[self.counted])
@@ -65,7 +65,7 @@ class QueryScores:
         tail = (1 - confidence) / 2
         lower, upper = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
         return {
-            _mean_name(name): (float(low), float(high)) for name, low, high in zip(self.values, lower, upper)
+            mean_name(name): (float(low), float(high)) for name, low, high in zip(self.values, lower, upper)
         }
 
     @property
@@ -74,5 +74,6 @@ class QueryScores:
         return ~np.isnan(next(iter(self.values.values())))
 
 
-def _mean_name(name: str) -> str:
+def mean_name(name: str) -> str:
+    """What the literature calls the mean of a query's score."""
     return f"m{name}" if name.startswith("AP") else name

@@ -305,6 +305,17 @@ class AdaptedClip(EncodingModel, SavedModel):
             name: value for name, value in self.adapter_tensors().items() if isinstance(value, nn.Parameter)
         }
 
+    def get_nb_trainable_parameters(self) -> tuple[int, int]:
+        """As in peft: how many numbers training changes, and how many there are."""
+        trained = sum(parameter.numel() for parameter in self.trainable_parameters().values())
+        return trained, sum(parameter.numel() for parameter in self.parameters())
+
+    def print_trainable_parameters(self) -> None:
+        """As in peft: print how many numbers training changes."""
+        trained, total = self.get_nb_trainable_parameters()
+        share = 100 * trained / max(total, 1)
+        print(f"trainable params: {trained:,d} || all params: {total:,d} || trainable%: {share:.4f}")
+
     def parameter_groups(self) -> list[dict]:
         """Trainable parameters by kind: `"prompts"` (the method's own), `"layer_norms"`, `"backbone"` (the rest).
 

@@ -12,7 +12,7 @@ _UNTRAINED = "frozen-clip"
 def load_model(
     source: str, base_model: str | None = None, device: str | None = None
 ) -> tuple[SketchPromptPreTrainedModel, SketchPromptProcessor]:
-    """A model in eval mode and its processor.
+    """A model in eval mode and its processor, which is also `model.processor`.
 
     Example:
         ```python
@@ -41,10 +41,9 @@ def load_model(
         model = SketchPromptModel.from_base_model(source, base_model)
     else:
         model = SketchPromptModel.from_pretrained(source, base_model=base_model)
-    processor = model.processor
-    if processor is None:
-        processor = SketchPromptProcessor.from_base_model(model.config.base_model)
-    return model.to(_choose_device(device)).eval(), processor
+    if model.processor is None:
+        model.processor = SketchPromptProcessor.from_base_model(model.config.base_model)
+    return model.to(_choose_device(device)).eval(), model.processor
 
 
 def _choose_device(name: str | None) -> torch.device:

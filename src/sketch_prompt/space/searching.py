@@ -154,7 +154,9 @@ def open_photo(
 
 
 def _hits(gallery: Gallery, query: Query, top_k: int) -> list[Hit]:
-    return gallery.search(query.drawing, top_k, text=query.text.strip() or None, weight=query.weight)
+    return gallery.search(
+        query.drawing, top_k, text=query.text.strip() or None, weight=query.weight, group_copies=True
+    )
 
 
 def _some(gallery: Gallery, count: int) -> list[Photo]:

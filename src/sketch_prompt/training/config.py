@@ -326,6 +326,12 @@ class TrainingConfig:
             run=build(RunConfig, "run", recipe.get("run")),
         )
 
+    def with_sections(self, **sections: Any) -> "TrainingConfig":
+        """The same recipe with other sections; whose its values are stays known."""
+        changed = dataclasses.replace(self, **sections)
+        changed.origins = self.origins
+        return changed
+
     def to_dict(self) -> dict[str, Any]:
         """The sections of the recipe, including all defaults."""
         sections = dataclasses.asdict(self)

@@ -2,14 +2,14 @@
 
 import logging
 import math
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
-from accelerate.tracking import get_available_trackers
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object, set_seed
+from accelerate.utils import broadcast_object_list, gather_object, set_seed
 from datasets import DatasetDict
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
@@ -25,6 +25,7 @@ from sketch_prompt.embedding.conditioning import show_categories
 from sketch_prompt.evaluation import Evaluation, Report, evaluate_model
 from sketch_prompt.evaluation.environment import describe_environment, peak_memory
 from sketch_prompt.evaluation.fusion import choose_rerank_weight
+from sketch_prompt.evaluation.report import without_seed
 from sketch_prompt.lens.tables import fit_model_lens
 from sketch_prompt.locking import only_writer
 from sketch_prompt.models.auto import SketchPromptModel
@@ -44,6 +45,7 @@ from sketch_prompt.training.checkpoints import (
     save_state,
 )
 from sketch_prompt.training.config import TrainingConfig
+from sketch_prompt.training.fitting import build_accelerator, fitted
 from sketch_prompt.training.interruption import (
     Interruption,
     ending_workers,
@@ -51,7 +53,7 @@ from sketch_prompt.training.interruption import (
 )
 from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
-from sketch_prompt.training.publication import Publisher, training_facts
+from sketch_prompt.training.publication import Publisher, public_recipe, training_facts
 from sketch_prompt.training.recipe import RecipeError, with_checksum
 from sketch_prompt.training.refit import choosing, lens_on_held_out_classes, refitting
 from sketch_prompt.training.result import TrainingResult
@@ -85,7 +87,8 @@ def train(config: TrainingConfig) -> TrainingResult:
         KeyboardInterrupt: Ctrl-C or SIGTERM stopped the run. It was saved, and the same command resumes it.
     """
     # The accelerator comes first: it decides on the device and finds the other processes.
-    accelerator = _build_accelerator(config)
+    accelerator = build_accelerator(config)
+    config = fitted(config, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     is_writer = accelerator.is_main_process
     with only_writer(config.output_dir, "is training in") if is_writer else nullcontext():
         if config.data.refit:
@@ -450,6 +453,8 @@ class Trainer:
             self._evaluate(self.benchmark, config.data.benchmark).report if config.evaluation.test else None
         )
         if test is not None:
+            recipe = without_seed(public_recipe(config))
+            test = replace(test, seed=config.run.seed, recipe=recipe)
             self.log.write("test", progress.step, best_step=progress.best_step, metrics=test.metrics)
         result = TrainingResult(
             output_dir=self.folder,
@@ -478,20 +483,3 @@ class Trainer:
             self.publisher.finished(self.folder)
         self.accelerator.wait_for_everyone()
         return result
-
-
-def _build_accelerator(config: TrainingConfig) -> Accelerator:
-    missing = set(config.run.trackers) - {str(tracker) for tracker in get_available_trackers()}
-    if missing:
-        raise RecipeError(
-            f"run.trackers: {', '.join(sorted(missing))} is not installed; `pip install "
-            "sketch-prompt[train]` brings tensorboard, accelerate's documentation names the others"
-        )
-    return Accelerator(
-        mixed_precision=config.optimisation.mixed_precision,
-        gradient_accumulation_steps=config.optimisation.gradient_accumulation_steps,
-        log_with=config.run.trackers or None,
-        project_dir=config.output_dir,
-        # A trainable text tower gets no gradient if the texts of the classes are computed only once.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )

@@ -16,8 +16,7 @@ SELECTION = "selection"
 
 def choosing(config: TrainingConfig) -> TrainingConfig:
     """The recipe of the first run: it holds classes out, is not tested, and is not published."""
-    return dataclasses.replace(
-        config,
+    return config.with_sections(
         data=dataclasses.replace(config.data, refit=False),
         evaluation=dataclasses.replace(config.evaluation, test=False),
         run=dataclasses.replace(
@@ -41,7 +40,7 @@ def refitting(config: TrainingConfig, chosen: TrainingResult) -> TrainingConfig:
     if run.resume == "must":  # this was for the first run
         run = dataclasses.replace(run, resume="auto")
     data = dataclasses.replace(config.data, refit=False, validation_classes=0)
-    return dataclasses.replace(config, model=model, data=data, optimisation=optimisation, run=run)
+    return config.with_sections(model=model, data=data, optimisation=optimisation, run=run)
 
 
 def lens_on_held_out_classes(chosen: TrainingResult) -> dict[str, Any] | None:

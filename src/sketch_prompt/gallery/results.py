@@ -1,0 +1,125 @@
+"""Hits for other programs and people: a table, a page that stands alone, copies of the files."""
+
+import csv
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from sketch_prompt import notebook
+from sketch_prompt.atomic import atomic_write
+
+from .hits import Hit, Hits
+from .queries import as_drawing
+
+if TYPE_CHECKING:
+    from .gallery import Gallery
+
+_SIDE = 180
+_SHOWN = 12
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<style>body{{font-family:system-ui,sans-serif;margin:16px}} img{{border:1px solid #ccc}}</style>
+</head><body>
+<h1>{title}</h1>
+{content}
+</body></html>
+"""
+
+
+def write_csv(hits: Sequence[Hit], path: str | os.PathLike) -> Path:
+    """See `Hits.write_csv`. What a spreadsheet would take for a formula is preceded by an apostrophe."""
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", "score", "path", "category", "copies"])
+        for hit in hits:
+            copies = "; ".join(hit.copies)
+            texts = [_no_formula(value) for value in (hit.path, hit.category or "", copies)]
+            writer.writerow([hit.rank, f"{hit.score:.4f}", *texts])
+    return Path(path)
+
+
+def _no_formula(value: str) -> str:
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def html_of_hits(hits: Hits, with_links: bool = False) -> str:
+    """The query and the photos found, as HTML."""
+    parts = [f"<p>{notebook.text(hits.warning[0].upper() + hits.warning[1:])}.</p>"] if hits.warning else []
+    sketch, words = hits.query
+    if sketch is not None:
+        caption = notebook.text(f"drawing, with “{words}”" if words else "drawing")
+        parts.append(notebook.figure(notebook.image(as_drawing(sketch), _SIDE, "the drawing"), caption))
+    elif words:
+        parts.append(f"<p>Searched for “{notebook.text(words)}”.</p>")
+    for hit in hits:
+        name = os.path.basename(hit.path)
+        caption = f"{hit.rank}. {notebook.text(hit.category or name)} ({hit.score:.3f})"
+        if hit.category:
+            caption += f"<br>{notebook.text(name)}"
+        if hit.copies:
+            names = notebook.text("\n".join(hit.copies))
+            caption += f'<br><span title="{names}">and {len(hit.copies)} more of it</span>'
+        link = Path(hit.path).as_uri() if with_links and os.path.isabs(hit.path) else None
+        parts.append(notebook.figure(notebook.image(_picture(hits, hit), _SIDE, name), caption, link))
+    return f"<div>{''.join(parts)}</div>"
+
+
+def html_of_gallery(gallery: "Gallery") -> str:
+    """How many photos there are, and some of them."""
+    shown = np.unique(np.linspace(0, max(len(gallery) - 1, 0), min(len(gallery), _SHOWN)).astype(int))
+    parts = [f"<p>{notebook.text(repr(gallery))}</p>"]
+    for row in shown:
+        photo = gallery.photos[int(row)]
+        picture = gallery.collection.image_or_none(photo, 2 * _SIDE)
+        name = os.path.basename(photo.path)
+        parts.append(
+            notebook.figure(notebook.image(picture, _SIDE, name), notebook.text(photo.category or name))
+        )
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _picture(hits: Hits, hit: Hit) -> Image.Image | None:
+    return None if hits.gallery is None else hits.gallery.collection.image_or_none(hit, 2 * _SIDE)
+
+
+def write_html(hits: Hits, path: str | os.PathLike) -> Path:
+    """See `Hits.write_html`. The page asks for nothing from outside and runs no script."""
+    title = notebook.text(f"{len(hits)} photos, best first")
+    with atomic_write(path) as temporary:
+        page = _PAGE.format(title=title, content=html_of_hits(hits, with_links=True))
+        temporary.write_text(page, encoding="utf-8")
+    return Path(path)
+
+
+def copy_photos(hits: Hits, folder: str | os.PathLike) -> list[Path]:
+    """See `Hits.copy_to`."""
+    folder = Path(folder)
+    digits = max(2, len(str(len(hits))))
+    targets = [folder / f"{hit.rank:0{digits}}-{_file_name(hit)}" for hit in hits]
+    there = [target for target in targets if os.path.lexists(target)]
+    if there:
+        raise FileExistsError(f"{there[0]} is there already: copy into another folder, or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    for hit, target in zip(hits, targets):
+        content = hits.gallery.collection.content(hit)
+        if isinstance(content, Image.Image):
+            buffer = BytesIO()
+            content.save(buffer, "PNG")
+            content = buffer.getvalue()
+        with atomic_write(target) as temporary:
+            temporary.write_bytes(content)
+    return targets
+
+
+def _file_name(hit: Hit) -> str:
+    """The file's own name; of a photo that is no file, its name as a PNG's."""
+    name = os.path.basename(hit.path.replace("\\", "/")) or f"photo {hit.id}"
+    return name if os.path.splitext(name)[1] else f"{name}.png"

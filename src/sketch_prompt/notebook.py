@@ -1,0 +1,63 @@
+"""HTML for notebooks and for pages of their own: text that is always escaped, and pictures as data URLs."""
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageOps
+
+from sketch_prompt.imaging import to_rgb
+from sketch_prompt.terminal import printable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def text(value: object) -> str:
+    """Any text as HTML shows it; characters that turn text around or hide it are written out."""
+    return html.escape(printable(str(value)))
+
+
+def data_url(picture: Image.Image, file_format: str = "JPEG") -> str:
+    """The picture as an address that holds it; `file_format` is PNG or JPEG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **({"quality": 85} if file_format == "JPEG" else {}))
+    return f"data:image/{file_format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def image(picture: Image.Image | None, side: int, alt: str = "") -> str:
+    """A picture, reduced to at most `side` pixels a side; a grey square with words if there is none."""
+    if picture is None:
+        style = f"display:inline-grid;place-items:center;width:{side}px;height:{side}px;background:#eee;color:#555"
+        return f'<span style="{style}">cannot be read</span>'
+    small = ImageOps.contain(to_rgb(picture), (side, side))
+    return f'<img src="{data_url(small)}" width="{small.width}" height="{small.height}" alt="{text(alt)}">'
+
+
+def of_figure(drawn: "Figure", alt: str) -> str:
+    """A figure of matplotlib."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png")
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{content}" style="max-width:100%" alt="{text(alt)}">'
+
+
+def figure(shown: str, caption: str, link: str | None = None) -> str:
+    """HTML of a picture with a line below it; both are HTML already. With a link, the picture opens it."""
+    if link is not None:
+        shown = f'<a href="{html.escape(link)}">{shown}</a>'
+    style = (
+        "display:inline-block;margin:4px;vertical-align:top;font-size:12px;text-align:center;max-width:190px"
+    )
+    below = f'<figcaption style="overflow-wrap:anywhere">{caption}</figcaption>'
+    return f'<figure style="{style}">{shown}{below}</figure>'
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
+    """A table of texts and numbers."""
+    head = "".join(f"<th>{text(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    title = f"<caption>{text(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

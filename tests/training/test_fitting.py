@@ -1,0 +1,58 @@
+"""What a recipe leaves to the base model and the machine."""
+
+import os
+
+import pytest
+
+from sketch_prompt.training.config import TrainingConfig
+from sketch_prompt.training.fitting import fitted
+from sketch_prompt.training.recipe import RecipeError
+
+
+def load(*overrides, recipe="clip-at-sketchy-21"):
+    return TrainingConfig.load(recipe, overrides)
+
+
+@pytest.mark.parametrize("base_model", ["mini-clip", "small-clip"])
+def test_pictures_have_the_size_that_the_base_model_sees(base_model):
+    from sketch_prompt.processing import SketchPromptProcessor
+
+    config = fitted(load(f"model.base_model={base_model}"))
+    processor = SketchPromptProcessor.from_base_model(base_model, **config.processor)
+    assert processor.image_processor.size == 64
+
+
+def test_another_size_is_an_error_that_names_the_key_before_any_data_are_looked_for():
+    from sketch_prompt.training.loop import train
+
+    config = load("model.base_model=mini-clip", "processor.size=224", "data.data_dir=/nowhere")
+    with pytest.raises(
+        RecipeError, match=r"processor.size=224 .* mini-clip, which sees 64 x 64.*processor.size=64"
+    ):
+        train(config)
+
+
+def test_a_base_model_whose_preprocessing_says_another_size_is_followed(tmp_path):
+    import json
+    import shutil
+
+    from sketch_prompt.sources import find_checkpoint
+
+    shutil.copytree(find_checkpoint("mini-clip"), tmp_path / "clip")
+    path = tmp_path / "clip" / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"size": 224, "crop_size": 224}))
+    assert fitted(load(f"model.base_model={tmp_path / 'clip'}")).processor["size"] == 64
+
+
+def test_no_more_processes_read_images_than_there_are_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    config = load("model.base_model=mini-clip")
+    assert config.data.num_workers == 8
+    assert fitted(config).data.num_workers == 2 and fitted(config, processes=2).data.num_workers == 1
+    assert fitted(load("model.base_model=mini-clip", "data.num_workers=0")).data.num_workers == 0
+    assert fitted(config).origins == config.origins != {}
+
+
+def test_a_method_with_a_tower_of_its_own_keeps_its_size():
+    config = load("model.backbone=vit", "processor.size=32", recipe="zse-sbir-mini")
+    assert fitted(config).processor["size"] == 32
