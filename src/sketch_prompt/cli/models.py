@@ -68,8 +68,8 @@ def train(
     \b
     Keys of every recipe (--show prints those of one, with their values):
       model         method base_model revision attn_implementation, and the method's own
-      data          benchmark data_dir options level batches sketches_per_class validation_classes refit num_workers
-                    min_image_size feature_cache augmentation
+      data          benchmark data_dir options level batches sketches_per_class training_classes training_share
+                    validation_classes refit num_workers min_image_size feature_cache augmentation
       processor     size photo_resize sketch_resize photo_pad_color sketch_crop_margin sketch_margin sketch_line_width
                     do_normalize normalization image_mean image_std resample
       optimisation  epochs max_steps batch_size gradient_accumulation_steps optimizer learning_rate learning_rates

@@ -3,8 +3,8 @@
 Both come from 150 bundled drawings of as many things. How well the best photo of the gallery fits each of them says
 what a fit is worth here: a drawing that fits no better than most of them has probably found nothing. Which share of
 them is "most" depends on the model. It is chosen on bundled photos and drawings of the 30 seen classes of
-quickdraw-caltech, so that nine of ten drawings whose class is there pass. `scripts/calibration_rates.py` measures it on the
-ten unseen ones.
+quickdraw-caltech, so that nine of ten drawings whose class is there pass. `scripts/calibration_rates.py` measures it
+on the ten unseen ones.
 """
 
 from pathlib import Path
