@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "sketch_prompt"
@@ -146,17 +146,26 @@ def lines() -> Counter:
     return counts
 
 
-def walk(call: str, profiled: bool = True) -> tuple[list[str], list[str]]:
-    """Modules of ours that are imported and, if profiled, files of ours that run when a new process executes code."""
-    code = WALK.format(package=str(PACKAGE), call=call, profiled=profiled)
+def start_python(code: str) -> str:
+    """What code prints in a new process."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if not done.stdout:
         raise RuntimeError(done.stderr)
-    imported, ran = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
+
+
+def walk(
+    call: str, profiled: bool = True, run: Callable[[str], str] = start_python
+) -> tuple[list[str], list[str]]:
+    """Modules of ours that are imported and, if profiled, files of ours that run when a new process executes code."""
+    printed = run(WALK.format(package=str(PACKAGE), call=call, profiled=profiled))
+    imported, ran = json.loads(printed.splitlines()[-1])
     return imported, ran
 
 
-def walk_search(profiled: bool = True) -> tuple[list[str], list[str]]:
+def walk_search(
+    profiled: bool = True, run: Callable[[str], str] = start_python
+) -> tuple[list[str], list[str]]:
     """`walk` of `sketch-prompt search` in a gallery of two pictures."""
     from PIL import Image
 
@@ -165,8 +174,8 @@ def walk_search(profiled: bool = True) -> tuple[list[str], list[str]]:
         photos.mkdir()
         for name in ("red", "blue"):
             Image.new("RGB", (32, 32), name).save(photos / f"{name}.png")
-        walk(INDEX.format(photos=str(photos), gallery=str(gallery)), profiled=False)
-        return walk(SEARCH.format(gallery=str(gallery), sketch=str(photos / "red.png")), profiled)
+        walk(INDEX.format(photos=str(photos), gallery=str(gallery)), False, run)
+        return walk(SEARCH.format(gallery=str(gallery), sketch=str(photos / "red.png")), profiled, run)
 
 
 def main() -> None:

@@ -1,10 +1,6 @@
 """`sketch-prompt index` and `search`, and `scripts/embed.py`."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fakes.photos import picture, write_photos
+from fakes.processes import run_together
 from sketch_prompt import Gallery
 from sketch_prompt.cli import app
 
@@ -145,44 +142,6 @@ def test_a_name_with_a_line_break_stays_on_one_line(photos, tmp_path):
     assert len(lines) == 10 and any("two\\nlines\\tand a tab.jpg" in line for line in lines)
 
 
-def launch_embedding(photos, output, processes=2):
-    """`torchrun --nproc_per_node 2 scripts/embed.py ...` without torchrun, which takes seconds to start."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    arguments = [
-        str(photos),
-        "-o",
-        str(output),
-        "--model",
-        MODEL,
-        "--batch-size",
-        "4",
-        "--flush-seconds",
-        "0",
-    ]
-    environment = {
-        **os.environ,
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(REPOSITORY / "src"),
-        "MASTER_ADDR": "localhost",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(processes),
-        "LOCAL_WORLD_SIZE": str(processes),
-    }
-    return [
-        subprocess.Popen(
-            [sys.executable, REPOSITORY / "scripts" / "embed.py", *arguments],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-
-
 def test_two_processes_complete_what_one_had_begun(tmp_path):
     photos, output = write_photos(tmp_path / "photos", {"a": 20, "b": 20}), tmp_path / "gallery"
     (photos / "broken.jpg").write_bytes(b"broken")
@@ -191,11 +150,12 @@ def test_two_processes_complete_what_one_had_begun(tmp_path):
     begun.save(output)
     (output / "gallery.json").unlink()
 
-    processes = launch_embedding(photos, output)
-    printed = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], printed
-    assert [stdout for stdout, _ in printed] == ["", ""]
-    assert "40 photos: 40 added; 28 embedded" in printed[0][1] and "photos:" not in printed[1][1]
-    assert printed[0][1].count("broken.jpg") == 1
+    options = ("--model", MODEL, "--batch-size", 4, "--flush-seconds", 0)
+    done = run_together(2, REPOSITORY / "scripts" / "embed.py", photos, "-o", output, *options)
+    assert [process.returncode for process in done] == [0, 0], done
+    assert [process.stdout for process in done] == ["", ""]
+    first, second = (process.stderr for process in done)
+    assert "40 photos: 40 added; 28 embedded" in first and "photos:" not in second
+    assert first.count("broken.jpg") == 1
     alone = json.loads(index(photos, output, "--json").stdout)
     assert (alone["unchanged"], alone["embedded"], len(alone["skipped"])) == (40, 0, 1)

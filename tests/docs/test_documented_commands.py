@@ -5,8 +5,6 @@ The walk from a folder of photos to a search is run as `docs/search.md` prints i
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from fakes import processes
 from sketch_prompt.cli import app
 from sketch_prompt.cli.command import Settings
 from sketch_prompt.training.config import TrainingConfig
@@ -168,7 +167,7 @@ def run(command):
     fewer = {"--instances": "4", "--image-size": "64"}
     for option, value in fewer.items():
         arguments[arguments.index(option) + 1] = value
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    done = processes.run(*arguments)
     assert done.returncode == 0, done.stderr
     for name in ("drawing.png", "new.jpg"):  # what the reader has
         Image.open(next(Path("drawings/teapot").iterdir())).convert("RGB").save(name)

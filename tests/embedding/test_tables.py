@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +6,7 @@ import torch
 
 from fakes.benchmarks import write_benchmark
 from fakes.models import TinyModel, TinyProcessor
+from fakes.processes import run_together
 from sketch_prompt.evaluation import embed
 
 
@@ -142,14 +140,7 @@ sys.stdout.write(f"process {accelerator.process_index} of {accelerator.num_proce
 
 
 def test_two_processes_share_the_batches_and_agree_with_one(tmp_path):
-    script = tmp_path / "share.py"
-    script.write_text(SHARED_WORK)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run([*command, script, tmp_path], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert {"process 0 of 2 agrees", "process 1 of 2 agrees"} <= set(done.stdout.splitlines())
+    done = run_together(2, "-c", SHARED_WORK, tmp_path)
+    for number, process in enumerate(done):
+        assert process.returncode == 0, process.stderr
+        assert f"process {number} of 2 agrees" in process.stdout.splitlines()

@@ -1,17 +1,14 @@
 """A scoring job scores every pair once, through interruptions of any kind."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fakes import killed_job
 from fakes.killed_job import PIECES, run, score
+from fakes.processes import Program
 from sketch_prompt.evaluation.pairwise import Piece, ScoringJob
 
 EXPECTED = np.concatenate([score(piece) for piece in PIECES])
@@ -23,16 +20,13 @@ def finished(folder):
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_job_goes_on_where_it_was(tmp_path, kind):
-    script = Path(killed_job.__file__)
-    process = subprocess.Popen(
-        [sys.executable, script, tmp_path, "0.3"], stderr=subprocess.PIPE, env=os.environ
-    )
+    process = Program(killed_job.__file__, tmp_path, 0.3)
     deadline = time.monotonic() + 120
     while len(finished(tmp_path)) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(kind)
     assert process.wait(60) != 0
-    assert b"pair" in process.stderr.read()
+    assert "pair" in process.stderr.read()
     kept = {path: path.stat().st_mtime_ns for path in finished(tmp_path)}
     assert 3 <= len(kept) < len(PIECES)
     scores, scored = run(tmp_path, 0.0)

@@ -1,8 +1,5 @@
 """A full disk ends training and indexing with one line, and the same command then ends as if there had been room."""
 
-import resource
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -10,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from fakes.photos import make_model, picture, write_photos
+from fakes.processes import run
 from sketch_prompt import Gallery
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.terminal import message_of
@@ -20,16 +18,7 @@ NO_ROOM = "there is no room to write"
 
 def with_little_room(program, *arguments, limit):
     """Run a program none of whose files may grow beyond `limit` bytes, as on a disk that is full."""
-
-    def restrict():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)],
-        preexec_fn=restrict,
-        capture_output=True,
-        text=True,
-    )
+    return run("-c", textwrap.dedent(program), *arguments, file_limit=limit)
 
 
 def test_training_says_so_in_one_line_and_ends_the_same_afterwards(recipe, tmp_path):

@@ -1,26 +1,16 @@
 """Flipped bits in every kind of file are harmless, named or mended; `scripts/fuzz.py` flips thousands of them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from fakes.processes import run
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "fuzz.py"
 KINDS = 15
 
 
 def test_a_flipped_bit_is_never_taken_for_whole(tmp_path):
-    command = [
-        sys.executable,
-        SCRIPT,
-        "--flips",
-        str(2 * KINDS),
-        "--seed",
-        "7",
-        "--json",
-        tmp_path / "counts.json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run(SCRIPT, "--flips", 2 * KINDS, "--seed", 7, "--json", tmp_path / "counts.json")
     assert done.returncode == 0, done.stderr[-2000:]
     counts = json.loads((tmp_path / "counts.json").read_text())
     kinds = {name: values for name, values in counts.items() if name != "seed"}

@@ -3,8 +3,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import torch
 
 from fakes.clip import IMAGE_SIZE
 from fakes.photos import make_model, picture, write_photos
+from fakes.processes import Program
 from sketch_prompt import Gallery, SketchPromptProcessor
 from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.gallery.saving import DamagedGalleryError
@@ -240,7 +239,7 @@ def test_a_killed_run_is_completed_without_doing_its_work_again(tmp_path):
     photos = write_photos(tmp_path / "photos", {"a": 30, "b": 30})
     output = tmp_path / "gallery"
     code = INDEX_SLOWLY.format(tests=str(Path(__file__).parents[1]), photos=str(photos), output=str(output))
-    process = subprocess.Popen([sys.executable, "-c", code])
+    process = Program("-c", code)
     while process.poll() is None and len(list(output.glob("features/[!.]*"))) < 3:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)

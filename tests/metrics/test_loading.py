@@ -1,10 +1,7 @@
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
+from fakes.processes import run
 from sketch_prompt.metrics import evaluate_instance_retrieval, evaluate_retrieval, load_metric
 
 
@@ -65,7 +62,7 @@ def test_metric_loads_offline_in_a_fresh_process_with_an_empty_cache():
         "print(metric.compute(predictions=[[1.0, 0.0]], references=[0], ks=(1,),"
         " gallery_features=[[1.0, 0.0], [0.0, 1.0]], gallery_labels=[0, 1]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    done = run("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "{'mAP@all': 1.0, 'mAP@1': 1.0, 'P@1': 1.0}"
 

@@ -2,14 +2,13 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from fakes.clip import LAYERS, images, tiny_clip
+from fakes.processes import run
 from sketch_prompt import ClipAtConfig, ClipAtModel, FrozenClipConfig, FrozenClipModel, SketchPromptConfig
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.backbone import tuned_copies, tuned_view
@@ -100,7 +99,7 @@ def test_names_in_the_state_dict_are_the_same_in_every_process_and_for_every_ins
         "model = ClipAtModel(ClipAtConfig(base_model=None), backbone=tiny_clip());"
         "print('\\n'.join(model.state_dict()))"
     )
-    names = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    names = run("-c", program, check=True).stdout
     assert names.split() == list(first.state_dict())
     first.load_state_dict(moved("clip-at", tiny_clip(), 5).state_dict())
     assert torch.equal(features(first), features(moved("clip-at", tiny_clip(), 5)))

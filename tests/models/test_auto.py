@@ -1,13 +1,11 @@
 """Methods by name: found without a list, imported when asked for, refused with the nearest name."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 import sketch_prompt
 from fakes.clip import tiny_clip
+from fakes.processes import run
 from sketch_prompt import ClipAtConfig, ClipAtModel, SketchPromptConfig, SketchPromptModel
 from sketch_prompt.models import class_prefix, method_folders
 from sketch_prompt.models.auto import MODELS, model_class
@@ -29,8 +27,7 @@ def test_loading_a_model_imports_its_method_and_what_all_share():
         "import sys; from sketch_prompt import SketchPromptModel; SketchPromptModel.from_pretrained('mini-clip-at');"
         "print(*(name for name in sys.modules if name.partition('.')[0] == 'sketch_prompt'))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    imported = done.stdout.split()
+    imported = run("-c", code, check=True).stdout.split()
     assert len(imported) <= 35, imported
     assert not [name for name in imported if "splip" in name or "dp_clip" in name or "zse_sbir" in name]
 

@@ -1,42 +1,22 @@
 """Losses over a batch are the same however many processes share the batch."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from fakes import shared_batch
+from fakes.processes import run_together
 from sketch_prompt.models import method_folders
 from sketch_prompt.models.auto import model_class
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.models.whole_batch import gather_rows, n_processes, own_rows, take_rows
-
-SCRIPT = Path(shared_batch.__file__)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What two processes make of every case, each with half the batch."""
     path = tmp_path_factory.mktemp("two") / "results.pt"
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(path)],
-            env=os.environ | common | {"RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert all(process.returncode == 0 for process in processes), "\n".join(errors)
+    done = run_together(2, shared_batch.__file__, path)
+    assert [process.returncode for process in done] == [0, 0], done
     return torch.load(path)
 
 

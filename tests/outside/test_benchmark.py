@@ -2,9 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+
+from fakes.processes import run
 
 PROJECT = Path(__file__).parent / "toy_shapes_project"
 
@@ -20,13 +20,7 @@ app(["evaluate", "run", "--benchmark", "toy-shapes", "-o", "evaluated"], standal
 def test_an_installed_builder_is_trained_on_by_its_own_recipe_and_evaluated_by_name(tmp_path):
     path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
     environment = {"PYTHONPATH": path, "HF_DATASETS_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        cwd=tmp_path,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
+    done = run("-c", CODE, cwd=tmp_path, env=os.environ | environment)
     assert done.returncode == 0, done.stderr
     trained = json.loads((tmp_path / "run" / "results.json").read_text())
     assert trained["benchmark"] == "toy-shapes" and trained["steps"] == 6

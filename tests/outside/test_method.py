@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from fakes import processes
 
 HERE = Path(__file__).parent
 PROJECTS = [HERE / "toy_method_project", HERE / "toy_shapes_project"]
@@ -29,13 +29,7 @@ print(json.dumps(outputs))
 def run(folder, *arguments):
     path = os.pathsep.join([*map(str, PROJECTS), os.environ.get("PYTHONPATH", "")])
     cache = {"HF_DATASETS_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path} | cache,
-        capture_output=True,
-        text=True,
-    )
+    done = processes.run(*arguments, cwd=folder, env=os.environ | {"PYTHONPATH": path} | cache)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

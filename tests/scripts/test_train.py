@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fakes.processes import Program
 from sketch_prompt.data.benchmarks import load_benchmark
 from sketch_prompt.evaluation import Task, evaluate_model
 from sketch_prompt.models.auto import SketchPromptModel
@@ -37,18 +38,14 @@ def write(recipe, tmp_path):
     return write
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
-def start(*arguments, **options) -> subprocess.Popen:
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+def start(*arguments, **options) -> Program:
+    return Program(SCRIPT, *arguments, env=ENVIRONMENT, **options)
 
 
-def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
+def wait_for_step(folder: Path, step: int, process: Program) -> None:
     deadline = time.monotonic() + TIMEOUT
     while not any(line["step"] >= step for line in TrainingLog.lines(folder / "log.jsonl")):
         assert process.poll() is None, process.communicate()
@@ -95,7 +92,7 @@ def test_two_processes_train_and_evaluate_as_one(write, recipe, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*torchrun, str(SCRIPT), str(path)],
-        env=environment(),
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
