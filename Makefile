@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py --output demo $(ARGS)
 
 test: lint
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TRANSFORMERS_VERBOSITY=error $(BIN)/python -m pytest --numprocesses 2
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TRANSFORMERS_VERBOSITY=error $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

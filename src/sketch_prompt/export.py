@@ -101,6 +101,12 @@ def _quantise(path: Path) -> None:
 class OnnxEncoders:
     """The encoders in a folder, run by onnxruntime.
 
+    Example:
+        ```python
+        export_onnx(model, "onnx")
+        encoders = OnnxEncoders("onnx")
+        ```
+
     Args:
         directory: what `export_onnx` wrote.
 

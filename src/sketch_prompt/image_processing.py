@@ -65,7 +65,13 @@ MAX_SIDE = 4096
 
 
 class SketchPromptImageProcessor(BaseImageProcessor):
-    """The sketch pipeline and the photo pipeline: a picture in, a float32 tensor (3, size, size) out.
+    """The preprocessing of sketches and of photos. It turns a picture into a float32 tensor (3, size, size).
+
+    Example:
+        ```python
+        processor = SketchPromptImageProcessor(size=224, sketch_crop_margin=True)
+        pixel_values = processor.preprocess(Image.open("drawing.png"), "sketch")
+        ```
 
     Args:
         size: Side of the square given to the model, in pixels (`{"height": ..., "width": ...}` and

@@ -37,7 +37,14 @@ TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.json")
 
 
 class SketchPromptProcessor(ProcessorMixin):
-    """Sketches, photos and text into a model's inputs, and a model's features into scores.
+    """Turns sketches, photos and texts into the inputs of a model, and features into scores.
+
+    Example:
+        ```python
+        processor = SketchPromptProcessor.from_pretrained("mini-clip-at")
+        inputs = processor(sketches="drawing.png", photos=["cat.jpg", "dog.jpg"], text=["a cat", "a dog"])
+        features = model.get_photo_features(inputs.photo_pixel_values)
+        ```
 
     Args:
         image_processor: The two image pipelines.

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from threading import Thread
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
     ["torch", "transformers.models.clip.modeling_clip", "datasets", "accelerate", "rich.console", "typer"]
 )
 
@@ -32,10 +32,10 @@ class Program:
     """
 
     def __init__(self, *arguments, env=None, cwd=None, start_new_session=False, file_limit=None):
-        reading, writing = zip(*(_CONTEXT.Pipe(duplex=False) for _ in range(2)))
+        reading, writing = zip(*(CONTEXT.Pipe(duplex=False) for _ in range(2)))
         options = {"env": dict(env or os.environ), "cwd": str(cwd or os.getcwd())}
         options |= {"session": start_new_session, "limit": file_limit}
-        self._process = _CONTEXT.Process(
+        self._process = CONTEXT.Process(
             target=_main, args=(list(map(str, arguments)), writing), kwargs=options
         )
         self._process.start()

@@ -102,6 +102,14 @@ class PKBatchSampler(TripletBatchSampler):
     An epoch uses as many sketches as fit into whole batches, each at most once. A class with fewer than K sketches
     repeats some of them.
 
+    Example:
+        ```python
+        batches = PKBatchSampler(
+            benchmark["train_sketch"], benchmark["train_photo"], classes_per_batch=16, sketches_per_class=4
+        )
+        loader = DataLoader(triplets, batch_sampler=batches, collate_fn=TripletCollator())
+        ```
+
     Args:
         sketches, photos, options: As in `TripletBatchSampler`.
         classes_per_batch: P.

@@ -161,7 +161,18 @@ class FolderConfig(BenchmarkConfig):
 
 @dataclass
 class PackagedConfig(FolderConfig):
-    """A published benchmark of class folders, in any of its packagings."""
+    """A published benchmark of class folders, in any of its packagings.
+
+    Example:
+        ```python
+        @dataclass
+        class MyConfig(PackagedConfig):
+            packagings = (Packaging("the download", photos=("photos",), sketches=("sketches",)),)
+            containers = ("MyBenchmark",)
+            layout = "  photos/<class>/*.jpg, sketches/<class>/*.png"
+            sources = "  https://example.org/my-benchmark"
+        ```
+    """
 
     packagings: ClassVar[tuple[Packaging, ...]]
     # Names of folders that may contain the packaging.

@@ -80,7 +80,7 @@ class TripletDataset(torch.utils.data.Dataset):
 
     An unreadable sketch is replaced by another sketch of its class, with new photos. An unreadable photo is replaced
     by another photo for the same sketch; at instance level, where a sketch has only one photo, the sketch is replaced.
-    Replacement and augmentation depend on the triplet's seed alone.
+    Replacement and augmentation depend on the triplet's seed alone. See `TripletSampler` for an example.
 
     Args:
         sketches: Table of the training sketches.

@@ -183,6 +183,13 @@ class TripletSampler(EpochSampler):
 
     Call `set_epoch` before each epoch; otherwise the triplets repeat. The arguments are those of `EpochSampler`. All
     processes get equally many triplets: up to `num_replicas - 1` sketches are left out, different ones in each epoch.
+
+    Example:
+        ```python
+        sampler = TripletSampler(benchmark["train_sketch"], benchmark["train_photo"], seed=1)
+        triplets = TripletDataset(benchmark["train_sketch"], benchmark["train_photo"], processor, sampler)
+        loader = DataLoader(triplets, batch_size=64, sampler=sampler, collate_fn=TripletCollator())
+        ```
     """
 
     def __len__(self) -> int:

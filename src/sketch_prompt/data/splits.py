@@ -27,7 +27,7 @@ class BenchmarkSplit:
     Example:
         >>> split = BenchmarkSplit(seen=["cat", "Hot-air_balloon"], unseen=["dog"], aliases={"puppy": "dog"})
         >>> split.class_names
-        ('cat', 'hot-air balloon', 'dog')
+        ('cat', 'hot air balloon', 'dog')
         >>> split.class_of("puppy")
         'dog'
 

@@ -61,6 +61,13 @@ def _now() -> str:
 class Report:
     """The result of evaluating a model on a benchmark.
 
+    Example:
+        ```python
+        report = evaluate_model(model, model.processor, load_benchmark("mini"), Task("mini")).report
+        print(report.metrics["mAP@all"], report.intervals["mAP@all"], report.chance["mAP@all"])
+        report.save("evaluation")
+        ```
+
     Attributes:
         method: "clip-at", "frozen-clip", ...
         model: Where the weights came from.

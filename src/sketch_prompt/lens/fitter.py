@@ -25,9 +25,17 @@ def check_targets(targets: str) -> None:
 
 
 class LensFitter:
-    """Sums up features as they come, and fits a lens from the sums.
+    """Fits a lens from sums of features, which are added in batches.
 
-    First all photos (where the targets need any), then all sketches, then `fit`.
+    Add all photos first (if the targets need photos), then all sketches, and then call `fit`.
+
+    Example:
+        ```python
+        fitter = LensFitter(["cat", "dog"], targets="photos")
+        fitter.add_photos(photo_features, photo_labels, range(len(photo_labels)), photo_ids)
+        fitter.add_sketches(sketch_features, sketch_labels, range(len(sketch_labels)), sketch_ids)
+        model.set_lens(fitter.fit(), "photos", ["cat", "dog"])
+        ```
 
     Args:
         class_names: the C classes of the sketches, which labels index.

@@ -46,6 +46,12 @@ class PairScores:
 class FeatureScores(PairScores):
     """Inner products of features, which are never held as a matrix.
 
+    Example:
+        >>> scores = FeatureScores([[1.0, 0.0]], [[0.6, 0.8], [1.0, 0.0]])
+        >>> for queries, block in scores.blocks():
+        ...     print(queries.tolist(), block.tolist())
+        [0] [[0.6, 1.0]]
+
     Args:
         query_features: (N, D) array or tensor.
         gallery_features: (M, D)

@@ -26,6 +26,11 @@ def rank(
 ) -> TopK:
     """The `top_k` best photos for every query. The scores are read in blocks and never held as a matrix.
 
+    Example:
+        >>> from sketch_prompt.metrics import FeatureScores
+        >>> rank(FeatureScores([[1.0, 0.0]], [[0.6, 0.8], [1.0, 0.0]]), top_k=1).indices.tolist()
+        [[1]]
+
     Args:
         scores: Scores of the queries with the photos, such as `FeatureScores(query_features, gallery_features)`.
         top_k: How many photos; k = min(top_k, N_gallery).

@@ -13,6 +13,11 @@ _RESAMPLED_AT_ONCE = 2**20
 class QueryScores:
     """The scores of each query. `mean()` gives the numbers that papers print.
 
+    Example:
+        >>> scores = QueryScores({"Acc@1": np.array([1.0, 0.0, 1.0])}, np.array(["cat", "cat", "dog"]))
+        >>> scores.per_class()
+        {'cat': {'Acc@1': 0.5}, 'dog': {'Acc@1': 1.0}}
+
     Attributes:
         values: {name: (N,)} between 0 and 1, in the order of the queries; NaN if a query does not count.
         query_labels: (N,) the class of each query.

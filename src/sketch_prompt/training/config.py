@@ -276,6 +276,12 @@ class RunConfig:
 class TrainingConfig:
     """A whole recipe.
 
+    Example:
+        ```python
+        config = TrainingConfig.load("clip-at-mini", ["optimisation.epochs=2", "run.output_dir=runs/short"])
+        config.optimisation.learning_rate
+        ```
+
     Attributes:
         model, data, optimisation, evaluation, run: The sections above.
         processor: Fields of `SketchPromptImageProcessor` that differ from the base model's own preprocessing.

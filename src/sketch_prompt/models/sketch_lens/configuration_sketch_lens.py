@@ -10,6 +10,11 @@ from ..configuration_base import SketchPromptPreTrainedConfig, require, strict
 class SketchLensConfig(SketchPromptPreTrainedConfig):
     r"""Configuration of `SketchLensModel`.
 
+    Example:
+        ```python
+        lens = SketchLensModel.from_base_model("openai/clip-vit-base-patch32", lens="both")
+        ```
+
     Everything but `lens` concerns the trained lens, for which docs/sketch_lens.md has the measurements.
 
     Args:
