@@ -193,7 +193,13 @@ def _load(
     options: dict,
 ) -> datasets.DatasetDict | datasets.IterableDatasetDict:
     if hub_benchmark(name):
-        return _load_from_hub(name, data_dir, cache_dir, streaming, options)
+        if data_dir is not None:
+            raise ValueError(f"{name} comes from the Hub: leave data_dir out")
+        known = ("revision", "token")
+        for option in options.keys() - {*known, "seed"}:
+            raise ValueError(f"{name}: " + unknown_name("option", _shown(option), known))
+        hub = {option: options[option] for option in known if option in options}
+        return load_from_hub(name, cache_dir=cache_dir, streaming=streaming, **hub)
     builder = make_builder(name, data_dir, cache_dir=cache_dir, **options)
     if streaming:
         return builder.as_streaming_dataset()
@@ -201,21 +207,9 @@ def _load(
     return builder.as_dataset()
 
 
-def _load_from_hub(
-    repo_id: str,
-    data_dir: str | os.PathLike | None,
-    cache_dir: str | os.PathLike | None,
-    streaming: bool,
-    options: dict,
-) -> datasets.DatasetDict | datasets.IterableDatasetDict:
-    if data_dir is not None:
-        raise ValueError(f"{repo_id} comes from the Hub: leave data_dir out")
-    known = ("revision", "token")
-    for option in options.keys() - {*known, "seed"}:
-        shown = "split" if option == "class_split" else option
-        raise ValueError(f"{repo_id}: " + unknown_name("option", shown, known))
-    hub = {option: options[option] for option in known if option in options}
-    return load_from_hub(repo_id, cache_dir=cache_dir, streaming=streaming, **hub)
+def _shown(option: str) -> str:
+    """The name of an option in `load_benchmark`."""
+    return "split" if option == "class_split" else option
 
 
 def _n_seen(benchmark: datasets.DatasetDict) -> int:
@@ -236,9 +230,7 @@ def make_builder(
         options.pop("seed", None)
     for option in options:
         if option not in known:
-            shown = "split" if option == "class_split" else option
-            choices = ["split" if choice == "class_split" else choice for choice in sorted(known)]
-            raise ValueError(f"{name}: " + unknown_name("option", shown, choices))
+            raise ValueError(f"{name}: " + unknown_name("option", _shown(option), map(_shown, sorted(known))))
     data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
     if cache_dir is not None:
         cache_dir = os.fspath(cache_dir)

@@ -132,9 +132,9 @@ class DataReport:
         parts += [f"Problem: {problem}" for problem in self.problems]
         if self.images_read:
             parts.append(f"{self.images_read:,} images read, {len(self.unreadable):,} of them unreadable")
-            parts += _some(self.unreadable)
+            parts += _first_entries(self.unreadable)
             parts.append(f"{len(self.duplicates):,} images are there more than once")
-            parts += _some(" = ".join(group) for group in self.duplicates)
+            parts += _first_entries(" = ".join(group) for group in self.duplicates)
         if self.help_text:
             parts.append(self.help_text)
         return Group(
@@ -332,7 +332,7 @@ def _remarks(check: BenchmarkCheck) -> list[str]:
     lines = [f"{what}: {', '.join(names)}" for what, names in check.incomplete.items()]
     lines += [f"It does not load: {check.problem}"] if check.problem else []
     if check.skipped:
-        lines += [f"{len(check.skipped):,} files skipped:", *_some(check.skipped)]
+        lines += [f"{len(check.skipped):,} files skipped:", *_first_entries(check.skipped)]
     if check.ignored:
         lines.append(
             f"{len(check.ignored):,} folders of other classes: {', '.join(check.ignored[:_SHOWN])} ..."
@@ -342,7 +342,7 @@ def _remarks(check: BenchmarkCheck) -> list[str]:
     return lines
 
 
-def _some(entries: Iterable[str]) -> list[str]:
+def _first_entries(entries: Iterable[str]) -> list[str]:
     entries = list(entries)
     more = [f"  ... and {len(entries) - _SHOWN:,} more"] if len(entries) > _SHOWN else []
     return [f"  {entry}" for entry in entries[:_SHOWN]] + more

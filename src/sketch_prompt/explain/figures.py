@@ -104,7 +104,7 @@ def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, strongest: float) 
     layer = HEAT(share)
     layer[..., 3] = 0.75 * np.sqrt(share)
     ax.imshow(layer, extent=extent, interpolation="nearest")
-    _bare(ax)
+    _hide_ticks(ax)
 
 
 def match_colours(count: int) -> list[tuple[float, ...]]:
@@ -148,7 +148,7 @@ def _synthesis_row(figure, correspondence: Correspondence) -> None:
         ax = figure.add_axes((left, BOTTOM, WIDTH, HEIGHT))
         ax.imshow(np.asarray(picture))
         ax.set_title(title, fontsize=9)
-        _bare(ax)
+        _hide_ticks(ax)
 
 
 KINDS: dict[str, Callable[..., None]] = {
@@ -168,7 +168,7 @@ def _frame(ax: Axes, box: Box, shift: float, colour) -> None:
     )
 
 
-def _bare(ax: Axes) -> None:
+def _hide_ticks(ax: Axes) -> None:
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(color="#c9ccd1", linewidth=0.8)

@@ -58,7 +58,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     The new folder is on disk before it replaces the old one, so a kill or a power cut leaves one of the two. A kill
     between the two renames leaves the complete new folder beside the old name, where `recover_folder` finds it.
     """
-    new, old = _beside(folder, "new"), _beside(folder, "old")
+    new, old = _sibling(folder, "new"), _sibling(folder, "old")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     with failed_writes_are_os_errors(folder):
@@ -74,13 +74,13 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 def recover_folder(folder: Path) -> Path | None:
     """The folder that `replacing_folder` has written, renamed if a kill came in between; None if there is none."""
-    new, old = _beside(folder, "new"), _beside(folder, "old")
+    new, old = _sibling(folder, "new"), _sibling(folder, "old")
     if not folder.exists() and old.exists():
         os.rename(new if new.exists() else old, folder)
     return folder if folder.exists() else None
 
 
-def _beside(folder: Path, suffix: str) -> Path:
+def _sibling(folder: Path, suffix: str) -> Path:
     return folder.with_name(f".{folder.name}.{suffix}")
 
 
@@ -223,7 +223,7 @@ def find_resumable(config: TrainingConfig) -> Path | None:
     return last
 
 
-def forget(config: TrainingConfig) -> None:
+def remove_checkpoints(config: TrainingConfig) -> None:
     """Remove the checkpoints of an earlier run."""
     shutil.rmtree(config.output_dir / "checkpoints", ignore_errors=True)
 

@@ -36,11 +36,11 @@ from sketch_prompt.training.batches import EpochBatches, build_sampler, build_tr
 from sketch_prompt.training.checkpoints import (
     Progress,
     find_resumable,
-    forget,
     load_adapter_tensors,
     load_state,
     random_state,
     recover_folder,
+    remove_checkpoints,
     replacing_folder,
     save_state,
 )
@@ -55,7 +55,7 @@ from sketch_prompt.training.log import LossMeter, TrainingLog
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.publication import Publisher, public_recipe, training_facts
 from sketch_prompt.training.recipe import RecipeError, with_checksum
-from sketch_prompt.training.refit import choosing, lens_on_held_out_classes, refitting
+from sketch_prompt.training.refit import lens_on_held_out_classes, refit_recipe, selection_recipe
 from sketch_prompt.training.result import TrainingResult
 from sketch_prompt.training.seen import begin_with_features
 from sketch_prompt.training.subset import fewer
@@ -92,9 +92,9 @@ def train(config: TrainingConfig) -> TrainingResult:
     is_writer = accelerator.is_main_process
     with only_writer(config.output_dir, "is training in") if is_writer else nullcontext():
         if config.data.refit:
-            chosen = Trainer(choosing(config), accelerator).run()
+            chosen = Trainer(selection_recipe(config), accelerator).run()
             accelerator.free_memory()
-            result = Trainer(refitting(config, chosen), accelerator, chosen).run()
+            result = Trainer(refit_recipe(config, chosen), accelerator, chosen).run()
         else:
             result = Trainer(config, accelerator).run()
     accelerator.end_training()
@@ -230,7 +230,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             clear_leftovers(self.folder)
             if not self._resumable:
-                forget(self.config)
+                remove_checkpoints(self.config)
             with atomic_write(self.folder / "training.yaml", durable=True) as temporary:
                 temporary.write_text(with_checksum(self.config.to_yaml()), encoding="utf-8")
         self.log = TrainingLog(self.folder / "log.jsonl", self.accelerator, self.progress.step)

@@ -14,7 +14,7 @@ from sketch_prompt.training.result import TrainingResult
 SELECTION = "selection"
 
 
-def choosing(config: TrainingConfig) -> TrainingConfig:
+def selection_recipe(config: TrainingConfig) -> TrainingConfig:
     """The recipe of the first run: it holds classes out, is not tested, and is not published."""
     return config.with_sections(
         data=dataclasses.replace(config.data, refit=False),
@@ -25,7 +25,7 @@ def choosing(config: TrainingConfig) -> TrainingConfig:
     )
 
 
-def refitting(config: TrainingConfig, chosen: TrainingResult) -> TrainingConfig:
+def refit_recipe(config: TrainingConfig, chosen: TrainingResult) -> TrainingConfig:
     """The recipe of the second run: on all seen classes, for the number of steps that the first run has chosen."""
     model, optimisation, run = config.model, config.optimisation, config.run
     kept = _saved_config(chosen)
