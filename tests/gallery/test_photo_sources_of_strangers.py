@@ -68,7 +68,7 @@ def hostile(tmp_path):
     folder = write_photos(tmp_path / "photos", {"good": 6})
     bad = folder / "bad"
     bad.mkdir()
-    written = {str(bad / name) for name in write_hostile(bad, 480)}
+    written = {str(bad / name) for name in write_hostile(bad, 100)}
     for name in ("to nothing.jpg", "to itself.jpg"):
         (bad / name).symlink_to(tmp_path / "nothing" if "nothing" in name else bad / name)
         written.add(str(bad / name))
