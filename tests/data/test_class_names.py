@@ -1,13 +1,11 @@
-import json
-from importlib import resources
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sketch_prompt.data.class_names import class_key, merge_spellings, normalize_class_name
+from sketch_prompt.data.published import published
 
-SPLITS = json.loads(resources.files("sketch_prompt.data").joinpath("splits.json").read_text("utf-8"))
+SPLITS = published()["splits"]
 NAMES = {protocol: split["seen"] + split["unseen"] for protocol, split in SPLITS.items()}
 ALL_NAMES = sorted({name for names in NAMES.values() for name in names})
 

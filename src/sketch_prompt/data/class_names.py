@@ -5,12 +5,12 @@ name for labels, captions and reports ("hot air balloon"), and `class_key` the k
 ("hotairballoon").
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
-from importlib import resources
+
+from sketch_prompt.data.published import published
 
 # Different names for the same class: in QuickDraw's stroke files and QuickDraw-Ext's list, and in TU-Berlin and the
 # other benchmarks. Without them, a class seen in one benchmark could count as unseen in another.
@@ -80,6 +80,5 @@ def _is_letter(character: str) -> bool:
 
 @cache
 def _published_names() -> dict[str, str]:
-    published = json.loads(resources.files("sketch_prompt.data").joinpath("splits.json").read_text("utf-8"))
-    names = (name for split in published.values() for name in (*split["seen"], *split["unseen"]))
+    names = (name for split in published()["splits"].values() for name in (*split["seen"], *split["unseen"]))
     return {_letters(name): name for name in names}

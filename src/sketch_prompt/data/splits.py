@@ -1,19 +1,18 @@
 """Seen and unseen classes of a benchmark: the published lists, and lists of the user.
 
-`splits.json` has the class names and the published numbers of files for each protocol.
+`published.json` has the class names and the published numbers of files for each protocol.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib import resources
 
 import numpy as np
 
 from sketch_prompt.data.class_names import class_key, merge_spellings
+from sketch_prompt.data.published import published
 from sketch_prompt.hints import nearest, shortened
 from sketch_prompt.strict_yaml import read_yaml
 
@@ -80,8 +79,7 @@ class BenchmarkSplit:
 
 @cache
 def _published_splits() -> dict[str, BenchmarkSplit]:
-    published = json.loads(resources.files("sketch_prompt.data").joinpath("splits.json").read_text("utf-8"))
-    return {protocol: BenchmarkSplit(**content) for protocol, content in published.items()}
+    return {protocol: BenchmarkSplit(**content) for protocol, content in published()["splits"].items()}
 
 
 def published_protocols() -> tuple[str, ...]:

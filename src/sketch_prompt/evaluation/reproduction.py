@@ -8,13 +8,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib import resources
 from statistics import fmean, stdev
 from typing import NamedTuple
 
 from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from sketch_prompt.data.published import published
 
 from .report import format_interval
 from .tables import Table, to_csv
@@ -269,9 +270,8 @@ def _setup(result: dict) -> Setup:
 
 @cache
 def published_results() -> list[dict]:
-    """The entries of `published_results.json`, each with the fields of its paper and of where it was read."""
-    text = resources.files(__package__).joinpath("published_results.json").read_text(encoding="utf-8")
-    content = json.loads(text)
+    """The results of papers, each with the fields of its paper and of the source that it was read from."""
+    content = published()
     return [
         content["papers"][entry["paper"]] | entry | {"source": content["sources"][entry["source"]]}
         for entry in content["results"]
