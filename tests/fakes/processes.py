@@ -4,6 +4,7 @@ A server process imports torch, transformers and datasets once, and programs are
 this package anew. What a program does before these imports is tested by starting Python itself.
 """
 
+import atexit
 import multiprocessing
 import os
 import resource
@@ -18,6 +19,16 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["torch", "transformers.models.clip.modeling_clip", "datasets", "accelerate", "rich.console", "typer"]
 )
+
+_STARTED = []
+
+
+@atexit.register
+def _end_all():
+    """Python would wait for programs that a failed test left behind."""
+    for program in _STARTED:
+        if program.poll() is None:
+            program.kill()
 
 
 class Program:
@@ -39,6 +50,7 @@ class Program:
             target=_main, args=(list(map(str, arguments)), writing), kwargs=options
         )
         self._process.start()
+        _STARTED.append(self)
         for end in writing:
             end.close()
         self.stdout, self.stderr = (os.fdopen(os.dup(end.fileno()), encoding="utf-8") for end in reading)
