@@ -109,6 +109,14 @@ class Catalogue:
         fitting = [method for method in self.offers if not self.samples or method.is_toy == toys]
         return [method for method in fitting or self.offers if advanced or not method.is_advanced]
 
+    def fitting(self, method: str, gallery: str) -> str:
+        """The name of the method to search a gallery with: `method`, or the default if that is for other photos.
+
+        The browser tells of another gallery before it knows the methods for it.
+        """
+        names = [offer.name for offer in self.methods_for(gallery, advanced=True)]
+        return method if method in names or method not in self.methods else names[0]
+
     def is_ready(self, method: str, gallery: str) -> bool:
         """Whether a search can begin at once: the model is loaded, and a bundled gallery is embedded."""
         return method in self._models and (gallery == OWN or (method, gallery) in self._galleries)
