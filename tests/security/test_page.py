@@ -48,6 +48,8 @@ def test_whatever_a_script_sends_is_answered_with_a_message(address, catalogue):
         ("", "a red chair", None, method, "minisketch", None),
         ("", "half a character \ud83d", 0.5, method, "minisketch", None),
         ("data:image/png;base64,AAAA", "", 0.5, method, "minisketch", None),
+        ("", "a cup", 0.5, "nonsense", "minisketch", None),
+        ("", "a cup", 0.5, [method], {"minisketch": 1}, None),
     ):
         answer = called(address, *values)
         assert "event: complete" in answer and "Traceback" not in answer, answer[:300]

@@ -44,3 +44,10 @@ def test_unknown_names_are_one_message(catalogue):
         catalogue.open("x", "minisketch", OwnPhotos()).__enter__()
     with pytest.raises(ValueError, match="no gallery 'x' here"):
         catalogue.open(catalogue.methods[0], "x", OwnPhotos()).__enter__()
+
+
+def test_method_for_other_photos_gives_way_to_the_default_of_a_gallery(whole_catalogue):
+    assert whole_catalogue.fitting("mini-splip", "minisketch") == "mini-splip"
+    assert whole_catalogue.fitting("mini-splip", "real-photos") == whole_catalogue.methods[0]
+    assert whole_catalogue.fitting(whole_catalogue.methods[0], "minisketch") == "mini-clip-at"
+    assert whole_catalogue.fitting("nonsense", "minisketch") == "nonsense"  # and `open` says so

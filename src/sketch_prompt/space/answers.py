@@ -35,7 +35,7 @@ class Answers:
     ) -> tuple[str, str, str]:
         """Line, photos and explanation (none any more) for what is drawn and written."""
         try:
-            query = _query(drawing, text, weight, method, gallery)
+            query = self._query(drawing, text, weight, method, gallery)
             found = search(self._catalogue, query, own or OwnPhotos())
         except (ValueError, OSError) as error:
             return views.message(str(error), "problem"), "", ""
@@ -57,7 +57,7 @@ class Answers:
         if type(event.shown) is not int or event.shown < 1 or event.query != key:
             return gr.skip()
         try:
-            query = _query(drawing, text, weight, method, gallery)
+            query = self._query(drawing, text, weight, method, gallery)
             return _grid(search(self._catalogue, query, own or OwnPhotos(), start=event.shown), key)
         except (ValueError, OSError):  # the search itself has said so, or the next one will
             return gr.skip()
@@ -76,7 +76,7 @@ class Answers:
         try:
             if type(event.photo) is not int:
                 raise ValueError("This is no photo of the gallery. Search again.")
-            query = _query(drawing, text, weight, method, gallery)
+            query = self._query(drawing, text, weight, method, gallery)
             photo = open_photo(self._catalogue, query, own or OwnPhotos(), event.photo, self._full_paths)
         except (ValueError, OSError) as error:
             return views.message(str(error), "problem")
@@ -89,6 +89,7 @@ class Answers:
 
     def announce(self, method: str, gallery: str) -> tuple[str, str, str]:
         """What is said before a search with another method or in another gallery: what is loading."""
+        method = self._catalogue.fitting(method, gallery)
         try:
             title = self._catalogue.method(method).title
         except ValueError as error:
@@ -138,6 +139,12 @@ class Answers:
             own.clear()
         return None, *self._own_changed(OwnPhotos(), views.message("Your photos are forgotten."))
 
+    def _query(self, drawing: str, text: str, weight: float, method: str, gallery: str) -> Query:
+        text = (
+            (text or "")[:MAX_TEXT].encode("utf-8", "replace").decode()
+        )  # a script may send half a character
+        return Query(read_canvas(drawing), text, weight, self._catalogue.fitting(method, gallery), gallery)
+
     def _own_changed(self, own: OwnPhotos, lines: str):
         """What is shown of a visitor's photos: the choice of galleries, a message, the way to forget them."""
         choices = gallery_choices(self._catalogue, len(own))
@@ -152,11 +159,6 @@ def _grid(found: Found, key: str) -> str:
 def _key(*values) -> str:
     """Tells one search from another."""
     return hashlib.blake2b(repr(values).encode("utf-8", "replace"), digest_size=8).hexdigest()
-
-
-def _query(drawing: str, text: str, weight: float, method: str, gallery: str) -> Query:
-    text = (text or "")[:MAX_TEXT].encode("utf-8", "replace").decode()  # a script may send half a character
-    return Query(read_canvas(drawing), text, weight, method, gallery)
 
 
 def _delete(paths: list[str]) -> None:

@@ -110,6 +110,8 @@ def where_and_how(catalogue: Catalogue) -> tuple[gr.Dropdown, gr.Dropdown, gr.Ch
         filterable=False,
         elem_id="method",
     )
+    # Their choices change, and the browser may still send an old one: the catalogue says what there is.
+    gallery.preprocess = method.preprocess = str
     advanced = gr.Checkbox(
         label="Advanced: offer all methods, to compare them",
         value=False,
