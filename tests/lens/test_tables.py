@@ -118,21 +118,29 @@ def test_the_lens_of_a_model_is_that_of_its_features(folders, tiny_clip, targets
     assert model.config.lens_fit["drawings"] == 3 * N_CLASSES
 
 
-def test_a_fit_with_ambiguity_is_that_of_its_features_and_is_remembered(folders, tiny_clip, tmp_path):
+def test_a_fit_with_ambiguity_is_that_of_its_features_and_is_remembered(
+    folders, tiny_clip, tmp_path, monkeypatch
+):
+    # The tiny CLIP has the same text for every class.
+    texts = torch.nn.functional.normalize(
+        torch.randn(N_CLASSES, 32, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    monkeypatch.setattr(SketchLensModel, "embed_classes", lambda *_: texts)
     sketches = folder_table(folders / "sketches", "sketch")
     model, frozen = clip(tiny_clip), clip(tiny_clip)
+    assert model.config.clip_config.projection_dim == texts.shape[1]
     model.fit(sketches, targets="text", penalty=1.0, ambiguity=True, progress=False)
-    names = sketches.features["label"].names
     table = embed(frozen, sketches, model.processor, "sketch", progress=False)
-    texts = frozen.embed_classes(names, model.processor)
-    lenses = [
+    names = sketches.features["label"].names
+    plain, weighted = (
         fit_features(
-            table.features, table.labels, names, "text", texts=texts, penalty=1.0, ambiguity=weighted
+            table.features, table.labels, names, "text", texts=texts, penalty=1.0, ambiguity=ambiguity
         )
-        for weighted in (False, True)
-    ]
-    assert torch.allclose(model.adapter.lens_map.double(), lenses[1].map, atol=1e-5)
-    assert not torch.allclose(lenses[0].mean, lenses[1].mean, atol=1e-9)
+        for ambiguity in (False, True)
+    )
+    assert torch.allclose(model.adapter.lens_map.double(), weighted.map, atol=1e-5)
+    assert torch.allclose(model.adapter.lens_mean.double(), weighted.mean, atol=1e-6)
+    assert not torch.allclose(plain.mean, weighted.mean, atol=1e-6)
     model.save_pretrained(tmp_path)
     assert SketchPromptModel.from_pretrained(tmp_path).config.lens_ambiguity is True
     assert model.config.lens_fit["drawings"] == 3 * N_CLASSES
