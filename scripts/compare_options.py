@@ -1,4 +1,4 @@
-"""What single options of CLIP-AT and SpLIP do on two benchmarks of real pictures: the tables of docs/options.md.
+"""What single options of CLIP-AT, SpLIP and ZSE-SBIR do on two benchmarks of real pictures: see docs/options.md.
 
     python scripts/compare_options.py --base-model CLIP --sketchy DIR --output runs/options
 
@@ -68,6 +68,18 @@ FAMILIES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
             "negative not classified": ["model.classify_negatives=false"],
             "margin at least 0.2": ["model.least_margin=0.2"],
             "T replaces words": ["model.text_prompt_placement=replace", "model.n_text_prompts=3"],
+        },
+    ),
+    "zse-sbir": (
+        "zse-sbir-quickdraw-caltech",
+        [],
+        {
+            "ranked by ret": ["evaluation.ranking=embedding"],
+            "by ret and rn": ["evaluation.ranking=rerank"],
+            "by rn": ["evaluation.ranking=rerank-plain"],
+            "by ret and class tokens": ["evaluation.ranking=rerank", "model.pair_score=class"],
+            "by ret and rn, all pairs": ["evaluation.ranking=rerank", "model.relation_pairs=batch"],
+            "by ret and rn, second sketch": ["evaluation.ranking=rerank", "model.mismatched_sketch=second"],
         },
     ),
 }

@@ -10,7 +10,7 @@ from .evaluate import Evaluation
 from .search import search_categories, search_instances
 from .task import Task
 
-WEIGHTS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+WEIGHTS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Tried by default. 0 leaves the ranking of the embeddings, so on the held-out data the choice is never worse."""
 
 
