@@ -83,9 +83,15 @@ def train(
 
 
 @app.command()
-def bundle(tokenizer: Path, output: Path, work_dir: WorkDir = DEFAULT_WORK_DIR, start: Start = None) -> None:
-    """Fit the text tower and write the model."""
-    write_bundle(Job(work_dir, tokenizer, start), output)
+def bundle(
+    tokenizer: Path,
+    output: Path,
+    work_dir: WorkDir = DEFAULT_WORK_DIR,
+    start: Start = None,
+    text_steps: Annotated[int, typer.Option(help="Updates of the text tower.")] = 700,
+) -> None:
+    """Fit the text tower and write the model. A text tower already in OUTPUT is gone on from."""
+    write_bundle(Job(work_dir, tokenizer, start), output, text_steps)
 
 
 @app.command()

@@ -77,8 +77,11 @@ def train(job: Job, classifier: tuple[Tensor, Tensor]) -> None:
     trainer.run()
 
 
-def bundle(job: Job, output: Path, text_steps: int = 700) -> None:
-    """Write the averaged vision tower with a text tower fitted to it, tokenizer, image processor and manifest."""
+def bundle(job: Job, output: Path, text_steps: int) -> None:
+    """Write the averaged vision tower with a text tower fitted to it, tokenizer, image processor and manifest.
+
+    A text tower that is already in `output`, of an earlier state of the run, is gone on from.
+    """
     state = torch.load(job.run_dir / "state.pt", weights_only=True)
     averaged = {
         name.removeprefix("module."): tensor
@@ -86,7 +89,10 @@ def bundle(job: Job, output: Path, text_steps: int = 700) -> None:
         if name.startswith("module.")
     }
     tokenizer = short_tokenizer(job.tokenizer)
-    clip = make_model(tokenizer) if job.start is None else with_tokenizer(job.start, tokenizer)
+    if (output / "config.json").exists():
+        clip = CLIPModel.from_pretrained(output, dtype=torch.float32)
+    else:
+        clip = make_model(tokenizer) if job.start is None else with_tokenizer(job.start, tokenizer)
     student = Student(clip, averaged["classes"])
     student.load_state_dict(averaged)
     with torch.no_grad():
