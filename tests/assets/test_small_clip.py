@@ -8,11 +8,14 @@ import pytest
 import torch
 from transformers import AutoTokenizer, CLIPModel
 
-from sketch_prompt import load_benchmark
+from sketch_prompt import SketchPromptModel, load_benchmark
 from sketch_prompt.data.class_names import class_key
 from sketch_prompt.data.doodles import read_doodles
 from sketch_prompt.data.quickdraw_caltech import SEEN_CLASSES, UNSEEN_CLASSES
 from sketch_prompt.data.splits import published_split
+from sketch_prompt.evaluation import embed
+from sketch_prompt.metrics import FeatureScores
+from sketch_prompt.metrics.ranking import rank
 from sketch_prompt.models.auto import SketchPromptConfig
 from sketch_prompt.processing import SketchPromptImageProcessor
 from sketch_prompt.sources import bundled_names, find_checkpoint
@@ -66,3 +69,18 @@ def test_photos_of_the_benchmark_are_named_by_their_texts():
         texts = torch.nn.functional.normalize(clip.get_text_features(**texts).pooler_output, dim=-1)
         found = (clip.get_image_features(pixels).pooler_output @ texts.mT).argmax(dim=1).numpy()
     assert (found == np.asarray(photos["label"][:])).mean() > 10 / len(names)
+
+
+def test_sketch_search_finds_what_is_drawn_among_everything_and_no_photo_is_found_by_all():
+    names = [*SEEN_CLASSES, *UNSEEN_CLASSES]
+    data = load_benchmark("quickdraw-caltech", split={"seen": [], "unseen": names})
+    model = SketchPromptModel.from_pretrained("sketch-search")
+    every = {"sketch": data["test_sketch"], "photo": data["test_photo"]}
+    found = {
+        kind: embed(model, table.select(range(0, len(table), 4)), model.processor, kind, progress=False)
+        for kind, table in every.items()
+    }
+    drawings, photos = found["sketch"], found["photo"]
+    first = rank(FeatureScores(drawings.features, photos.features), 5).indices
+    assert (photos.labels[first] == drawings.labels[:, None]).mean() > 0.35
+    assert np.bincount(first.ravel()).max() < 0.15 * len(first)

@@ -298,7 +298,7 @@ def test_explain_prints_json_alone_on_stdout(teapot, tmp_path):
     result = run("explain", *teapot, "--json", "-o", tmp_path / "figure.svg")
     assert result.exit_code == 0, result.output
     explanation = json.loads(result.stdout)
-    assert (explanation["method"], explanation["sketch_grid"]) == ("clip-at", [8, 8])
+    assert (explanation["method"], explanation["sketch_grid"]) == ("sketch-lens", [8, 8])
     assert {"sketch", "photo", "weight", "sketch_box", "photo_box"} == set(explanation["matches"][0])
     assert (tmp_path / "figure.svg").is_file()
 
@@ -314,7 +314,10 @@ def test_explain_says_what_is_wrong(teapot, tmp_path):
         ((sketch, photo, "-o", tmp_path / "figure.xyz"), "xyz"),
         ((sketch, photo, "-o", figure, "-m", "mini-clip-att"), "mini-clip-att"),
         ((sketch, photo, "-o", figure, "-m", "clip-at"), "clip-at is a method, not a checkpoint"),
-        ((sketch, photo, "-o", figure, "--category", "cup"), "clip-at compares pictures without categories"),
+        (
+            (sketch, photo, "-o", figure, "--category", "cup"),
+            "sketch-lens compares pictures without categories",
+        ),
     ):
         result = run("explain", *arguments)
         assert result.exit_code == 1 and result.stdout == "", result.output

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from sketch_prompt.terminal import message_of, printable
 
-DEFAULT_MODEL = "mini-clip-at"
+DEFAULT_MODEL = "sketch-search"
 
 Format = Literal["table", "markdown", "json"]
 TableFormat = Literal["table", "markdown", "latex", "csv", "json"]

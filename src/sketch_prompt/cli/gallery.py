@@ -99,7 +99,7 @@ def index(
 
     Only new photos are embedded. A second run over an unchanged folder embeds nothing, a renamed photo keeps its
     features, and a run that was killed continues where it stopped. Files that cannot be read as photos are left out
-    and listed. An existing gallery keeps its model and its settings; a new one uses mini-clip-at unless --model says
+    and listed. An existing gallery keeps its model and its settings; a new one uses sketch-search unless --model says
     otherwise. On several GPUs: accelerate launch -m sketch_prompt index, with the
     same arguments. HEIC photos and cameras' RAW files need sketch-prompt[photos].
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .collection import Photos
     from .gallery import Gallery, Model
 
-DEFAULT_MODEL = "mini-clip-at"
+DEFAULT_MODEL = "sketch-search"
 _KEPT_SETTINGS = {"index": "auto", "by_category": False, "sketches": None}
 
 

@@ -44,7 +44,7 @@ class Gallery:
 
         from sketch_prompt import Gallery
 
-        gallery = Gallery.build("mini-clip-at", "photos/", output="my-gallery")
+        gallery = Gallery.build("sketch-search", "photos/", output="my-gallery")
         for hit in gallery.search("drawing.png", top_k=3):
             print(hit.rank, hit.score, hit.path)
 
@@ -134,7 +134,7 @@ class Gallery:
         was killed, only content without features is embedded.
 
         Args:
-            model: see the class. None for that of the gallery in `output`; "mini-clip-at" for a new gallery.
+            model: see the class. None for that of the gallery in `output`; "sketch-search" for a new gallery.
             photos: a folder (with all its subfolders), a `datasets.Dataset` with a column `image`, or a list of
                 paths and PIL images.
             output: folder of the gallery.
