@@ -67,17 +67,24 @@ def train(
 
     \b
     Keys of every recipe (--show prints those of one, with their values):
-      model         method base_model revision attn_implementation, and the method's own
-      data          benchmark data_dir options level batches sketches_per_class training_classes training_share
-                    validation_classes refit num_workers min_image_size feature_cache augmentation
-      processor     size photo_resize sketch_resize photo_pad_color sketch_crop_margin sketch_margin sketch_line_width
+      model         method base_model revision attn_implementation; and the
+                    method's own
+      data          benchmark data_dir options level batches
+                    sketches_per_class training_classes training_share
+                    validation_classes refit num_workers min_image_size
+                    feature_cache augmentation
+      processor     size photo_resize sketch_resize photo_pad_color
+                    sketch_crop_margin sketch_margin sketch_line_width
                     do_normalize normalization image_mean image_std resample
-      optimisation  epochs max_steps batch_size gradient_accumulation_steps optimizer learning_rate learning_rates
-                    weight_decay betas schedule schedule_steps warmup_steps max_gradient_norm mixed_precision
-                    gradient_checkpointing
-      evaluation    gallery condition support convention ks ranking shortlist query expand every_epochs metric
-                    batch_size test baseline
-      run           output_dir seed resume log_every save_every trackers progress hub_model_id hub_strategy hub_private
+      optimisation  epochs max_steps batch_size gradient_accumulation_steps
+                    optimizer learning_rate learning_rates weight_decay
+                    betas schedule schedule_steps warmup_steps
+                    max_gradient_norm mixed_precision gradient_checkpointing
+      evaluation    gallery condition support convention ks ranking
+                    shortlist sample work_dir pair_dtype query expand
+                    every_epochs metric batch_size test baseline
+      run           output_dir seed resume log_every save_every trackers
+                    progress hub_model_id hub_strategy hub_private
     """
     if list_recipes:
         from sketch_prompt.training.recipe import recipe_folders
