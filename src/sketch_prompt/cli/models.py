@@ -67,7 +67,7 @@ def train(
 
     \b
     Keys of every recipe (--show prints those of one, with their values):
-      model         method base_model revision attn_implementation; and the
+      model         method base_model revision attn_implementation, and the
                     method's own
       data          benchmark data_dir options level batches
                     sketches_per_class training_classes training_share
