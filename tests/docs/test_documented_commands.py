@@ -156,11 +156,16 @@ def test_a_walk_through_for_a_person_is_no_longer_than_a_screen():
 
 
 def run(command):
-    """Run a command of the walk; several processes, which need seconds to start, are left to other tests."""
+    """Run a command of the walk; several processes, which need seconds to start, are left to other tests.
+
+    A training takes two steps, and fewer and smaller pictures are drawn.
+    """
     program, *arguments = shlex.split(command)
     if program == "accelerate":
         return 0
     if program == "sketch-prompt":
+        if arguments[0] == "train" and "-o" in arguments:
+            arguments += ["optimisation.max_steps=2", "data.num_workers=0"]
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
         return 1
