@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sketch_prompt.data import published
 from sketch_prompt.data.class_names import class_key, merge_spellings, normalize_class_name
-from sketch_prompt.data.published import published
 
 SPLITS = published()["splits"]
 NAMES = {protocol: split["seen"] + split["unseen"] for protocol, split in SPLITS.items()}

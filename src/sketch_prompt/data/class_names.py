@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
-from sketch_prompt.data.published import published
+from sketch_prompt.data import published
 
 # Different names for the same class: in QuickDraw's stroke files and QuickDraw-Ext's list, and in TU-Berlin and the
 # other benchmarks. Without them, a class seen in one benchmark could count as unseen in another.

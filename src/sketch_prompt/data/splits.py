@@ -11,8 +11,8 @@ from functools import cache, cached_property
 
 import numpy as np
 
+from sketch_prompt.data import published
 from sketch_prompt.data.class_names import class_key, merge_spellings
-from sketch_prompt.data.published import published
 from sketch_prompt.hints import nearest, shortened
 from sketch_prompt.strict_yaml import read_yaml
 

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sketch_prompt.data.published import published
+from sketch_prompt.data import published
 
 from .report import format_interval
 from .tables import Table, to_csv
