@@ -10,6 +10,7 @@ from fakes.clip import DIM, IMAGE_SIZE, LAYERS, PATCH, WIDTH, WordProcessor, ima
 from sketch_prompt import SketchPromptModel, SplipConfig, SplipModel, losses
 from sketch_prompt.hub.model_card import model_card
 from sketch_prompt.models.prompted_clip import (
+    coloured_blobs,
     embed_patches,
     encode_text,
     encode_vision,
@@ -472,9 +473,8 @@ def test_prompts_start_at_the_mean_token_of_their_layer_and_train_from_there():
     offsets = m.adapter.prompt_offsets
     expected = mean_tokens(m.clip.vision_model)
     assert_close(offsets.detach(), expected)
-    blank = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
-    seen = encode_vision(m.clip.vision_model, blank, output_hidden_states=True).hidden_states
-    assert_close(expected[1:], torch.stack([layer[0, 1:].mean(0) for layer in seen[1:-1]]))
+    seen = encode_vision(m.clip.vision_model, coloured_blobs(IMAGE_SIZE), output_hidden_states=True)
+    assert_close(expected[1:], torch.stack([layer[:, 1:].mean((0, 1)) for layer in seen.hidden_states[1:-1]]))
     layers = [part.prompts().visual(1, LAYERS) for part in (plain, m)]
     moved = m.prompts().visual(1, LAYERS, offsets=offsets)
     for before, start, after, offset in zip(*layers, moved, expected):
