@@ -1,4 +1,4 @@
-"""What single options of CLIP-AT, SpLIP and ZSE-SBIR do on two benchmarks of real pictures: see docs/options.md.
+"""What single options of CLIP-AT, SpLIP and ZSE-SBIR do on two real benchmarks: see docs/real_data.md.
 
     python scripts/compare_options.py --base-model CLIP --sketchy DIR --output runs/options
 

@@ -355,8 +355,8 @@ def coloured_blobs(size: int, each: int = 4) -> Tensor:
 def mean_tokens(vision: CLIPVisionModel) -> Tensor:
     """The mean patch as it enters each layer, (L, d): where prompts resemble what the class token attends to.
 
-    Of `coloured_blobs`, so that no data are needed: from the second layer on their mean has a cosine of 0.94 or more with
-    that of photos. The first row is the mean before `pre_layrnorm`, which prompts of the first layer pass too.
+    Of `coloured_blobs`, so that no data are needed: from the second layer on their mean has a cosine of 0.94 or more
+    with that of photos. The first row is the mean before `pre_layrnorm`, which prompts of the first layer pass too.
     """
     weight = vision.embeddings.patch_embedding.weight
     if weight.is_meta:  # a skeleton, whose tensors have shapes alone
