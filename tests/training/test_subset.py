@@ -3,8 +3,10 @@
 import datasets
 import numpy as np
 import pytest
+from accelerate import Accelerator
 
 from sketch_prompt.training.config import TrainingConfig
+from sketch_prompt.training.loop import Trainer
 from sketch_prompt.training.recipe import RecipeError
 from sketch_prompt.training.subset import fewer
 from sketch_prompt.training.validation import hold_out
@@ -77,6 +79,17 @@ def test_draws_are_the_seeds(benchmark):
     split = hold_out(benchmark, 0)
     drawn = [tuple(fewer(split, 0.5, 3, seed).training["train_photo"]["instance_id"]) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_run_trains_on_as_much_as_its_recipe_says(recipe):
+    whole = Trainer(recipe(data={"validation_classes": 0}), Accelerator())
+    less = Trainer(
+        recipe(data={"validation_classes": 0, "training_classes": 2, "training_share": 0.5}), Accelerator()
+    )
+    assert len(whole.model.config.class_names) == 4 and len(less.model.config.class_names) == 2
+    assert set(less.model.config.class_names) < set(whole.model.config.class_names)
+    rows = [len(trainer.split.training["train_sketch"]) for trainer in (whole, less)]
+    assert rows[1] == rows[0] / 4
 
 
 def test_more_classes_than_there_are_and_impossible_shares_are_errors(benchmark):
