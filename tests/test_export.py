@@ -43,16 +43,24 @@ def test_eight_bits_are_smaller_and_nearly_the_same(tmp_path):
     assert (first * second).sum(axis=1).min() > 0.99
 
 
-@pytest.mark.parametrize("domain", ["sketch", "photo"])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_encoder_compiles_and_exports_to_one_graph_for_any_batch(method, domain):
-    encoder = Encoder(SketchPromptModel.from_pretrained(f"mini-{method}"), domain).eval()
+def test_every_sketch_encoder_compiles_to_one_graph_for_any_batch(method):
+    encoder = Encoder(SketchPromptModel.from_pretrained(f"mini-{method}"), "sketch").eval()
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = encoder(pixels)
         compiled = torch.compile(encoder, fullgraph=True, backend="eager")
         for batch in (pixels, pixels.repeat(2, 1, 1, 1)):
             torch.testing.assert_close(compiled(batch)[:2], expected, atol=1e-5, rtol=1e-4)
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_photo_encoder_exports_strictly_for_any_batch(method):
+    encoder = Encoder(SketchPromptModel.from_pretrained(f"mini-{method}"), "photo").eval()
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = encoder(pixels)
         shapes = {"pixel_values": {0: torch.export.Dim("batch")}}
         exported = torch.export.export(encoder, (pixels,), dynamic_shapes=shapes, strict=True).module()
         for batch in (pixels[:1], pixels.repeat(3, 1, 1, 1)):
