@@ -99,7 +99,7 @@ def where_and_how(catalogue: Catalogue) -> tuple[gr.Dropdown, gr.Dropdown, gr.Ch
         gallery_choices(catalogue, 0),
         value=catalogue.main,
         label="Search in",
-        filterable=False,
+        allow_custom_value=True,
         elem_id="gallery",
     )
     methods = catalogue.methods_for(catalogue.main)
@@ -107,11 +107,14 @@ def where_and_how(catalogue: Catalogue) -> tuple[gr.Dropdown, gr.Dropdown, gr.Ch
         method_choices(methods),
         value=methods[0].name,
         label="Method",
-        filterable=False,
+        allow_custom_value=True,
         elem_id="method",
     )
-    # Their choices change, and the browser may still send an old one: the catalogue says what there is.
-    gallery.preprocess = method.preprocess = str
+    # Their choices change, and the browser may still send an old one, which the catalogue understands. So Gradio must
+    # not refuse it: a session's copy is made from the arguments above, and the browser is told what is set here.
+    for dropdown in (gallery, method):
+        dropdown.filterable = dropdown.allow_custom_value = False
+        dropdown.preprocess = str
     advanced = gr.Checkbox(
         label="Advanced: offer all methods, to compare them",
         value=False,
