@@ -26,8 +26,8 @@ def test_every_row_is_a_recipe_and_differs_from_the_first_of_its_family():
         configs = [run.config(ARGUMENTS).to_dict() for run in first_seed if run.family == family]
         assert all(config["optimisation"]["max_steps"] == 3 for config in configs)
         assert all(not config["data"]["refit"] and config["data"]["validation_classes"] for config in configs)
-        models = [config["model"] for config in configs]
-        assert all(other != models[0] for other in models[1:])
+        parts = [(config["model"], config["evaluation"]) for config in configs]
+        assert all(other != parts[0] for other in parts[1:])
 
 
 def test_differences_are_paired_by_seed():
