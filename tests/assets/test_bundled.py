@@ -52,9 +52,9 @@ def test_the_auto_classes_read_a_bundled_folder(method):
     assert isinstance(processor, SketchPromptProcessor) and processor.tokenizer is not None
 
 
-def test_an_adapter_is_at_most_two_megabytes_five_for_small_clip_and_the_clips_at_most_ten_and_twenty():
+def test_an_adapter_is_at_most_two_megabytes_six_for_small_clip_and_the_clips_at_most_ten_and_twenty():
     limits = {"mini-clip": 10_000_000, "small-clip": 20_000_000}
-    limits |= {name: 5_000_000 for name in bundled_names() if name.endswith("-quickdraw-caltech")}
+    limits |= {name: 6_000_000 for name in bundled_names() if name.endswith("-quickdraw-caltech")}
     for name in bundled_names():
         size = sum(path.stat().st_size for path in Path(find_checkpoint(name)).iterdir())
         assert size < limits.get(name, 2_000_000), name
