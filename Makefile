@@ -18,7 +18,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 
 benchmark: $(INSTALLED)
-	$(BIN)/python scripts/benchmark.py
+	$(BIN)/python scripts/benchmark.py --json docs/performance.json
+	$(BIN)/python scripts/performance.py
 
 # Before a release: every recipe trains, is pushed and comes back; the wheel installs from the index, and pushes.
 release-check: $(INSTALLED)

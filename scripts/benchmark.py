@@ -1,45 +1,32 @@
-"""Speed of what the project exists for, beside the arithmetic it cannot do without.
+"""Speed of what the project exists for, beside the arithmetic it cannot do without, and beside other libraries.
 
-    python scripts/benchmark.py                 # everything
+    python scripts/benchmark.py                 # everything; an hour on two cores
     python scripts/benchmark.py embed metrics   # these
+    python scripts/benchmark.py --json docs/performance.json   # and keep the figures, beside those that are there
+    python scripts/performance.py               # docs/performance.md from them
 
-Every measurement alternates the two contenders in one run and prints medians and their ratio: on a shared
-machine only ratios taken together mean anything. Models are ViT-B/32 with random weights, in float32 on the CPU.
+Every measurement alternates the contenders in one run and prints medians and their ratio: on a shared machine only
+ratios taken together mean anything. Models are ViT-B/32 with random weights, in float32 on the CPU.
 """
 
 import argparse
+import json
 import os
-import statistics
+import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-
-def alternate(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each contender, run in turns after one warm-up each."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(repeats + 1):
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def report(title: str, medians: dict[str, float], limit: str) -> None:
-    """Print the medians and the ratio of the second contender to the first."""
-    (base_name, base), (name, ours) = medians.items()
-    print(
-        f"{title}\n  {base_name}: {base:.3f} s\n  {name}: {ours:.3f} s\n  ratio {ours / base:.3f} ({limit})\n"
-    )
+from benchmark_peers import benchmark_encode_peers, benchmark_metric_peers, benchmark_search_peers
+from measuring import Figure, alternate, in_words, ratio
 
 
 class WordIds:
@@ -77,11 +64,12 @@ EMBEDDING = {
 }
 
 
-def benchmark_embed(repeats: int) -> None:
+def benchmark_embed(repeats: int) -> list[Figure]:
     """Embedding photos with prompts, against the bare tower."""
-    for method, limit in EMBEDDING.items():
-        medians = time_embedding(method, repeats)
-        report("Embedding 32 photos", medians, limit)
+    return [
+        ratio("Embedding 32 photos", time_embedding(method, repeats), limit)
+        for method, limit in EMBEDDING.items()
+    ]
 
 
 def time_embedding(method: str, repeats: int) -> dict[str, float]:
@@ -105,7 +93,7 @@ TRAINING = {
 }
 
 
-def benchmark_condition(repeats: int) -> None:
+def benchmark_condition(repeats: int) -> list[Figure]:
     """Embedding photos of a category with DP-CLIP, against the bare tower; and what a new category costs."""
     from sketch_prompt import DpClipConfig, DpClipModel
 
@@ -125,16 +113,31 @@ def benchmark_condition(repeats: int) -> None:
             repeats,
         )
         seconds = alternate({"new": lambda: model.condition_on(*support, text)}, repeats)["new"]
-    report("Embedding 32 photos under a category", medians, "limit 1.35")
-    print(f"Conditioning on a new category's support set\n  {seconds:.3f} s\n")
+    return [
+        ratio("Embedding 32 photos under a category", medians, "limit 1.35"),
+        Figure("Conditioning on a new category's support set", in_words(seconds)),
+    ]
 
 
-def benchmark_train(repeats: int) -> None:
+def benchmark_train(repeats: int) -> list[Figure]:
     """A training step on 16 triplets, against three forward passes of the bare tower; and its memory, alone."""
+    figures = []
     for method, limit in TRAINING.items():
-        report("Training on 16 triplets of 104 classes", time_training(method, repeats), limit)
-        command = [sys.executable, __file__, "--training-memory", method]
-        print(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        figures += [
+            ratio("Training on 16 triplets of 104 classes", time_training(method, repeats), limit),
+            Figure(
+                f"the same, {method}, memory of the process",
+                _alone("--training-memory", method),
+                limit="6,000 MB",
+            ),
+        ]
+    return figures
+
+
+def _alone(*arguments: str) -> str:
+    """What a process of its own prints."""
+    command = [sys.executable, __file__, *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def time_training(method: str, repeats: int) -> dict[str, float]:
@@ -174,7 +177,7 @@ def training_memory(method: str) -> None:
     step()
     step()
     peak = peak_memory(torch.device("cpu"))["process"]
-    print(f"  peak memory of the process {peak:.0f} MB (limit 6,000)\n")
+    print(f"{peak:,.0f} MB")
 
 
 def _unit_vectors(n: int, seed: int) -> np.ndarray:
@@ -188,7 +191,7 @@ def _metrics_case(n_queries: int, n_gallery: int):
     return *features, labels.integers(0, 25, n_queries), labels.integers(0, 25, n_gallery)
 
 
-def benchmark_metrics(repeats: int) -> None:
+def benchmark_metrics(repeats: int) -> list[Figure]:
     """`evaluate_retrieval` at the size of sketchy-25, against the matrix product and a sort of every row."""
     from sketch_prompt.metrics import evaluate_retrieval
 
@@ -205,11 +208,10 @@ def benchmark_metrics(repeats: int) -> None:
         },
         max(1, repeats // 3),
     )
-    report("Scoring 15,229 x 17,101 x 512", medians, "limit 2")
-    alone = subprocess.run(
-        [sys.executable, __file__, "--metrics-memory"], capture_output=True, text=True, check=True
-    )
-    print(alone.stdout)
+    return [
+        ratio("Scoring 15,229 x 17,101 x 512", medians, "limit 2"),
+        Figure("the same, memory of the process", _alone("--metrics-memory"), limit="1,500 MB"),
+    ]
 
 
 def metrics_memory() -> None:
@@ -219,10 +221,10 @@ def metrics_memory() -> None:
 
     evaluate_retrieval(*_metrics_case(15_229, 17_101))
     peak = peak_memory(torch.device("cpu"))["process"]
-    print(f"  peak memory of the process {peak:.0f} MB (limit 1,500)")
+    print(f"{peak:,.0f} MB")
 
 
-def benchmark_loader(repeats: int) -> None:
+def benchmark_loader(repeats: int) -> list[Figure]:
     """Triplets of 256 x 256 JPEG photos and PNG sketches as the training loop loads them, with two workers."""
     from torch.utils.data import DataLoader
 
@@ -246,8 +248,10 @@ def benchmark_loader(repeats: int) -> None:
             persistent_workers=True,
         )
         seconds = alternate({"epoch": lambda: sum(1 for _ in loader)}, repeats)["epoch"]
-    images = 3 * len(sampler)
-    print(f"Loading triplets, two workers\n  {images / seconds:.0f} images a second (at least 400 wanted)\n")
+    rate = 3 * len(sampler) / seconds
+    return [
+        Figure("Loading triplets, two workers", f"{rate:.0f} images a second", limit="at least 400 wanted")
+    ]
 
 
 def _write_pictures(folder: Path, n_classes: int, per_class: int) -> None:
@@ -264,14 +268,11 @@ def _write_pictures(folder: Path, n_classes: int, per_class: int) -> None:
                 picture.save(folder / domain / f"class {number}" / f"{k}.{extension}", quality=80)
 
 
-def benchmark_table(repeats: int) -> None:
+def benchmark_table(repeats: int) -> list[Figure]:
     """Building the table of a benchmark of 85,000 photos and 75,000 sketches, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         _write_links(Path(folder), n_classes=125, photos_per_class=680, sketches_per_class=600)
-        alone = subprocess.run(
-            [sys.executable, __file__, "--table", folder], stdout=subprocess.PIPE, text=True, check=True
-        )
-    print(alone.stdout)
+        return [Figure("Table of 160,000 pictures", _alone("--table", folder), limit="60 s and 1,000 MB")]
 
 
 def _write_links(folder: Path, n_classes: int, photos_per_class: int, sketches_per_class: int) -> None:
@@ -296,13 +297,10 @@ def build_table(folder: str) -> None:
     data = load_benchmark("sketch-folder", folder, cache_dir=f"{folder}/cache")
     seconds = time.perf_counter() - start
     peak = peak_memory(torch.device("cpu"))["process"]
-    rows = sum(table.num_rows for table in data.values())
-    print(
-        f"Building a table of {rows:,} paths\n  {seconds:.1f} s, {peak:.0f} MB (limits 60 s and 1,000 MB)\n"
-    )
+    print(f"{seconds:.1f} s, {peak:,.0f} MB for {sum(table.num_rows for table in data.values()):,} rows")
 
 
-def benchmark_index(repeats: int) -> None:
+def benchmark_index(repeats: int) -> list[Figure]:
     """Indexing 256 x 256 JPEGs from a folder, against the model on tensors that are decoded already."""
     from sketch_prompt import Gallery, SketchPromptProcessor
     from sketch_prompt.processing import SketchPromptImageProcessor
@@ -325,115 +323,19 @@ def benchmark_index(repeats: int) -> None:
             "Gallery.build": lambda: Gallery.build(model, photos, progress=False),
         }
         medians = alternate(contenders, max(1, repeats // 2))
-    report(f"Indexing {len(pixels)} JPEGs", medians, "limit 1.15")
+    return [ratio(f"Indexing {len(pixels)} JPEGs", medians, "limit 1.15")]
 
 
-def _clustered_vectors(n: int, seed: int) -> np.ndarray:
-    """(n, 512) unit vectors: one of 10,000 random directions, the same for every seed, and noise of 3/4 its length."""
-    centres = _unit_vectors(10_000, 0)
-    generator = np.random.default_rng(seed)
-    vectors = centres[generator.integers(0, len(centres), n)] + 0.75 * _unit_vectors(n, seed + 1)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-_QUERIES_SEED = 1_000_003  # of no gallery vector
-
-
-def benchmark_search(repeats: int) -> None:
-    """Exact search of 100,000 photos, and approximate search of a million whose features are on disk."""
-    from sketch_prompt.gallery.indexes import make_index
-
-    vectors, queries = _clustered_vectors(100_000, 10), _clustered_vectors(50, _QUERIES_SEED)
-    index = make_index("auto")
-    index.build(np.arange(len(vectors)), vectors)
-    seconds = _median_seconds(index, queries)
-    print(f"Search of 100,000 x 512, {index.describe()}\n  {1000 * seconds:.1f} ms a query (limit 30)\n")
-    del index, vectors
+def benchmark_large(repeats: int) -> list[Figure]:
+    """Galleries of 100,000 and a million made-up photos in 8 bits and in one; and what the slopes say of more."""
     with tempfile.TemporaryDirectory() as folder:
-        for step in ("--build-large", "--search-large"):
-            alone = subprocess.run(
-                [sys.executable, __file__, step, folder], stdout=subprocess.PIPE, text=True, check=True
-            )
-            print(alone.stdout, end="")
+        results = Path(folder) / "large.json"
+        command = [sys.executable, str(Path(__file__).with_name("large_gallery.py")), "--json", str(results)]
+        subprocess.run(command, check=True)
+        return of_large_galleries(json.loads(results.read_text()))
 
 
-def _median_seconds(index, queries: np.ndarray) -> float:
-    seconds = []
-    for query in queries:
-        start = time.perf_counter()
-        index.search(query[None], 10)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
-
-
-_LARGE, _PART = 1_000_000, 25_000
-_MODEL = {
-    "method": "none",
-    "by_category": False,
-    "base_model": None,
-    "dtype": "float32",
-    "weights": [],
-    "photos": {},
-}
-
-
-def _large_vectors(folder: str):
-    from sketch_prompt.gallery.store import FeatureStore, StoredVectors
-
-    store = FeatureStore(Path(folder) / "features", _MODEL)
-    store.read_blocks()
-    digests = np.array([f"{number:032x}" for number in range(_LARGE)], object)
-    return store, StoredVectors(store, digests)
-
-
-def build_large(folder: str) -> None:
-    """Write a million features into a store, and build and save their index."""
-    import json
-
-    from sketch_prompt.evaluation.environment import peak_memory
-    from sketch_prompt.gallery.indexes import make_index
-    from sketch_prompt.gallery.indexes.recall import RunningTruth
-
-    store, vectors = _large_vectors(folder)
-    truth = RunningTruth(_clustered_vectors(200, _QUERIES_SEED))
-    for start in range(0, _LARGE, _PART):
-        part = _clustered_vectors(_PART, 1000 + start)
-        store.append(list(vectors.digests[start : start + _PART]), part)
-        truth.add(np.arange(start, start + _PART), part)
-    store.flush()
-    np.savez(Path(folder) / "truth.npz", queries=truth.queries, ids=truth.ids)
-    start, index = time.perf_counter(), make_index("auto")
-    index.build(np.arange(_LARGE), vectors)
-    seconds = time.perf_counter() - start
-    (Path(folder) / "index.json").write_text(json.dumps(index.save(Path(folder), "index")))
-    peak = peak_memory(torch.device("cpu"))["process"]
-    print(f"Search of {_LARGE:,} x 512, 10,000 clusters, {index.describe()}")
-    print(f"  built in {seconds:.0f} s, peak memory {peak:.0f} MB")
-
-
-def search_large(folder: str) -> None:
-    """Load that index and search it, in a process that does nothing else."""
-    import json
-
-    from sketch_prompt.evaluation.environment import peak_memory
-    from sketch_prompt.gallery.indexes import make_index
-    from sketch_prompt.gallery.indexes.recall import recall
-
-    _, vectors = _large_vectors(folder)
-    index = make_index("auto")
-    index.load(
-        Path(folder), json.loads((Path(folder) / "index.json").read_text()), np.arange(_LARGE), vectors
-    )
-    with np.load(Path(folder) / "truth.npz") as truth:
-        queries, ids = truth["queries"], truth["ids"]
-    seconds = _median_seconds(index, queries)
-    found = recall(index.search(queries, 10).ids, ids)
-    peak = peak_memory(torch.device("cpu"))["process"]
-    print(f"  {1000 * seconds:.1f} ms a query (limit 15), recall@10 {found:.3f} (at least 0.95 wanted)")
-    print(f"  peak memory of the process {peak:.0f} MB (limit 1,500)\n")
-
-
-def benchmark_pairs(repeats: int) -> None:
+def benchmark_pairs(repeats: int) -> list[Figure]:
     """ZSE-SBIR's scores of 4 sketches x 32 photos at ViT-B/16's size, against the plain computation.
 
     Plain: repeated tokens of every pair through cross attention and relation network, in whichever batch is fastest.
@@ -471,13 +373,18 @@ def benchmark_pairs(repeats: int) -> None:
             max(1, repeats // 2),
         )
     (base_name, base), *others = medians.items()
-    print(f"Scoring 4 x 32 pairs of 196 patches\n  {base_name}: {base:.3f} s")
-    for name, value in others:
-        print(f"  {name}: {value:.3f} s, {base / value:.2f} times as fast")
-    print(
-        f"  largest error {error:.1e} (limit 1e-5), in bfloat16 {(half - expected).abs().max():.1e}; wanted 1.4 times "
-        "in float32 (arithmetic allows 1.6), 2.2 in bfloat16 where the processor multiplies it\n"
-    )
+    wanted = ("1.4 times wanted; arithmetic allows 1.6", "2.2 times where the processor multiplies bfloat16")
+    figures = [
+        Figure(
+            f"Scoring 4 x 32 pairs of 196 patches, {name}",
+            f"{base / value:.2f} times as fast",
+            f"{base_name}, {in_words(base)}",
+            limit,
+        )
+        for (name, value), limit in zip(others, wanted)
+    ]
+    errors = f"{error:.1e}, in bfloat16 {(half - expected).abs().max():.1e}"
+    return [*figures, Figure("Largest error of these scores", errors, limit="1e-5 in float32")]
 
 
 BENCHMARKS = {
@@ -488,9 +395,82 @@ BENCHMARKS = {
     "loader": benchmark_loader,
     "table": benchmark_table,
     "index": benchmark_index,
-    "search": benchmark_search,
     "pairs": benchmark_pairs,
+    "search": benchmark_search_peers,
+    "large": benchmark_large,
+    "encode": benchmark_encode_peers,
+    "scoring": benchmark_metric_peers,
 }
+
+
+def of_large_galleries(measured: dict) -> list[Figure]:
+    """The figures of `large_gallery.py`; and for every precision what the slope between the two sizes says of more."""
+    figures, sizes = [], {}
+    for gallery in measured["galleries"]:
+        search, built = gallery["search"], gallery["build"]
+        title = f"{gallery['rows']:,} x {gallery['width']}, {gallery['precision']}"
+        figures += [
+            Figure(
+                f"{title}: a query",
+                f"{search['ms']:.1f} ms, recall@10 {search['recall@10']:.3f}",
+                limit="15 ms, 0.95",
+            ),
+            Figure(
+                f"{title}: memory, build",
+                f"{search['resident_mb']:,.0f} MB, {built['seconds']:.0f} s",
+                f"imports, {search['imports_mb']:,.0f} MB",
+                f"codes alone {_code_bytes(gallery) * gallery['rows'] / 1e6:,.0f} MB",
+            ),
+        ]
+        sizes.setdefault(gallery["precision"], []).append(gallery)
+    for precision, (*_, last) in sizes.items():
+        first = sizes[precision][0]
+        if first is last:
+            continue
+        rows = last["rows"] - first["rows"]
+        slope = (last["search"]["resident_mb"] - first["search"]["resident_mb"]) / rows
+        for wanted in (10_000_000, 100_000_000):
+            memory = last["search"]["resident_mb"] + slope * (wanted - last["rows"])
+            # Lists grow with the root of the number of photos, and so do the photos in one.
+            seconds = last["search"]["ms"] * (wanted / last["rows"]) ** 0.5
+            figures.append(
+                Figure(
+                    f"{wanted:,} x {last['width']}, {precision}, computed from the slope",
+                    f"{memory:,.0f} MB, {seconds:.0f} ms a query",
+                    limit="1,200 MB and 15 ms wanted" if wanted == 10_000_000 else "",
+                )
+            )
+    return figures
+
+
+def _code_bytes(gallery: dict) -> float:
+    """Bytes of a photo in memory: its code, its number, and where its features are."""
+    bits = {"float32": 32, "float16": 16, "int8": 8, "binary": 1}[gallery["precision"]]
+    return gallery["width"] * bits / 8 + (8 if bits == 1 else 0) + 8 + 8
+
+
+def keep(path: Path, name: str, figures: list[Figure], setup: str) -> None:
+    """Put the figures of a benchmark into a file, beside those of others."""
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    machine = (
+        f"{_processor()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {setup}"
+    )
+    first = (BENCHMARKS[name].__doc__ or "").splitlines()[0]
+    kept[name] = {
+        "about": first,
+        "date": date.today().isoformat(),
+        "machine": machine,
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "figures": [vars(figure) for figure in figures],
+    }
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def main() -> None:
@@ -501,21 +481,14 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"out of {', '.join(BENCHMARKS)} (default: all of them)"
     )
+    parser.add_argument("--json", type=Path, help="file to keep the figures in")
     parser.add_argument("--repeats", type=int, default=9, help="turns of each contender")
     parser.add_argument("--metrics-memory", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--table", help=argparse.SUPPRESS)
     parser.add_argument("--training-memory", help=argparse.SUPPRESS)
-    parser.add_argument("--build-large", help=argparse.SUPPRESS)
-    parser.add_argument("--search-large", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in BENCHMARKS]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    if arguments.build_large:
-        build_large(arguments.build_large)
-        return
-    if arguments.search_large:
-        search_large(arguments.search_large)
-        return
     if arguments.table:
         build_table(arguments.table)
         return
@@ -525,9 +498,13 @@ def main() -> None:
     if arguments.metrics_memory:
         metrics_memory()
         return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {arguments.repeats}\n")
+    setup = f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {arguments.repeats}"
+    print(f"{setup}\n")
     for name in arguments.names or BENCHMARKS:
-        BENCHMARKS[name](arguments.repeats)
+        figures = BENCHMARKS[name](arguments.repeats)
+        print(*(f"  {figure}" for figure in figures), "", sep="\n", flush=True)
+        if arguments.json is not None:
+            keep(arguments.json, name, figures, setup)
 
 
 if __name__ == "__main__":

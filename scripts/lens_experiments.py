@@ -305,24 +305,6 @@ def instance_table(settings: dict[str, Setting]) -> None:
     print_table(list(settings), rows)
 
 
-def stored_table(settings: dict[str, Setting]) -> None:
-    """Photos as float32, as bytes and as signs; queries stay as they are."""
-    rows: dict[str, list[str]] = {}
-    for setting in settings.values():
-        lens, p = setting.fit("photos"), setting.test_photo.x
-        scale = np.abs(p).max(1, keepdims=True) / 127
-        stored = {
-            "float32": p,
-            "int8, one scale a photo": np.rint(p / scale) * scale,
-            "1 bit: the sign of each number, less the mean photo": np.sign(p - p.mean(0)) / p.shape[1] ** 0.5,
-        }
-        for row, photos in stored.items():
-            queries = setting.test_sketch.x, through(lens, setting.test_sketch.x)
-            scores = [100 * precisions(setting, q, photos.astype(np.float32)).mean() for q in queries]
-            rows.setdefault(row, []).append(f"{scores[0]:.1f} → {scores[1]:.1f}")
-    print_table([f"{name}, frozen → lens" for name in settings], rows)
-
-
 def ambiguity_table(settings: dict[str, Setting]) -> None:
     """Drawings weighted by how clearly they are of their class, against all alike."""
     rows: dict[str, list[str]] = {}
@@ -439,8 +421,6 @@ def main() -> None:
             "shoes": padded.benchmark("shoes", "shoe-v2", arguments.shoes),
         }
     )
-    print("## Stored photos, mAP@all\n")
-    stored_table(sets | mini)
     print("## Weights by ambiguity, mAP@all\n")
     ambiguity_table(sets | mini)
     print("## Number of seen classes, mAP@all\n")

@@ -35,8 +35,12 @@ PairType = Literal["float32", "float16", "bfloat16"]
 Query = Literal["sketch", "class-name"]
 """What photos are searched with: the test sketches, or in the place of each the name of its class."""
 
-IndexKind = Literal["auto", "exact", "hnsw", "ivf-sq8", "ivf-pq", "milvus"]
+IndexKind = Literal["auto", "exact", "hnsw", "ivf", "ivf-sq8", "ivf-pq", "lance", "milvus"]
 """How the photos of a gallery are searched."""
+
+Precision = Literal["auto", "float32", "float16", "int8", "binary"]
+"""How many bits of each number of the photos' features an index keeps in memory: 32, 16, 8 or one. What it finds is
+compared in full precision all the same, with features from the disk."""
 
 TargetKind = Literal["photos", "text", "both", "instances", "none"]
 """What a lens maps sketches to: where the photos of their class are, the text of their class, both, the photo that

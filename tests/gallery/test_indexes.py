@@ -1,3 +1,4 @@
+import re
 import sys
 
 import numpy as np
@@ -5,9 +6,10 @@ import pytest
 
 from sketch_prompt.gallery import indexes
 from sketch_prompt.gallery.indexes import KINDS, make_index
+from sketch_prompt.gallery.indexes import recall as module
 from sketch_prompt.gallery.indexes.recall import recall
 
-IN_MEMORY = ("exact", "hnsw", "ivf-sq8", "ivf-pq")
+IN_MEMORY = ("exact", "hnsw", "ivf", "ivf-sq8", "ivf-pq")
 APPROXIMATE = IN_MEMORY[1:]
 
 
@@ -24,15 +26,109 @@ def oracle(queries, vectors, ids, top_k):
     return ids[np.argsort(-scores, axis=1, kind="stable")[:, :top_k]]
 
 
-def make(kind, tmp_path):
+def make(kind, tmp_path, precision="auto"):
     if kind == "milvus":
         pytest.importorskip(
             "milvus_lite", reason="needs the extra 'scale': pip install 'sketch-prompt[scale]'"
         )
-    index = make_index(kind)
+    if kind == "lance":
+        pytest.importorskip("lance", reason="needs the extra 'lance': pip install 'sketch-prompt[lance]'")
+    index = make_index(kind, precision)
     index.open(tmp_path / kind)
     (tmp_path / kind).mkdir()
     return index
+
+
+# Every precision of every kind of index whose name does not say it.
+PRECISE = [
+    (kind, precision)
+    for kind in ("exact", "hnsw", "ivf")
+    for precision in ("float32", "float16", "int8", "binary")
+    if (kind, precision) != ("hnsw", "binary")
+]
+
+
+@pytest.mark.parametrize(("kind", "precision"), PRECISE)
+def test_in_any_precision_what_is_found_is_scored_and_ranked_in_full(kind, precision, tmp_path):
+    vectors, ids, queries = clustered(900), np.arange(900) * 3 + 7, clustered(30, seed=1)
+    index = make(kind, tmp_path, precision)
+    index.build(ids, vectors)
+    described = index.describe()
+    assert (described["kind"], described["precision"]) == (kind, precision)
+    found = index.search(queries, 10)
+    assert recall(found.ids, oracle(queries, vectors, ids, 10)) >= 0.95
+    rows = (found.ids - 7) // 3
+    np.testing.assert_allclose(found.scores, np.einsum("qd,qkd->qk", queries, vectors[rows]), atol=1e-6)
+    allowed = index.search(queries, 5, ids[::50]).ids
+    assert recall(allowed, oracle(queries, vectors[::50], ids[::50], 5)) >= 0.9
+
+
+@pytest.mark.parametrize(("kind", "precision"), PRECISE)
+def test_in_any_precision_vectors_come_and_go_and_a_saved_index_goes_on(kind, precision, tmp_path, caplog):
+    vectors, queries, ids = clustered(900), clustered(20, seed=1), np.arange(900)
+    index = make(kind, tmp_path, precision)
+    index.build(ids[:800], vectors[:800])
+    index.update(
+        ids[100:150], ids[800:], np.delete(ids, slice(100, 150)), np.delete(vectors, slice(100, 150), 0)
+    )
+    left = np.delete(ids, slice(100, 150))
+    assert len(index) == 850
+    found = index.search(queries, 10).ids
+    assert recall(found, oracle(queries, vectors[left], left, 10)) >= 0.9
+    again = make_index(kind, precision)
+    again.load(tmp_path / kind, index.save(tmp_path / kind, "index-1"), left, vectors[left])
+    np.testing.assert_array_equal(again.search(queries, 10).ids, found)
+    assert "built anew" not in caplog.text and again.describe() == index.describe()
+
+
+@pytest.mark.parametrize(("photos", "asked"), [(600, 1), (400, 0)])
+def test_recall_of_many_photos_is_measured_with_drawings(photos, asked, monkeypatch):
+    monkeypatch.setattr(module, "_WORTH_DRAWINGS", 500)
+    vectors, ids, drawings, calls = clustered(photos), np.arange(photos), -clustered(60, seed=5), []
+    index = make_index("ivf", "float32")
+    index.drawings = lambda: calls.append(1) or drawings
+    index.build(ids, vectors)
+    assert len(calls) == asked
+    if asked:
+        found = recall(index.search(drawings, 10).ids, oracle(drawings, vectors, ids, 10))
+        assert index.describe()["recall@10"] == pytest.approx(found, abs=1e-4)
+
+
+def test_an_index_that_is_opened_in_another_precision_is_built_anew(tmp_path, caplog):
+    vectors, ids = clustered(400), np.arange(400)
+    index = make("exact", tmp_path, "int8")
+    index.build(ids, vectors)
+    again = make_index("exact", "binary")
+    again.load(tmp_path, index.save(tmp_path, "index-1"), ids, vectors)
+    assert "it is in int8, and binary is asked for" in caplog.text
+    assert again.describe()["precision"] == "binary" and len(again) == 400
+
+
+def test_fewer_bits_take_less_memory(tmp_path):
+    vectors, ids, sizes = clustered(2000, width=64), np.arange(2000), {}
+    for precision in ("float16", "int8", "binary"):
+        index = make_index("exact", precision)
+        index.build(ids, vectors)
+        sizes[precision] = (tmp_path / index.save(tmp_path, precision)["file"]).stat().st_size / 2000
+    assert sizes["float16"] < 2 * 64 + 8 + 2 and sizes["int8"] < 64 + 8 + 2
+    assert (
+        sizes["binary"] < 64 / 8 + 8 + 8 + 64 * 64 * 4 / 2000 + 2
+    )  # eight bytes of the estimate, an id, the rotation
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "message"),
+    [
+        ("ivf-sq8", "binary", "'ivf-sq8' is in int8; for binary use index='ivf'"),
+        ("hnsw", "binary", "does not take one bit a number; for binary use index='ivf' or 'exact'"),
+        ("auto", "int9", "no precision 'int9'; did you mean 'int8'"),
+        ("milvus", "int8", "milvus chooses the precision itself"),
+        ("lance", "binary", "lance chooses the precision itself"),
+    ],
+)
+def test_a_precision_that_an_index_does_not_have_is_refused(kind, precision, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make_index(kind, precision)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,7 +186,7 @@ def test_a_saved_index_goes_on_where_it_was(kind, tmp_path):
     saved = index.save(tmp_path / kind, "index-1")
     again = make_index(kind)
     again.open(tmp_path / kind)
-    again.load(tmp_path / kind, saved, ids[5:], vectors[5:])
+    again.load(tmp_path / kind, {**saved, "own": True}, ids[5:], vectors[5:])
     np.testing.assert_array_equal(again.search(queries, 5).ids, index.search(queries, 5).ids)
     assert again.describe() == index.describe()
 
@@ -149,6 +245,12 @@ def test_the_number_of_vectors_chooses_the_index(monkeypatch):
         "ivf-sq8",
         "ivf-pq",
     ]
+    assert [indexes.kind_for(size, "auto", "binary") for size in (10, 100_000, 100_001)] == [
+        "exact",
+        "exact",
+        "ivf",
+    ]
+    assert [indexes.kind_for(size, "auto", "int8") for size in (300_000, 300_001)] == ["hnsw", "ivf"]
     monkeypatch.setattr(indexes, "EXACT_UP_TO", 300)
     vectors, ids = clustered(400), np.arange(400)
     index = make_index("auto")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from sketch_prompt.training.log import LossMeter, TrainingLog
+from sketch_prompt.training.log import LossMeter, TrainingLog, hyper_parameters
 
 
 @pytest.fixture
@@ -58,3 +58,11 @@ def test_the_meter_averages_statistics_apart_from_losses(accelerator):
     means, statistics, _ = meter.read()
     assert means == {"loss": 1.0, "triplet": 1.0}
     assert statistics == {"margin": pytest.approx(0.3)}
+
+
+def test_trackers_get_the_recipe_as_plain_values(recipe):
+    found = hyper_parameters(recipe().to_dict())
+    assert found["optimisation.learning_rate"] == 1e-3 and found["model.method"] == "clip-at"
+    assert found["optimisation.learning_rates.layer_norms"] == 1e-4
+    assert found["optimisation.betas"] == "[0.9, 0.999]" and found["run.save_every"] == "null"
+    assert all(isinstance(value, int | float | str) for value in found.values())

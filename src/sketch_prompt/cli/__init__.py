@@ -14,7 +14,7 @@ import sketch_prompt
 from .command import Command, Settings
 from .evaluation import check_data, compare, evaluate, reproduce
 from .gallery import demo, index, search
-from .models import convert, explain, fit, list_models, train
+from .models import convert, explain, fit, list_models, sweep, train
 from .publishing import export, push
 
 __all__ = ["app"]
@@ -29,6 +29,7 @@ app = typer.Typer(
 for command in (
     fit,
     train,
+    sweep,
     evaluate,
     compare,
     reproduce,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sketch_prompt.terminal import printable
-from sketch_prompt.vocabulary import IndexKind
+from sketch_prompt.vocabulary import IndexKind, Precision
 
 from .command import (
     BaseModelOption,
@@ -55,6 +55,13 @@ def index(
         IndexKind | None,
         typer.Option(
             "--index", help="How photos are searched. A new gallery chooses by their number (auto)."
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="Precision of the features in memory; by default (auto) fewer bits the more photos there are. "
+            "What is found is compared in full precision all the same."
         ),
     ] = None,
     by_category: Annotated[
@@ -126,6 +133,7 @@ def index(
         vectors = read_embeddings(
             embeddings, path_column, vector_column, table=table, path_prefix=path_prefix
         )
+        options["precision"] = precision or "auto"
         gallery = _index_embeddings(vectors, photos, output, model, kind, options)
     else:
         from sketch_prompt.gallery.gallery import Gallery
@@ -136,6 +144,7 @@ def index(
             photos,
             output,
             index=kind,
+            precision=precision,
             by_category=by_category or None,
             follow_links=links,
             milvus_uri=milvus_uri,

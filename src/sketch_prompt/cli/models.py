@@ -154,6 +154,50 @@ def _train_seeds(config, seeds: list[int]) -> None:
         print_report(compare(reports))
 
 
+def sweep(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="As for train.")],
+    ranges: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SECTION.KEY=RANGE...",
+            help="What to vary: LOW:HIGH, LOW:HIGH:log or [ONE, OTHER]. A key with a single value is set for all.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the trials and of best.yaml.")
+    ],
+    trials: Annotated[int, typer.Option(min=1, help="Number of trainings.")] = 20,
+    data_dir: DataDirOption = None,
+    base_model: BaseModelOption = None,
+    seed: Annotated[int, typer.Option(help="Seed of the values that are drawn.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for good values in a recipe: many trainings, compared on classes that are held out of the seen ones.
+
+    The unseen classes are never looked at. The same command goes on with a sweep that was stopped. Needs the extra
+    sweep (Optuna).
+
+    \b
+    Examples:
+      sketch-prompt sweep clip-at-mini optimisation.learning_rate=1e-4:1e-1:log model.n_prompts=1:6 -o sweeps/first
+    """
+    from sketch_prompt.training.sweep import sweep as run
+
+    options = {"data.data_dir": data_dir, "model.base_model": base_model}
+    given = [f"{key}={json.dumps(str(value))}" for key, value in options.items() if value is not None]
+    varied = [
+        text for text in ranges if ":" in text.partition("=")[2] or text.partition("=")[2].startswith("[")
+    ]
+    fixed = [text for text in ranges if text not in varied]
+    found = run(recipe, varied, output, trials, [*fixed, *given], seed)
+    if as_json:
+        typer.echo(json.dumps({**vars(found), "recipe": str(found.recipe)}, indent=2))
+        return
+    for key, value in found.values.items():
+        typer.echo(f"{key}={value}")
+    typer.echo(f"{found.metric} {found.best:.4f} in {found.trials} trainings. Wrote {found.recipe}", err=True)
+
+
 def list_models(as_json: JsonOption = False) -> None:
     """List what can be loaded by name: size, licence, what it is good for, and a number with its source.
 

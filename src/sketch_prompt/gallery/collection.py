@@ -5,9 +5,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-import datasets
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -25,10 +24,12 @@ from .saving import FEATURES, DamagedGalleryError, SavedGallery, index_problem, 
 from .store import FeatureStore, StoredVectors
 from .table import Changes, Filters, Photo, PhotoTable, update_table
 
-if TYPE_CHECKING:  # a search opens no folder
+if TYPE_CHECKING:  # a search opens no folder and reads no data set
+    import datasets
+
     from .photo_sources import Entry, FileSource, PhotoSource
 
-Photos = str | os.PathLike | Image.Image | datasets.Dataset | Sequence[str | os.PathLike | Image.Image]
+Photos = Union[str, os.PathLike, Image.Image, "datasets.Dataset", Sequence[str | os.PathLike | Image.Image]]
 
 _ROWS_AT_ONCE = 8192
 logger = logging.getLogger(__name__)
@@ -60,9 +61,8 @@ class PhotoCollection:
 
     Args:
         fingerprint: `describe_model` of the model whose features these are.
-        origin: where that model came from, under the names "source" and "base_model"; "sketches", how drawings are
-            prepared.
-        index: name of the index; see `make_index`.
+        origin: where that model came from ("source", "base_model"), and how drawings are prepared ("sketches").
+        index, precision: name of the index, and of the precision of its numbers; see `make_index`.
         milvus_uri: address of a Milvus cluster.
         flush_seconds: see `FeatureStore`.
 
@@ -84,13 +84,14 @@ class PhotoCollection:
         index: str,
         milvus_uri: str | None,
         flush_seconds: float,
+        precision: str = "auto",
     ):
         self.photos = PhotoTable()
         self.skipped: list[UnreadableImage] = []
         self.root: Path | None = None
-        self.index = make_index(index, **({"uri": milvus_uri} if index == "milvus" else {}))
+        self.index = make_index(index, precision, **({"uri": milvus_uri} if index == "milvus" else {}))
         self.store = FeatureStore(None, fingerprint, flush_seconds)
-        self._index_name = index
+        self._asked = {"name": index, "asked_precision": precision}
         self._milvus_uri = milvus_uri
         self._origin = origin
         self._next_id = 0
@@ -183,7 +184,7 @@ class PhotoCollection:
 
     def vectors(self) -> StoredVectors:
         """The features of all photos, in the order of the table, read as they are asked for."""
-        return StoredVectors(self.store, self.photos.digests)
+        return self.store.vectors(self.photos.digests)
 
     def sample(self) -> np.ndarray:
         """(n, D) features of up to 1024 photos, evenly spread over the gallery."""
@@ -245,7 +246,7 @@ class PhotoCollection:
 
         if names is not None and len(set(names)) != len(names):
             raise ValueError("the names are not all different")
-        if isinstance(photos, datasets.Dataset):
+        if DatasetSource.takes(photos):
             return [DatasetSource(photos, names)]
         photos = [photos] if isinstance(photos, str | os.PathLike | Image.Image) else list(photos)
         pictures = [photo for photo in photos if isinstance(photo, Image.Image)]
@@ -382,14 +383,14 @@ class PhotoCollection:
         }
         if os.path.isabs(fingerprint["base_model"] or ""):
             fingerprint = {**fingerprint, "base_model": None}
-        return {"model": {**public, "fingerprint": fingerprint}, "index": self._index_name}
+        return {"model": {**public, "fingerprint": fingerprint}, "index": self._asked["name"]}
 
     def write(self, directory: Path) -> None:
         """Write everything into a folder; see `Gallery.save`."""
         clear_leftovers(directory)
         clear_leftovers(directory / FEATURES)
         token = new_token()
-        index = {"name": self._index_name, **self.index.save(directory, f"index-{token}")}
+        index = {**self._asked, **self.index.save(directory, f"index-{token}")}
         if self.store.directory != directory / FEATURES:
             self.store.compact(self.photos.digests, directory / FEATURES)
         self.store.flush()
@@ -465,7 +466,7 @@ class PhotoCollection:
             self.vectors(),
         )
 
-    def read_rows(self, rows: datasets.Dataset) -> None:
+    def read_rows(self, rows: "datasets.Dataset") -> None:
         """Hold the rows of a gallery's data set; see `hub`."""
         digests = rows["digest"][:]
         for start in range(0, len(rows), _ROWS_AT_ONCE):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a search opens no folder
 
 # Photos much larger than the model's input are decoded at a reduced scale, which still has this many times its side.
 _DECODED_SIDES = 4
+_DOODLES = 128
 _WORTH_WORKERS = 512  # photos; with fewer, starting processes takes longer than they save
 
 
@@ -170,6 +171,18 @@ class GalleryEncoder:
                 f"{len(written)} a text), so it cannot search by text"
             )
         return written if drawn is None else combine(drawn, written, weight, sample)
+
+    @torch.inference_mode()
+    def embed_doodles(self) -> np.ndarray:
+        """Features (Q, D) of bundled doodles of many classes, without a category."""
+        from sketch_prompt.data.doodles import read_doodles
+        from sketch_prompt.data.strokes import rasterize
+
+        doodles = read_doodles()
+        chosen = np.linspace(0, len(doodles) - 1, _DOODLES).astype(int)
+        pictures = [rasterize(doodles[row].strokes) for row in chosen]
+        starts = range(0, len(pictures), self.batch_size)
+        return np.concatenate([self.embed(pictures[n : n + self.batch_size], "sketch") for n in starts])
 
     @torch.inference_mode()
     def embed(self, pictures: Sequence[Image.Image], domain: Domain) -> np.ndarray:

@@ -43,7 +43,6 @@ class Gallery:
     Example:
 
         from sketch_prompt import Gallery
-
         gallery = Gallery.build("sketch-search", "photos/", output="my-gallery")
         for hit in gallery.search("drawing.png", top_k=3):
             print(hit.rank, hit.score, hit.path)
@@ -55,8 +54,9 @@ class Gallery:
     Args:
         model: a sketch-prompt model, or the Hub id, directory or bundled name of one.
         processor: its processor; by default the one that came with it.
-        index: "auto" (exact search, or an approximate index for very many photos), "exact", "hnsw",
-            "ivf-sq8", "ivf-pq", or "milvus".
+        index: "auto" (exact search, or an approximate index for very many photos), "exact", "hnsw", "ivf",
+            "ivf-sq8", "ivf-pq", "lance" (a table on the disk) or "milvus".
+        precision: of the features in memory: "auto", "float32", "float16", "int8", or "binary" (one bit a number).
         follow_links: whether symbolic links in folders of photos are followed.
         milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
         batch_size: photos in a forward pass.
@@ -87,6 +87,7 @@ class Gallery:
         processor: SketchPromptProcessor | None = None,
         *,
         index: str = "auto",
+        precision: str = "auto",
         milvus_uri: str | None = None,
         batch_size: int = 64,
         num_workers: int | None = None,
@@ -106,11 +107,12 @@ class Gallery:
             model, own_processor = load_model(os.fspath(model), base_model, device)
             processor = processor if processor is not None else own_processor
         self._encoder = GalleryEncoder(model, processor, by_category, batch_size, num_workers, sketches)
-        self.collection = PhotoCollection(self._encoder.describe(), origin, index, milvus_uri, flush_seconds)
+        described = self._encoder.describe()
+        self.collection = PhotoCollection(described, origin, index, milvus_uri, flush_seconds, precision)
+        self.collection.index.drawings = self._encoder.embed_doodles
         self.collection.follow_links = follow_links
         self.model, self.processor = self._encoder.model, self._encoder.processor
-        self.changes = Changes()
-        self._accelerator: Accelerator | None = None
+        self.changes, self._accelerator = Changes(), None
         self._reranker: PairReranker | None = None
 
     @classmethod
@@ -121,6 +123,7 @@ class Gallery:
         output: str | os.PathLike | None = None,
         *,
         index: str | None = None,
+        precision: str | None = None,
         by_category: bool | None = None,
         sketches: Mapping[str, Any] | None = None,
         base_model: str | None = None,
@@ -138,8 +141,8 @@ class Gallery:
             photos: a folder (with all its subfolders), a `datasets.Dataset` with a column `image`, or a list of
                 paths and PIL images.
             output: folder of the gallery.
-            index, by_category, sketches: see the class. By default those of the gallery in `output`; "auto", False
-                and those of the model for a new gallery.
+            index, precision, by_category, sketches: see the class. By default those of the gallery in `output`;
+                "auto", False and those of the model for a new gallery.
             base_model: see the class.
             progress: show a bar on stderr.
             accelerator: shares the work among the processes that `accelerate` started; needs `output`. The first
@@ -153,6 +156,7 @@ class Gallery:
         from .building import build
 
         options |= {"index": index, "by_category": by_category, "sketches": sketches}
+        options["precision"] = precision
         return build(cls, model, photos, output, progress, accelerator, base_model, **options)
 
     @classmethod
@@ -192,9 +196,8 @@ class Gallery:
 
         gallery = cls(model, base_model=base_model, **options)
         directory = None if output is None else Path(os.path.abspath(output))
-        gallery.changes = fill(
-            gallery.collection, gallery._encoder, (vectors, names), photos_dir, directory, check
-        )
+        where = photos_dir, directory
+        gallery.changes = fill(gallery.collection, gallery._encoder, (vectors, names), *where, check)
         return gallery
 
     @classmethod
@@ -222,7 +225,7 @@ class Gallery:
         """
         directory = Path(os.path.abspath(directory))
         saved = SavedGallery.read(directory)
-        settings = saved_options(saved.model, saved.index["name"], model, directory)
+        settings = saved_options(saved.model, saved.index, model, directory)
         gallery = cls(**{**settings, **options})
         gallery.collection.read(directory, saved, repair=False)
         if photos_dir is not None:
@@ -255,7 +258,7 @@ class Gallery:
         from . import hub
 
         description, rows = hub.download(repo_id, revision=revision, cache_dir=cache_dir, token=token)
-        settings = saved_options(description["model"], description["index"], model, repo_id)
+        settings = saved_options(description["model"], {"name": description["index"]}, model, repo_id)
         gallery = cls(**{**settings, **options})
         gallery.collection.check_model(description["model"], repo_id)
         gallery.collection.read_rows(rows)
@@ -479,9 +482,7 @@ class Gallery:
         """Categories of photos that, with `by_category`, are embedded without: the model was not shown them."""
         return self._encoder.unknown_categories(self.photos.categories)
 
-    def _embed(
-        self, source: "PhotoSource", numbers: Sequence[int], gone, changes: Changes, progress: bool
-    ) -> None:
+    def _embed(self, source: "PhotoSource", numbers: Sequence[int], gone, changes: Changes, progress) -> None:
         """Read photos of a source, embed what is new, and bring table and index up to date."""
         known = self.collection.store.digests
         batches = self._encoder.embed_photos(source, numbers, known, self._accelerator, progress)

@@ -3,20 +3,23 @@
 import hashlib
 import os
 import stat
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import datasets
 from PIL import Image
 
 from sketch_prompt.data.listing import IMAGE_EXTENSIONS
 from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, read_file
 
 from .saving import FEATURES, MANIFEST
+
+if TYPE_CHECKING:
+    import datasets
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP  ")
 _CONTAINERS = ((b"RIFF", b"WEBP"), (b"", b"ftypavif"), (b"", b"ftypheic"), (b"", b"ftypmif1"))
@@ -107,9 +110,17 @@ class DatasetSource(PhotoSource):
         ValueError: it has no column `image`, or there are more or fewer names than rows.
     """
 
+    @staticmethod
+    def takes(photos: object) -> bool:
+        """Whether it is a `datasets.Dataset`. Its library takes long to import, and a search has no need of it."""
+        library = sys.modules.get("datasets")
+        return library is not None and isinstance(photos, library.Dataset)
+
     def __init__(
-        self, dataset: datasets.Dataset, names: Sequence[str] | None = None, embedded_only: bool = False
+        self, dataset: "datasets.Dataset", names: Sequence[str] | None = None, embedded_only: bool = False
     ):
+        import datasets
+
         self.embedded_only = embedded_only
         if "image" not in dataset.column_names:
             raise ValueError(
@@ -137,7 +148,9 @@ class DatasetSource(PhotoSource):
         return read_file(value["path"])
 
 
-def _labels(dataset: datasets.Dataset) -> list[str | None]:
+def _labels(dataset: "datasets.Dataset") -> list[str | None]:
+    import datasets
+
     feature = dataset.features.get("label")
     if isinstance(feature, datasets.ClassLabel):
         return [

@@ -145,7 +145,7 @@ class SavedGallery:
 
 
 def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
-    """The settings "model", "base_model", "sketches", "index" and "by_category" of the gallery in a folder.
+    """The settings "model", "base_model", "sketches", "index", "precision" and "by_category" of a folder's gallery.
 
     Returns:
         An empty dictionary if there is no gallery, or none that can be read.
@@ -157,6 +157,7 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
             "base_model": manifest["model"]["base_model"],
             "sketches": manifest["model"].get("sketches"),
             "index": manifest["index"]["name"],
+            "precision": manifest["index"].get("asked_precision", "auto"),
             "by_category": manifest["model"]["fingerprint"]["by_category"],
         }
     except (FileNotFoundError, DamagedGalleryError, KeyError, TypeError):
@@ -171,20 +172,21 @@ def writing(directory: Path) -> AbstractContextManager[None]:
 
 
 def saved_options(
-    saved: dict[str, Any], index: str, model: object | None, place: str | os.PathLike
+    saved: dict[str, Any], index: dict[str, Any], model: object | None, place: str | os.PathLike
 ) -> dict[str, Any]:
     """Options of `Gallery` for the model that is given, or for the one that a saved gallery names.
 
     Args:
         saved: "source", "base_model", "sketches" and "fingerprint" of the gallery's model.
-        index: name of its index.
+        index: what it says of its index; its "name" at least.
         model: the model to use; None for the gallery's.
         place: where the gallery is, for the error.
 
     Raises:
         ValueError: no model is given, and the gallery names none.
     """
-    options = {"model": model, "index": index, "by_category": saved["fingerprint"]["by_category"]}
+    options = {"model": model, "by_category": saved["fingerprint"]["by_category"]}
+    options |= {"index": index["name"], "precision": str(index.get("asked_precision", "auto"))}
     if model is None and saved["source"] is None:
         raise ValueError(
             f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "

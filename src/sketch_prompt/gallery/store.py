@@ -3,13 +3,14 @@
 A photo that was renamed, copied or touched has the digest it had, so it is never embedded again. On disk the store is
 a folder of blocks, each a safetensors file that is complete or absent and says which model it is of. A run that was
 killed leaves the blocks it had finished, and the next one goes on from there. Every row has a checksum, which is
-compared whenever the row is read: features that a disk has altered are never searched.
+compared whenever the row is read: features that a disk has altered are never searched. Rows are read where they lie,
+without keeping a file mapped or open: the memory of a search in millions of photos stays what the index takes.
 """
 
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,16 @@ from .fingerprint import describe_differences
 
 BLOCK_ROWS = 8192
 FLUSH_SECONDS = 15.0
+_KEY_BYTES = 16  # the 32 letters of a digest in half the memory
+_DIGEST, _KEY = f"S{2 * _KEY_BYTES}", f"S{_KEY_BYTES}"
+_HEXADECIMAL = np.full(256, 255, np.uint8)
+_HEXADECIMAL[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+_DIGESTS_AT_ONCE = 2**18
+SUFFIX = ".safetensors"
 _FEW = 8  # one row in so many, or fewer, are read one by one
-_SUFFIX = ".safetensors"
 _DIGEST_BYTES = 32
-_DIGEST = f"S{_DIGEST_BYTES}"
 _TYPES = {"digests": "U8", "features": "F32"}
+_NUMPY = {"digests": np.dtype(np.uint8), "features": np.dtype("<f4"), "checksums": np.dtype("<u8")}
 
 
 class DamagedFeaturesError(ValueError):
@@ -41,10 +47,150 @@ class DamagedFeaturesError(ValueError):
         )
 
 
-class _Block(NamedTuple):
-    digests: np.ndarray  # (n,) of bytes, empty ones for rows that are damaged
-    features: np.ndarray | None  # (n, D), None for one that stays on disk
-    path: Path | None
+class _Place(NamedTuple):
+    start: int
+    width: int  # numbers in a row
+
+
+class BlockFile:
+    """A file of features, of which little more than its name is held.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        model: what `describe_model` said of the model when it was written.
+
+    Raises:
+        ValueError, SafetensorError, OSError, KeyError, TypeError: it is none.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        with safe_open(path, "np") as file:
+            self.model: dict[str, Any] = json.loads(file.metadata()["model"])
+            self._rows = _check_layout(file)
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+        self._places = {
+            name: _Place(8 + size + header[name]["data_offsets"][0], header[name]["shape"][-1])
+            for name in _NUMPY
+            if name in header
+        }
+        if "checksums" in self._places:
+            self._places["checksums"] = self._places["checksums"]._replace(width=1)
+
+    @classmethod
+    def write(
+        cls, folder: Path, digests: np.ndarray, features: np.ndarray, model: dict[str, Any]
+    ) -> "BlockFile":
+        """Write digests (n,) of 32 letters and features (n, D) into a new file of a folder."""
+        path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+        names = digests.view(np.uint8).reshape(len(digests), -1)
+        tensors = {"digests": names, "features": features, "checksums": row_checksums(names, features)}
+        with atomic_write(path, durable=True) as temporary:
+            save_file(tensors, temporary, metadata={"model": json.dumps(model)})
+            temporary.chmod(0o644)  # safetensors keeps what it writes to its owner
+        return cls(path)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def digests(self) -> np.ndarray:
+        """(n,) of 32 letters each."""
+        return self._read(np.arange(len(self)), ("digests",))["digests"].view(f"S{_DIGEST_BYTES}").ravel()
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """(k, D) of some rows.
+
+        Raises:
+            DamagedFeaturesError: a row is not what was written, or the file is gone.
+        """
+        try:
+            features, damaged = self._checked(rows)
+        except OSError as error:
+            raise DamagedFeaturesError(self.path) from error
+        if damaged.any():
+            raise DamagedFeaturesError(self.path)
+        return features
+
+    def damaged(self) -> np.ndarray:
+        """Numbers of the rows that are not as they were written."""
+        return np.flatnonzero(self._checked(np.arange(len(self)))[1])
+
+    def _checked(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features (k, D) of some rows, and which of them (k,) are not as they were written."""
+        tensors = self._read(rows, tuple(self._places))
+        features = tensors["features"]
+        damaged = ~np.isfinite(features).all(axis=1)
+        if "checksums" in tensors:  # blocks of before had none
+            damaged |= row_checksums(tensors["digests"], features) != tensors["checksums"].ravel()
+        return features, damaged
+
+    def _read(self, rows: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Some rows of some tensors; a few are read one by one, without the rest."""
+        few = len(rows) * _FEW < len(self)
+        found = {}
+        with self.path.open("rb", buffering=0) as file:
+            for name in names:
+                (start, width), kind = self._places[name], _NUMPY[name]
+                length = width * kind.itemsize
+                if few:
+                    parts = [_at(file, start + int(row) * length, length) for row in rows]
+                    found[name] = np.frombuffer(bytearray().join(parts), kind).reshape(len(rows), width)
+                else:
+                    whole = np.frombuffer(_at(file, start, len(self) * length), kind)
+                    found[name] = whole.reshape(len(self), width)[rows]
+        return found
+
+
+def _at(file, start: int, length: int) -> bytes:
+    file.seek(start)
+    content = file.read(length)
+    if len(content) != length:
+        raise OSError(f"{file.name} ends early")
+    return content
+
+
+def _check_layout(file) -> int:
+    """How many rows a file has; ValueError unless its tensors are of the types and shapes that are written."""
+    types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
+    if types not in ({**_TYPES, "checksums": "U64"}, _TYPES):  # blocks of before had no checksums
+        raise ValueError(f"it holds {types}, which are not features")
+    shapes = {name: file.get_slice(name).get_shape() for name in types}
+    (rows, length), (n, width) = shapes["digests"], shapes["features"]
+    if rows != n or length != _DIGEST_BYTES or width == 0:
+        raise ValueError(f"it holds {n} features of {width} numbers for {rows} photos")
+    if int(np.prod(shapes.get("checksums", [rows]))) != rows:
+        raise ValueError(f"it holds checksums of the shape {shapes['checksums']} for {rows} photos")
+    return rows
+
+
+class _MemoryBlock:
+    """Features (n, D) of digests (n,) of 32 letters that no file has, read as those of a `BlockFile`."""
+
+    path = None
+
+    def __init__(self, digests: np.ndarray, rows: np.ndarray):
+        self._digests, self._rows = digests, rows
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def digests(self) -> np.ndarray:
+        return self._digests
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        return self._rows[rows]
+
+
+class _Directory(NamedTuple):
+    """Where every digest is, in the order of the digests."""
+
+    keys: np.ndarray  # (n,) of 16 bytes
+    blocks: np.ndarray  # (n,) int32
+    rows: np.ndarray  # (n,) int32
 
 
 class FeatureStore:
@@ -54,6 +200,11 @@ class FeatureStore:
         directory: where blocks are kept; None keeps them in memory.
         model: what `describe_model` says of the model, written into every block.
         flush_seconds: how much work may be lost when the process is killed.
+
+    Attributes:
+        damaged: what is wrong with files that were read, a line each.
+        other_models: the models of blocks that are not this model's.
+        changes: how often blocks have come and gone.
     """
 
     def __init__(self, directory: Path | None, model: dict[str, Any], flush_seconds: float = FLUSH_SECONDS):
@@ -62,11 +213,13 @@ class FeatureStore:
         self.flush_seconds = flush_seconds
         self.damaged: list[str] = []
         self.other_models: list[dict[str, Any]] = []
-        self._blocks: list[_Block] = []
+        self.changes = 0
+        self._blocks: list[BlockFile | _MemoryBlock] = []
         self._damaged_rows: dict[Path, np.ndarray] = {}
         self._pending_since = 0.0
         self._pending: list[tuple[list[str], np.ndarray]] = []
-        self._sorted: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._directory: _Directory | None = None
+        self._vectors: StoredVectors | None = None
 
     def read_blocks(self, verify: bool = False) -> None:
         """Read the blocks in the folder; damaged ones are named in `damaged`, other models in `other_models`.
@@ -75,33 +228,28 @@ class FeatureStore:
             verify: also read all features, and forget those that are damaged, so that they are made again. Otherwise
                 it is found out when they are read.
         """
-        self._blocks, self._sorted, self.damaged, self.other_models = [], None, [], []
-        for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
+        self._blocks, self.damaged, self.other_models = [], [], []
+        self._forget_places()
+        for path in sorted(self.directory.glob(f"*{SUFFIX}")):
             try:
-                with safe_open(path, "np") as file:
-                    model = json.loads(file.metadata()["model"])
-                    _check_layout(file)
-                    digests = file.get_tensor("digests").view(_DIGEST).ravel().copy()
-                    other = describe_differences(model, self.model)
-                    if verify and not other:
-                        self._damaged_rows[path] = np.flatnonzero(_damaged(file, np.arange(len(digests))))
+                block = BlockFile(path)
+                other = describe_differences(block.model, self.model)
+                if verify and not other:
+                    self._damaged_rows[path] = block.damaged()
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 self.damaged.append(f"{path}: {error}")
                 continue
             if other:
-                self.other_models.append(model)
+                self.other_models.append(block.model)
                 continue
-            rows = self._damaged_rows.get(path, ())
-            if len(rows):
-                digests[rows] = b""
-                self.damaged.append(f"{path}: {len(rows):,} of {len(digests):,} features are damaged")
-            self._blocks.append(_Block(digests, None, path))
+            if lost := len(self._damaged_rows.get(path, ())):
+                self.damaged.append(f"{path}: {lost:,} of {len(block):,} features are damaged")
+            self._blocks.append(block)
 
     @property
     def digests(self) -> set[str]:
         """Everything that is known."""
-        parts = [block.digests for block in self._blocks]
-        known = {digest.decode() for part in parts for digest in part}
+        known = {key.ljust(_KEY_BYTES, b"\0").hex() for key in self._all_places().keys}
         return known.union(*(digests for digests, _ in self._pending))
 
     def append(self, digests: list[str], features: np.ndarray) -> None:
@@ -123,7 +271,7 @@ class FeatureStore:
         features = np.concatenate([features for _, features in self._pending])
         self._blocks.append(self._make_block(digests, features))
         self._pending = []
-        self._sorted = None
+        self._forget_places()
 
     def lookup(self, digests: Iterable[str]) -> np.ndarray:
         """Features (n, D) of these digests.
@@ -131,23 +279,56 @@ class FeatureStore:
         Raises:
             KeyError: one is not known.
         """
+        return self.read(*self.places(np.array(list(digests), _DIGEST)))
+
+    def places(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Number of the block and row in it, both (n,) int32, of every digest. They hold until `changes` grows.
+
+        Raises:
+            KeyError: one is not known.
+        """
         self.flush()
-        wanted = np.array(list(digests), _DIGEST)
-        blocks, rows = self._locate(wanted)
+        keys, blocks, rows = self._all_places()
+        found = np.empty((2, len(digests)), np.int32)
+        for part in _parts(len(digests)):
+            place = _find(keys, digests[part])
+            if (place < 0).any():
+                raise KeyError("features are missing")
+            found[0, part], found[1, part] = blocks[place], rows[place]
+        return found[0], found[1]
+
+    def read(self, blocks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Features (n, D) at some `places`.
+
+        Raises:
+            DamagedFeaturesError: some are not what was written.
+        """
         features: np.ndarray | None = None
-        for number in np.unique(blocks):
-            here = blocks == number
-            part = self._read(self._blocks[number], rows[here])
+        order = np.argsort(blocks, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1) if len(order) else ():
+            found = self._blocks[blocks[part[0]]].features(rows[part])
             if features is None:
-                features = np.empty((len(wanted), part.shape[1]), np.float32)
-            features[here] = part
+                features = np.empty((len(rows), found.shape[1]), np.float32)
+            features[part] = found
         return np.empty((0, 0), np.float32) if features is None else features
 
     def lacking(self, digests: np.ndarray) -> np.ndarray:
         """Which of these digests (n,) are not known."""
         self.flush()
-        known = [block.digests for block in self._blocks]
-        return ~np.isin(digests.astype(_DIGEST), np.concatenate([np.empty(0, _DIGEST), *known]))
+        keys, lacking = self._all_places().keys, np.empty(len(digests), bool)
+        for part in _parts(len(digests)):
+            lacking[part] = _find(keys, digests[part]) < 0
+        return lacking
+
+    def vectors(self, digests: np.ndarray) -> "StoredVectors":
+        """The features of these digests (n,) as rows; the same object for the same array."""
+        if self._vectors is None or self._vectors.digests is not digests:
+            self._vectors = StoredVectors(self, digests)
+        return self._vectors
+
+    def release(self) -> None:
+        """Forget where digests are until somebody asks again: 24 bytes a photo."""
+        self._directory = None
 
     def compact(self, digests: np.ndarray, directory: Path | None = None) -> None:
         """Keep only these digests (n,), in as few blocks as there can be, in `directory` from now on.
@@ -162,7 +343,8 @@ class FeatureStore:
         for start in range(0, len(unique), BLOCK_ROWS):
             part = unique[start : start + BLOCK_ROWS]
             new.append(self._make_block(np.array(part, _DIGEST), self.lookup(part)))
-        self._blocks, self._sorted, self._damaged_rows = new, None, {}
+        self._blocks, self._damaged_rows = new, {}
+        self._forget_places()
         if old_directory == self.directory:
             for block in old:
                 if block.path is not None:
@@ -171,7 +353,7 @@ class FeatureStore:
     def delete_others(self) -> None:
         """Delete all blocks in the folder that are not in use: damaged, superseded, or another model's."""
         used = {block.path for block in self._blocks}
-        for path in self.directory.glob(f"*{_SUFFIX}"):
+        for path in self.directory.glob(f"*{SUFFIX}"):
             if path not in used:
                 path.unlink(missing_ok=True)
 
@@ -179,79 +361,61 @@ class FeatureStore:
         """Whether `compact` is worthwhile: half of the features are not used, some are damaged, or blocks small."""
         if any(len(rows) for rows in self._damaged_rows.values()):
             return True
-        rows = sum(len(block.digests) for block in self._blocks)
+        rows = sum(map(len, self._blocks))
         return rows > 2 * n_photos or len(self._blocks) > 2 * (rows // BLOCK_ROWS + 1)
 
-    def _make_block(self, digests: np.ndarray, features: np.ndarray) -> _Block:
+    def _make_block(self, digests: np.ndarray, features: np.ndarray) -> BlockFile | _MemoryBlock:
         if self.directory is None:
-            return _Block(digests, features, None)
-        path = self.directory / f"{uuid.uuid4().hex}{_SUFFIX}"
-        names = digests.view(np.uint8).reshape(len(digests), -1)
-        tensors = {"digests": names, "features": features, "checksums": row_checksums(names, features)}
-        with atomic_write(path, durable=True) as temporary:
-            save_file(tensors, temporary, metadata={"model": json.dumps(self.model)})
-            temporary.chmod(0o644)  # safetensors keeps what it writes to its owner
-        return _Block(digests, None, path)
+            return _MemoryBlock(digests, features)
+        return BlockFile.write(self.directory, digests, features, self.model)
 
-    def _read(self, block: _Block, rows: np.ndarray) -> np.ndarray:
-        """Features (n, D) of some rows of a block."""
-        if block.features is not None:
-            return block.features[rows]
-        try:
-            with safe_open(block.path, "np") as file:
-                _check_layout(file)
-                if _damaged(file, rows).any():
-                    raise DamagedFeaturesError(block.path)
-                return _rows(file, "features", rows)
-        except (SafetensorError, OSError) as error:
-            raise DamagedFeaturesError(block.path) from error
+    def _all_places(self) -> _Directory:
+        if self._directory is None:
+            keys, blocks, rows = [np.empty(0, _KEY)], [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+            for number, block in enumerate(self._blocks):
+                found, valid = _keys(block.digests())
+                valid[self._damaged_rows.get(block.path, np.empty(0, np.int64))] = False
+                intact = np.flatnonzero(valid)
+                keys.append(found[intact])
+                rows.append(intact.astype(np.int32))
+                blocks.append(np.full(len(intact), number, np.int32))
+            joined = np.concatenate(keys)
+            del keys
+            order = np.argsort(joined, kind="stable")
+            self._directory = _Directory(
+                joined[order], np.concatenate(blocks)[order], np.concatenate(rows)[order]
+            )
+        return self._directory
 
-    def _locate(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Number of the block and row in it of every digest (n,)."""
-        if self._sorted is None:
-            sizes = [len(block.digests) for block in self._blocks]
-            digests = np.concatenate([np.empty(0, _DIGEST), *(block.digests for block in self._blocks)])
-            order = np.argsort(digests, kind="stable")
-            block = np.repeat(np.arange(len(sizes)), sizes)[order]
-            row = np.concatenate([np.empty(0, np.int64), *map(np.arange, sizes)])[order]
-            self._sorted = digests[order], block, row.astype(np.int64)
-        digests, blocks, rows = self._sorted
-        place = np.minimum(np.searchsorted(digests, wanted), max(len(digests) - 1, 0))
-        if len(wanted) and (not len(digests) or (digests[place] != wanted).any()):
-            raise KeyError("features are missing")
-        return blocks[place], rows[place]
+    def _forget_places(self) -> None:
+        self._directory = None
+        self.changes += 1
 
 
-def _rows(file, name: str, rows: np.ndarray) -> np.ndarray:
-    """Some rows of a tensor (n, ...); a few are read one by one, without the rest."""
-    tensor = file.get_slice(name)
-    if len(rows) * _FEW < tensor.get_shape()[0]:
-        return np.concatenate([tensor[row : row + 1] for row in map(int, rows)])
-    return file.get_tensor(name)[rows]
+def _parts(size: int) -> Iterator[slice]:
+    return (slice(start, start + _DIGESTS_AT_ONCE) for start in range(0, size, _DIGESTS_AT_ONCE))
 
 
-def _check_layout(file) -> None:
-    """Raise ValueError unless a block's tensors are of the types and shapes that are written."""
-    types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
-    if types not in ({**_TYPES, "checksums": "U64"}, _TYPES):  # blocks of before had no checksums
-        raise ValueError(f"it holds {types}, which are not features")
-    (rows, length), (n, width) = (file.get_slice(name).get_shape() for name in ("digests", "features"))
-    if rows != n or length != _DIGEST_BYTES or width == 0:
-        raise ValueError(f"it holds {n} features of {width} numbers for {rows} photos")
+def _find(keys: np.ndarray, digests: np.ndarray) -> np.ndarray:
+    """The place (n,) of every digest in sorted keys; -1 where it is not."""
+    if not len(keys):
+        return np.full(len(digests), -1)
+    wanted, valid = _keys(digests.astype(_DIGEST))
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(valid & (keys[place] == wanted), place, -1)
 
 
-def _damaged(file, rows: np.ndarray) -> np.ndarray:
-    """Which of some rows (n,) are not as they were written."""
-    features = _rows(file, "features", rows)
-    damaged = ~np.isfinite(features).all(axis=1)
-    if "checksums" in file.keys():  # noqa: SIM118 - no mapping
-        digests, written = _rows(file, "digests", rows), _rows(file, "checksums", rows)
-        damaged |= row_checksums(digests, features) != written.ravel()
-    return damaged
+def _keys(digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Digests (n,) of 32 letters as 16 bytes, and whether they are digests: a disk may have altered them."""
+    numbers = _HEXADECIMAL[np.ascontiguousarray(digests).view(np.uint8).reshape(len(digests), 2 * _KEY_BYTES)]
+    keys = (numbers[:, ::2] << 4) | (numbers[:, 1::2] & 15)
+    return keys.view(_KEY).ravel(), (numbers < 16).all(axis=1)
 
 
 class StoredVectors:
     """Features of photos as rows that are read when they are asked for.
+
+    Where they are is looked up once, and takes eight bytes a photo.
 
     Args:
         store: where they are.
@@ -261,10 +425,16 @@ class StoredVectors:
     def __init__(self, store: FeatureStore, digests: np.ndarray):
         self.store = store
         self.digests = digests
+        self._found: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.digests)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """(n, D) float32"""
-        return self.store.lookup(self.digests[rows])
+        self.store.flush()
+        if self._found is None or self._found[0] != self.store.changes:
+            self._found = self.store.changes, *self.store.places(self.digests)
+            self.store.release()
+        _, blocks, places = self._found
+        return self.store.read(blocks[rows], places[rows])

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sketch_prompt.atomic import failed_writes_are_os_errors, sync, sync_folder
 from sketch_prompt.checksums import file_checksum
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS, read_tensors
+from sketch_prompt.training.averaging import FinalWeights
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import RecipeError, read_recipe
 
@@ -114,6 +115,7 @@ def save_state(
     progress: Progress,
     random_states: list[dict],
     scaler: torch.amp.GradScaler | None = None,
+    average: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Save the state of a run: the adapter as a checkpoint, and the rest in `training_state.pt`.
 
@@ -123,6 +125,7 @@ def save_state(
         optimizer, scheduler, scaler: Their states are saved.
         progress: The progress of the run.
         random_states: `random_state` of each process, ordered by rank.
+        average: The running average of the weights, if there is one.
     """
     with replacing_folder(folder) as new:
         model.save_pretrained(new, include_backbone=False)
@@ -133,6 +136,7 @@ def save_state(
             "progress": asdict(progress),
             "random": random_states,
             "class_names": model.config.class_names,
+            "average": average,
         }
         torch.save(state, new / STATE)
         # torch does not check the checksums in its files.
@@ -146,6 +150,7 @@ def load_state(
     scheduler: LRScheduler,
     rank: int = 0,
     scaler: torch.amp.GradScaler | None = None,
+    final: FinalWeights | None = None,
 ) -> Progress:
     """Restore model, optimiser, schedule and random generators; returns the progress of the run.
 
@@ -179,6 +184,8 @@ def load_state(
         scheduler.load_state_dict(state["scheduler"])
         if scaler is not None and state["scaler"] is not None:
             scaler.load_state_dict(state["scaler"])
+        if final is not None and final.average is not None:
+            final.load_average(state["average"])
         if rank < len(state["random"]):
             set_random_state(state["random"][rank])
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:

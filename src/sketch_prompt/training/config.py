@@ -137,6 +137,10 @@ class OptimisationConfig:
         schedule_steps: Length of the schedule in steps; None for the length of the training.
         warmup_steps: Number of steps in which the learning rate rises from 0.
         max_gradient_norm: Clip gradients to this norm; None does not clip.
+        ema_decay: Decay of a running average of the weights, such as 0.999. The average is evaluated and saved in
+            place of the weights. None averages nothing.
+        wise_ft_alpha: Share of the trained weights in those that are evaluated and saved (WiSE-FT). The rest is the
+            initial weights. 1 keeps the trained weights.
         mixed_precision: `"bf16"` or `"fp16"`; None for the setting of `accelerate launch`, or else float32.
         gradient_checkpointing: Compute activations again in the backward pass. It saves memory and is a third slower.
     """
@@ -154,6 +158,8 @@ class OptimisationConfig:
     schedule_steps: int | None = None
     warmup_steps: int = 0
     max_gradient_norm: Number | None = None
+    ema_decay: Number | None = None
+    wise_ft_alpha: Number = 1.0
     mixed_precision: Literal["bf16", "fp16"] | None = None
     gradient_checkpointing: bool = False
 
@@ -167,6 +173,9 @@ class OptimisationConfig:
             require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
         for group, rate in self.learning_rates.items():
             require(0 <= rate < math.inf, f"learning_rates.{group}", rate, "0 or more")
+        decay, share = self.ema_decay, self.wise_ft_alpha
+        require(decay is None or 0 < decay < 1, "ema_decay", decay, "between 0 and 1, or null")
+        require(0 <= share <= 1, "wise_ft_alpha", share, "from 0 to 1")
         norm = self.max_gradient_norm
         require(norm is None or norm > 0, "max_gradient_norm", norm, "above 0 or null")
         require(

@@ -53,6 +53,17 @@ class TrainingLog:
         return lines
 
 
+def hyper_parameters(recipe: dict[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
+    """A recipe as trackers take it: a plain value for each `section.key`; lists and null as their JSON."""
+    found: dict[str, int | float | str | bool] = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            found |= hyper_parameters(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value if isinstance(value, int | float | str) else json.dumps(value)
+    return found
+
+
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     pairs = []
     for name, value in values.items():

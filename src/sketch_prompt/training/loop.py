@@ -32,6 +32,7 @@ from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
 from sketch_prompt.models.frozen_clip import FrozenClipConfig, FrozenClipModel
 from sketch_prompt.processing import SketchPromptProcessor
+from sketch_prompt.training.averaging import FinalWeights
 from sketch_prompt.training.batches import EpochBatches, build_sampler, build_triplets
 from sketch_prompt.training.checkpoints import (
     Progress,
@@ -51,7 +52,7 @@ from sketch_prompt.training.interruption import (
     ending_workers,
     ignore_signals,
 )
-from sketch_prompt.training.log import LossMeter, TrainingLog
+from sketch_prompt.training.log import LossMeter, TrainingLog, hyper_parameters
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.publication import Publisher, public_recipe, training_facts
 from sketch_prompt.training.recipe import RecipeError, with_checksum
@@ -119,7 +120,7 @@ class Trainer:
         self.last, self.best = self.folder / "checkpoints/last", self.folder / "checkpoints/best"
         self.accelerator = accelerator
         if config.run.trackers:
-            accelerator.init_trackers("training")
+            accelerator.init_trackers("training", config=hyper_parameters(config.to_dict()))
         set_seed(config.run.seed)
         data = config.data
         with self.accelerator.main_process_first():
@@ -132,6 +133,8 @@ class Trainer:
             self.split = self.split._replace(validation=some)
         self.class_index = torch.from_numpy(self.split.class_index)
         self._build_model()
+        how = config.optimisation
+        self.final = FinalWeights(self.model, how.ema_decay, how.wise_ft_alpha)
         only_a_lens = self.model.config.lens is not None or (chosen is not None and not chosen.steps)
         if only_a_lens and not self.model.trainable_parameters():
             # There is only a lens to fit, in closed form; or not even that, if the run that chose rejected it.
@@ -224,7 +227,7 @@ class Trainer:
         if self._resumable:
             rank, scaler = self.accelerator.process_index, self.accelerator.scaler
             self.progress = load_state(
-                self.last, self.model, self.optimizer, self.scheduler, rank=rank, scaler=scaler
+                self.last, self.model, self.optimizer, self.scheduler, rank, scaler, self.final
             )
             logger.info("%s: going on after step %d", self.folder, self.progress.step)
         if self.accelerator.is_main_process:
@@ -295,6 +298,7 @@ class Trainer:
         self.training_seconds += seconds
         if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
             self.scheduler.step()
+            self.final.update(self.progress.step + 1)
         return self.accelerator.sync_gradients
 
     def _log_step(self, bar: tqdm) -> None:
@@ -328,7 +332,8 @@ class Trainer:
             progress.epoch, progress.epoch_step = progress.epoch + 1, 0
         finished = progress.step == self.total_steps
         if self.split.validation and (finished or progress.epoch % self.config.evaluation.every_epochs == 0):
-            self._validate()
+            with self.final.in_place():
+                self._validate()
             progress.seconds += self.meter.lap()
         self._save_last()
         if not finished:
@@ -336,7 +341,8 @@ class Trainer:
 
     def _push(self) -> None:
         if self.accelerator.is_main_process:
-            self.publisher.saved(self.model, self.processor, self.progress.step)
+            with self.final.in_place():
+                self.publisher.saved(self.model, self.processor, self.progress.step)
 
     def _evaluate(self, benchmark: DatasetDict, name: str, model=None, ranking=None) -> Evaluation:
         evaluation, data = self.config.evaluation, self.config.data
@@ -380,10 +386,8 @@ class Trainer:
     def _save_last(self) -> None:
         states = gather_object([random_state()])
         if self.accelerator.is_main_process:
-            scaler = self.accelerator.scaler
-            save_state(
-                self.last, self.model, self.optimizer, self.scheduler, self.progress, states, scaler=scaler
-            )
+            kept = states, self.accelerator.scaler, self.final.average
+            save_state(self.last, self.model, self.optimizer, self.scheduler, self.progress, *kept)
         self.accelerator.wait_for_everyone()
 
     def _fit_lens(self) -> None:
@@ -440,6 +444,7 @@ class Trainer:
             load_adapter_tensors(self.model, load_file(recover_folder(self.best) / ADAPTER_WEIGHTS))
         else:
             progress.best_step = progress.step
+            self.final.settle()
         self.model.eval()
         if self.model.is_conditional:
             # The training classes are saved with the model, as something that it has learnt.

@@ -1,4 +1,4 @@
-"""Indexes behind one small interface: exact and approximate ones in memory, and Milvus."""
+"""Indexes behind one small interface: exact and approximate ones in memory, Lance and Milvus."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -6,41 +6,59 @@ from typing import Any, get_args
 import numpy as np
 
 from sketch_prompt.hints import suggestion
-from sketch_prompt.vocabulary import IndexKind
+from sketch_prompt.vocabulary import IndexKind, Precision
 
-from .base import Neighbours, VectorIndex, Vectors
+from .base import OWN_PRECISION, Neighbours, VectorIndex, Vectors
 from .exact import ExactIndex
 
-__all__ = ["KINDS", "Neighbours", "VectorIndex", "Vectors", "make_index"]
+__all__ = ["KINDS", "PRECISIONS", "Neighbours", "VectorIndex", "Vectors", "make_index"]
 
 KINDS = get_args(IndexKind)
 """Every index by name."""
+
+PRECISIONS = get_args(Precision)
+"""Every precision by name."""
 
 FEW = 256  # so few are searched exactly whatever is asked for: they do not suffice to train anything
 EXACT_UP_TO = 100_000  # still under 30 ms a query on two cores
 HNSW_UP_TO = 300_000  # a graph takes more memory than lists, and ever longer to build
 SQ8_UP_TO = 10_000_000
-_IN_MEMORY = ("exact", "hnsw", "ivf-sq8", "ivf-pq")
+_FIXED = ("ivf-sq8", "ivf-pq")  # whose names say how many bits they have
 
 
-def make_index(kind: str, **options) -> VectorIndex:
+def make_index(kind: str, precision: str = "auto", **options) -> VectorIndex:
     """An empty index.
 
     Args:
-        kind: "auto" chooses among the next four, which are in memory, by the number of vectors; "milvus" is a
+        kind: "auto" chooses among those in memory by the number of vectors; "lance" is a table on the disk, "milvus" a
             database.
+        precision: of the numbers in memory; see `FaissIndex`. "auto" is what the kind of index has by itself.
         options: of the database; see `MilvusIndex`.
 
     Raises:
-        ValueError: there is no such index.
+        ValueError: there is no such index, or not in this precision.
     """
     if kind not in KINDS:
         raise ValueError(f"there is no index {kind!r}; {suggestion(kind, KINDS)}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"there is no precision {precision!r}; {suggestion(precision, PRECISIONS)}")
+    if kind in ("lance", "milvus") and precision != "auto":
+        raise ValueError(f"{kind} chooses the precision itself: leave out precision")
+    if kind == "lance":
+        from .lance import LanceIndex
+
+        return LanceIndex()
     if kind == "milvus":
         from .milvus import MilvusIndex
 
         return MilvusIndex(**options)
-    return AutomaticIndex(kind)
+    if kind in _FIXED and precision not in ("auto", OWN_PRECISION[kind]):
+        raise ValueError(f"the index {kind!r} is in {OWN_PRECISION[kind]}; for {precision} use index='ivf'")
+    if (kind, precision) == ("hnsw", "binary"):
+        raise ValueError(
+            "a graph (hnsw) does not take one bit a number; for binary use index='ivf' or 'exact'"
+        )
+    return AutomaticIndex(kind, precision)
 
 
 class AutomaticIndex(VectorIndex):
@@ -48,12 +66,14 @@ class AutomaticIndex(VectorIndex):
 
     Args:
         kind: "auto", or the kind to use for any but a few vectors.
+        precision: "auto", or that of the numbers in memory.
     """
 
     backend = "faiss"
 
-    def __init__(self, kind: str = "auto"):
+    def __init__(self, kind: str = "auto", precision: str = "auto"):
         self.kind = kind
+        self.precision = precision
         self._index: VectorIndex = ExactIndex()
 
     def __len__(self) -> int:
@@ -65,12 +85,13 @@ class AutomaticIndex(VectorIndex):
 
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
         """Choose an index by the number of vectors and build it."""
-        self._index = faiss_index(kind_for(len(ids), self.kind))
+        self._index = self._make(kind_for(len(ids), self.kind, self.precision), len(ids))
         self._index.build(ids, vectors)
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
         """Follow a change; where the number of vectors asks for another index, build that."""
-        if kind_for(len(ids), self.kind) != self.describe()["kind"]:
+        fits = self._make(kind_for(len(ids), self.kind, self.precision), len(ids)).describe()
+        if any(fits[name] != self.describe()[name] for name in ("kind", "precision")):
             self.build(ids, vectors)
         else:
             self._index.update(removed, added, ids, vectors)
@@ -86,28 +107,32 @@ class AutomaticIndex(VectorIndex):
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
         """Load the index that was in use; choose one if none is named."""
         kind = saved.get("kind")
-        if kind not in _IN_MEMORY or len(ids) <= FEW:  # so few are left where features were lost
-            kind = kind_for(len(ids), self.kind)
-        self._index = faiss_index(kind)
+        other = self.precision not in ("auto", saved.get("precision"))
+        if kind not in OWN_PRECISION or other or len(ids) <= FEW:  # so few are left where features were lost
+            kind = kind_for(len(ids), self.kind, self.precision)
+        self._index = self._make(kind, len(ids))
         self._index.load(directory, saved, ids, vectors)
 
+    def _make(self, kind: str, size: int) -> VectorIndex:
+        if kind == "exact" and (size <= FEW or self.precision in ("auto", "float32")):
+            return ExactIndex()
+        from .approximate import FaissIndex  # faiss takes a while to import, and most galleries need none
 
-def kind_for(size: int, wanted: str = "auto") -> str:
+        index = FaissIndex(kind, self.precision)
+        index.drawings = self.drawings
+        return index
+
+
+def kind_for(size: int, wanted: str = "auto", precision: str = "auto") -> str:
     """The kind of index for so many vectors."""
     if size <= FEW:
         return "exact"
     if wanted != "auto":
         return wanted
-    for kind, limit in (("exact", EXACT_UP_TO), ("hnsw", HNSW_UP_TO), ("ivf-sq8", SQ8_UP_TO)):
-        if size <= limit:
-            return kind
-    return "ivf-pq"
-
-
-def faiss_index(kind: str) -> VectorIndex:
-    """An empty index in memory of one kind."""
-    if kind == "exact":
-        return ExactIndex()
-    from .approximate import FaissIndex  # faiss takes a while to import, and most galleries need none
-
-    return FaissIndex(kind)
+    if size <= EXACT_UP_TO:
+        return "exact"
+    if size <= HNSW_UP_TO and precision != "binary":
+        return "hnsw"
+    if precision != "auto":
+        return "ivf"
+    return "ivf-sq8" if size <= SQ8_UP_TO else "ivf-pq"

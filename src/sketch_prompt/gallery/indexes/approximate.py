@@ -1,4 +1,4 @@
-"""Approximate search with faiss: a graph (HNSW), or lists of compressed vectors (IVF)."""
+"""Search with faiss in less memory: all vectors in few bits, a graph (HNSW) of them, or lists (IVF)."""
 
 import logging
 import os
@@ -11,29 +11,36 @@ import numpy as np
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.top_k import exact_scores
 
-from .base import Neighbours, VectorIndex, Vectors, best
+from .base import OWN_PRECISION, Neighbours, VectorIndex, Vectors, best
 from .recall import RECALL_AT, RunningTruth, chunks, sample_queries
 
 logger = logging.getLogger(__name__)
 
 _TARGET_RECALL = 0.97  # on the sample; the promise is 0.95
 _TRAINING_VECTORS_PER_LIST = 40
+_LEAST_TRAINING_VECTORS = 10_000
 _HNSW_NEIGHBOURS = 32
 _LIST_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-_EFFORTS = {"hnsw": (16, 32, 64, 128, 256, 512, 1024), "ivf-sq8": _LIST_EFFORTS, "ivf-pq": _LIST_EFFORTS}
+_GRAPH_EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
+_CODECS = {"float32": "Flat", "float16": "SQfp16", "int8": "SQ8", "binary": "RaBitQ"}
 # How many times as many vectors as are asked for an index proposes: more, the coarser it has compressed them.
-_PROPOSALS = {"hnsw": 1, "ivf-sq8": 3, "ivf-pq": 20}
+_PROPOSALS = {"float32": 1, "float16": 1, "int8": 3, "binary": 20}
+_QUERY_BITS = 8  # of a query's numbers where the vectors have one bit: sums of bits instead of sums of floats
 _GAIN = 0.002  # a smaller gain is not worth twice the effort
 _REBUILD_SHARE = 0.3  # of vectors that were added or removed since the index was trained
 
 
 class FaissIndex(VectorIndex):
-    """An approximate index of faiss whose effort is set, when it is built, so that it finds what exact search finds.
+    """An index of faiss whose effort is set, when it is built, so that it finds what exact search finds.
+
+    What it proposes is compared in full precision, with vectors that are read for it.
 
     Args:
-        kind: "hnsw", a graph over the vectors in half precision: fast, and large (1.3 kB a vector of 512); "ivf-sq8",
-            inverted lists of vectors in 8 bits a number (0.5 kB); "ivf-pq", of vectors in one bit a number (64
-            bytes), for corpora that fit in memory in no other way. What they propose is compared in full precision.
+        kind: "exact" compares a query with all vectors; "hnsw" is a graph over them; "ivf" are inverted lists, of
+            which the nearest are searched. "ivf-sq8" is "ivf" with 8 bits a number; "ivf-pq" has one bit a number by
+            product quantisation.
+        precision: of the numbers in memory: "float32", "float16", "int8", or "binary": one bit a number and eight
+            bytes (RaBitQ, after a random rotation).
 
     Attributes:
         recall: recall@10 against exact search on a sample, measured when the index was built; None before.
@@ -41,8 +48,9 @@ class FaissIndex(VectorIndex):
 
     backend = "faiss"
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, precision: str = "auto"):
         self.kind = kind
+        self.precision = OWN_PRECISION[kind] if precision == "auto" else precision
         self.recall: float | None = None
         self.effort = 1
         self._index: faiss.Index | None = None
@@ -56,12 +64,13 @@ class FaissIndex(VectorIndex):
         return 0 if self._index is None else self._index.ntotal - len(self._removed)
 
     def describe(self) -> dict[str, Any]:
-        """Kind, effort and measured recall."""
-        effort = "efSearch" if self.kind == "hnsw" else "nprobe"
+        """Kind, precision, effort and measured recall."""
+        effort = {"hnsw": {"efSearch": self.effort}, "exact": {}}.get(self.kind, {"nprobe": self.effort})
         return {
             "backend": self.backend,
             "kind": self.kind,
-            effort: self.effort,
+            "precision": self.precision,
+            **effort,
             f"recall@{RECALL_AT}": self.recall,
         }
 
@@ -70,7 +79,7 @@ class FaissIndex(VectorIndex):
         n = len(ids)
         self._index, self._ids, self._vectors = self._new_index(n, vectors), ids, vectors
         self._removed, self._trained_size, self._changed = np.empty(0, np.int64), n, 0
-        sample = RunningTruth(sample_queries(vectors))
+        sample = RunningTruth(sample_queries(vectors, self.drawings))
         for part, chunk in chunks(ids, vectors, "Building the index"):
             self._index.add_with_ids(chunk, part)
             sample.add(part, chunk)
@@ -102,10 +111,15 @@ class FaissIndex(VectorIndex):
             allowed = np.setdiff1d(allowed, self._removed) if len(self._removed) else allowed
             effort *= -(-len(self) // max(len(allowed), 1))
         queries = np.ascontiguousarray(queries, np.float32)
-        proposed = min(top_k * _PROPOSALS[self.kind], self._index.ntotal)
+        proposed = min(top_k * _PROPOSALS[self.precision], self._index.ntotal)
         _, ids = self._index.search(queries, proposed, params=self._parameters(effort, proposed, allowed))
         ranked = [self._compare(query, found[found >= 0], top_k) for query, found in zip(queries, ids)]
         return Neighbours(*map(np.stack, zip(*ranked)))
+
+    def rank_by_codes(self, queries: np.ndarray) -> np.ndarray:
+        """Ids (Q, N) of all vectors in the order of what is in memory alone, to measure what that loses."""
+        ranked = self._index.search(np.ascontiguousarray(queries, np.float32), self._index.ntotal)
+        return ranked[1]
 
     def _compare(self, query: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
         vectors = self._vectors[np.searchsorted(self._ids, ids)]
@@ -131,6 +145,9 @@ class FaissIndex(VectorIndex):
         try:
             if saved.get("problem"):
                 raise ValueError(saved["problem"])
+            precision = saved.get("precision", OWN_PRECISION.get(saved.get("kind")))
+            if precision != self.precision:
+                raise ValueError(f"it is in {precision}, and {self.precision} is asked for")
             self._index = faiss.read_index(os.fspath(directory / saved["file"]))
             self.effort, self.recall = saved["effort"], saved[f"recall@{RECALL_AT}"]
             self._removed = np.array(saved["removed"], np.int64)
@@ -143,22 +160,36 @@ class FaissIndex(VectorIndex):
 
     def _new_index(self, n: int, vectors: Vectors) -> faiss.Index:
         width = vectors[:1].shape[1]
-        if self.kind == "hnsw":
-            graph = faiss.IndexHNSWSQ(
-                width, faiss.ScalarQuantizer.QT_fp16, _HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT
-            )
-            return faiss.IndexIDMap2(graph)
-        lists = max(1, int(2 * n**0.5))
-        codec = "SQ8" if self.kind == "ivf-sq8" else f"PQ{_subquantizers(width)}"
-        index = faiss.index_factory(width, f"IVF{lists},{codec}", faiss.METRIC_INNER_PRODUCT)
-        index.cp.min_points_per_centroid = 1  # no warning: a small gallery has no more
+        index, size = self._empty(width, n), min(n, _LEAST_TRAINING_VECTORS)
+        if self._lists(index) is not None:
+            size = min(n, max(self._lists(index).nlist * _TRAINING_VECTORS_PER_LIST, size))
+        if not index.is_trained:
+            rows = np.random.default_rng(1).choice(n, size, replace=False)
+            index.train(np.ascontiguousarray(vectors[np.sort(rows)], np.float32))
+        return index
+
+    def _empty(self, width: int, n: int) -> faiss.Index:
+        metric, codec = faiss.METRIC_INNER_PRODUCT, _CODECS[self.precision]
+        if self.kind == "exact":
+            index = faiss.IndexIDMap2(faiss.index_factory(width, codec, metric))
+        elif self.kind == "hnsw":
+            index = faiss.index_factory(width, f"IDMap2,HNSW{_HNSW_NEIGHBOURS},{codec}", metric)
+        else:
+            codec = f"PQ{_subquantizers(width)}" if self.kind == "ivf-pq" else codec
+            index = faiss.index_factory(width, f"IVF{max(1, int(2 * n**0.5))},{codec}", metric)
+            index.cp.min_points_per_centroid = 1  # no warning: a small gallery has no more
         if self.kind == "ivf-pq":
             index.do_polysemous_training = False  # minutes, for a kind of search that is not used
             index.pq.cp.min_points_per_centroid = 1
-        size = min(n, max(lists * _TRAINING_VECTORS_PER_LIST, 10_000))
-        rows = np.random.default_rng(1).choice(n, size, replace=False)
-        index.train(np.ascontiguousarray(vectors[np.sort(rows)], np.float32))
+        elif self.precision == "binary":
+            inner = faiss.downcast_index(index.index) if self.kind == "exact" else index
+            inner.qb = _QUERY_BITS
+            # One bit says the more of a number, the more alike the numbers are: CLIP's are not.
+            index = faiss.IndexPreTransform(faiss.RandomRotationMatrix(width, width), index)
         return index
+
+    def _lists(self, index: faiss.Index) -> faiss.IndexIVF | None:
+        return None if self.kind in ("exact", "hnsw") else faiss.extract_index_ivf(index)
 
     def _parameters(self, effort: int, top_k: int, allowed: np.ndarray | None):
         selector = None
@@ -166,15 +197,18 @@ class FaissIndex(VectorIndex):
             selector = faiss.IDSelectorBatch(allowed)
         elif len(self._removed):
             selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(self._removed))
+        if self.kind == "exact":
+            return faiss.SearchParameters(sel=selector)
         if self.kind == "hnsw":
             effort = min(max(effort, top_k), max(self._index.ntotal, 1))
             return faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
-        return faiss.SearchParametersIVF(nprobe=min(effort, self._index.nlist), sel=selector)
+        return faiss.SearchParametersIVF(nprobe=min(effort, self._lists(self._index).nlist), sel=selector)
 
     def _tune(self, sample: RunningTruth) -> None:
         """Choose the least effort that finds enough, and remember how much that is."""
         self.recall = 0.0
-        for effort in _EFFORTS[self.kind]:
+        efforts = {"hnsw": _GRAPH_EFFORTS, "exact": (1,)}.get(self.kind, _LIST_EFFORTS)
+        for effort in efforts:
             before, self.effort = self.effort, effort
             found = sample.recall_of(self)
             if self.recall > 0 and found < self.recall + _GAIN:

@@ -1,12 +1,16 @@
 """What every index offers, and what it may ask of the vectors it is built from."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from sketch_prompt.top_k import best_places
+
+OWN_PRECISION = {"exact": "float32", "hnsw": "float16", "ivf": "int8", "ivf-sq8": "int8", "ivf-pq": "binary"}
+"""The precision of each kind of index in memory if none is asked for."""
 
 
 class Neighbours(NamedTuple):
@@ -40,6 +44,8 @@ class VectorIndex(ABC):
     backend: ClassVar[str]
     directory: Path | None = None
     """The gallery's folder, if it has one."""
+    drawings: Callable[[], np.ndarray] | None = None
+    """Returns features (Q, D) of drawings, to measure recall with; see `recall.sample_queries`."""
 
     @abstractmethod
     def __len__(self) -> int:

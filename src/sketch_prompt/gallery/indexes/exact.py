@@ -30,8 +30,8 @@ class ExactIndex(VectorIndex):
         return len(self._ids)
 
     def describe(self) -> dict[str, Any]:
-        """The kind."""
-        return {"backend": self.backend, "kind": "exact"}
+        """Kind and precision."""
+        return {"backend": self.backend, "kind": "exact", "precision": "float32"}
 
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
         """Hold exactly these vectors."""

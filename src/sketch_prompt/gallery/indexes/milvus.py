@@ -75,7 +75,7 @@ class MilvusIndex(VectorIndex):
             if self._client.has_collection(self.collection):
                 self._client.drop_collection(self.collection)
             self._create(vectors[:1].shape[1])
-            sample = RunningTruth(sample_queries(vectors))
+            sample = RunningTruth(sample_queries(vectors, self.drawings))
             for part, chunk in chunks(ids, vectors, "Filling the collection"):
                 self._insert(part, chunk)
                 sample.add(part, chunk)

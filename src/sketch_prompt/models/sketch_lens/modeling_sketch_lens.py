@@ -1,9 +1,8 @@
 """The sketch lens: the query is adapted, the gallery never. See docs/sketch_lens.md."""
 
 from collections.abc import Collection, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import datasets
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -15,6 +14,9 @@ from ..frozen_clip import FrozenClipModel
 from ..outputs import SeenFeatures, TripletBatch
 from ..prompted_clip import VISION_LAYER_NORMS, encode_vision, patch_keys, project_image
 from .configuration_sketch_lens import SketchLensConfig
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class SketchLensAdapter(MethodAdapter):
@@ -153,8 +155,8 @@ class SketchLensModel(FrozenClipModel):
 
     def fit(
         self,
-        sketches: datasets.Dataset | Sequence[datasets.Dataset] | None = None,
-        photos: datasets.Dataset | Sequence[datasets.Dataset] = (),
+        sketches: "datasets.Dataset | Sequence[datasets.Dataset] | None" = None,
+        photos: "datasets.Dataset | Sequence[datasets.Dataset]" = (),
         targets: TargetKind | None = None,
         *,
         exclude_classes: Collection[str] = (),
@@ -176,6 +178,8 @@ class SketchLensModel(FrozenClipModel):
         Raises:
             ValueError: there is too little to fit a lens on; see `fit_model_lens`.
         """
+        import datasets
+
         from ...data.drawings import doodle_table
         from ...lens.tables import fit_model_lens
         from ...processing import SketchPromptProcessor

@@ -1,0 +1,279 @@
+"""Memory, time and recall of galleries of millions of photos, in every precision.
+
+    python scripts/large_gallery.py --rows 100000 1000000 --precision int8 binary --json large.json
+
+The photos are made up, in a stream: their features have the mean, the covariance between clusters and the covariance
+within clusters of the photos of quickdraw-caltech in a CLIP. They are searched with features of one half of its real
+drawings; with the other half the index is tuned. Every step is a process of its own, so that its peak memory is what
+it takes. 10 million photos of 256 numbers need 11 GB of disk. `--width 512` imitates a CLIP of that width: two
+independent halves of the same statistics.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+CLIP = "small-clip"
+PRECISIONS = ("float32", "float16", "int8", "binary")
+_QUERIES = 200
+_PART = 65_536
+_PHOTOS_A_CLUSTER = 100  # made-up photos around one centre
+_REAL_A_CLUSTER = 12  # real photos in a cluster whose spread is measured
+MODEL = {
+    "method": "none",
+    "by_category": False,
+    "base_model": None,
+    "dtype": "float32",
+    "weights": [],
+    "photos": {},
+}
+
+
+def real_features(base_model: str, cache: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, D) of all photos of quickdraw-caltech in a CLIP, and of its drawings."""
+    if cache is not None and cache.is_file():
+        with np.load(cache) as file:
+            return file["photos"], file["sketches"]
+    from sketch_prompt import load_benchmark
+    from sketch_prompt.data.quickdraw_caltech import SEEN_CLASSES, UNSEEN_CLASSES
+    from sketch_prompt.evaluation import embed
+    from sketch_prompt.models.loading import load_model
+
+    model, processor = load_model("frozen-clip", base_model)
+    everything = {"seen": [], "unseen": [*SEEN_CLASSES, *UNSEEN_CLASSES]}
+    data = load_benchmark("quickdraw-caltech", split=everything)
+    photos, sketches = (
+        embed(model, data[f"test_{domain}"], processor, domain).features.astype(np.float32)
+        for domain in ("photo", "sketch")
+    )
+    if cache is not None:
+        np.savez(cache, photos=photos, sketches=sketches)
+    return photos, sketches
+
+
+def widened(features: np.ndarray, times: int) -> np.ndarray:
+    """Features with several times the width: each beside others of the same table, which keeps all statistics."""
+    shifts = range(0, times * 7, 7)
+    return np.concatenate([np.roll(features, shift, axis=0) for shift in shifts], axis=1) / times**0.5
+
+
+class MadeUpPhotos:
+    """Unit vectors with the statistics of real ones, a part at a time; the same for every run.
+
+    Args:
+        real: (n, D) features of real photos.
+        rows: how many to make up.
+    """
+
+    def __init__(self, real: np.ndarray, rows: int):
+        import faiss
+
+        self.rows, self.mean = rows, real.mean(0)
+        clusters = faiss.Kmeans(real.shape[1], max(2, len(real) // _REAL_A_CLUSTER), niter=10, seed=0)
+        clusters.cp.min_points_per_centroid = 1
+        clusters.train(real)
+        nearest = clusters.index.search(real, 1)[1].ravel()
+        counts = np.bincount(nearest, minlength=len(clusters.centroids))
+        # The centre of a cluster of m photos has an m-th of their spread itself, and they have lost as much around it.
+        within = real - clusters.centroids[nearest]
+        freedom = max(1, len(real) - int((counts > 0).sum()))
+        self._within = _root(within.T @ within / freedom)
+        centres = clusters.centroids[nearest] - self.mean
+        spread = centres.T @ centres / len(real) - within.T @ within / freedom * (counts > 0).sum() / len(
+            real
+        )
+        self._between = _root(spread)
+
+    def parts(self) -> Iterator[np.ndarray]:
+        """(n, D) float32 of length 1."""
+        for start in range(0, self.rows, _PART):
+            generator = np.random.default_rng([7, start])
+            count, width = min(_PART, self.rows - start), len(self.mean)
+            centres = (
+                generator.standard_normal((-(-count // _PHOTOS_A_CLUSTER), width), np.float32) @ self._between
+            )
+            noise = generator.standard_normal((count, width), np.float32) @ self._within
+            vectors = self.mean + np.repeat(centres, _PHOTOS_A_CLUSTER, axis=0)[:count] + noise
+            yield vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance.astype(np.float64))
+    return ((vectors * np.sqrt(values.clip(0))) @ vectors.T).astype(np.float32)
+
+
+def likeness(photos: np.ndarray, sketches: np.ndarray) -> dict[str, float]:
+    """What a search depends on: how alike photos are, how much room they fill, how far the best stands out."""
+    cosines = photos[:600] @ photos[600:1200].T
+    values = np.linalg.eigvalsh(np.cov(photos.T))
+    scores = np.sort(sketches @ photos.T, axis=1)
+    return {
+        "cosine of two photos": float(cosines.mean()),
+        "its standard deviation": float(cosines.std()),
+        "dimensions (participation ratio)": float(values.sum() ** 2 / (values**2).sum()),
+        "best score over the median, in standard deviations of a drawing's scores": float(
+            ((scores[:, -1] - np.median(scores, 1)) / scores.std(1)).mean()
+        ),
+    }
+
+
+class _Digests:
+    """The digests of made-up photos, which are their numbers."""
+
+    def __init__(self, rows: int):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return np.array([f"{number:032x}" for number in range(*part.indices(self.rows))], "S32")
+
+
+def _vectors(folder: Path, rows: int):
+    from sketch_prompt.gallery.store import FeatureStore, StoredVectors
+
+    store = FeatureStore(folder / "features", MODEL)
+    store.read_blocks()
+    return store, StoredVectors(store, _Digests(rows))
+
+
+def write(folder: Path, rows: int) -> dict[str, float]:
+    """Write the features into a gallery's store; find the true neighbours of the queries meanwhile."""
+    from sketch_prompt.gallery.indexes.recall import RunningTruth
+
+    store, vectors = _vectors(folder, rows)
+    with np.load(folder / "real.npz") as real:
+        photos, sketches = real["photos"], real["sketches"]
+    truth, start, begin = RunningTruth(sketches[::2][:_QUERIES]), 0, time.perf_counter()
+    for part in MadeUpPhotos(photos, rows).parts():
+        store.append([digest.decode() for digest in vectors.digests[start : start + len(part)]], part)
+        truth.add(np.arange(start, start + len(part)), part)
+        start += len(part)
+    store.flush()
+    np.savez(folder / "truth.npz", queries=truth.queries, ids=truth.ids)
+    return {"seconds": time.perf_counter() - begin}
+
+
+def build(folder: Path, rows: int, precision: str, kind: str) -> dict:
+    """Build and save an index."""
+    from sketch_prompt.gallery.indexes import make_index
+
+    _, vectors = _vectors(folder, rows)
+    begin, index = time.perf_counter(), make_index(kind, precision)
+    with np.load(folder / "real.npz") as real:
+        tuning = real["sketches"][1::2]
+    index.drawings = lambda: tuning
+    index.build(np.arange(rows), vectors)
+    seconds = time.perf_counter() - begin
+    saved = index.save(folder, f"index-{precision}")
+    (folder / f"{precision}.json").write_text(json.dumps(saved))
+    size = (folder / saved["file"]).stat().st_size if "file" in saved else 0
+    return {"seconds": seconds, "index_mb": size / 1e6, "index": index.describe()}
+
+
+def search(folder: Path, rows: int, precision: str, kind: str) -> dict:
+    """Load an index and search it."""
+    from sketch_prompt.gallery.indexes import make_index
+    from sketch_prompt.gallery.indexes.recall import recall
+
+    imported = _peak_mb()
+    _, vectors = _vectors(folder, rows)
+    index, begin = make_index(kind, precision), time.perf_counter()
+    index.load(folder, json.loads((folder / f"{precision}.json").read_text()), np.arange(rows), vectors)
+    loaded = time.perf_counter() - begin
+    with np.load(folder / "truth.npz") as truth:
+        queries, ids = truth["queries"], truth["ids"]
+    index.search(queries[:5], 10)
+    seconds = []
+    for query in queries:
+        begin = time.perf_counter()
+        index.search(query[None], 10)
+        seconds.append(time.perf_counter() - begin)
+    return {
+        "load_seconds": loaded,
+        "ms": 1000 * statistics.median(seconds),
+        "ms_95": 1000 * float(np.quantile(seconds, 0.95)),
+        "recall@10": recall(index.search(queries, 10).ids, ids),
+        "resident_mb": _peak_mb(),
+        "imports_mb": imported,
+    }
+
+
+def _peak_mb() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+STEPS = {"write": write, "build": build, "search": search}
+
+
+def _step(name: str, *arguments: object) -> dict:
+    command = [sys.executable, __file__, "--step", name, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(arguments: argparse.Namespace) -> dict:
+    """How like the real ones the made-up photos are; memory, time and recall for every size and precision."""
+    photos, sketches = real_features(arguments.base_model, arguments.features)
+    halves = (arguments.width or photos.shape[1]) // photos.shape[1]
+    photos, sketches = widened(photos, halves), widened(sketches, halves)
+    made_up = next(MadeUpPhotos(photos, len(photos) * _PHOTOS_A_CLUSTER).parts())
+    chosen = np.random.default_rng(0).choice(len(made_up), len(photos), replace=False)
+    statistics_of = {"real": likeness(photos, sketches), "made up": likeness(made_up[chosen], sketches)}
+    print(json.dumps(statistics_of), flush=True)
+    galleries = []
+    for rows in arguments.rows:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
+            np.savez(Path(place) / "real.npz", photos=photos, sketches=sketches)
+            written = _step("write", place, rows)
+            for precision in arguments.precision:
+                built = _step("build", place, rows, precision, arguments.kind)
+                searched = _step("search", place, rows, precision, arguments.kind)
+                about = {"rows": rows, "width": photos.shape[1], "precision": precision}
+                galleries.append({**about, "write": written, "build": built, "search": searched})
+                print(json.dumps(galleries[-1]), flush=True)
+                for path in Path(place).glob(f"index-{precision}*"):
+                    path.unlink()
+    return {"statistics": statistics_of, "galleries": galleries}
+
+
+def main() -> None:
+    """Print a line of JSON for every gallery; write all of them to a file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[100_000, 1_000_000], help="photos in a gallery"
+    )
+    parser.add_argument("--precision", nargs="+", default=["int8", "binary"], choices=PRECISIONS)
+    parser.add_argument("--index", dest="kind", default="ivf", choices=["exact", "hnsw", "ivf"])
+    parser.add_argument("--base-model", default=CLIP, help="the CLIP whose features are imitated")
+    parser.add_argument("--width", type=int, help="numbers a feature; by default the CLIP's")
+    parser.add_argument("--features", type=Path, help="file to keep the real features in")
+    parser.add_argument("--folder", type=Path, help="where the made-up features are while they are needed")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("step_arguments", nargs="*", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.step is not None:
+        folder, rows, *others = arguments.step_arguments
+        print(json.dumps(STEPS[arguments.step](Path(folder), int(rows), *others)))
+        return
+    measured = measure(arguments)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(measured, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

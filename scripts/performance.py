@@ -1,0 +1,122 @@
+"""docs/performance.md and docs/scale.md from docs/performance.json.
+
+python scripts/performance.py
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmark import BENCHMARKS
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+HEAD = """# Performance
+
+Made by `python scripts/performance.py` from what `python scripts/benchmark.py --json docs/performance.json` measures.
+Contenders take turns in one run, and the medians are printed: on a shared machine only what was measured side by side
+can be compared, and single times depend on the load. Models are ViT-B/32 with random weights in float32 unless
+something else is said.
+"""
+GPU = """## On a GPU
+
+Not measured. `python scripts/device_benchmark.py --device cuda` measures embedding and training of ViT-B/32 and
+ViT-L/14 in bfloat16, compiled, as a share of the rate at which the same device multiplies matrices (wanted: 60 % and
+45 %), and compares the rankings in bfloat16 and float16 with those in float32. `--rehearse` runs it with a tiny CLIP
+on any machine.
+"""
+
+
+def page(measured: dict[str, dict]) -> str:
+    """The page of what was measured, in the order of the benchmarks."""
+    parts = [HEAD]
+    for name in BENCHMARKS:
+        if name not in measured:
+            continue
+        group = measured[name]
+        rows = ["| | measured | beside | limit |", "| --- | --- | --- | --- |"]
+        rows += [f"| {f['what']} | {f['value']} | {f['beside']} | {f['limit']} |" for f in group["figures"]]
+        note = f"`{name}`, {group['date']}, load {group['load']}: {group['machine']}."
+        parts.append("\n".join([f"## {group['about']}", "", *rows, "", note, ""]))
+    return "\n".join([*parts, GPU])
+
+
+WIDTH = 512
+_FEATURES = 4 * WIDTH + 40  # bytes on the disk: numbers, digest, checksum
+_CODES = {"int8": WIDTH + 16, "binary": WIDTH // 8 + 24}  # bytes in memory, with a number and a place
+_TABLE = 250  # bytes of a photo's row in memory: path, category, digest, times
+_CORES = 16
+_COMMANDS = {
+    1_000_000: "sketch-prompt index photos -o gallery --base-model CLIP -m frozen-clip",
+    10_000_000: "accelerate launch -m sketch_prompt index photos -o gallery --precision binary",
+    100_000_000: "accelerate launch -m sketch_prompt index photos -o gallery --index lance",
+    1_000_000_000: "sketch-prompt index photos -o gallery --index milvus --milvus-uri http://cluster:19530",
+}
+SCALE_HEAD = f"""# From a million photos to a billion
+
+Made by `python scripts/performance.py`. Nothing here was run at these sizes: the costs are computed from what
+[performance.md](performance.md) measured and from the sizes of the files, for features of {WIDTH} numbers (ViT-B/32).
+"""
+SCALE_TAIL = """- Storage is the features in full precision; what is found is compared with them.
+- Memory of an index is its codes, the number of each photo and the place of its features. The table of photos (path,
+  category, digest, times) takes 250 bytes a photo besides, more than the codes of one bit do.
+- Hours are those of the model alone on {cores} cores, at {rate:.1f} photos a second and core as measured on {date} on
+  a machine that others used too. Reading and decoding JPEGs, 300 a second and core, comes on top. A GPU was not
+  measured.
+- Several machines that share a disk embed together. Each saves its features every few seconds, and a run that was
+  killed goes on. One process builds the index.
+- `--index lance` keeps the vectors on the disk, and `--index milvus` in a cluster. Milvus was tested as milvus-lite.
+"""
+
+
+def scale_page(measured: dict[str, dict]) -> str | None:
+    """What large collections cost, if the rate of embedding was measured."""
+    if "embed" not in measured:
+        return None
+    group = measured["embed"]
+    threads = int(group["machine"].partition(" threads")[0].rpartition(" ")[2])
+    rate = 32 / group["figures"][0]["raw"]["ours"] / threads
+    rows = [
+        "| photos | features on the disk | index in memory, `int8` / `binary` | table in memory | hours | command |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for photos, command in _COMMANDS.items():
+        memory = " / ".join(_size(photos * size) for size in _CODES.values())
+        hours = photos / (rate * _CORES) / 3600
+        cells = [
+            f"{photos:,}",
+            _size(photos * _FEATURES),
+            memory,
+            _size(photos * _TABLE),
+            f"{hours:,.0f}",
+            f"`{command}`",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    tail = SCALE_TAIL.format(cores=_CORES, rate=rate, date=group["date"])
+    return "\n".join([SCALE_HEAD, *rows, "", tail])
+
+
+def _size(count: float) -> str:
+    for unit in ("MB", "GB", "TB"):
+        count /= 1000 if unit != "MB" else 1e6
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+    return f"{count:,.0f} TB"
+
+
+def main() -> None:
+    """Write the pages."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, default=DOCS / "performance.json")
+    parser.add_argument("-o", "--output", type=Path, default=DOCS / "performance.md")
+    arguments = parser.parse_args()
+    measured = json.loads(arguments.json.read_text())
+    arguments.output.write_text(page(measured), encoding="utf-8")
+    scale = scale_page(measured)
+    if scale is not None:
+        arguments.output.with_name("scale.md").write_text(scale, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
