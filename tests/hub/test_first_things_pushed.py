@@ -25,6 +25,7 @@ from transformers import AutoModel, Trainer, TrainingArguments
 from fakes.checkpoints import ADAPTER, BASE, WHOLE, same
 from fakes.clip import images
 from fakes.hub import STRANGER, TOKEN
+from fakes.names import without_addresses
 from fakes.photos import make_model, picture, write_photos
 from sketch_prompt import Gallery, SketchPromptModel, SketchPromptProcessor, load_benchmark
 from sketch_prompt.data.benchmarks import default_level
@@ -66,7 +67,7 @@ OPTIONS = [
 
 class TestPush:
     @pytest.mark.parametrize("way", WAYS)
-    @pytest.mark.parametrize("options", OPTIONS, ids=str)
+    @pytest.mark.parametrize("options", OPTIONS, ids=without_addresses)
     def test_and_load(self, options, way, model, given, folders, tmp_path):
         commit = way(model, tmp_path, "me/mine", **options)
         repository = given["me/mine"]
@@ -181,7 +182,7 @@ class TestKeywordsOfSaving:
             {"variant": None},
             {"state_dict": None},
         ],
-        ids=str,
+        ids=without_addresses,
     )
     def test_are_taken(self, options, model, folders, tmp_path):
         model.save_pretrained(tmp_path, **options)
@@ -331,7 +332,7 @@ class TestTrainer:
         assert same(SketchPromptModel.from_pretrained(best), model.eval())
 
     @pytest.mark.parametrize(
-        "options", [{"gradient_accumulation_steps": 2}, {"save_total_limit": 1}], ids=str
+        "options", [{"gradient_accumulation_steps": 2}, {"save_total_limit": 1}], ids=without_addresses
     )
     def test_with_an_option(self, options, trainer):
         assert trainer(**options).train().global_step == 2
@@ -341,7 +342,7 @@ class TestGalleries:
     @pytest.mark.parametrize(
         "options",
         [{}, {"private": True}, {"revision": "v1"}, {"create_pr": True}, {"include_photos": True}],
-        ids=str,
+        ids=without_addresses,
     )
     def test_pushed_and_loaded(self, options, given, tmp_path):
         photos = write_photos(tmp_path / "photos", {"cat": 2, "dog": 2})
@@ -382,7 +383,7 @@ def tables(tmp_path_factory):
 
 class TestDataSets:
     @pytest.mark.parametrize(
-        "options", [{}, {"private": True}, {"revision": "v1"}, {"create_pr": True}], ids=str
+        "options", [{}, {"private": True}, {"revision": "v1"}, {"create_pr": True}], ids=without_addresses
     )
     def test_pushed_and_loaded(self, options, given, tables):
         commit = push_benchmark(tables, "me/pets", **options)

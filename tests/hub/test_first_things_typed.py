@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcesso
 from fakes.checkpoints import ADAPTER, BASE, WHOLE, same
 from fakes.clip import IMAGE_SIZE, images, tiny_clip
 from fakes.hub import LoopbackHub
+from fakes.names import without_addresses
 from fakes.photos import make_model, picture
 from sketch_prompt import (
     ClipAtModel,
@@ -157,7 +158,7 @@ class TestAutoClasses:
             {"low_cpu_mem_usage": True},
             {"attn_implementation": "sdpa"},
         ],
-        ids=str,
+        ids=without_addresses,
     )
     def test_model_with_an_option(self, options, name, given, folders):
         assert same(AutoModel.from_pretrained(name, **options), folders.model)
@@ -339,11 +340,11 @@ REFUSED = [
 
 
 class TestKeywordsOfLoading:
-    @pytest.mark.parametrize("options", LOADING, ids=str)
+    @pytest.mark.parametrize("options", LOADING, ids=without_addresses)
     def test_a_model_takes(self, options, given, folders):
         assert same(SketchPromptModel.from_pretrained(ADAPTER, **options), folders.model)
 
-    @pytest.mark.parametrize("options, message", REFUSED, ids=str)
+    @pytest.mark.parametrize("options, message", REFUSED, ids=without_addresses)
     def test_a_model_refuses_with_the_reason(self, options, message, given):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             SketchPromptModel.from_pretrained(ADAPTER, **options)
@@ -375,7 +376,7 @@ class TestKeywordsOfLoading:
             {"subfolder": ""},
             {"size": 16},
         ],
-        ids=str,
+        ids=without_addresses,
     )
     def test_a_processor_takes(self, options, given):
         assert SketchPromptProcessor.from_pretrained(ADAPTER, **options).tokenizer is not None
