@@ -138,7 +138,7 @@ def test_files_and_folders_without_permission_are_listed(model, photos):
 
 
 def test_a_file_that_vanishes_while_it_is_indexed_is_listed(model, photos, monkeypatch):
-    from sketch_prompt.gallery import collection as module
+    from sketch_prompt.gallery import photo_sources as module
 
     scan = module.scan
 

@@ -32,7 +32,7 @@ def test_a_repository_that_is_not_there(monkeypatch):
 
 def test_a_typo_of_a_bundled_name_is_answered_with_the_name():
     assert "did you mean 'mini-clip-at'?" in why("mini-clip_at")
-    assert "bundled names: mini-clip, " in why("you/none")
+    assert "bundled names: clip-at-quickdraw-caltech, " in why("you/none")
     assert "it cannot be an id on the Hub" in why("/no/such/folder")
 
 

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -36,8 +35,7 @@ def wheel(tmp_path_factory):
             shutil.copyfile(REPOSITORY / name, clone / name)
     _build("build_sdist", clone, built)
     (sdist,) = built.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(sdist, folder)
     _build("build_wheel", folder / sdist.name.removesuffix(".tar.gz"), built)
     (wheel,) = built.glob("*.whl")
     return wheel

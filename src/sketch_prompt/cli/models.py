@@ -80,6 +80,7 @@ def train(
                     optimizer learning_rate learning_rates weight_decay
                     betas schedule schedule_steps warmup_steps
                     max_gradient_norm mixed_precision gradient_checkpointing
+                    ema_decay wise_ft_alpha
       evaluation    gallery condition support convention ks ranking
                     shortlist sample work_dir pair_dtype query expand
                     every_epochs metric batch_size test baseline
