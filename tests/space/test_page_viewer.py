@@ -35,7 +35,7 @@ def test_photo_opens_large_with_its_path_and_its_file(visit, catalogue):
     page.locator("#why h3", has_text=found(page)[2]).wait_for()
     page.keyboard.press("Escape")
     assert not page.locator("dialog").is_visible()
-    assert page.evaluate("document.activeElement === document.querySelectorAll('.photo')[2]")
+    page.wait_for_function("document.activeElement === document.querySelectorAll('.photo')[2]")
 
 
 def test_more_photos_come_with_scrolling_until_all_are_there(visit):
