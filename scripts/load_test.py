@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from gradio_client import Client
 
 from sketch_prompt.data.minisketch.generator import SEEN_CLASSES, UNSEEN_CLASSES, MiniSketch
-from sketch_prompt.space.pictures import data_url, on_canvas
+from sketch_prompt.notebook import data_url
+from sketch_prompt.space.pictures import on_canvas
 
 
 @contextmanager

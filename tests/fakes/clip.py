@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from torch.utils.data import Dataset
 from transformers import CLIPImageProcessorPil, CLIPTokenizer
 
 from sketch_prompt.testing.tiny_clip import (
@@ -26,6 +27,7 @@ __all__ = [
     "LAYERS",
     "PATCH",
     "START",
+    "Triplets",
     "VOCABULARY",
     "WIDTH",
     "WordProcessor",
@@ -34,6 +36,18 @@ __all__ = [
     "token_ids",
     "write_clip",
 ]
+
+
+class Triplets(Dataset):
+    """Four triplets as a training step takes them, of two classes."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, number):
+        names = ("sketch_pixel_values", "photo_pixel_values", "negative_pixel_values")
+        pictures = {name: images(1, seed=3 * number + n)[0] for n, name in enumerate(names)}
+        return pictures | {"labels": number % 2, "negative_labels": (number + 1) % 2}
 
 
 def write_clip(folder: Path) -> Path:

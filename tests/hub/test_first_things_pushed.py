@@ -23,7 +23,7 @@ from PIL import Image
 from transformers import AutoModel, Trainer, TrainingArguments
 
 from fakes.checkpoints import ADAPTER, BASE, WHOLE, same
-from fakes.clip import images
+from fakes.clip import Triplets
 from fakes.hub import STRANGER, TOKEN
 from fakes.names import without_addresses
 from fakes.photos import make_model, picture, write_photos
@@ -264,16 +264,6 @@ class TestHubClient:
         metadata_update("me/mine", {"tags": ["changed"]}, overwrite=True, token=TOKEN)
         card = ModelCard.load("me/mine")
         assert "changed" in card.data.tags and card.data.eval_results
-
-
-class Triplets(torch.utils.data.Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, number):
-        names = ("sketch_pixel_values", "photo_pixel_values", "negative_pixel_values")
-        pictures = {name: images(1, seed=3 * number + n)[0] for n, name in enumerate(names)}
-        return pictures | {"labels": number % 2, "negative_labels": (number + 1) % 2}
 
 
 @pytest.fixture

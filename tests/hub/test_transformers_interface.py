@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoModel, Trainer, TrainingArguments
 
-from fakes.clip import WordProcessor, images, tiny_clip
+from fakes.clip import Triplets, WordProcessor, images, tiny_clip
 from sketch_prompt import ClipAtConfig, ClipAtModel, SketchPromptModel
 from sketch_prompt.sources import find_checkpoint
 
@@ -23,16 +23,6 @@ def model():
 
 def features(model):
     return torch.cat([model.get_sketch_features(images(2)), model.get_photo_features(images(2))])
-
-
-class Triplets(torch.utils.data.Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, number):
-        names = ("sketch_pixel_values", "photo_pixel_values", "negative_pixel_values")
-        pictures = {name: images(1, seed=3 * number + n)[0] for n, name in enumerate(names)}
-        return pictures | {"labels": number % 2, "negative_labels": (number + 1) % 2}
 
 
 def test_transformers_trainer_trains_evaluates_and_saves_a_model(model, tmp_path):

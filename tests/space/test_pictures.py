@@ -5,8 +5,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from sketch_prompt.data.reading import UnreadableImageError
+from sketch_prompt.notebook import data_url
 from sketch_prompt.space import pictures
-from sketch_prompt.space.pictures import CANVAS_SIDE, data_url, on_canvas, read_canvas, read_upload
+from sketch_prompt.space.pictures import CANVAS_SIDE, on_canvas, read_canvas, read_upload
 
 
 def drawing(size=(300, 200)):

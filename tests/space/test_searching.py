@@ -17,7 +17,7 @@ def sketch(category):
 
 
 def test_drawing_finds_photos_of_what_it_shows(catalogue):
-    found = search(catalogue, query(sketch("umbrella")), OwnPhotos())
+    found = search(catalogue, query(sketch("umbrella")))
     assert len(found.cards) == 12 and found.cards[0].name == "umbrella"
     assert found.status.startswith("The best 12 of 144 photos")
     scores = [card.score for card in found.cards]
@@ -25,44 +25,44 @@ def test_drawing_finds_photos_of_what_it_shows(catalogue):
 
 
 def test_nothing_drawn_shows_photos_from_all_over_the_gallery(catalogue):
-    found = search(catalogue, query(text="  "), OwnPhotos())
+    found = search(catalogue, query(text="  "))
     assert len({card.name for card in found.cards}) == 12
     assert found.status.startswith("Nothing is drawn yet.")
     assert all(card.score is None for card in found.cards)
 
 
 def test_words_alone_and_beside_a_drawing_search_too(catalogue):
-    assert search(catalogue, query(text="a teapot"), OwnPhotos()).cards[0].name == "teapot"
-    plain = search(catalogue, query(sketch("fish")), OwnPhotos()).cards
-    refined = search(catalogue, query(sketch("fish"), "a whale"), OwnPhotos()).cards
+    assert search(catalogue, query(text="a teapot")).cards[0].name == "teapot"
+    plain = search(catalogue, query(sketch("fish"))).cards
+    refined = search(catalogue, query(sketch("fish"), "a whale")).cards
     assert [card.id for card in plain] != [card.id for card in refined]
 
 
 def test_photo_that_is_gone_is_listed_and_the_others_are_shown(catalogue):
-    card = search(catalogue, query(sketch("key")), OwnPhotos()).cards[0]
+    card = search(catalogue, query(sketch("key"))).cards[0]
     with catalogue.open("mini-clip-at", "minisketch", OwnPhotos()) as gallery:
         file = gallery.root / gallery.photos[int(gallery.photos.ids.searchsorted(card.id))].path
     content = file.read_bytes()
     file.unlink()
     try:
-        found = search(catalogue, query(sketch("key")), OwnPhotos())
+        found = search(catalogue, query(sketch("key")))
         assert found.skipped == [(file.name, "no such file")]
         assert len(found.cards) == 11
         with pytest.raises(ValueError, match="no such file"):
-            open_photo(catalogue, query(sketch("key")), OwnPhotos(), card.id)
+            open_photo(catalogue, query(sketch("key")), card.id)
     finally:
         file.write_bytes(content)
 
 
 def test_empty_gallery_says_what_to_do(catalogue):
-    found = search(catalogue, query(sketch("key"), gallery="own"), OwnPhotos())
+    found = search(catalogue, query(sketch("key"), gallery="own"))
     assert found.cards == [] and "Add some of your own" in found.status
 
 
 def test_explanation_connects_drawing_and_photo(catalogue):
     drawing = sketch("umbrella")
-    card = search(catalogue, query(drawing), OwnPhotos()).cards[0]
-    photo = open_photo(catalogue, query(drawing), OwnPhotos(), card.id)
+    card = search(catalogue, query(drawing)).cards[0]
+    photo = open_photo(catalogue, query(drawing), card.id)
     assert photo.name == "umbrella" and photo.picture.mode == "RGB"
     assert len(photo.correspondence.matches) > 0
     assert photo.correspondence.score == pytest.approx(card.score, abs=1e-4)
@@ -71,36 +71,36 @@ def test_explanation_connects_drawing_and_photo(catalogue):
 @pytest.mark.parametrize("method", bundled_methods())
 def test_every_bundled_method_searches_and_explains(catalogue, method):
     asked = query(sketch("sailboat"), method=method)
-    cards = search(catalogue, asked, OwnPhotos()).cards
+    cards = search(catalogue, asked).cards
     assert "sailboat" in [card.name for card in cards]
-    assert len(open_photo(catalogue, asked, OwnPhotos(), cards[0].id).correspondence.matches) > 0
+    assert len(open_photo(catalogue, asked, cards[0].id).correspondence.matches) > 0
 
 
 def test_without_a_drawing_the_photo_is_shown_and_an_unknown_one_is_a_message(catalogue):
-    photo = open_photo(catalogue, query(text="a cup"), OwnPhotos(), 0)
+    photo = open_photo(catalogue, query(text="a cup"), 0)
     assert photo.correspondence is None and photo.picture.size == (192, 192)
     with pytest.raises(ValueError, match="not in the gallery"):
-        open_photo(catalogue, query(), OwnPhotos(), 10**9)
+        open_photo(catalogue, query(), 10**9)
 
 
 def test_path_is_whole_on_this_machine_and_ends_at_the_gallery_elsewhere(catalogue):
-    whole = open_photo(catalogue, query(), OwnPhotos(), 0)
+    whole = open_photo(catalogue, query(), 0)
     with catalogue.open("mini-clip-at", "minisketch", OwnPhotos()) as gallery:
         assert whole.path == str(gallery.root / gallery.photos[0].path)
-    part = open_photo(catalogue, query(), OwnPhotos(), 0, full_path=False)
+    part = open_photo(catalogue, query(), 0, full_path=False)
     assert whole.path.endswith(f"/{part.path}") and not part.path.startswith("/")
     assert whole.read()[:2] == b"\xff\xd8" and whole.file_name == part.path.split("/")[-1]
 
 
 def test_further_photos_follow_those_that_were_shown(catalogue):
     asked = query(sketch("umbrella"))
-    first, second = (search(catalogue, asked, OwnPhotos(), start=start) for start in (0, 12))
-    every = search(catalogue, asked, OwnPhotos(), top_k=24).cards
+    first, second = (search(catalogue, asked, start=start) for start in (0, 12))
+    every = search(catalogue, asked, top_k=24).cards
     assert [card.id for card in first.cards + second.cards] == [card.id for card in every]
     assert [card.place for card in second.cards] == list(range(13, 25))
-    last = search(catalogue, asked, OwnPhotos(), start=132)
+    last = search(catalogue, asked, start=132)
     assert (first.has_more, second.has_more, last.has_more) == (True, True, False)
-    assert len(last.cards) == 12 and search(catalogue, asked, OwnPhotos(), start=144).cards == []
+    assert len(last.cards) == 12 and search(catalogue, asked, start=144).cards == []
 
 
 def test_many_at_once_get_what_each_would_get_alone(catalogue):
@@ -109,7 +109,7 @@ def test_many_at_once_get_what_each_would_get_alone(catalogue):
         for category in ("fish", "cup", "tree")
         for method in catalogue.methods[:1] + ["mini-frozen-clip"]
     ]
-    alone = [[card.id for card in search(catalogue, q, OwnPhotos()).cards] for q in queries]
+    alone = [[card.id for card in search(catalogue, q).cards] for q in queries]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda q: search(catalogue, q, OwnPhotos()).cards, queries * 4))
+        together = list(pool.map(lambda q: search(catalogue, q).cards, queries * 4))
     assert [[card.id for card in cards] for cards in together] == alone * 4

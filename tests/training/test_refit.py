@@ -63,6 +63,12 @@ def test_refit_without_held_out_classes_is_refused(recipe):
         recipe(data={"refit": True, "validation_classes": 0})
 
 
+def refit_with_lens(recipe, method):
+    """A short run that fits a lens and chooses on held-out classes whether to keep it."""
+    rates = {"epochs": 1, "learning_rates": {}}
+    return train(recipe(model={"method": method, "lens": "none"}, data={"refit": True}, optimisation=rates))
+
+
 def _with_held_out_scores(monkeypatch, plain, lens):
     """Runs in which the held-out classes are found with these scores, without and with a lens."""
 
@@ -76,13 +82,7 @@ def _with_held_out_scores(monkeypatch, plain, lens):
 @pytest.mark.parametrize("method", ["sketch-lens", "clip-at"])
 def test_a_lens_that_held_out_classes_rejected_does_not_return_with_the_refit(recipe, monkeypatch, method):
     _with_held_out_scores(monkeypatch, plain=0.5, lens=0.4)
-    result = train(
-        recipe(
-            model={"method": method, "lens": "none"},
-            data={"refit": True},
-            optimisation={"epochs": 1, "learning_rates": {}},
-        )
-    )
+    result = refit_with_lens(recipe, method)
     model = SketchPromptModel.from_pretrained(result.output_dir)
     assert model.adapter.lens_mean is None and model.config.lens is None and model.config.lens_fit is None
     assert result.classes == 4 and result.validation == 0.5 and result.test.lens is None
@@ -94,13 +94,7 @@ def test_a_lens_that_helped_is_fitted_on_all_classes_and_the_card_says_by_how_mu
     recipe, monkeypatch, method
 ):
     _with_held_out_scores(monkeypatch, plain=0.4, lens=0.5)
-    result = train(
-        recipe(
-            model={"method": method, "lens": "none"},
-            data={"refit": True},
-            optimisation={"epochs": 1, "learning_rates": {}},
-        )
-    )
+    result = refit_with_lens(recipe, method)
     model = SketchPromptModel.from_pretrained(result.output_dir)
     assert model.adapter.lens_mean is not None and len(model.config.lens_classes) == 4
     assert model.config.lens_fit["held_out"]["plain"] == 0.4

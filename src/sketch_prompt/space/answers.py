@@ -6,13 +6,14 @@ from pathlib import Path
 import gradio as gr
 
 from sketch_prompt.data.reading import UnreadableImageError
+from sketch_prompt.notebook import data_url
 
 from . import views
 from .catalogue import OWN, Catalogue
 from .open_photos import OpenPhotos
 from .own_photos import OwnPhotos
 from .parts import MAX_TEXT, canvas_examples, gallery_choices, method_choices
-from .pictures import CANVAS_SIDE, data_url, on_canvas, read_canvas, read_upload
+from .pictures import CANVAS_SIDE, on_canvas, read_canvas, read_upload
 from .searching import Found, Query, open_photo, search
 
 
@@ -34,50 +35,40 @@ class Answers:
         self, drawing: str, text: str, weight: float, method: str, gallery: str, own: OwnPhotos | None
     ) -> tuple[str, str, str]:
         """Line, photos and explanation (none any more) for what is drawn and written."""
+        values = (drawing, text, weight, method, gallery, own)
         try:
-            query = self._query(drawing, text, weight, method, gallery)
-            found = search(self._catalogue, query, own or OwnPhotos())
+            found = search(self._catalogue, self._query(*values))
         except (ValueError, OSError) as error:
             return views.message(str(error), "problem"), "", ""
         lines = views.message(found.status) + views.skipped_list(found.skipped)
-        return lines, _grid(found, _key(drawing, text, weight, method, gallery)) if found.cards else "", ""
+        return lines, _grid(found, _key(values)) if found.cards else "", ""
 
-    def more(
-        self,
-        drawing: str,
-        text: str,
-        weight: float,
-        method: str,
-        gallery: str,
-        own: OwnPhotos | None,
-        event: gr.EventData,
-    ):
-        """Photos below those that are shown; nothing if somebody has searched for something else meanwhile."""
-        key = _key(drawing, text, weight, method, gallery)
+    def more(self, event: gr.EventData, *values):
+        """Photos below those that are shown; nothing if somebody has searched for something else meanwhile.
+
+        Args:
+            event: how many are shown, and of which search.
+            values: those that `search` takes.
+        """
+        key = _key(values)
         if type(event.shown) is not int or event.shown < 1 or event.query != key:
             return gr.skip()
         try:
-            query = self._query(drawing, text, weight, method, gallery)
-            return _grid(search(self._catalogue, query, own or OwnPhotos(), start=event.shown), key)
+            return _grid(search(self._catalogue, self._query(*values), start=event.shown), key)
         except (ValueError, OSError):  # the search itself has said so, or the next one will
             return gr.skip()
 
-    def open(
-        self,
-        drawing: str,
-        text: str,
-        weight: float,
-        method: str,
-        gallery: str,
-        own: OwnPhotos | None,
-        event: gr.EventData,
-    ) -> str:
-        """A photo, large, with its file and why it was found."""
+    def open(self, event: gr.EventData, *values) -> str:
+        """A photo, large, with its file and why it was found.
+
+        Args:
+            event: which photo.
+            values: those that `search` takes.
+        """
         try:
             if type(event.photo) is not int:
                 raise ValueError("This is no photo of the gallery. Search again.")
-            query = self._query(drawing, text, weight, method, gallery)
-            photo = open_photo(self._catalogue, query, own or OwnPhotos(), event.photo, self._full_paths)
+            photo = open_photo(self._catalogue, self._query(*values), event.photo, self._full_paths)
         except (ValueError, OSError) as error:
             return views.message(str(error), "problem")
         if photo.correspondence is None:
@@ -139,11 +130,13 @@ class Answers:
             own.clear()
         return None, *self._own_changed(OwnPhotos(), views.message("Your photos are forgotten."))
 
-    def _query(self, drawing: str, text: str, weight: float, method: str, gallery: str) -> Query:
-        text = (
-            (text or "")[:MAX_TEXT].encode("utf-8", "replace").decode()
-        )  # a script may send half a character
-        return Query(read_canvas(drawing), text, weight, self._catalogue.fitting(method, gallery), gallery)
+    def _query(
+        self, drawing: str, text: str, weight: float, method: str, gallery: str, own: OwnPhotos | None
+    ) -> Query:
+        """What the page's parts ask for."""
+        text = (text or "")[:MAX_TEXT].encode("utf-8", "replace").decode()  # half a character, from a script
+        method = self._catalogue.fitting(method, gallery)
+        return Query(read_canvas(drawing), text, weight, method, gallery, own or OwnPhotos())
 
     def _own_changed(self, own: OwnPhotos, lines: str):
         """What is shown of a visitor's photos: the choice of galleries, a message, the way to forget them."""
@@ -156,9 +149,9 @@ def _grid(found: Found, key: str) -> str:
     return views.photo_grid(found.cards, found.start, found.has_more, key)
 
 
-def _key(*values) -> str:
-    """Tells one search from another."""
-    return hashlib.blake2b(repr(values).encode("utf-8", "replace"), digest_size=8).hexdigest()
+def _key(values: tuple) -> str:
+    """Tells one search from another, by all that was asked but the visitor's photos."""
+    return hashlib.blake2b(repr(values[:-1]).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def _delete(paths: list[str]) -> None:

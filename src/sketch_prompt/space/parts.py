@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from sketch_prompt.notebook import data_url
+
 from . import views
 from .catalogue import OWN, Catalogue
 from .head import asset_path
 from .methods import Method
 from .own_photos import MAX_PHOTOS
-from .pictures import data_url, on_canvas
+from .pictures import on_canvas
 
 WEIGHT = 0.5
 MAX_TEXT = 200
@@ -50,24 +52,19 @@ def status() -> gr.HTML:
 
 def found_photos() -> gr.HTML:
     """The photos that were found."""
-    return gr.HTML(
-        value="",
-        html_template=asset("photos.html"),
-        js_on_load=asset("photos.js"),
-        elem_id="photos",
-        apply_default_css=False,
-    )
+    return _shown("photos", "photos")
 
 
 def viewer() -> gr.HTML:
     """A photo, large."""
-    return gr.HTML(
-        value="",
-        html_template=asset("viewer.html"),
-        js_on_load=asset("viewer.js"),
-        elem_id="why",
-        apply_default_css=False,
-    )
+    return _shown("viewer", "why")
+
+
+def _shown(files: str, elem_id: str) -> gr.HTML:
+    """Empty at first, with a template and a script of its own."""
+    template, script = asset(f"{files}.html"), asset(f"{files}.js")
+    options = {"html_template": template, "js_on_load": script, "apply_default_css": False}
+    return gr.HTML("", elem_id=elem_id, **options)
 
 
 def words() -> tuple[gr.Textbox, gr.Slider]:

@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-import io
 import os
 
 from PIL import Image, ImageOps
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image, unprocessable_is_unreadable
 from sketch_prompt.imaging import INK_BELOW, to_rgb
+from sketch_prompt.notebook import data_url
 
 CANVAS_SIDE = 512
 MAX_BYTES = 30 * 2**20  # of one drawing or photo
@@ -71,13 +71,6 @@ def is_blank(drawing: Image.Image) -> bool:
 def on_canvas(picture: Image.Image) -> Image.Image:
     """An RGB picture fitted into the middle of a white canvas."""
     return ImageOps.pad(picture, (CANVAS_SIDE, CANVAS_SIDE), color="white")
-
-
-def data_url(picture: Image.Image, file_format: str) -> str:
-    """The picture as an address that holds it; `file_format` is PNG or JPEG."""
-    buffer = io.BytesIO()
-    picture.save(buffer, file_format, **({"quality": 85} if file_format == "JPEG" else {}))
-    return f"data:image/{file_format.lower()}{_BASE64}{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def thumbnail(photo: Image.Image, side: int) -> str:

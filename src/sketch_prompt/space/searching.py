@@ -36,6 +36,7 @@ class Query:
         weight: of the text beside the drawing, in [0, 1].
         method: one of the catalogue's.
         gallery: likewise.
+        own: the photos that the visitor has brought along.
     """
 
     drawing: Image.Image | None
@@ -43,6 +44,7 @@ class Query:
     weight: float
     method: str
     gallery: str
+    own: OwnPhotos = field(default_factory=OwnPhotos)
 
     @property
     def is_empty(self) -> bool:
@@ -90,15 +92,13 @@ class OpenedPhoto:
     correspondence: Correspondence | None
 
 
-def search(
-    catalogue: Catalogue, query: Query, own: OwnPhotos, top_k: int = SHOWN_PHOTOS, start: int = 0
-) -> Found:
+def search(catalogue: Catalogue, query: Query, top_k: int = SHOWN_PHOTOS, start: int = 0) -> Found:
     """The best photos for a query, from the place `start` on; for an empty one, some photos of the gallery.
 
     Raises:
         ValueError: the query cannot be answered; the message says why.
     """
-    with catalogue.open(query.method, query.gallery, own) as gallery:
+    with catalogue.open(query.method, query.gallery, query.own) as gallery:
         size = len(gallery)
         if size == 0:
             return Found([], "There is no photo here yet. Add some of your own.")
@@ -121,9 +121,7 @@ def search(
     return found
 
 
-def open_photo(
-    catalogue: Catalogue, query: Query, own: OwnPhotos, photo_id: int, full_path: bool = True
-) -> OpenedPhoto:
+def open_photo(catalogue: Catalogue, query: Query, photo_id: int, full_path: bool = True) -> OpenedPhoto:
     """A photo, and why it was found.
 
     Args:
@@ -133,7 +131,7 @@ def open_photo(
     Raises:
         ValueError: the photo is not in the gallery or cannot be read.
     """
-    with catalogue.open(query.method, query.gallery, own) as gallery:
+    with catalogue.open(query.method, query.gallery, query.own) as gallery:
         rows = np.flatnonzero(gallery.photos.ids == photo_id)
         if not len(rows):
             raise ValueError("This photo is not in the gallery any more. Search again.")
@@ -146,7 +144,9 @@ def open_photo(
             path=_shown_path(gallery, photo, full_path),
             picture=_at_most(picture, LARGE_SIDE),
             file_name=PurePath(photo.path).name,
-            read=own.reader(photo.path) if query.gallery == OWN else partial(collection.content, photo.id),
+            read=query.own.reader(photo.path)
+            if query.gallery == OWN
+            else partial(collection.content, photo.id),
             correspondence=why,
         )
 

@@ -12,8 +12,7 @@ from matplotlib.colors import to_hex
 from sketch_prompt.data.reading import UnreadableImage
 from sketch_prompt.explain import Correspondence
 from sketch_prompt.explain.figures import match_colours, synthesize
-
-from .pictures import data_url
+from sketch_prompt.notebook import data_url
 
 SHOWN_MATCHES = 8
 _GAP = 64  # between drawing and photo, in the units of both, of which each is _SIDE wide
