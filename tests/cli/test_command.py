@@ -41,6 +41,13 @@ def test_the_help_of_every_command_has_an_example(command, option):
     assert result.exit_code == 0 and f"sketch-prompt {' '.join(command)}" in result.stdout.split("Example")[1]
 
 
+def test_the_help_names_extras_and_is_wrapped_by_the_terminal():
+    text = run("index", "--help").stdout
+    assert "sketch-prompt[photos]" in text
+    lines = text.split("Usage:")[1].split("Examples:")[0].strip().splitlines()[2:]
+    assert all(len(line.strip()) > 50 for line in lines[2:-3])
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_shared_options_have_the_same_spellings_in_every_command(command):
     for option in options_of(command):
@@ -118,7 +125,7 @@ def test_errors_of_the_package_are_messages_and_bugs_say_how_to_see_their_traceb
         lines = capsys.readouterr().err.splitlines()
         assert lines[0].startswith(f"Error: {type(bug).__name__}: ") and "odd" in lines[0]
         assert lines[1:] == [
-            "This is probably a bug in sketch-prompt: the same command with --traceback shows where."
+            "This is probably a bug in sketch-prompt. Run the same command with --traceback to see where it happens."
         ]
         with pytest.raises(type(bug)), one_message(traceback=True):
             raise bug

@@ -94,7 +94,7 @@ def test_search_by_text_needs_no_sketch(gallery):
 def test_a_gallery_by_category_says_what_the_model_does_not_know_and_wants_a_category(tmp_path):
     photos = write_photos(tmp_path / "photos", {"cat": 2, "zebra": 2})
     result = index(photos, tmp_path / "gallery", "--model", "mini-dp-clip", "--by-category")
-    assert "Embedded without a category, not known to the model: zebra\n" in result.stderr
+    assert "Embedded without a category, because the model does not know it: zebra\n" in result.stderr
     picture(3).save(tmp_path / "drawing.png")
     result = run("search", tmp_path / "gallery", tmp_path / "drawing.png")
     assert result.exit_code == 1 and "name the one to search (--category" in " ".join(result.stderr.split())

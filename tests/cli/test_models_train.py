@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sketch_prompt.cli import app
-from sketch_prompt.cli.command import _each_with_its_option
+from sketch_prompt.cli.command import _repeat_options
 from sketch_prompt.processing import SketchPromptImageProcessor
 from sketch_prompt.training.config import (
     DataConfig,
@@ -33,7 +33,7 @@ def run(*arguments):
     ],
 )
 def test_several_seeds_may_follow_one_option(given, understood):
-    assert _each_with_its_option(given, ("--seeds",)) == understood
+    assert _repeat_options(given, ("--seeds",)) == understood
 
 
 def test_the_help_names_every_key_of_a_recipe():

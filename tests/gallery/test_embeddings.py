@@ -193,6 +193,6 @@ def test_the_command_takes_vectors_in_place_of_embedding(photos, tmp_path):
     gallery = tmp_path / "gallery"
     result = run(app, ["index", "-o", str(gallery), "--embeddings", str(folder), "--base-model", str(clip)])
     assert result.exit_code == 0, result.output
-    assert "8 photos embedded again" in result.stderr
+    assert "Checked the vectors against 8 photos" in result.stderr
     assert [path for path, _ in found(Gallery.load(gallery))] == [path for path, _ in found(built)]
     assert run(app, ["index", "-o", str(gallery)]).exit_code == 2

@@ -1,8 +1,8 @@
 """The `sketch-prompt` command.
 
-A command reads its arguments and calls the package. It imports what it needs itself, so that the help appears at once.
-Results go to stdout, progress and messages to stderr. The exit code is 1 for an error that the user can mend, 2 for a
-wrong argument and 130 for Ctrl-C.
+A command reads its arguments and calls the package. It imports the package inside its function, so that the help
+appears at once. Results go to stdout, progress and messages to stderr. The exit code is 1 for an error, 2 for a wrong
+argument and 130 for Ctrl-C.
 """
 
 from typing import Annotated
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
+COMMANDS = (
     fit,
     train,
     sweep,
@@ -40,12 +40,12 @@ for command in (
     convert,
     push,
     export,
-):
+)
+for command in COMMANDS:
     app.command(cls=Command)(command)
-
 app.command("models", cls=Command)(list_models)
 
-data_app = typer.Typer(no_args_is_help=True, help="Work with the data of the benchmarks.")
+data_app = typer.Typer(no_args_is_help=True, help="Work with the data of benchmarks.")
 data_app.command("check", cls=Command)(check_data)
 app.add_typer(data_app, name="data")
 
@@ -60,7 +60,8 @@ def _print_version(asked: bool) -> None:
 def _common(
     context: typer.Context,
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show the traceback of an error; before or after the command.")
+        bool,
+        typer.Option("--traceback", help="Show the traceback of an error. May also stand after the command."),
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")

@@ -1,4 +1,4 @@
-"""What commands share: options, error messages, `--traceback`, and options that were once called something else."""
+"""What commands share: options, error messages, `--traceback`, and old names of options."""
 
 import os
 import sys
@@ -19,41 +19,47 @@ DEFAULT_MODEL = "sketch-search"
 Format = Literal["table", "markdown", "json"]
 TableFormat = Literal["table", "markdown", "latex", "csv", "json"]
 
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model.",
-    ),
-]
+MODEL_HELP = "Folder, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model."
+
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", help=MODEL_HELP)]
 BaseModelOption = Annotated[
     str | None,
-    typer.Option(help="Directory, Hub id or bundled name of the frozen CLIP, if not the checkpoint's own."),
+    typer.Option(
+        help="Folder, Hub id or bundled name of the frozen CLIP. The default is the one that the checkpoint names."
+    ),
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; by default a GPU if there is one.")
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ... The default is a GPU if there is one.")
 ]
-BatchSizeOption = Annotated[int, typer.Option(min=1, help="Images in one forward pass.")]
+BatchSizeOption = Annotated[int, typer.Option(min=1, help="Number of images in a forward pass.")]
+NumWorkersOption = Annotated[int, typer.Option(min=0, help="Number of processes that read images.")]
 DataDirOption = Annotated[Path | None, typer.Option(help="Folder of the benchmark's data.")]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the result.")]
+FigureOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg, ...")
+]
+PhotosOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the gallery's photos. Needed if it was moved, or if the gallery is not yours."
+    ),
+]
 CropOption = Annotated[
     bool | None,
     typer.Option(
-        "--crop/--no-crop", help="Cut away the white around drawings. By default as the model does."
+        "--crop/--no-crop", help="Crop drawings to their strokes. The default is the model's setting."
     ),
 ]
 LineWidthOption = Annotated[
     float | None,
     typer.Option(
         min=0,
-        help="Least width of a drawn line, in the pixels that the model sees: 1.5 helps CLIPs of 64 pixels. By "
-        "default as the model does.",
+        help="Make thin lines of drawings this wide, in pixels of the model's input. 1.5 helps CLIPs with an input "
+        "of 64 pixels. The default is the model's setting.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
-FormatOption = Annotated[Format, typer.Option(help="How the report is printed.")]
-TableFormatOption = Annotated[TableFormat, typer.Option(help="How the tables are printed.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+FormatOption = Annotated[Format, typer.Option(help="Format of the report.")]
+TableFormatOption = Annotated[TableFormat, typer.Option(help="Format of the tables.")]
 
 OLD_OPTIONS = {
     "evaluate": {
@@ -63,32 +69,37 @@ OLD_OPTIONS = {
     },
     "search": {"--figure": "--output"},
 }
-"""{command: {old spelling: new spelling}}. Old spellings still work; they are not in the help."""
+"""{command: {old name: new name}}. Old names still work, but are not in the help."""
 
 SEVERAL_NUMBERS = {"train": ("--seeds",)}
 """{command: options that take several numbers, `--seeds 0 1 2`}."""
 
 _BREAKS = "\n\t"
-_BUG = "This is probably a bug in sketch-prompt: the same command with --traceback shows where."
+_BUG = (
+    "This is probably a bug in sketch-prompt. Run the same command with --traceback to see where it happens."
+)
 
 
 @dataclass
 class Settings:
-    """What the options before the command say; `context.obj`."""
+    """The options before the name of the command; typer keeps them in `context.obj`."""
 
     traceback: bool = False
 
 
 class Command(TyperCommand):
-    """A command that reports errors with `one_message` and takes `--traceback` and old spellings of its options."""
+    """A command that reports errors with `one_message` and accepts `--traceback` and old names of its options."""
+
+    def __init__(self, *args, help: str | None = None, **options):
+        super().__init__(*args, help=help and _for_rich(help), **options)
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, among them `--traceback` and old spellings of options."""
+        """Parse the arguments, including `--traceback` and old names of options."""
         if "--traceback" in args:
             args = [argument for argument in args if argument != "--traceback"]
             ctx.find_root().obj.traceback = True
         args = _with_new_names(args, OLD_OPTIONS.get(self.name, {}))
-        return super().parse_args(ctx, _each_with_its_option(args, SEVERAL_NUMBERS.get(self.name, ())))
+        return super().parse_args(ctx, _repeat_options(args, SEVERAL_NUMBERS.get(self.name, ())))
 
     def invoke(self, ctx: typer.Context):
         """Run the command."""
@@ -100,11 +111,11 @@ class Command(TyperCommand):
 def one_message(traceback: bool = False) -> Iterator[None]:
     """Turn errors into one message on stderr, and warnings into one line each.
 
-    ValueErrors, OSErrors and the errors that sketch-prompt defines itself are those that a user can mend. Of every
-    other error the message says that it is probably a bug, and how to see its traceback.
+    Users can do something about a ValueError, an OSError and the errors that sketch-prompt defines. The message of any
+    other error says that it is probably a bug and how to see its traceback.
 
     Args:
-        traceback: let errors through, with their traceback.
+        traceback: raise errors instead, with their traceback.
 
     Raises:
         SystemExit: with code 1 after an error, or 130 after Ctrl-C.
@@ -117,15 +128,22 @@ def one_message(traceback: bool = False) -> Iterator[None]:
         typer.echo(str(interruption) or "Interrupted.", err=True)
         sys.exit(130)
     except Exception as error:
-        # What a command raises for typer is typer's to report.
+        # typer reports its own exceptions.
         if traceback or isinstance(error, (typer.BadParameter, typer.Exit, typer.Abort)):
             raise
         message = message_of(error)
-        can_be_mended = isinstance(error, (ValueError, OSError))
-        if not (can_be_mended or type(error).__module__.startswith("sketch_prompt.")):
+        is_expected = isinstance(error, (ValueError, OSError))
+        if not (is_expected or type(error).__module__.startswith("sketch_prompt.")):
             message = f"{type(error).__name__}: {message}\n{_BUG}"
         typer.echo(f"Error: {message}", err=True)
         sys.exit(1)
+
+
+def _for_rich(text: str) -> str:
+    """A help text whose paragraphs are wrapped by the terminal, and whose `[photos]` is not taken for markup."""
+    paragraphs = text.split("\n\n")
+    joined = [part if part.startswith("\b") else part.replace("\n", " ") for part in paragraphs]
+    return "\n\n".join(joined).replace("[", "\\[")
 
 
 def _show_warning(message, category, *place) -> None:
@@ -142,8 +160,8 @@ def _with_new_names(arguments: list[str], new_names: dict[str, str]) -> list[str
     return renamed
 
 
-def _each_with_its_option(arguments: list[str], options: Sequence[str]) -> list[str]:
-    """`--seeds 0 1 2` as the parser knows it: `--seeds 0 --seeds 1 --seeds 2`."""
+def _repeat_options(arguments: list[str], options: Sequence[str]) -> list[str]:
+    """Turn `--seeds 0 1 2` into `--seeds 0 --seeds 1 --seeds 2`, which the parser understands."""
     spread: list[str] = []
     option, is_first = None, False
     for argument in arguments:
@@ -159,7 +177,7 @@ def _each_with_its_option(arguments: list[str], options: Sequence[str]) -> list[
 
 
 def print_report(report, format: TableFormat = "table", as_json: bool = False) -> None:
-    """Print what has `to_table`, `to_json` and the other formats that the command offers."""
+    """Print a report; it has `to_table`, `to_json` and the other formats of the command."""
     if as_json or format == "json":
         typer.echo(report.to_json())
     elif format != "table":
@@ -171,13 +189,13 @@ def print_report(report, format: TableFormat = "table", as_json: bool = False) -
 
 
 def sketch_settings(crop: bool | None, line_width: float | None) -> dict[str, bool | float]:
-    """The fields of the image processor that `--crop` and `--line-width` set."""
+    """The settings of the image processor for `--crop` and `--line-width`."""
     given = {"sketch_crop_margin": crop, "sketch_line_width": line_width}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def launched_accelerator():
-    """The accelerator of a multi-process launch; None if this is the only process."""
+    """An accelerator if several processes were launched, else None."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
     from accelerate import Accelerator

@@ -1,4 +1,4 @@
-"""`evaluate`, `compare`, `reproduce` and `data check`: how well models search, beside one another and the papers."""
+"""`evaluate`, `compare`, `reproduce` and `data check`: benchmark models, compare them with each other and papers."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +17,7 @@ from sketch_prompt.vocabulary import (
 )
 
 from .command import (
+    MODEL_HELP,
     BaseModelOption,
     BatchSizeOption,
     CropOption,
@@ -25,25 +26,19 @@ from .command import (
     FormatOption,
     JsonOption,
     LineWidthOption,
+    NumWorkersOption,
     TableFormatOption,
     launched_accelerator,
     print_report,
     sketch_settings,
 )
 
-ModelArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="Directory, Hub id or bundled name of a checkpoint; or frozen-clip with --base-model.",
-    ),
-]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
 PreprocessingOption = Annotated[
     str | None,
     typer.Option(
         metavar="RECIPE|RUN",
-        help="Prepare pictures as this recipe, run or checkpoint does. So a baseline is measured under a method's own "
-        "preprocessing.",
+        help="Preprocess images as this recipe, run or checkpoint does, to compare a baseline with a method fairly.",
     ),
 ]
 
@@ -51,8 +46,8 @@ PreprocessingOption = Annotated[
 LevelOption = Annotated[
     Level | None,
     typer.Option(
-        help="Which photo is right: any of the sketch's category, or the one it was drawn from (instance). "
-        "By default what the benchmark is made for."
+        help="Which photos are correct: those of the sketch's category (category), or the one it was drawn from "
+        "(instance). The default depends on the benchmark."
     ),
 ]
 GalleryOption = Annotated[
@@ -64,15 +59,16 @@ GalleryOption = Annotated[
 ConditionOption = Annotated[
     Condition,
     typer.Option(
-        help="What a method with conditions (dp-clip) is told about an image: its category (given), the category "
-        "that the model predicts, or none. auto: given where a sketch ranks its own category, else predicted."
+        help="Category that a method with conditions (dp-clip) gets for an image: the true one (given), the one that "
+        "the model predicts (predicted), or none. auto: given if only photos of the sketch's category are ranked, "
+        "else predicted."
     ),
 ]
 SupportOption = Annotated[
     Support,
     typer.Option(
-        help="Whose images show such a method what a category is: its own; or, as ablations, random ones or those "
-        "of an unmatched category."
+        help="Example images of a category for such a method: its own; or, as ablations, random images or those of "
+        "another category (unmatched)."
     ),
 ]
 ConventionOption = Annotated[
@@ -85,42 +81,45 @@ ConventionOption = Annotated[
 CutOffOption = Annotated[
     list[int] | None,
     typer.Option(
-        min=1, help="Cut-off of the metrics; may be repeated. 100 and 200; 1, 5 and 10 at instance level."
+        min=1,
+        help="Cut-off of the metrics. May be repeated. The default is 100 and 200, at instance level 1, 5 and 10.",
     ),
 ]
 SplitOption = Annotated[
     str | None,
-    typer.Option(help="Seen and unseen classes: a YAML file, or the benchmark to take them from."),
+    typer.Option(help="Seen and unseen classes: a YAML file, or a benchmark to take them from."),
 ]
 SettingOption = Annotated[
     Literal["zs", "gzs"] | None,
-    typer.Option(help="zs, or gzs: the gallery also holds photos of seen classes."),
+    typer.Option(help="zs: only photos of unseen classes are ranked. gzs: photos of seen classes too."),
 ]
 SeenShareOption = Annotated[
-    float | None, typer.Option(help="Share of each seen class's photos that gzs puts into the gallery.")
+    float | None, typer.Option(help="Share of the photos of each seen class that gzs adds.")
 ]
 TrainBenchmarkOption = Annotated[
     str | None,
     typer.Option(
-        help="The benchmark that the model was trained on, if another one: its classes leave the test data."
+        help="Benchmark that the model was trained on, if it is another one. Its classes are left out of the test."
     ),
 ]
 BenchmarkOptions = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark; may be repeated."),
+    typer.Option(metavar="NAME=VALUE", help="Any other option of the benchmark. May be repeated."),
 ]
 AllowSeenOption = Annotated[
     bool,
-    typer.Option("--allow-seen", help="Evaluate on classes seen in training, and say so in the report."),
+    typer.Option(
+        "--allow-seen", help="Allow test classes that the model was trained on. The report says so."
+    ),
 ]
 
 # How photos are ranked.
 RankingOption = Annotated[
     Ranking | None,
     typer.Option(
-        help="How photos are ranked: by embedding, rerank (the first photos again, by embedding and pair), "
-        "rerank-plain (these by pair alone) or exhaustive (every pair). By default rerank for methods that score "
-        "pairs, else embedding."
+        help="How photos are ranked: embedding; rerank (the first photos again, by embedding and pair score); "
+        "rerank-plain (the first photos again, by pair score alone); or exhaustive (all photos by pair score). The "
+        "default is rerank for methods that score pairs, else embedding."
     ),
 ]
 ShortlistOption = Annotated[
@@ -128,37 +127,38 @@ ShortlistOption = Annotated[
 ]
 QueryOption = Annotated[
     Query,
-    typer.Option(help="Search with every test sketch, or in its place with the name of its class."),
+    typer.Option(help="Search with the test sketches (sketch), or with the names of their classes (text)."),
 ]
 ExpandOption = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Search twice by embedding, the second time joined with the first so many hits."
+        min=1,
+        help="Search a second time by embedding, with the query and this many of the first hits combined.",
     ),
 ]
 WorkDirOption = Annotated[
     Path | None,
     typer.Option(
-        help="Folder for encoded images and scores of pairs. With it, a ranking that was stopped can go on."
+        help="Folder for encoded images and pair scores. A ranking that was stopped continues from it."
     ),
 ]
 PairTypeOption = Annotated[
     PairType | None,
-    typer.Option(help="Type of the encoded images; float16 and bfloat16 take half the space."),
+    typer.Option(help="Data type of the encoded images. float16 and bfloat16 take half the space."),
 ]
 
 # What is written.
 ReportFolderOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder for the report, its curve and sheets of queries."),
+    typer.Option("--output", "-o", help="Folder for the report, its plot and sheets of example queries."),
 ]
 CompareOption = Annotated[
     list[Path] | None,
-    typer.Option(metavar="REPORT.JSON", help="Another report to draw into the curve; may be repeated."),
+    typer.Option(metavar="REPORT.JSON", help="Another report to show in the plot. May be repeated."),
 ]
 ResultsOption = Annotated[
     Path | None,
-    typer.Option(help="File to append a line to; results.jsonl in the output folder by default."),
+    typer.Option(help="File to append the result to. The default is results.jsonl in the output folder."),
 ]
 PlotOption = Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf, .svg, ...")]
 
@@ -180,7 +180,7 @@ def evaluate(
     convention: ConventionOption = "standard",
     k: CutOffOption = None,
     split: SplitOption = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of what the benchmark draws at random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed of the benchmark.")] = None,
     setting: SettingOption = None,
     seen_share: SeenShareOption = None,
     train_benchmark: TrainBenchmarkOption = None,
@@ -199,13 +199,13 @@ def evaluate(
     format: FormatOption = "table",
     as_json: JsonOption = False,
     batch_size: BatchSizeOption = 64,
-    num_workers: Annotated[int, typer.Option(min=0, help="Number of processes that read images.")] = 0,
+    num_workers: NumWorkersOption = 0,
     device: DeviceOption = None,
 ) -> None:
-    """Evaluate a model on a benchmark: search the photos of unseen classes with sketches of them.
+    """Evaluate a model on a benchmark: search photos of unseen classes with sketches.
 
-    A model must not have been trained on the classes that it is tested on. If it was, the evaluation is refused, or
-    with --allow-seen the report says so. Under accelerate launch or torchrun all processes share the work.
+    A model that was trained on the test classes is refused. With --allow-seen it is evaluated, and the report says so.
+    On several GPUs, run accelerate launch -m sketch_prompt evaluate or torchrun with the same arguments.
 
     \b
     Examples:
@@ -222,21 +222,11 @@ def evaluate(
 
     named = {"setting": setting, "seen_share": seen_share, "train_benchmark": train_benchmark}
     options = _benchmark_options(option, named)
-    task = Task(
-        benchmark,
-        level=level,
-        train_benchmark=options.get("train_benchmark"),
-        allow_seen=allow_seen,
-        gallery=gallery,
-        condition=condition,
-        support=support,
-        query=query,
-        convention=convention,
-        ks=k or None,
-        ranking=ranking,
-        shortlist=shortlist,
-        expand=expand,
-    )
+    what = {"level": level, "gallery": gallery, "condition": condition, "support": support, "query": query}
+    how = {"convention": convention, "ks": k or None}
+    how |= {"ranking": ranking, "shortlist": shortlist, "expand": expand}
+    train_benchmark = options.get("train_benchmark")
+    task = Task(benchmark, train_benchmark=train_benchmark, allow_seen=allow_seen, **what, **how)
     others = [Report.load(path) for path in compare or ()]
     check_comparable(others, task.level)
     loaded, processor = load_model(model, base_model, device)
@@ -260,7 +250,7 @@ def evaluate(
 
 
 def _prepare_as(processor, model, preprocessing: str | None, sketches: dict):
-    """The processor of a recipe, a run or a checkpoint, if one is named; with these settings of sketches."""
+    """The model's processor, or that of `--preprocessing`, with other settings for sketches."""
     if preprocessing is not None:
         from sketch_prompt.processing import SketchPromptProcessor
         from sketch_prompt.training.config import TrainingConfig
@@ -292,16 +282,16 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="Folders that evaluate -o or train wrote, or their report.json or results.jsonl; or folders of such.",
+            help="Folders that evaluate -o or train wrote, their report.json or results.jsonl, or folders of these.",
         ),
     ],
     plot: PlotOption = None,
     format: TableFormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs: mean and deviation over seeds, differences paired by query, and the settings that differ.
+    """Compare runs: mean and deviation over seeds, paired differences, and the settings that differ.
 
-    The first run is what the others are compared with. Runs that differ in their seeds alone are one.
+    The other runs are compared with the first. Runs that differ only in their seed count as one.
 
     \b
     Examples:
@@ -323,15 +313,15 @@ def compare(
 def reproduce(
     report: Annotated[
         list[Path],
-        typer.Option(help="A results.jsonl that evaluate wrote, or a folder with one; may be repeated."),
+        typer.Option(help="A results.jsonl that evaluate wrote, or a folder with one. May be repeated."),
     ],
     plot: PlotOption = None,
     format: TableFormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
-    """Print your results beside the numbers of the papers, one table for each setup.
+    """Compare your results with the numbers of the papers, in one table for each setup.
 
-    Runs that differ in their seeds alone are one row, with the mean and the standard deviation.
+    Runs that differ only in their seed are one row, with the mean and the standard deviation.
 
     \b
     Examples:
@@ -354,7 +344,7 @@ _OWN_OPTIONS = ("data_dir", "split", "seed")
 
 
 def _benchmark_options(pairs: list[str] | None, named: dict) -> dict:
-    """The options of a benchmark: `NAME=VALUE` pairs, and those that have an option of their own."""
+    """The options of a benchmark: those of `--option NAME=VALUE`, and those with an option of their own."""
     from sketch_prompt.data.benchmarks import OLD_OPTIONS
     from sketch_prompt.hints import with_new_names
     from sketch_prompt.strict_yaml import parse_yaml
@@ -363,9 +353,9 @@ def _benchmark_options(pairs: list[str] | None, named: dict) -> dict:
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
-            raise ValueError(f"--option {pair!r} is not NAME=VALUE.")
+            raise ValueError(f"--option {pair!r} is not NAME=VALUE")
         if name in _OWN_OPTIONS:
-            raise ValueError(f"--option {name} has an option of its own: --{name.replace('_', '-')}")
+            raise ValueError(f"give --{name.replace('_', '-')}, not --option {name}")
         options[name] = parse_yaml(value, f"--option {name}")
     options = with_new_names(options, OLD_OPTIONS, "--option")
     return options | {name: value for name, value in named.items() if value is not None}
@@ -374,16 +364,18 @@ def _benchmark_options(pairs: list[str] | None, named: dict) -> dict:
 def check_data(
     directory: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Folder of the data or of downloaded archives, or one archive."),
+        typer.Argument(
+            metavar="DIR", help="Folder of the data or of downloaded archives, or a single archive."
+        ),
     ],
-    benchmark: Annotated[str | None, typer.Option(help="Look for this benchmark only.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Only look for this benchmark.")] = None,
     read_images: Annotated[bool, typer.Option(help="Open every image.")] = True,
-    num_workers: Annotated[int, typer.Option(min=1, help="Number of images read at a time.")] = 4,
+    num_workers: Annotated[int, typer.Option(min=1, help="Number of images to read at a time.")] = 4,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which benchmarks a folder holds, what is missing, unreadable or duplicated, and where to get it.
+    """Find the benchmarks in a folder. Reports missing, unreadable and duplicate files, and where to download them.
 
-    The exit code is 0 if at least one benchmark was found that loads and whose images can be read.
+    The exit code is 0 if at least one benchmark can be loaded and its images can be read.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`index`, `search` and `demo`: finding one's own photos with a drawing."""
+"""`index`, `search` and `demo`: find your own photos with a drawing."""
 
 import json
 from dataclasses import asdict
@@ -15,100 +15,128 @@ from .command import (
     BatchSizeOption,
     CropOption,
     DeviceOption,
+    FigureOption,
     JsonOption,
     LineWidthOption,
     ModelOption,
+    PhotosOption,
     launched_accelerator,
     sketch_settings,
 )
 
+# The photos of a gallery.
+GalleryOutput = Annotated[
+    Path, typer.Option("--output", "-o", metavar="GALLERY", help="Folder of the gallery.")
+]
+PhotosArgument = Annotated[
+    Path | None, typer.Argument(metavar="PHOTOS", help="Folder of photos. Its subfolders are included.")
+]
+LinksOption = Annotated[
+    bool, typer.Option(help="Follow links in the folder. Links to places outside of it are listed.")
+]
+ByCategoryOption = Annotated[
+    bool,
+    typer.Option(
+        "--by-category",
+        help="Embed each photo with its category, the name of its folder, for methods with conditions (dp-clip). "
+        "A search then needs --category.",
+    ),
+]
+
+# Vectors that exist already.
+EmbeddingsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VECTORS",
+        help="Use existing vectors of the photos: a folder of .npy and .parquet files as clip-retrieval writes it, a "
+        ".parquet file, a Lance table, or postgresql://user@host/database (the tables of immich, or --table). "
+        "Relative paths are looked up in PHOTOS.",
+    ),
+]
+TableOption = Annotated[
+    str | None, typer.Option(help="Table or view of the database with the vectors and paths.")
+]
+VectorColumnOption = Annotated[str | None, typer.Option(help="Column of the vectors.")]
+PathColumnOption = Annotated[str | None, typer.Option(help="Column of the paths or ids.")]
+PathPrefixOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Start of the stored paths to replace with PHOTOS, such as /usr/src/app/upload.",
+    ),
+]
+
+# How photos are searched.
+IndexOption = Annotated[
+    IndexKind | None,
+    typer.Option("--index", help="Kind of index. The default of a new gallery depends on its size (auto)."),
+]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        help="Precision of the features in memory. By default, larger galleries use fewer bits (auto). The best "
+        "hits are always compared in full precision."
+    ),
+]
+MilvusOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MILVUS_URI",
+        help="Address of a Milvus cluster. By default, Milvus keeps its data in the gallery.",
+    ),
+]
+CalibrateOption = Annotated[
+    bool | None,
+    typer.Option(
+        help="Search the gallery with bundled drawings, so that a search can warn when no photo looks like the "
+        "drawing. By default for galleries of 30 photos or more.",
+    ),
+]
+
+# The work.
+PhotoWorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Number of processes that read photos. The default is up to 8, depending on the cores."
+    ),
+]
+FlushOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds between saves. This much work is lost if the run is killed."),
+]
+
 
 def index(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="GALLERY", help="Folder of the gallery.")],
-    photos: Annotated[
-        Path | None, typer.Argument(metavar="PHOTOS", help="Folder of photos, subfolders included.")
-    ] = None,
-    embeddings: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VECTORS",
-            help="Vectors of the photos that you have already: a folder of .npy and .parquet files as clip-retrieval "
-            "writes it, a .parquet file, a Lance table, or postgresql://user@host/database (immich's tables, or "
-            "--table). PHOTOS is then where relative paths are.",
-        ),
-    ] = None,
-    table: Annotated[
-        str | None, typer.Option(help="Table or view of the database with the vectors and paths.")
-    ] = None,
-    vector_column: Annotated[str | None, typer.Option(help="Its column of vectors.")] = None,
-    path_column: Annotated[str | None, typer.Option(help="Its column of paths or ids.")] = None,
-    path_prefix: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Beginning of the stored paths that PHOTOS stands for here, such as /usr/src/app/upload.",
-        ),
-    ] = None,
+    output: GalleryOutput,
+    photos: PhotosArgument = None,
+    embeddings: EmbeddingsOption = None,
+    table: TableOption = None,
+    vector_column: VectorColumnOption = None,
+    path_column: PathColumnOption = None,
+    path_prefix: PathPrefixOption = None,
     model: ModelOption = None,
     base_model: BaseModelOption = None,
-    kind: Annotated[
-        IndexKind | None,
-        typer.Option(
-            "--index", help="How photos are searched. A new gallery chooses by their number (auto)."
-        ),
-    ] = None,
-    precision: Annotated[
-        Precision | None,
-        typer.Option(
-            help="Precision of the features in memory; by default (auto) fewer bits the more photos there are. "
-            "What is found is compared in full precision all the same."
-        ),
-    ] = None,
-    by_category: Annotated[
-        bool,
-        typer.Option(
-            "--by-category",
-            help="Embed each photo under the category that its folder is named after, for methods with conditions "
-            "(dp-clip). A search then needs --category.",
-        ),
-    ] = False,
-    links: Annotated[
-        bool, typer.Option(help="Follow links in the folder; those that lead out of it are listed.")
-    ] = True,
-    milvus_uri: Annotated[
-        str | None,
-        typer.Option(
-            envvar="MILVUS_URI",
-            help="Address of a Milvus cluster; by default Milvus keeps its data in the gallery.",
-        ),
-    ] = None,
+    kind: IndexOption = None,
+    precision: PrecisionOption = None,
+    by_category: ByCategoryOption = False,
+    links: LinksOption = True,
+    milvus_uri: MilvusOption = None,
     batch_size: BatchSizeOption = 64,
-    num_workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Number of processes that read photos; by default up to 8, as cores allow."),
-    ] = None,
-    flush_seconds: Annotated[
-        float | None, typer.Option(min=0, help="Seconds between saves: the work that a killed run loses.")
-    ] = None,
+    num_workers: PhotoWorkersOption = None,
+    flush_seconds: FlushOption = None,
     crop: CropOption = None,
     line_width: LineWidthOption = None,
-    calibrate: Annotated[
-        bool | None,
-        typer.Option(
-            help="Search it with bundled drawings, to be able to say when nothing looks like a drawing. By default "
-            "for 30 photos and more.",
-        ),
-    ] = None,
+    calibrate: CalibrateOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a gallery of the photos in a folder, which a sketch can search; or update it.
+    """Create a gallery from a folder of photos, or update it.
 
-    Only new photos are embedded. A second run over an unchanged folder embeds nothing, a renamed photo keeps its
-    features, and a run that was killed continues where it stopped. Files that cannot be read as photos are left out
-    and listed. An existing gallery keeps its model and its settings; a new one uses sketch-search unless --model says
-    otherwise. On several GPUs: accelerate launch -m sketch_prompt index, with the
-    same arguments. HEIC photos and cameras' RAW files need sketch-prompt[photos].
+    Only new photos are embedded. Running it again on an unchanged folder embeds nothing, a renamed photo keeps its
+    features, and a run that was killed continues where it stopped. Files that cannot be read as photos are skipped and
+    listed. An existing gallery keeps its model and its settings. The default model of a new gallery is sketch-search.
+    HEIC photos and RAW files of cameras need sketch-prompt[photos]. On several GPUs, run
+    accelerate launch -m sketch_prompt index with the same arguments.
 
     \b
     Examples:
@@ -118,9 +146,11 @@ def index(
       sketch-prompt index library -o gallery --embeddings postgresql://immich@localhost/immich \\
         --path-prefix /usr/src/app/upload --base-model openai/clip-vit-base-patch32
     """
+    columns = {"path_column": path_column, "vector_column": vector_column}
+    columns |= {"table": table, "path_prefix": path_prefix}
     if photos is None and embeddings is None:
         raise typer.BadParameter("give PHOTOS, or --embeddings")
-    if embeddings is None and any((table, vector_column, path_column, path_prefix)):
+    if embeddings is None and any(columns.values()):
         raise typer.BadParameter(
             "--table, --vector-column, --path-column and --path-prefix are for --embeddings"
         )
@@ -128,43 +158,54 @@ def index(
     options = {"base_model": base_model, "sketches": sketch_settings(crop, line_width) or None}
     options["device"] = device if accelerator is None else str(accelerator.device)
     if embeddings is not None:
-        from sketch_prompt.gallery.vectors import read_embeddings
-
-        vectors = read_embeddings(
-            embeddings, path_column, vector_column, table=table, path_prefix=path_prefix
-        )
-        options["precision"] = precision or "auto"
-        gallery = _index_embeddings(vectors, photos, output, model, kind, options)
+        options |= {"index": kind or "auto", "precision": precision or "auto"}
+        gallery = _index_embeddings(embeddings, columns, photos, output, model, options)
     else:
-        from sketch_prompt.gallery.gallery import Gallery
-        from sketch_prompt.gallery.store import FLUSH_SECONDS
-
-        gallery = Gallery.build(
-            model,
-            photos,
-            output,
-            index=kind,
-            precision=precision,
-            by_category=by_category or None,
-            follow_links=links,
-            milvus_uri=milvus_uri,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            flush_seconds=FLUSH_SECONDS if flush_seconds is None else flush_seconds,
-            accelerator=accelerator,
-            **options,
-        )
+        options |= {"index": kind, "precision": precision, "by_category": by_category or None}
+        options |= {"follow_links": links, "milvus_uri": milvus_uri}
+        options |= {"batch_size": batch_size, "num_workers": num_workers}
+        gallery = _index_photos(photos, output, model, flush_seconds, accelerator, options)
     if accelerator is not None:
         accelerator.wait_for_everyone()
         accelerator.end_training()
         if not accelerator.is_main_process:
             return
     _calibrate(gallery, output, calibrate)
-    _report_index(gallery, output, as_json)
+    _print_gallery(gallery, output, as_json)
+
+
+def _index_photos(photos: Path, output: Path, model, flush_seconds: float | None, accelerator, options: dict):
+    """Create or update a gallery by embedding photos."""
+    from sketch_prompt.gallery.gallery import Gallery
+    from sketch_prompt.gallery.store import FLUSH_SECONDS
+
+    flush_seconds = FLUSH_SECONDS if flush_seconds is None else flush_seconds
+    return Gallery.build(
+        model, photos, output, flush_seconds=flush_seconds, accelerator=accelerator, **options
+    )
+
+
+def _index_embeddings(
+    embeddings: str, columns: dict, photos: Path | None, output: Path, model, options: dict
+):
+    """Create or update a gallery from existing vectors."""
+    from sketch_prompt.gallery.gallery import Gallery
+    from sketch_prompt.gallery.vectors import read_embeddings
+
+    vectors = read_embeddings(embeddings, **columns)
+    gallery = Gallery.from_embeddings(
+        vectors, model=model or "frozen-clip", photos_dir=photos, output=output, **options
+    )
+    checked = gallery.changes.checked
+    if not checked:
+        typer.echo("Note: the vectors were not checked, because no photo can be read here", err=True)
+    else:
+        typer.echo(f"Checked the vectors against {checked} photos: they come from this CLIP", err=True)
+    return gallery
 
 
 def _calibrate(gallery, output: Path, wanted: bool | None) -> None:
-    """Calibrate a gallery if that is wanted, or is worth while, and has not been done."""
+    """Calibrate a gallery that is not calibrated yet. By default only if it is large enough."""
     from sketch_prompt.gallery.calibration import ENOUGH_PHOTOS
 
     if wanted is None:
@@ -174,28 +215,8 @@ def _calibrate(gallery, output: Path, wanted: bool | None) -> None:
         gallery.save(output)
 
 
-def _index_embeddings(vectors, photos: Path | None, output: Path, model, kind, options: dict):
-    """A gallery of vectors that are there already."""
-    from sketch_prompt.gallery.gallery import Gallery
-
-    gallery = Gallery.from_embeddings(
-        vectors,
-        model=model or "frozen-clip",
-        photos_dir=photos,
-        output=output,
-        index=kind or "auto",
-        **options,
-    )
-    checked = gallery.changes.checked
-    if not checked:
-        typer.echo("Note: no photo can be read here, so the vectors were not checked", err=True)
-    else:
-        typer.echo(f"{checked} photos embedded again: the vectors are this CLIP's", err=True)
-    return gallery
-
-
-def _report_index(gallery, output: Path, as_json: bool) -> None:
-    """Say what a gallery holds now, and what is to be known about it."""
+def _print_gallery(gallery, output: Path, as_json: bool) -> None:
+    """Print the contents of a gallery and warnings about it."""
     from sketch_prompt.catalogue import toy_warning
 
     summary = {"gallery": str(output), "photos": len(gallery), **gallery.changes.to_dict()}
@@ -206,7 +227,7 @@ def _report_index(gallery, output: Path, as_json: bool) -> None:
     typer.echo(gallery.changes.describe(len(gallery)), err=True)
     if unknown := gallery.unconditioned_categories:
         names = printable(", ".join(unknown))
-        typer.echo(f"Embedded without a category, not known to the model: {names}", err=True)
+        typer.echo(f"Embedded without a category, because the model does not know it: {names}", err=True)
     calibration = gallery.collection.calibration
     if calibration is not None and calibration.hub_warning:
         typer.echo(f"Note: {calibration.hub_warning}", err=True)
@@ -216,75 +237,90 @@ def _report_index(gallery, output: Path, as_json: bool) -> None:
     typer.echo(f"Index: {described}\nWrote {output}", err=True)
 
 
+# What is searched for.
+GalleryArgument = Annotated[
+    Path, typer.Argument(metavar="GALLERY", help="Folder of a gallery that index wrote.")
+]
+SketchArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[SKETCH]", help="A drawing: any image, or QuickDraw strokes (.ndjson)."),
+]
+TextOption = Annotated[
+    str | None,
+    typer.Option(help="Text that describes the photo, such as 'a red chair'. With or without a sketch."),
+]
+WeightOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Weight of the text, from 0 to 1; the rest is the sketch's.")
+]
+TopKOption = Annotated[int, typer.Option(min=1, help="Number of photos to find.")]
+RerankOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of hits to score again, pair by pair, for methods that score pairs."),
+]
+ExpandOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Search a second time with the query and this many of the first hits combined."),
+]
+CategoryOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Search only the photos of this category (folder). May be repeated."),
+]
+PathOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Search only the photos whose path matches, such as '2024/*'. May be repeated."),
+]
+CopiesOption = Annotated[
+    bool,
+    typer.Option(
+        "--group-copies/--all-copies",
+        help="Show copies and near copies of a photo as one hit, or each of them.",
+    ),
+]
+
+# Where the hits go.
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", help="Table of the hits to write, for spreadsheets.")
+]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", help="Web page of the hits to write, a single file. Its thumbnails open the photos."
+    ),
+]
+OpenOption = Annotated[bool, typer.Option("--open", help="Open the web page of the hits in a browser.")]
+CopyToOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder to copy the photos to. Their names begin with their rank."),
+]
+
+
 def search(
-    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder that index has written.")],
-    sketch: Annotated[
-        Path | None,
-        typer.Argument(metavar="[SKETCH]", help="A drawing: any image, or QuickDraw strokes (.ndjson)."),
-    ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option(help="What the photo shows, such as 'a red chair'; alone or beside a sketch."),
-    ] = None,
-    weight: Annotated[
-        float, typer.Option(min=0, max=1, help="Weight of the text beside the sketch, from 0 to 1.")
-    ] = 0.5,
-    top_k: Annotated[int, typer.Option(min=1, help="Number of photos to find.")] = 12,
-    rerank: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Number of photos to score again, pair by pair, for methods that score pairs."
-        ),
-    ] = None,
-    expand: Annotated[
-        int | None,
-        typer.Option(min=1, help="Search twice, the second time joined with the first so many hits."),
-    ] = None,
-    category: Annotated[
-        list[str] | None, typer.Option(help="Search only photos of this category (folder); may be repeated.")
-    ] = None,
-    path: Annotated[
-        list[str] | None,
-        typer.Option(help="Search only photos whose path matches, such as '2024/*'; may be repeated."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg, ...")
-    ] = None,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Table of the photos to write, for spreadsheets.")
-    ] = None,
-    html_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--html", help="Page of the photos to write: one file, whose thumbnails open the photos."
-        ),
-    ] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open that page in a browser.")] = False,
-    copy_to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder to copy the photos into, the best one first.")
-    ] = None,
-    group_copies: Annotated[
-        bool,
-        typer.Option(
-            "--group-copies/--all-copies",
-            help="Show copies and near copies of a photo as one, or each of them.",
-        ),
-    ] = True,
+    gallery: GalleryArgument,
+    sketch: SketchArgument = None,
+    text: TextOption = None,
+    weight: WeightOption = 0.5,
+    top_k: TopKOption = 12,
+    rerank: RerankOption = None,
+    expand: ExpandOption = None,
+    category: CategoryOption = None,
+    path: PathOption = None,
+    output: FigureOption = None,
+    csv_file: CsvOption = None,
+    html_file: HtmlOption = None,
+    open_page: OpenOption = False,
+    copy_to: CopyToOption = None,
+    group_copies: CopiesOption = True,
     as_json: JsonOption = False,
     model: ModelOption = None,
     base_model: BaseModelOption = None,
-    photos: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the photos, if it has moved or somebody else made the gallery."),
-    ] = None,
+    photos: PhotosOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Find the photos that look like a drawing.
 
-    Prints one photo per line, best first: rank, score, path and, if there are any, how many more files show the same,
-    separated by tabs. The gallery knows its model;
-    --model and --base-model say where these are now, if they have moved. --model may also name a lens of the CLIP that
-    the photos were embedded with (`sketch-prompt fit`): it changes the query alone, and the gallery stays as it is.
+    Prints one line for each photo, best first: rank, score, path and the number of its copies, separated by tabs. The
+    gallery knows its model. Use --model and --base-model if the model was moved, or to search with a lens that was
+    fitted for the gallery's CLIP (sketch-prompt fit). A lens changes only the query, so the gallery stays the same.
 
     \b
     Examples:
@@ -300,44 +336,25 @@ def search(
     given = {"base_model": base_model} if base_model is not None else {}
     opened = Gallery.load(gallery, model, photos_dir=photos, device=device, **given)
     filters = {name: values for name, values in (("category", category), ("path", path)) if values}
-    hits = opened.search(
-        sketch,
-        top_k,
-        filters,
-        text=text,
-        weight=weight,
-        rerank=rerank,
-        expand=expand,
-        group_copies=group_copies,
-    )
+    options = {"rerank": rerank, "expand": expand, "group_copies": group_copies}
+    hits = opened.search(sketch, top_k, filters, text=text, weight=weight, **options)
     if output is not None:
         from sketch_prompt.plotting import save_figure
 
-        save_figure(opened.plot(hits, sketch, text), output)
-        typer.echo(f"Wrote {output}", err=True)
-    _hand_over(hits, csv_file, html_file, copy_to, open_page)
+        typer.echo(f"Wrote {save_figure(opened.plot(hits, sketch, text), output)}", err=True)
+    _write_hits(hits, csv_file, html_file, copy_to, open_page)
     if as_json:
         query = {"sketch": None if sketch is None else str(sketch), "text": text}
-        results = [asdict(hit) for hit in hits]
-        for result in results:
-            if not result["copies"]:  # most photos have none
-                del result["copies"]
-        content = {"query": query, "photos": len(opened), "is_weak": hits.is_weak, "results": results}
-        typer.echo(json.dumps(content, indent=2))
-        return
-    for hit in hits:
-        copies = f"\t{len(hit.copies)} more of it" if hit.copies else ""
-        typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.path)}{copies}")
-    if hits.warning:
-        typer.echo(f"Note: {hits.warning}", err=True)
+        _print_hits_as_json(hits, query, len(opened))
+    else:
+        _print_hits(hits)
 
 
-def _hand_over(
+def _write_hits(
     hits, csv_file: Path | None, html_file: Path | None, copy_to: Path | None, open_page: bool
 ) -> None:
-    """Give the hits to whom they are for: a spreadsheet, a browser, a folder."""
     if copy_to is not None:
-        typer.echo(f"Copied {len(hits.copy_to(copy_to))} photos into {copy_to}", err=True)
+        typer.echo(f"Copied {len(hits.copy_to(copy_to))} photos to {copy_to}", err=True)
     if csv_file is not None:
         typer.echo(f"Wrote {hits.write_csv(csv_file)}", err=True)
     if open_page and html_file is None:
@@ -350,40 +367,54 @@ def _hand_over(
         import webbrowser
 
         if not webbrowser.open(html_file.absolute().as_uri()):
-            typer.echo(f"Note: no browser was found; open {html_file} in one", err=True)
+            typer.echo(f"Note: no browser was found. Open {html_file} in one", err=True)
+
+
+def _print_hits_as_json(hits, query: dict, n_photos: int) -> None:
+    results = [asdict(hit) for hit in hits]
+    for result in results:
+        if not result["copies"]:  # most photos have none
+            del result["copies"]
+    content = {"query": query, "photos": n_photos, "is_weak": hits.is_weak, "results": results}
+    typer.echo(json.dumps(content, indent=2))
+
+
+def _print_hits(hits) -> None:
+    for hit in hits:
+        copies = f"\t{len(hit.copies)} more of it" if hit.copies else ""
+        typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.path)}{copies}")
+    if hits.warning:
+        typer.echo(f"Note: {hits.warning}", err=True)
 
 
 def demo(
     host: Annotated[
-        str, typer.Option(help="Address to serve on; 0.0.0.0 lets other machines in.")
+        str, typer.Option(help="Address to serve on. 0.0.0.0 is open to other machines.")
     ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="Port; by default the first free one from 7860 on.")
+        int | None, typer.Option(help="Port. The default is the first free one from 7860 on.")
     ] = None,
     gallery: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder that index has written; by default the bundled photos."),
+        typer.Option(
+            metavar="DIR", help="Folder of a gallery that index wrote. The default is the bundled photos."
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
             "--model",
             "-m",
-            help="Directory, Hub id or bundled name of a checkpoint; may be repeated. By default all bundled ones.",
+            help="Folder, Hub id or bundled name of a checkpoint. May be repeated. The default is all bundled ones.",
         ),
     ] = None,
-    photos: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the gallery's photos, if it has moved or somebody else made the gallery."
-        ),
-    ] = None,
+    photos: PhotosOption = None,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Serve a web page to draw on. It searches while you draw and shows why a photo was found.
 
-    It opens on 1,200 real photos of 40 things and works without a network. The first start takes half a minute longer,
-    to embed them.
+    It opens with 1,200 real photos of 40 classes and works without a network. The first start takes half a minute
+    longer, because the photos are embedded.
 
     \b
     Examples:
@@ -399,7 +430,7 @@ def demo(
             raise
         raise ValueError("the page needs gradio: pip install 'sketch-prompt[space]'") from error
     if photos is not None and gallery is None:
-        raise typer.BadParameter("--photos is the folder of the photos of --gallery")
+        raise typer.BadParameter("--photos needs --gallery")
     check_port(host, port)
     from sketch_prompt.space.catalogue import Catalogue
 

@@ -1,4 +1,4 @@
-"""`train`, `fit`, `explain`, `convert` and `models`: making models, and looking into them."""
+"""`train`, `sweep`, `fit`, `convert`, `explain` and `models`: make models and look into them."""
 
 import json
 from pathlib import Path
@@ -14,50 +14,59 @@ from .command import (
     BatchSizeOption,
     DataDirOption,
     DeviceOption,
+    FigureOption,
     JsonOption,
     ModelOption,
-    OutputOption,
+    NumWorkersOption,
     print_report,
 )
 
+# The options of `train`.
+OptionalRecipe = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE",
+        help="Name of a recipe, such as clip-at-mini; a YAML file; or a folder with a training.yaml.",
+    ),
+]
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Values that replace those of the recipe."),
+]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help="Number of passes over the sketches.")]
+StepSizeOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of triplets in an optimiser step, in all processes together."),
+]
+SeedOption = Annotated[int | None, typer.Option(help="Random seed of the run.")]
+SeedsOption = Annotated[
+    list[int] | None,
+    typer.Option(metavar="N...", help="Train once with each of these seeds and compare the runs."),
+]
+RunOutput = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
+ListOption = Annotated[bool, typer.Option("--list", help="Only print the names of all recipes.")]
+ShowOption = Annotated[bool, typer.Option("--show", help="Only print the recipe, with all keys and values.")]
+
 
 def train(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RECIPE",
-            help="The name of a recipe, such as clip-at-mini; a YAML file; or a folder with a training.yaml.",
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Values that replace those of the recipe."),
-    ] = None,
+    recipe: OptionalRecipe = None,
+    overrides: OverridesArgument = None,
     data_dir: DataDirOption = None,
     base_model: BaseModelOption = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Number of passes over the sketches.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Triplets in one optimiser step, over all processes together.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
-    seeds: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N...", help="Several seeds: a run for each, and a comparison of them."),
-    ] = None,
-    output: OutputOption = None,
-    list_recipes: Annotated[
-        bool, typer.Option("--list", help="Print the names of all recipes instead.")
-    ] = False,
-    show: Annotated[
-        bool, typer.Option("--show", help="Print the recipe instead, every key with its value.")
-    ] = False,
+    epochs: EpochsOption = None,
+    batch_size: StepSizeOption = None,
+    seed: SeedOption = None,
+    seeds: SeedsOption = None,
+    output: RunOutput = None,
+    list_recipes: ListOption = False,
+    show: ShowOption = False,
 ) -> None:
-    """Train a method from a recipe. The same command resumes a run that was stopped.
+    """Train a method from a recipe. Run the same command again to resume a run that was stopped.
 
-    An option is short for the key of the recipe that it replaces: --data-dir for data.data_dir, --base-model for
-    model.base_model, --epochs and --batch-size for those of optimisation, --seed for run.seed, --output for
-    run.output_dir. With --seeds, the run of seed 1 is in seed-1 of that folder. Pictures have the size that the base
-    model sees. On several GPUs: accelerate launch -m sketch_prompt train, with the same arguments.
+    The options are short for keys of the recipe: --data-dir for data.data_dir, --base-model for model.base_model,
+    --epochs and --batch-size for the keys in optimisation, --seed for run.seed, --output for run.output_dir. With
+    --seeds, each run gets a folder of its own in --output: seed-0, seed-1, ... Images are resized to the input size of
+    the base model. On several GPUs, run accelerate launch -m sketch_prompt train with the same arguments.
 
     \b
     Examples:
@@ -93,26 +102,15 @@ def train(
         typer.echo("\n".join(sorted(recipe_folders())))
         return
     if recipe is None:
-        raise ValueError("which recipe? `sketch-prompt train --list` prints the names of all")
+        raise ValueError("no recipe given; `sketch-prompt train --list` prints the names of all recipes")
     if seed is not None and seeds:
         raise typer.BadParameter("give --seed or --seeds")
     from sketch_prompt.training.config import TrainingConfig
 
-    options = {
-        "data.data_dir": data_dir,
-        "model.base_model": base_model,
-        "optimisation.epochs": epochs,
-        "optimisation.batch_size": batch_size,
-        "run.seed": seed,
-        "run.output_dir": output,
-    }
-    # As JSON, which is YAML: a folder may be called "a: b".
-    given = [
-        f"{key}={json.dumps(value if isinstance(value, int) else str(value))}"
-        for key, value in options.items()
-        if value is not None
-    ]
-    config = TrainingConfig.load(recipe, [*(overrides or ()), *given])
+    options = {"data.data_dir": data_dir, "model.base_model": base_model}
+    options |= {"optimisation.epochs": epochs, "optimisation.batch_size": batch_size}
+    options |= {"run.seed": seed, "run.output_dir": output}
+    config = TrainingConfig.load(recipe, [*(overrides or ()), *_as_overrides(options)])
     if show:
         typer.echo(config.to_yaml(), nl=False)
     elif seeds:
@@ -121,8 +119,18 @@ def train(
         _train_one(config)
 
 
+def _as_overrides(options: dict[str, Path | str | int | None]) -> list[str]:
+    """Options that were given, as KEY=VALUE."""
+    # JSON is YAML too. It quotes strings: a folder may be called "a: b".
+    return [
+        f"{key}={json.dumps(value if isinstance(value, int) else str(value))}"
+        for key, value in options.items()
+        if value is not None
+    ]
+
+
 def _train_one(config):
-    """Train, and say on the first process what came of it."""
+    """Train. The first process prints the result."""
     from accelerate import PartialState
 
     from sketch_prompt.training.loop import train as run
@@ -139,7 +147,7 @@ def _train_one(config):
 
 
 def _train_seeds(config, seeds: list[int]) -> None:
-    """A run for each seed, in a folder of its own; then their mean and deviation."""
+    """Train once with each seed, each time in a folder of its own, and print the mean and deviation."""
     import dataclasses
 
     from accelerate import PartialState
@@ -156,27 +164,27 @@ def _train_seeds(config, seeds: list[int]) -> None:
 
 
 def sweep(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="As for train.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Recipe, as for train.")],
     ranges: Annotated[
         list[str],
         typer.Argument(
             metavar="SECTION.KEY=RANGE...",
-            help="What to vary: LOW:HIGH, LOW:HIGH:log or [ONE, OTHER]. A key with a single value is set for all.",
+            help="Values to try: LOW:HIGH, LOW:HIGH:log or [ONE, OTHER]. KEY=VALUE sets the same value in all trials.",
         ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the trials and of best.yaml.")
     ],
-    trials: Annotated[int, typer.Option(min=1, help="Number of trainings.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 20,
     data_dir: DataDirOption = None,
     base_model: BaseModelOption = None,
-    seed: Annotated[int, typer.Option(help="Seed of the values that are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the values to try.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Search for good values in a recipe: many trainings, compared on classes that are held out of the seen ones.
+    """Search for good hyper-parameters of a recipe. Trials are compared on classes held out of the seen ones.
 
-    The unseen classes are never looked at. The same command goes on with a sweep that was stopped. Needs the extra
-    sweep (Optuna).
+    The unseen classes are never used. Run the same command again to continue a sweep that was stopped. Needs
+    sketch-prompt[sweep] (Optuna).
 
     \b
     Examples:
@@ -184,8 +192,7 @@ def sweep(
     """
     from sketch_prompt.training.sweep import sweep as run
 
-    options = {"data.data_dir": data_dir, "model.base_model": base_model}
-    given = [f"{key}={json.dumps(str(value))}" for key, value in options.items() if value is not None]
+    given = _as_overrides({"data.data_dir": data_dir, "model.base_model": base_model})
     varied = [
         text for text in ranges if ":" in text.partition("=")[2] or text.partition("=")[2].startswith("[")
     ]
@@ -196,13 +203,13 @@ def sweep(
         return
     for key, value in found.values.items():
         typer.echo(f"{key}={value}")
-    typer.echo(f"{found.metric} {found.best:.4f} in {found.trials} trainings. Wrote {found.recipe}", err=True)
+    typer.echo(f"{found.metric} {found.best:.4f} in {found.trials} trials. Wrote {found.recipe}", err=True)
 
 
 def list_models(as_json: JsonOption = False) -> None:
-    """List what can be loaded by name: size, licence, what it is good for, and a number with its source.
+    """List the models that can be loaded by name: size, licence, purpose, and a result with its source.
 
-    The checkpoints come with the package; the CLIPs are downloaded from the Hub on first use. Any other CLIP on the
+    The checkpoints are part of the package. The CLIPs are downloaded from the Hub on first use. Any other CLIP on the
     Hub in the format of transformers works too.
 
     \b
@@ -217,17 +224,15 @@ def list_models(as_json: JsonOption = False) -> None:
 
 def explain(
     sketch: Annotated[Path, typer.Argument(metavar="SKETCH", help="A drawing, dark on light.")],
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo it is compared with.")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo to compare it with.")],
     model: ModelOption = DEFAULT_MODEL,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg, ...")
-    ] = None,
+    output: FigureOption = None,
     kind: Annotated[
         Literal["matches", "heatmap", "synthesis", "all"], typer.Option(help="What to draw.")
     ] = "all",
     as_json: JsonOption = False,
     category: Annotated[
-        str | None, typer.Option(help="Category of both, for a method with conditions (dp-clip).")
+        str | None, typer.Option(help="Category of both images, for a method with conditions (dp-clip).")
     ] = None,
     base_model: BaseModelOption = None,
     device: DeviceOption = None,
@@ -240,14 +245,14 @@ def explain(
       sketch-prompt explain drawing.png photo.jpg -m mini-zse-sbir --json
     """
     if output is None and not as_json:
-        raise ValueError("nothing to write: give -o FIGURE.png, --json or both")
+        raise ValueError("nothing to write: give -o FIGURE.png, --json, or both")
     from sketch_prompt.explain.figures import plot_explanation
     from sketch_prompt.models.loading import load_model
     from sketch_prompt.plotting import save_figure
 
     loaded, loaded.processor = load_model(model, base_model, device)
     if category is not None and not loaded.is_conditional:
-        raise ValueError(f"{loaded.method} compares pictures without categories: leave out --category")
+        raise ValueError(f"{loaded.method} does not use categories: leave out --category")
     conditions = {} if category is None else {"category": category}
     correspondence = loaded.explain(sketch, photo, **conditions)
     if output is not None:
@@ -264,9 +269,10 @@ def convert(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the checkpoint.")],
 ) -> None:
-    """Convert a checkpoint of a paper's own code, with its CLIP, to a checkpoint of sketch-prompt.
+    """Convert a checkpoint that was trained with a paper's own code.
 
-    No code in the file is executed. Tensors that the paper's code never uses are listed and left out.
+    The result includes the CLIP. No code in the file is executed. Tensors that the paper's code never uses are listed
+    and left out.
 
     \b
     Example:
@@ -278,58 +284,69 @@ def convert(
     typer.echo(f"Wrote {output}", err=True)
 
 
+# The options of `fit`.
+ClipOption = Annotated[
+    str, typer.Option(help="Folder, Hub id or bundled name of the CLIP to fit a lens for.")
+]
+SketchesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|BENCHMARK",
+        help="Your drawings (<class>/* or <class>.ndjson), used together with the bundled doodles; or a benchmark, "
+        "whose seen classes are used instead of photos and doodles.",
+    ),
+]
+ClassPhotosOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Your photos, in one folder per class.")
+]
+TargetsOption = Annotated[
+    TargetKind | None,
+    typer.Option(
+        help="What sketches are mapped to: the photos of their class, its text, both, the photo that each sketch "
+        "draws, or nothing (only centring). The default is photos for classes that have them, and text for the others."
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A class to leave out, to test on it. May be repeated."),
+]
+DoodlesOption = Annotated[bool, typer.Option(help="Use the bundled doodles together with --sketches DIR.")]
+PenaltyOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Penalty of the ridge regression (lambda). By default it is chosen on held-out classes."
+    ),
+]
+AmbiguityOption = Annotated[
+    bool, typer.Option("--ambiguity", help="Give less weight to drawings that look like several classes.")
+]
+FitLineWidthOption = Annotated[
+    float,
+    typer.Option(min=0, help="Make thin lines of drawings this wide, in pixels of the CLIP's input."),
+]
+
+
 def fit(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the lens.")],
-    base_model: Annotated[
-        str, typer.Option(help="Directory, Hub id or bundled name of the CLIP to fit a lens for.")
-    ] = "openai/clip-vit-base-patch32",
-    sketches: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|BENCHMARK",
-            help="Your drawings (<class>/* or <class>.ndjson), which join the bundled doodles; or a benchmark, whose "
-            "seen classes take the place of both.",
-        ),
-    ] = None,
-    photos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Your photos, in a folder for each class.")
-    ] = None,
-    targets: Annotated[
-        TargetKind | None,
-        typer.Option(
-            help="What sketches are mapped to: the photos of their class, its text, both, the photo that each draws, "
-            "or nothing (centring alone). By default photos where there are any, and texts for the other classes."
-        ),
-    ] = None,
-    exclude_class: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A class to leave out, to test on it; may be repeated."),
-    ] = None,
-    doodles: Annotated[bool, typer.Option(help="Use the bundled doodles beside --sketches DIR.")] = True,
-    penalty: Annotated[
-        float | None,
-        typer.Option(
-            help="lambda: how strongly the map is pulled to none. By default chosen on classes held out."
-        ),
-    ] = None,
-    ambiguity: Annotated[
-        bool,
-        typer.Option("--ambiguity", help="Let drawings that look like several classes count for less."),
-    ] = False,
+    base_model: ClipOption = "openai/clip-vit-base-patch32",
+    sketches: SketchesOption = None,
+    photos: ClassPhotosOption = None,
+    targets: TargetsOption = None,
+    exclude_class: ExcludeOption = None,
+    doodles: DoodlesOption = True,
+    penalty: PenaltyOption = None,
+    ambiguity: AmbiguityOption = False,
     data_dir: DataDirOption = None,
-    line_width: Annotated[
-        float,
-        typer.Option(min=0, help="Least width of a drawn line, in the pixels that the CLIP sees."),
-    ] = 1.5,
+    line_width: FitLineWidthOption = 1.5,
     batch_size: BatchSizeOption = 64,
-    num_workers: Annotated[int, typer.Option(min=0, help="Number of processes that read images.")] = 0,
+    num_workers: NumWorkersOption = 0,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a lens: a linear map on the features of sketches, for any CLIP, in about a minute.
+    """Fit a lens for any CLIP in about a minute. A lens is a linear map of the features of sketches.
 
-    Photos keep the features that they have, so a gallery made with this CLIP is searched with the lens as it is.
-    Without --sketches and --photos it is fitted on the bundled doodles (Quick, Draw!) and the texts of their classes.
+    The features of photos do not change, so you can search an existing gallery of this CLIP with the lens. Without
+    --sketches and --photos, the lens is fitted to the bundled doodles (Quick, Draw!) and the names of their classes.
 
     \b
     Examples:
@@ -338,38 +355,30 @@ def fit(
       sketch-prompt fit --base-model mini-clip --sketches mini -o mini-lens
       sketch-prompt search gallery drawing.png --model my-lens
     """
-    import json
-
     from sketch_prompt.lens.tables import fit_model_lens, lens_tables
     from sketch_prompt.models.loading import load_model
     from sketch_prompt.models.sketch_lens import SketchLensModel
     from sketch_prompt.processing import SketchPromptProcessor
 
     tables = lens_tables(sketches, photos, data_dir, doodles)
-    # The frozen CLIP on the device that was asked for.
+    # load_model puts the CLIP on the device.
     clip = load_model("frozen-clip", base_model, device)[0].clip
-    config = SketchLensModel.config_class(base_model=base_model)
-    model = SketchLensModel(config, backbone=clip)
-    processor = SketchPromptProcessor.from_base_model(
-        base_model, sketch_crop_margin=True, sketch_line_width=line_width
-    )
-    result = fit_model_lens(
-        model,
-        processor,
-        *tables,
-        targets,
-        exclude_classes=exclude_class or (),
-        penalty=penalty,
-        ambiguity=ambiguity,
-        batch_size=batch_size,
-        num_workers=num_workers,
-    )
+    model = SketchLensModel(SketchLensModel.config_class(base_model=base_model), backbone=clip)
+    settings = {"sketch_crop_margin": True, "sketch_line_width": line_width}
+    processor = SketchPromptProcessor.from_base_model(base_model, **settings)
+    options = {"exclude_classes": exclude_class or (), "penalty": penalty, "ambiguity": ambiguity}
+    options |= {"batch_size": batch_size, "num_workers": num_workers}
+    result = fit_model_lens(model, processor, *tables, targets, **options)
     model.save_pretrained(output, processor=processor)
+    _print_fit(result, output, as_json)
+
+
+def _print_fit(result, output: Path, as_json: bool) -> None:
     if as_json:
         facts = {"targets": result.targets, "classes": len(result.class_names), **result.lens.describe()}
         typer.echo(json.dumps(facts | {"unreadable": result.unreadable}, indent=2))
     for image in result.unreadable:
-        typer.echo(f"Left out {image}", err=True)
+        typer.echo(f"Skipped {image}", err=True)
     for note in result.lens.notes:
         typer.echo(f"Note: {note}", err=True)
     chosen = "no map" if result.lens.map is None else f"lambda {result.lens.penalty:g}"

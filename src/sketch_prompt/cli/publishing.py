@@ -1,4 +1,4 @@
-"""`push` and `export`: models, galleries and benchmarks for others, and for other programs."""
+"""`push` and `export`: publish models, galleries and benchmarks, and export models to ONNX."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,40 +18,45 @@ def push(
     ],
     repo_id: Annotated[
         str,
-        typer.Argument(metavar="ID", help="Repository: owner/name, or name for your own. Made if it is new."),
+        typer.Argument(
+            metavar="ID",
+            help="Repository on the Hub: owner/name, or name for your own. Created if it is new.",
+        ),
     ],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     revision: Annotated[
-        str | None, typer.Option(help="Branch to commit to; a new one is made from main.")
+        str | None, typer.Option(help="Branch to commit to. Created from main if it is new.")
     ] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False,
     message: Annotated[str | None, typer.Option(help="Title of the commit.")] = None,
     token: Annotated[
-        str | None, typer.Option(help="Of the Hub; by default that of `hf auth login`.", envvar="HF_TOKEN")
+        str | None,
+        typer.Option(help="Token of the Hub. The default is that of `hf auth login`.", envvar="HF_TOKEN"),
     ] = None,
     include_backbone: Annotated[
         bool | None,
         typer.Option(
             "--include-backbone/--adapter-only",
-            help="Push a model with its CLIP or without. With it only if others could not get that CLIP otherwise.",
+            help="Push a model with its CLIP or without. By default without, unless others cannot download the CLIP.",
         ),
     ] = None,
     base_model: BaseModelOption = None,
     tag: Annotated[
-        list[str] | None, typer.Option(help="For the card of a model; several times for several.")
+        list[str] | None, typer.Option(help="Tag for the card of a model. May be repeated.")
     ] = None,
     include_photos: Annotated[
         bool, typer.Option("--include-photos", help="Push the photos of a gallery too.")
     ] = False,
     license: Annotated[
-        str, typer.Option(help="Of a gallery's or benchmark's pictures, as the Hub spells it: cc-by-4.0, ...")
+        str,
+        typer.Option(help="Licence of the images of a gallery or benchmark, as on the Hub: cc-by-4.0, ..."),
     ] = "unknown",
     data_dir: DataDirOption = None,
 ) -> None:
     """Publish a model, a gallery or a benchmark on the Hub, with a card.
 
-    Of a run's folder only the checkpoint is pushed. If its CLIP was loaded from a folder, --base-model says where that
-    is on the Hub.
+    Only the checkpoint of a run is pushed. If its CLIP was loaded from a folder, use --base-model to give the name of
+    the CLIP on the Hub.
 
     \b
     Examples:
@@ -86,16 +91,18 @@ def push(
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the encoders.")],
     model: ModelOption = DEFAULT_MODEL,
-    int8: Annotated[bool, typer.Option("--int8", help="Quantise weights to 8 bits.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise the weights to 8 bits.")] = False,
     benchmark: Annotated[
         str | None,
-        typer.Option("--benchmark", "-b", help="Print what the exported encoders reach on it, in JSON."),
+        typer.Option(
+            "--benchmark", "-b", help="Evaluate the exported encoders on this benchmark and print JSON."
+        ),
     ] = None,
     data_dir: DataDirOption = None,
     base_model: BaseModelOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Write the encoders of sketches and photos as ONNX, for programs without torch. Needs sketch-prompt[onnx].
+    """Export the encoders of sketches and photos to ONNX, for programs without torch. Needs sketch-prompt[onnx].
 
     \b
     Examples:

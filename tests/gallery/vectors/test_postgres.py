@@ -109,7 +109,7 @@ def test_the_command_makes_a_gallery_of_a_database(server, database, photos, tmp
          "--path-prefix", UPLOAD, "--json"],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "8 photos embedded again" in result.stderr
+    assert "Checked the vectors against 8 photos" in result.stderr
     assert found(Gallery.load(folder)) == found(built)
     kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     for text in (result.output.encode(), kept):
