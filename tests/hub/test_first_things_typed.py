@@ -329,7 +329,7 @@ REFUSED = [
     ({"device_map": {"": "disk"}}, "everything on one device, not on disk"),
     (
         {"quantization_config": object()},
-        "quantization_config is not supported.*dtype=torch.bfloat16 halves them",
+        "quantization_config is not supported.*dtype=torch.bfloat16 halves the memory",
     ),
     ({"variant": "fp16"}, "holds no adapter_model.fp16.safetensors; leave variant='fp16' out"),
     ({"ignore_mismatched_sizes": True}, "a tensor that does not fit is an error"),

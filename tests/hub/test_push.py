@@ -139,7 +139,9 @@ def test_a_base_model_that_is_a_folder_is_published_along_and_never_named(hub, t
         assert again.config.base_model is None
         assert torch.equal(again.get_photo_features(images(2)), model.eval().get_photo_features(images(2)))
     assert model.config.base_model == str(tmp_path / "clip")
-    with pytest.raises(ValueError, match=r"is a folder of this machine: nobody else could load the adapter"):
+    with pytest.raises(
+        ValueError, match=r"is a folder on this machine, so nobody else could load the adapter"
+    ):
         model.push_to_hub("me/adapter", include_backbone=False)
     hub.add("you/clip", tmp_path / "clip")
     model.push_to_hub("me/adapter", base_model="you/clip")

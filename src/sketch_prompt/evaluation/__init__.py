@@ -1,8 +1,8 @@
-"""Evaluating a model on a benchmark: embeddings, the guard against seen classes, the search, the report."""
+"""Evaluate a model on a benchmark: check its seen classes, embed, search, report."""
 
 from sketch_prompt.embedding.tables import EmbeddingTable, embed
 
-from .evaluate import Evaluation, check_benchmark, embed_benchmark, evaluate_model, report_embeddings
+from .evaluate import Evaluation, check_benchmark, embed_benchmark, evaluate_model
 from .leakage import SeenClassError, check_classes
 from .report import Report
 from .search import Search
@@ -21,5 +21,4 @@ __all__ = [
     "embed",
     "embed_benchmark",
     "evaluate_model",
-    "report_embeddings",
 ]

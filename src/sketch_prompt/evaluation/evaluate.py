@@ -24,7 +24,7 @@ from .environment import describe_environment, peak_memory
 from .leakage import Claim, check_classes
 from .pairwise import Stores, open_stores, working_folder
 from .published_data import differences_from_published
-from .ranking import EmbeddingRanker, Ranker, build_ranker
+from .ranking import Ranker, build_ranker
 from .report import Report, without_seed
 from .search import Search, check_instances, parts_instances, search_categories, search_instances
 from .task import Task
@@ -95,57 +95,34 @@ def evaluate_model(
     """
     claim = check_benchmark(model, benchmark, task)
     ranking = task.ranking_with(model)
+    by_pairs = ranking != "embedding"
+    unwrapped = _unwrapped(model, accelerator)
+    is_main_process = accelerator is None or accelerator.is_main_process
     shared = {"progress": progress, "accelerator": accelerator}
-    main_process = accelerator is None or accelerator.is_main_process
-    unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
     evaluation = None
-    with (
-        nullcontext()
-        if ranking == "embedding"
-        else working_folder(work_dir, accelerator, scratch_dir) as folder
-    ):
-        stores = None
-        if ranking != "embedding":
-            stores = open_stores(
-                unwrapped, processor, benchmark, folder, pair_dtype, accelerator, batch_size, scratch_dir
-            )
-        with conditioned(
-            unwrapped, processor, benchmark, task.condition, support=task.support, progress=progress
-        ) as conditions:
-            sketches, photos = embed_benchmark(
-                model,
-                processor,
-                benchmark,
-                query=task.query,
-                stores=stores,
-                conditions=conditions,
-                batch_size=batch_size,
-                num_workers=num_workers,
-                device=device,
-                **shared,
-            )
-        if (
-            ranking != "embedding" or main_process
-        ):  # all processes score pairs, the first one ranks embeddings
+    with working_folder(work_dir, accelerator, scratch_dir) if by_pairs else nullcontext() as folder:
+        stores: Stores = {}
+        if by_pairs:
+            options = {"accelerator": accelerator, "batch_size": batch_size, "scratch": scratch_dir}
+            stores = open_stores(unwrapped, processor, benchmark, folder, pair_dtype, **options)
+        given = unwrapped, processor, benchmark, task.condition
+        with conditioned(*given, support=task.support, progress=progress) as conditions:
+            options = {"batch_size": batch_size, "num_workers": num_workers, "device": device, **shared}
+            options |= {"stores": stores, "query": task.query, "conditions": conditions}
+            tables = embed_benchmark(model, processor, benchmark, **options)
+        if by_pairs or is_main_process:  # all processes score pairs, only the first one ranks by embedding
             ranker = build_ranker(
                 ranking, unwrapped, stores, task.shortlist, task.expand, folder=folder, **shared
             )
-            evaluation = report_embeddings(
-                model,
-                benchmark,
-                sketches,
-                photos,
-                task,
-                claim=claim,
-                processor=processor,
-                source=source,
-                progress=progress,
-                ranker=ranker,
+            search, seconds = _search(benchmark, *tables, task, ranker, progress)
+            report = _report(
+                model, processor, benchmark, tables, task, claim, ranker, search, seconds, source
             )
+            evaluation = Evaluation(report, search)
     if accelerator is None:
         return evaluation
     (report,) = broadcast_object_list([evaluation and evaluation.report])
-    return evaluation if main_process else Evaluation(report, None)
+    return evaluation if is_main_process else Evaluation(report, None)
 
 
 def check_benchmark(model: SketchPromptPreTrainedModel, benchmark: datasets.DatasetDict, task: Task) -> Claim:
@@ -192,7 +169,7 @@ def embed_benchmark(
     query: Query = "sketch",
     **options,
 ) -> tuple[EmbeddingTable, EmbeddingTable]:
-    """Features of the test sketches, or of their classes' names, and of the test photos; `options` are of `embed`."""
+    """Embed the test sketches, or the names of their classes, and the test photos. `options` are those of `embed`."""
 
     def embedded(domain: Domain) -> EmbeddingTable:
         table = benchmark[TEST_SPLITS[domain]]
@@ -200,46 +177,48 @@ def embed_benchmark(
 
     if query == "sketch":
         return embedded("sketch"), embedded("photo")
-    photos, accelerator = embedded("photo"), options.get("accelerator")
-    unwrapped = model if accelerator is None else accelerator.unwrap_model(model)
-    return class_name_queries(
-        unwrapped, processor, benchmark[TEST_SPLITS["sketch"]], photos.features.shape[1]
-    ), photos
+    photos = embedded("photo")
+    unwrapped, sketches = _unwrapped(model, options.get("accelerator")), benchmark[TEST_SPLITS["sketch"]]
+    return class_name_queries(unwrapped, processor, sketches, photos.features.shape[1]), photos
 
 
-def report_embeddings(
-    model: SketchPromptPreTrainedModel,
+def _unwrapped(
+    model: SketchPromptPreTrainedModel, accelerator: Accelerator | None
+) -> SketchPromptPreTrainedModel:
+    return model if accelerator is None else accelerator.unwrap_model(model)
+
+
+def _search(
     benchmark: datasets.DatasetDict,
     sketches: EmbeddingTable,
     photos: EmbeddingTable,
     task: Task,
-    *,
-    claim: Claim,
-    processor: SketchPromptProcessor | None = None,
-    source: str = "",
-    progress: bool = True,
-    ranker: Ranker | None = None,
-) -> Evaluation:
-    """Search the photos with every sketch, and report it.
-
-    Args:
-        model: The model that computed the features, for the facts in the report.
-        benchmark: The tables that the features came from.
-        sketches: Features of the queries.
-        photos: Features of the gallery.
-        task: What is evaluated, and how.
-        claim: From `check_benchmark`.
-        processor: What prepared the images, for the report.
-        source: Where the model came from.
-        progress: Show a progress bar on stderr if ranking takes long.
-        ranker: Scores the photos; by default from their embeddings.
-    """
+    ranker: Ranker,
+    progress: bool,
+) -> tuple[Search, float]:
+    """Search the photos with every sketch. Returns the seconds that it took, too."""
     start = time.perf_counter()
-    ranker = ranker or EmbeddingRanker()
     if task.level == "instance":
         search = search_instances(benchmark, sketches, photos, task.gallery, task.ks, ranker)
     else:
         search = search_categories(sketches, photos, task.convention, task.ks, progress, ranker)
+    return search, time.perf_counter() - start
+
+
+def _report(
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor | None,
+    benchmark: datasets.DatasetDict,
+    embedded: tuple[EmbeddingTable, EmbeddingTable],
+    task: Task,
+    claim: Claim,
+    ranker: Ranker,
+    search: Search,
+    seconds: float,
+    source: str,
+) -> Report:
+    """Put the results of a search and everything that they depend on into a report."""
+    sketches, photos = embedded
     names = benchmark[TEST_SPLITS["sketch"]].features["label"].names
     counts = Counter(search.sketches.labels.tolist())
     weight = next(model.parameters())
@@ -252,7 +231,7 @@ def report_embeddings(
         )
         for path, reason in images
     ]
-    report = Report(
+    return Report(
         method=model.method,
         model=source or model.config.name_or_path or type(model).__name__,
         base_model=model.config.base_model,
@@ -289,12 +268,11 @@ def report_embeddings(
         queries=len(search.sketches.rows),
         photos=len(search.photos.rows),
         classes=len(counts),
-        seconds=sketches.seconds + photos.seconds + time.perf_counter() - start,
+        seconds=sketches.seconds + photos.seconds + seconds,
         unreadable=unreadable,
         peak_memory_mb=peak_memory(weight.device),
         environment=describe_environment(weight.device, weight.dtype),
     )
-    return Evaluation(report, search)
 
 
 def _preprocessing(processor: SketchPromptProcessor | None) -> dict[str, Any]:

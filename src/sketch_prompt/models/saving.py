@@ -1,4 +1,4 @@
-"""Loading, saving and publishing a model: transformers' interface over the checkpoints of `checkpoints`."""
+"""Loading, saving and publishing a model, with the interface of transformers."""
 
 import copy
 import dataclasses
@@ -24,8 +24,8 @@ from .limits import described_by
 
 logger = logging.getLogger(__name__)
 
-# Keywords that transformers and its Auto classes, Trainer and pipelines pass along. They mean nothing where no code
-# comes from the Hub, weights are safetensors only, and memory is not an issue.
+# Arguments of transformers, its Auto classes, Trainer and pipelines that have no effect here: no code is loaded from
+# the Hub, weights are always safetensors, and the models are small.
 _LOADING_IGNORED = (
     "trust_remote_code",
     "adapter_kwargs",
@@ -47,13 +47,13 @@ _AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 class SavedModel(PreTrainedModel):
-    """A model that is loaded from, saved as and published as an adapter, or whole with its CLIP."""
+    """A model that is loaded, saved and published as an adapter, with or without its CLIP."""
 
     config: SketchPromptPreTrainedConfig
 
     @property
     def processor(self):
-        """The processor that came with the checkpoint or was set, or None."""
+        """The processor of the checkpoint, or the one that was set, or None."""
         if isinstance(self._processor, tuple):
             from ..processing import SketchPromptProcessor
 
@@ -67,7 +67,7 @@ class SavedModel(PreTrainedModel):
 
     @property
     def facts(self) -> TrainingFacts:
-        """How the active adapter came to be, and what it reached: what its card says. Saved with it."""
+        """How the active adapter was trained and its results, for the model card. Saved with the adapter."""
         return self.adapter.facts
 
     # Saving
@@ -89,35 +89,33 @@ class SavedModel(PreTrainedModel):
         tags: Iterable[str] | str | None = None,
         **kwargs,
     ) -> CommitInfo | None:
-        """Write the active adapter: `config.json`, `adapter_model.safetensors`, the processor and a model card.
-
-        With `include_backbone` also the frozen CLIP (`model.safetensors`).
+        """Save the active adapter: `config.json`, `adapter_model.safetensors`, the processor and a model card.
 
         Args:
-            save_directory: where to write; made if absent.
-            include_backbone: None writes the CLIP only if `config.base_model` does not say where to get it; when
-                pushing, a folder of this machine does not say it to others.
-            processor: a `SketchPromptProcessor`; default the one that came with the checkpoint.
-            results: {benchmark: {metric: value}} for the model card, beside those that are known already.
-            push_to_hub: also upload the files that are written, as `push_to_hub` does.
-            base_model: where the CLIP can be had, instead of where it was loaded from.
-            is_main_process: False writes nothing, for all processes but one.
-            state_dict: tensors by the names of `state_dict()`, in place of the model's own.
-            max_shard_size: of a file with weights of the CLIP; a larger CLIP is written in several.
-            variant: stands in the names of the files with weights, as in `model.fp16.safetensors`.
-            repo_id: with `push_to_hub`, where to; default the folder's name.
-            tags: for the model card.
-            kwargs: with `push_to_hub` its further arguments; and what transformers passes along (`save_function`,
-                `safe_serialization`) and means nothing here.
+            save_directory: Folder to write to. Created if it does not exist.
+            include_backbone: Also save the frozen CLIP (`model.safetensors`). By default it is saved only if others
+                cannot load it from `config.base_model`.
+            processor: A `SketchPromptProcessor`. The default is the model's own.
+            results: {benchmark: {metric: value}} to add to the model card.
+            push_to_hub: Also upload the files to the Hub, as `push_to_hub` does.
+            base_model: Hub id or folder of the CLIP, if it is not where it was loaded from.
+            is_main_process: With False, nothing is saved. For all processes but one.
+            state_dict: Tensors to save instead of those of `state_dict()`.
+            max_shard_size: Maximum size of a file with weights of the CLIP.
+            variant: Part of the names of the files with weights, as in `model.fp16.safetensors`.
+            repo_id: Repository for `push_to_hub`. The default is the name of the folder.
+            tags: Tags for the model card.
+            kwargs: Further arguments of `push_to_hub`. Arguments of transformers that have no effect here
+                (`save_function`, `safe_serialization`) are ignored.
 
         Returns:
-            With `push_to_hub` the commit, else None.
+            The commit if `push_to_hub` is set, else None.
 
         Raises:
-            TypeError: for an argument that means nothing here.
-            ValueError: if others could not load what is pushed: its base model is a folder of this machine.
+            TypeError: There is no such argument.
+            ValueError: Others could not load the pushed model, because its base model is a folder on this machine.
         """
-        from ..hub.upload import PushOptions, push  # the Hub's client, for pushing alone
+        from ..hub.upload import PushOptions, push  # imports huggingface_hub's client
 
         pushing = {name: kwargs.pop(name) for name in PushOptions.__annotations__ if name in kwargs}
         kwargs = {name: value for name, value in kwargs.items() if name not in _SAVING_IGNORED}
@@ -166,24 +164,24 @@ class SavedModel(PreTrainedModel):
         tags: Iterable[str] | str | None = None,
         **kwargs,
     ) -> CommitInfo:
-        """Publish the active adapter with its processor and its card; nothing else that lies around is uploaded.
+        """Upload the active adapter, its processor and its model card to the Hub.
 
         Args:
-            repo_id: where to, `owner/name`, or `name` for your own; made if it is new.
-            include_backbone: publish the frozen CLIP with it. Not by default, unless others could not get it: it
-                was loaded from a folder of this machine.
-            base_model: the Hub id of the CLIP, where it was loaded from a folder.
-            tags: for the model card, beside its own.
+            repo_id: Repository, `owner/name`, or `name` for your own. Created if it does not exist.
+            include_backbone: Also upload the frozen CLIP. By default only if it was loaded from a folder on this
+                machine.
+            base_model: Hub id of the CLIP, if it was loaded from a folder.
+            tags: Further tags for the model card.
             kwargs: `private`, `token`, `revision`, `create_pr`, `commit_message` and `commit_description`, see
                 `hub.upload.PushOptions`; and further arguments of `save_pretrained`.
 
         Returns:
-            The commit: a string, its address.
+            The commit, a string with its URL.
 
         Raises:
-            PermissionError: there is no token, or it may not write there.
-            ConnectionError: the Hub cannot be reached, or the connection broke.
-            ValueError: the id is none, the Hub refuses the card, or others could not load what would be pushed.
+            PermissionError: There is no token, or it does not allow writing.
+            ConnectionError: The Hub cannot be reached, or the connection broke.
+            ValueError: The id is not valid, the Hub refuses the card, or others could not load the model.
         """
         with tempfile.TemporaryDirectory() as folder:
             return self.save_pretrained(
@@ -199,27 +197,27 @@ class SavedModel(PreTrainedModel):
     def _publishable(
         self, base_model: str | None, include_backbone: bool | None
     ) -> tuple[str | None, bool | None]:
-        """The base model that others may read the name of, and whether the CLIP must come along."""
+        """The base model to name in a published checkpoint, and whether to publish the CLIP too."""
         if self.clip is None or base_model is None:
             return None, include_backbone
         if hub_id(base_model) or base_model in bundled_names():
             return base_model, include_backbone
         if include_backbone is False:
             raise ValueError(
-                f"the base model {base_model} is a folder of this machine: nobody else could load the adapter. Name "
-                'where it can be had with base_model="owner/name", or publish it along with include_backbone=True'
+                f"the base model {base_model} is a folder on this machine, so nobody else could load the adapter. "
+                'Give its name on the Hub with base_model="owner/name", or publish it too with include_backbone=True'
             )
         if include_backbone is None:
-            logger.warning("the base model is a folder of this machine, so it is published with the adapter")
+            logger.warning("the base model is a folder on this machine, so it is published with the adapter")
         return None, True
 
     # Loading
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False):
-        """As in torch; but tensors of the CLIP alone, which leave out all that was trained, are an error."""
+        """As in torch. A state dict with only the tensors of the CLIP is an error: it holds nothing that was trained."""
         if self.adapter_tensors() and state_dict and all(name.startswith("clip.") for name in state_dict):
             raise ValueError(
-                "these are the tensors of the frozen CLIP alone: load_adapter(folder) loads what was trained"
+                "these are only the tensors of the frozen CLIP; load_adapter(folder) loads the trained ones"
             )
         return super().load_state_dict(state_dict, strict, assign)
 
@@ -244,44 +242,36 @@ class SavedModel(PreTrainedModel):
         """Load an adapter with its CLIP.
 
         Args:
-            pretrained_model_name_or_path: Hub id, directory or bundled name, adapter-only or self-contained.
-            config: use this configuration instead of the stored one.
-            backbone: a CLIP in memory to share, instead of loading one.
-            base_model: where to get the CLIP instead of `config.base_model` (a local copy, say).
-            adapter_name: what to call the adapter.
-            dtype: of the whole model; float32 by default, whatever the files hold.
+            pretrained_model_name_or_path: Hub id, folder or bundled name of a checkpoint, with or without its CLIP.
+            config: Configuration to use instead of the stored one.
+            backbone: A loaded CLIP to share, instead of loading one.
+            base_model: Hub id, folder or bundled name of the CLIP, instead of `config.base_model`.
+            adapter_name: Name of the adapter in the model.
+            dtype: Data type of the model. The default is float32, for any data type of the files.
             attn_implementation: `"sdpa"` (default) or `"eager"`.
-            device_map: a device, `"auto"` for the GPU if there is one, or a mapping of modules to one device.
-            quantization_config: not supported; the error says what to do instead.
-            use_safetensors: there is nothing else; False is an error.
-            variant: of the files with weights, as they were saved.
-            output_loading_info: also return transformers' report of what was loaded.
+            device_map: A device, `"auto"` for the GPU if there is one, or a mapping of all modules to one device.
+            quantization_config: Not supported. The error says what to do instead.
+            use_safetensors: Checkpoints are always safetensors, so False is an error.
+            variant: Variant of the files with weights, as in `save_pretrained`.
+            output_loading_info: Also return the loading info of transformers.
             kwargs: `revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`, and fields of
-                the config to override.
+                the configuration to override.
 
         Returns:
             The model in eval mode.
 
         Raises:
-            FileNotFoundError: if checkpoint or base model cannot be had; the message says why and what to do.
-            ValueError: for an unknown key, a missing, extra or misshapen tensor, or another base model.
+            FileNotFoundError: The checkpoint or its base model was not found. The message says why and what to do.
+            ValueError: A key is unknown, a tensor is missing, unexpected or has another shape, or the checkpoint was
+                trained with another base model.
         """
-        dtype = kwargs.pop("torch_dtype", None) if dtype is None else dtype
+        dtype = _dtype(kwargs.pop("torch_dtype", None) if dtype is None else dtype)
+        _refuse_unsupported(
+            use_safetensors, quantization_config, kwargs.pop("ignore_mismatched_sizes", False)
+        )
         kwargs = {name: value for name, value in kwargs.items() if name not in _LOADING_IGNORED}
-        if use_safetensors is False:
-            raise ValueError("checkpoints are safetensors only: leave use_safetensors=False out")
-        if kwargs.pop("ignore_mismatched_sizes", False):
-            raise ValueError("a tensor that does not fit is an error: leave ignore_mismatched_sizes=True out")
-        if quantization_config is not None:
-            raise ValueError(
-                "quantization_config is not supported: adapters read and copy weights of the CLIP, so these are plain "
-                "numbers. dtype=torch.bfloat16 halves them; `sketch-prompt export --int8` writes encoders of 8 bits"
-            )
         hub_kwargs = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        fields = {field.name for field in dataclasses.fields(cls.config_class)}
-        for key in kwargs.keys() - fields:
-            if (near := nearest(key, [*fields, *_LOADING])) in _LOADING:
-                raise ValueError(f"from_pretrained has no argument {key!r}; did you mean {near!r}?")
+        cls._check_names(kwargs)
         directory = find_checkpoint(pretrained_model_name_or_path, files=weights_files(variant), **hub_kwargs)
         adapter = read_adapter(directory, variant)
         stored = adapter.config_dict.get("model_type")
@@ -294,17 +284,13 @@ class SavedModel(PreTrainedModel):
                 config = cls.config_class.from_dict(adapter.config_dict | kwargs)
         elif kwargs:
             config = cls.config_class.from_dict(config.to_dict() | kwargs)
-        dtype = _dtype(dtype)
         if backbone is None and base_model is None and config.uses_clip:
             backbone = read_backbone(directory, config, dtype, attn_implementation, variant)
         if backbone is None and config.uses_clip:
             config.base_model = base_model or config.base_model
-            backbone = clip_backbone.load_backbone(
-                config.base_model,
-                dtype=dtype,
-                attn_implementation=attn_implementation,
-                **{**hub_kwargs, "revision": config.base_model_revision, "subfolder": ""},
-            )
+            options = {**hub_kwargs, "revision": config.base_model_revision, "subfolder": ""}
+            options |= {"dtype": dtype, "attn_implementation": attn_implementation}
+            backbone = clip_backbone.load_backbone(config.base_model, **options)
         adapter.check_backbone(backbone)
         cls._check_fits(config, backbone, adapter)
         model = cls(config, backbone=backbone, adapter_name=adapter_name)
@@ -312,14 +298,22 @@ class SavedModel(PreTrainedModel):
             model.to(dtype)
         model._fill_adapter(adapter)
         if (directory / "preprocessor_config.json").is_file():
-            # Read when it is asked for, from where the model is from.
+            # The processor is read when it is first used.
             model._processor = directory, {**hub_kwargs, "revision": None, "subfolder": ""}
         if device_map is not None:
             model.to(_device(device_map))
         model.eval()
-        if output_loading_info:  # whatever does not fit is an error
+        if output_loading_info:  # a tensor that does not fit has raised an error above
             return model, {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": [], "error_msgs": []}
         return model
+
+    @classmethod
+    def _check_names(cls, kwargs: Iterable[str]) -> None:
+        """Refuse a misspelt argument of `from_pretrained`. The configuration refuses misspelt fields."""
+        fields = {field.name for field in dataclasses.fields(cls.config_class)}
+        for key in set(kwargs) - fields:
+            if (near := nearest(key, [*fields, *_LOADING])) in _LOADING:
+                raise ValueError(f"from_pretrained has no argument {key!r}; did you mean {near!r}?")
 
     @classmethod
     def from_base_model(
@@ -332,13 +326,13 @@ class SavedModel(PreTrainedModel):
         revision: str | None = None,
         **kwargs,
     ):
-        """A new model on a pretrained CLIP, ready to train.
+        """Create a model on a pretrained CLIP, ready to train.
 
         Args:
-            base_model: Hub id, directory or bundled name of a CLIP.
-            config: The method's configuration; by default one with the fields in `kwargs`. The model has a copy of it.
-            dtype, attn_implementation: as in `from_pretrained`.
-            revision: branch, tag or commit on the Hub; the configuration keeps the commit.
+            base_model: Hub id, folder or bundled name of a CLIP.
+            config: Configuration of the method, of which the model keeps a copy. By default one is made of `kwargs`.
+            dtype, attn_implementation: As in `from_pretrained`.
+            revision: Branch, tag or commit on the Hub. The configuration keeps the commit.
             kwargs: `token`, `cache_dir`, `local_files_only`, `force_download`, and fields of the method's
                 configuration.
         """
@@ -357,7 +351,7 @@ class SavedModel(PreTrainedModel):
     def _new_config(
         cls, base_model: str, revision: str | None, config: SketchPromptPreTrainedConfig | None, fields: dict
     ) -> SketchPromptPreTrainedConfig:
-        """A copy of `config`, or one of `fields`, for a model on this base model."""
+        """A copy of `config`, or a new configuration of `fields`, with this base model."""
         if config is None:
             return cls.config_class(base_model=str(base_model), base_model_revision=revision, **fields)
         if fields:
@@ -367,6 +361,20 @@ class SavedModel(PreTrainedModel):
         return config
 
 
+def _refuse_unsupported(
+    use_safetensors: bool | None, quantization_config: Any, ignores_mismatch: bool
+) -> None:
+    if use_safetensors is False:
+        raise ValueError("checkpoints are safetensors only: leave use_safetensors=False out")
+    if ignores_mismatch:
+        raise ValueError("a tensor that does not fit is an error: leave ignore_mismatched_sizes=True out")
+    if quantization_config is not None:
+        raise ValueError(
+            "quantization_config is not supported, because adapters read and copy weights of the CLIP. "
+            "dtype=torch.bfloat16 halves the memory; `sketch-prompt export --int8` writes 8-bit encoders"
+        )
+
+
 def _dtype(dtype: torch.dtype | str | None) -> torch.dtype:
     if dtype in (None, "auto"):
         return torch.float32
@@ -374,7 +382,7 @@ def _dtype(dtype: torch.dtype | str | None) -> torch.dtype:
 
 
 def _device(device_map: str | int | torch.device | dict) -> str | int | torch.device:
-    """The one device of a device map: an adapter's prompts go through the whole CLIP, which is small."""
+    """The single device of a device map. The model is small and is not split."""
     if isinstance(device_map, dict):
         devices = set(map(str, device_map.values()))
         if len(devices) != 1 or "disk" in devices:
