@@ -1,7 +1,7 @@
-"""ONNX: the encoders of sketches and photos for programs without torch.
+"""Export the encoders of sketches and photos to ONNX, for programs without torch.
 
-sketch_encoder.onnx, photo_encoder.onnx  pixel_values (batch, 3, size, size) -> features (batch, D) of length 1
-preprocessor_config.json                 how pictures become pixel values
+sketch_encoder.onnx, photo_encoder.onnx  pixel_values (batch, 3, size, size) -> L2-normalised features (batch, D)
+preprocessor_config.json                 the preprocessing of images
 """
 
 import os
@@ -22,11 +22,11 @@ _NEEDED = "pip install 'sketch-prompt[onnx]'"
 
 
 class Encoder(nn.Module):
-    """One encoder of a model as a module of its own: pixel values in, features out.
+    """An encoder of a model as a module, from pixel values to features.
 
     Args:
-        model: a sketch-prompt model in eval mode.
-        domain: what it embeds.
+        model: A sketch-prompt model in eval mode.
+        domain: "sketch" or "photo".
     """
 
     def __init__(self, model, domain: Domain):
@@ -40,20 +40,20 @@ class Encoder(nn.Module):
 
 
 def export_onnx(model, directory: str | os.PathLike, int8: bool = False) -> dict[Domain, Path]:
-    """Write both encoders of a model as ONNX, and its processor's configuration.
+    """Export both encoders of a model to ONNX, with the configuration of its processor.
 
-    A method that embeds under a category is exported as it embeds without one.
+    A method with conditions is exported as it embeds without a category.
 
     Args:
-        model: a sketch-prompt model with a processor.
-        directory: where to; made if absent.
-        int8: quantise weights of matrix products to 8 bits: smaller files, other last digits.
+        model: A sketch-prompt model with a processor.
+        directory: Folder to write to. Created if it does not exist.
+        int8: Quantise the weights of matrix products to 8 bits, for smaller files. Features change slightly.
 
     Returns:
         The file of each domain.
 
     Raises:
-        ValueError: the packages for it are not installed, or the model has no processor.
+        ValueError: A package is not installed, or the model has no processor.
     """
     try:
         import onnxruntime  # noqa: F401
@@ -70,7 +70,7 @@ def export_onnx(model, directory: str | os.PathLike, int8: bool = False) -> dict
     for domain, name in ENCODERS.items():
         encoder = Encoder(model, domain).eval()
         with torch.no_grad():
-            encoder(example)  # what a method keeps is made now, and becomes constants of the graph
+            encoder(example)  # cached tensors are computed now and become constants of the graph
             program = torch.onnx.export(
                 encoder,
                 (example,),
@@ -108,11 +108,11 @@ class OnnxEncoders:
         ```
 
     Args:
-        directory: what `export_onnx` wrote.
+        directory: A folder that `export_onnx` wrote.
 
     Raises:
         ValueError: onnxruntime is not installed.
-        FileNotFoundError: the folder holds no encoders.
+        FileNotFoundError: The folder has no encoders.
     """
 
     def __init__(self, directory: str | os.PathLike):
@@ -140,7 +140,7 @@ class OnnxEncoders:
         return self.sessions[domain].run(None, {"pixel_values": np.asarray(pixel_values, np.float32)})[0]
 
     def encode(self, images: list, domain: Domain = "photo", batch_size: int = 32) -> np.ndarray:
-        """Pictures, as the processor takes them -> features (B, D)."""
+        """Images, as the processor takes them -> features (B, D)."""
         parts = [
             self.embed(self.processor.stack(images[n : n + batch_size], domain, "images").numpy(), domain)
             for n in range(0, len(images), batch_size)
@@ -148,7 +148,7 @@ class OnnxEncoders:
         return np.concatenate(parts)
 
     def evaluate(self, benchmark: Mapping[str, Any], **options) -> dict[str, float]:
-        """Category-level metrics on a benchmark's unseen classes, see `evaluate_retrieval`."""
+        """Category-level metrics on the unseen classes of a benchmark; see `evaluate_retrieval`."""
         features, labels = {}, {}
         for domain, split in TEST_SPLITS.items():
             table = benchmark[split]

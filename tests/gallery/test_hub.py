@@ -103,13 +103,13 @@ def test_pushing_says_what_is_wrong_in_one_sentence(hub, model, photos, monkeypa
     gallery = Gallery.build(model, photos, progress=False)
     with pytest.raises(PermissionError, match=r"this token may not write to you/pets: log in"):
         gallery.push_to_hub("you/pets")
-    with pytest.raises(PermissionError, match="needs to know who pushes to me/pets, or the token is wrong"):
+    with pytest.raises(PermissionError, match="the token for pushing to me/pets is missing or wrong"):
         gallery.push_to_hub("me/pets", token="hf_wrong")
     with pytest.raises(ValueError, match="cannot be a repository's id: give owner/name"):
         gallery.push_to_hub("me/pets/all")
     monkeypatch.setattr("time.sleep", lambda _: None)
     hub.fail("/commit/", "close", times=99)
-    with pytest.raises(ConnectionError, match="push again, what has arrived is not sent twice"):
+    with pytest.raises(ConnectionError, match="push again, and files that arrived are not sent twice"):
         gallery.push_to_hub("me/pets")
     assert list(hub["datasets/me/pets"].files()) == []
     hub.faults.clear()

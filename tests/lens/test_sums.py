@@ -32,13 +32,6 @@ def test_batches_add_up_to_the_whole(size):
     assert same(summed(torch.arange(50).split(size)), summed([torch.arange(50)]))
 
 
-def test_two_processes_have_the_sums_of_one():
-    batches = torch.arange(50).split(8)
-    first, second = summed(batches[::2]), summed(batches[1::2])
-    first.merge(second)
-    assert same(first, summed(batches))
-
-
 def test_the_sums_are_those_of_their_names():
     sketches, labels, photos = (column.double() for column in data())
     sums = summed([torch.arange(50)])
@@ -57,13 +50,6 @@ def test_a_weight_of_two_is_the_drawing_twice():
     assert same(
         summed([torch.arange(50)], weights), summed([torch.cat([torch.arange(50), torch.tensor([3])])])
     )
-
-
-def test_sums_of_other_groups_do_not_add_up():
-    with pytest.raises(ValueError, match="do not add up"):
-        summed([]).merge(LensSums(FOLDS.flip(0), 6, partners=True))
-    with pytest.raises(ValueError, match="do not add up"):
-        summed([]).merge(LensSums(FOLDS, 6))
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
@@ -96,23 +82,20 @@ def test_means_are_by_group_and_over_all():
     means = FeatureMeans(5, 6)
     for rows in torch.arange(50).split(9):
         means.add(sketches[rows], labels[rows])
-    other = FeatureMeans(5, 6)
-    other.merge(means)
-    assert torch.allclose(other.mean, sketches.double().mean(0))
-    assert torch.allclose(other.means[1], sketches[labels == 1].double().mean(0))
-    assert other.means[2].isnan().all()
+    assert torch.allclose(means.mean, sketches.double().mean(0))
+    assert torch.allclose(means.means[1], sketches[labels == 1].double().mean(0))
+    assert means.means[2].isnan().all()
 
 
 def test_a_sample_is_the_same_however_the_rows_were_shared_out():
     sketches, labels, _ = data()
     rows = torch.arange(50)
-    whole, odd, even = Sample(3), Sample(3), Sample(3)
+    whole, parts = Sample(3), Sample(3)
     whole.add(sketches, labels, rows)
-    odd.add(sketches[1::2], labels[1::2], rows[1::2])
-    even.add(sketches[::2], labels[::2], rows[::2])
-    odd.merge(even)
-    assert torch.equal(whole.features, odd.features)
-    assert torch.equal(whole.groups, odd.groups)
+    parts.add(sketches[1::2], labels[1::2], rows[1::2])
+    parts.add(sketches[::2], labels[::2], rows[::2])
+    assert torch.equal(whole.features, parts.features)
+    assert torch.equal(whole.groups, parts.groups)
     first = [row for group in range(5) for row in (labels == group).nonzero()[:3, 0].tolist()]
     assert torch.equal(whole.features, sketches[first])
 

@@ -91,7 +91,7 @@ def test_overrides_are_yaml_and_reach_into_sections(path):
         ("model.triplet_margn=1", "unknown key model.triplet_margn; did you mean 'triplet_margin'"),
         ("processor.sketch_crop=1", "processor: unknown key 'sketch_crop'.*'sketch_crop_margin'"),
         ("data.augmentation.flipp=1", "unknown key data.augmentation.flipp; did you mean 'flip'"),
-        ("data.augmentation.flip=2", "data.augmentation.flip is a probability"),
+        ("data.augmentation.flip=2", "data.augmentation.flip must be a probability"),
         ("model.method=clipat", "model.method: no method 'clipat'; did you mean 'clip-at'"),
         ("model.triplet_margin=-1", "model: triplet_margin must be 0 or more"),
         ("model.base_model=null", "model.base_model: expected str, got NoneType"),

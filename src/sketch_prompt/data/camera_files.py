@@ -1,6 +1,6 @@
-"""Files of telephones and cameras that Pillow does not read by itself: HEIC, and the pictures inside RAW files.
+"""Image files that Pillow does not read by itself: HEIC files of phones, and raw files of cameras.
 
-Both need the extra `photos`: pillow-heif and rawpy (LibRaw).
+Both need sketch-prompt[photos]: pillow-heif and rawpy (LibRaw).
 """
 
 import io
@@ -14,12 +14,12 @@ from PIL import Image
 from .listing import RAW_EXTENSIONS
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-# Those of Canon, Fujifilm, Olympus and Panasonic; other RAW files begin as any TIFF does.
+# Raw files of Canon, Fujifilm, Olympus and Panasonic. Other raw files begin like any TIFF.
 _RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
 _TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _DNG_VERSION = 50706  # a tag that only DNG files have
-_SMALLEST_PREVIEW = 256  # pixels; some cameras embed nothing but a stamp, which the RAW data beat
-# LibRaw's `flip`: how a preview without an EXIF orientation of its own is turned.
+_SMALLEST_PREVIEW = 256  # pixels; some cameras embed only a thumbnail, and the raw data are better
+# LibRaw's `flip` gives the orientation of a preview without EXIF orientation.
 _TURNS = {
     3: Image.Transpose.ROTATE_180,
     5: Image.Transpose.ROTATE_90,
@@ -28,12 +28,12 @@ _TURNS = {
 
 
 def is_heif(content: bytes) -> bool:
-    """Whether an encoded picture is HEIF, as telephones write it (.heic)."""
+    """Whether an encoded image is HEIF (.heic), the format of many phones."""
     return content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS
 
 
 def open_heif(content: bytes) -> Image.Image:
-    """A HEIF picture, not decoded yet.
+    """Open a HEIF image without decoding it.
 
     Raises:
         OSError: pillow-heif is not installed, or the file is damaged.
@@ -53,11 +53,11 @@ def _register_heif() -> None:
 def _require(module: str, what: str) -> None:
     if find_spec(module) is None:
         package = module.replace("_", "-")
-        raise OSError(f"{what} are read by {package}, which is not here: pip install 'sketch-prompt[photos]'")
+        raise OSError(f"{what} need {package}, which is not installed: pip install 'sketch-prompt[photos]'")
 
 
 def is_raw(path: str, content: bytes) -> bool:
-    """Whether a file is a camera's RAW file, by its name or by how it begins."""
+    """Whether a file is a camera's raw file, judging by its name or its first bytes."""
     if os.path.splitext(path)[1].lower() in RAW_EXTENSIONS:
         return True
     if content.startswith(_RAW_SIGNATURES) or content[8:10] == b"CR" or content[4:12] == b"ftypcrx ":
@@ -79,18 +79,18 @@ def _has_dng_version(content: bytes) -> bool:
 
 
 def open_raw(content: bytes, max_pixels: int) -> Image.Image:
-    """The picture in a RAW file: the preview that the camera put there, or else the data themselves at half size.
+    """Open the image in a raw file: the preview that the camera stored, or else the raw data at half size.
 
-    A preview that is a JPEG is opened, not decoded yet.
+    A JPEG preview is not decoded.
 
     Args:
-        content: the file.
-        max_pixels: of data that are developed.
+        content: The bytes of the file.
+        max_pixels: Maximum number of pixels of raw data to develop.
 
     Raises:
-        OSError: rawpy is not installed, or there is neither a preview nor anything to develop, or too much of it.
+        OSError: rawpy is not installed, the file holds neither a preview nor raw data, or the raw data are too large.
     """
-    _require("rawpy", "cameras' RAW files")
+    _require("rawpy", "raw files of cameras")
     import rawpy
 
     try:
@@ -108,7 +108,7 @@ def open_raw(content: bytes, max_pixels: int) -> Image.Image:
 
 
 def _preview(raw, rawpy) -> Image.Image | None:
-    """The embedded preview, the right way up; None if there is none worth taking."""
+    """The embedded preview, the right way up, or None if there is no useful one."""
     try:
         embedded = raw.extract_thumb()
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):

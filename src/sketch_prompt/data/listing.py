@@ -1,6 +1,6 @@
-"""What lies in a folder: image and stroke files by class, listed without opening any of them.
+"""List the images and stroke files in folders of classes, without opening any of them.
 
-Listings are sorted by name, so they do not depend on the order in which a file system reports its entries.
+Listings are sorted by name, so they do not depend on the file system.
 """
 
 import os
@@ -12,7 +12,7 @@ RAW_EXTENSIONS = frozenset(
     (".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef")
     + (".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f")
 )
-"""Cameras' own formats; see `camera_files`."""
+"""Raw files of cameras; see `camera_files`."""
 
 IMAGE_EXTENSIONS = RAW_EXTENSIONS | frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
@@ -22,7 +22,7 @@ STROKE_EXTENSION = ".ndjson"
 
 
 class ImageFile(NamedTuple):
-    """An image file, or a file of many drawings as strokes, as the file system knows it."""
+    """An image file, or a file with many drawings as strokes (`.ndjson`)."""
 
     path: str
     size: int
@@ -35,17 +35,18 @@ class ImageFile(NamedTuple):
 
     @property
     def holds_strokes(self) -> bool:
-        """Whether it is a file of drawings as strokes."""
+        """Whether the file holds drawings as strokes."""
         return self.path.lower().endswith(STROKE_EXTENSION)
 
 
 @dataclass
 class Listing:
-    """Image files by class folder.
+    """Image files, grouped by class folder.
 
     Attributes:
-        folders: `{class folder name: its images}`, both sorted; a class split over several roots is merged.
-        skipped: `path: reason` of every file that was left out.
+        folders: `{name of a class folder: its images}`, both sorted. Folders with the same name in several roots are
+            merged.
+        skipped: `path: reason` for each file that is left out.
     """
 
     folders: dict[str, list[ImageFile]] = field(default_factory=dict)
@@ -53,10 +54,10 @@ class Listing:
 
 
 def list_class_folders(roots: Iterable[str]) -> Listing:
-    """List `<root>/<class>/<image>` and `<root>/<class>.ndjson` of every root.
+    """List `<root>/<class>/<image>` and `<root>/<class>.ndjson` in all roots.
 
     Raises:
-        OSError: if a root or a class folder cannot be read.
+        OSError: A root or a class folder cannot be read.
     """
     listing = Listing()
     for root in roots:
@@ -66,7 +67,7 @@ def list_class_folders(roots: Iterable[str]) -> Listing:
                 images = list_images(entry.path, listing.skipped)
                 listing.folders.setdefault(entry.name, []).extend(images)
             elif extension.lower() == STROKE_EXTENSION:
-                # The name that Google's download page gives the files of simplified drawings.
+                # Google's download page names the files of simplified drawings so.
                 name = stem.removeprefix("full_simplified_")
                 listing.folders.setdefault(name, []).extend(_checked([entry], listing.skipped))
     listing.folders = dict(sorted(listing.folders.items()))
@@ -74,7 +75,7 @@ def list_class_folders(roots: Iterable[str]) -> Listing:
 
 
 def list_images(folder: str, skipped: list[str]) -> list[ImageFile]:
-    """The images directly in a folder, sorted by name; those left out are recorded in `skipped`."""
+    """The images directly in a folder, sorted by name. Files that are left out are added to `skipped`."""
     entries = _entries(folder)
     return _checked((e for e in entries if os.path.splitext(e.name)[1].lower() in IMAGE_EXTENSIONS), skipped)
 
@@ -102,7 +103,7 @@ def _checked(entries: Iterable[os.DirEntry], skipped: list[str]) -> list[ImageFi
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry]:
-    """Everything in a folder but hidden entries, among them the `._*` files that macOS leaves."""
+    """All entries of a folder except hidden ones, such as the `._*` files of macOS."""
     with os.scandir(folder) as entries:
         yield from (entry for entry in entries if not entry.name.startswith("."))
 

@@ -1,4 +1,4 @@
-"""Reading one image from wherever it is, or saying why it cannot be read."""
+"""Read an image from a path, bytes or a data set, or say why it cannot be read."""
 
 import io
 import os
@@ -11,24 +11,23 @@ from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
-# Decoders that need another program or that no data set of this field uses stay closed to files from the
-# network.
+# Only common formats are decoded, as files may come from the network.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF")
-_COMMON = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")  # what begins so is what it seems to be, whatever its name
-# Pixels of a decoded image: above it a small file may fill the memory ("decompression bomb").
+_COMMON = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")  # the first bytes tell the format, whatever the name
+# Maximum pixels of an image. A small file could decode to more than the memory ("decompression bomb").
 MAX_PIXELS = 89_478_485
-# Bytes of a file: above it a sparse file of a few blocks on disk may fill the memory.
+# Maximum bytes of a file. A sparse file takes little space on disk, but fills the memory.
 MAX_BYTES = 2**29
 
 ImageSource = str | os.PathLike | bytes | Mapping | Image.Image
 
 
 class UnreadableImage(NamedTuple):
-    """An image, or a file that is none, that was left out, and why.
+    """An image that was left out because it cannot be read.
 
     Attributes:
-        path: where it is.
-        reason: what is wrong with it.
+        path: Path of the image.
+        reason: Why it cannot be read.
     """
 
     path: str
@@ -39,11 +38,11 @@ class UnreadableImage(NamedTuple):
 
 
 class UnreadableImageError(ValueError):
-    """An image that cannot be read.
+    """An image cannot be read.
 
     Attributes:
-        path: where it is; `<bytes>` or `<image>` where it has no path.
-        reason: what is wrong with it.
+        path: Path of the image, or `<bytes>` or `<image>` if it has none.
+        reason: Why it cannot be read.
     """
 
     def __init__(self, path: str, reason: str):
@@ -56,16 +55,18 @@ class UnreadableImageError(ValueError):
 
     @property
     def image(self) -> UnreadableImage:
-        """The image and the reason as plain values."""
+        """The path and the reason as plain values."""
         return UnreadableImage(self.path, self.reason)
 
 
 @contextmanager
 def unprocessable_is_unreadable(path: str) -> Iterator[None]:
-    """Treat an image that opens, but whose pixels cannot be processed, as one that cannot be read.
+    """Turn any error of an image processor into `UnreadableImageError`.
+
+    Some images can be opened, but their pixels cannot be processed.
 
     Raises:
-        UnreadableImageError: in place of whatever an image processor raises.
+        UnreadableImageError: The block raised an error.
     """
     try:
         yield
@@ -76,20 +77,19 @@ def unprocessable_is_unreadable(path: str) -> Iterator[None]:
 
 
 def read_image(source: ImageSource, *, min_size: int | None = None) -> Image.Image:
-    """Open and fully decode an image.
+    """Open and decode an image.
 
     Args:
-        source: a path, encoded bytes, a `datasets.Image(decode=False)` value `{"path", "bytes"}` or a PIL
-            image.
-        min_size: where given, a JPEG may be decoded at a reduced scale whose sides are still at least this
-            many pixels, which is several times faster for large photos.
+        source: A path, encoded bytes, a `datasets.Image(decode=False)` value `{"path", "bytes"}` or a PIL image.
+        min_size: If given, a JPEG may be decoded at a smaller scale, with sides of at least this many pixels. This is
+            several times faster for large photos.
 
     Returns:
-        The image in its own mode; its EXIF orientation is not applied. Of an animation, the first frame.
+        The image in its own mode. Its EXIF orientation is not applied. Of an animation, it is the first frame.
 
     Raises:
-        UnreadableImageError: for whatever reason it cannot be read: missing, empty, truncated, no image,
-            no permission, more than `MAX_BYTES` bytes or `MAX_PIXELS` pixels.
+        UnreadableImageError: The image is missing, empty, truncated or of an unknown format, there is no permission to
+            read it, or it has more than `MAX_BYTES` bytes or `MAX_PIXELS` pixels.
     """
     if isinstance(source, Image.Image):
         return _decode(source, getattr(source, "filename", "") or "<image>", min_size)
@@ -119,7 +119,7 @@ def _open(path: str, content: bytes) -> Image.Image:
 
 
 def _locate(source: ImageSource) -> tuple[str, bytes | None]:
-    """The path (or a stand-in for it) and the encoded bytes, where they are already at hand."""
+    """The path of an image, or `<bytes>` or `<image>`, and its encoded bytes if they are in memory."""
     if isinstance(source, bytes | bytearray):
         return "<bytes>", bytes(source)
     if isinstance(source, Mapping):
@@ -135,10 +135,10 @@ def _locate(source: ImageSource) -> tuple[str, bytes | None]:
 
 
 def read_file(path: str) -> bytes:
-    """The content of a regular file.
+    """Read a regular file.
 
     Raises:
-        UnreadableImageError: for whatever reason it cannot be read, or it has more than `MAX_BYTES`.
+        UnreadableImageError: The file cannot be read, or it has more than `MAX_BYTES` bytes.
     """
     try:
         status = os.stat(path)
@@ -165,7 +165,7 @@ def _decode(image: Image.Image, path: str, min_size: int | None) -> Image.Image:
             image.draft(None, (min_size, min_size))
         width, height = image.size
         if width == 0 or height == 0:
-            raise UnreadableImageError(path, f"{width} x {height} pixels are no picture")
+            raise UnreadableImageError(path, f"{width} x {height} pixels are not an image")
         if width * height > MAX_PIXELS:
             raise UnreadableImageError(
                 path, f"{width} x {height} pixels are more than the limit of {MAX_PIXELS:,}"
@@ -184,7 +184,7 @@ _TRUNCATION_LOCK = threading.Lock()
 
 @contextmanager
 def _truncation_is_an_error():
-    """Decode strictly even where other code has told PIL to fill truncated images with grey."""
+    """Raise an error for truncated images, even if PIL was told to fill them with grey."""
     if not ImageFile.LOAD_TRUNCATED_IMAGES:
         yield
         return

@@ -1,4 +1,4 @@
-"""QuickDraw's own form of drawings: files of strokes, one JSON object a line, and how they become images."""
+"""Drawings as strokes, in the format of Quick, Draw! (one JSON object in each line), and how to render them."""
 
 import io
 import json
@@ -19,19 +19,23 @@ Stroke = Sequence[Sequence[float]]
 
 
 class Drawing(NamedTuple):
-    """A drawing: its id and its strokes."""
+    """The id of a drawing and its strokes."""
 
     key_id: str
     strokes: Sequence[Stroke]
 
 
 def read_drawings(path: str, limit: int | None = None) -> Iterator[Drawing]:
-    """The first `limit` (None: all) drawings of an `.ndjson` file that QuickDraw's classifier recognised.
+    """Read the drawings of an `.ndjson` file that the classifier of Quick, Draw! recognised.
 
-    Lines that hold no drawing are left out; a warning counts them.
+    A warning counts the lines without a drawing, which are skipped.
+
+    Args:
+        path: The file.
+        limit: Read at most this many drawings. None for all.
 
     Raises:
-        OSError: if the file cannot be read.
+        OSError: The file cannot be read.
     """
     n_read, bad_lines = 0, []
     with open(path, "rb") as file:
@@ -67,12 +71,12 @@ def _parse(line: bytes, number: int) -> Drawing | None:
 
 
 def rasterize(strokes: Sequence[Stroke], size: int = 256, stroke_width: float = 3.0) -> Image.Image:
-    """Draw strokes in black on white with anti-aliasing, as large as fits, centred.
+    """Draw strokes in black on white with anti-aliasing, centred and as large as possible.
 
     Args:
-        strokes: at least one point in all.
-        size: side of the image in pixels.
-        stroke_width: width of the lines in pixels.
+        strokes: The strokes, with at least one point in all.
+        size: Side of the image in pixels.
+        stroke_width: Width of the lines in pixels.
 
     Returns:
         A greyscale image (size, size).
@@ -93,12 +97,12 @@ def rasterize(strokes: Sequence[Stroke], size: int = 256, stroke_width: float = 
 def fit_strokes(
     strokes: Sequence[Stroke], size: int = 256, stroke_width: float = 3.0
 ) -> list[list[tuple[float, float]]]:
-    """The lines of strokes where `rasterize` draws them: lists of points (x, y) in pixels."""
+    """Move and scale strokes as `rasterize` does. Returns a list of points (x, y) in pixels for each stroke."""
     return _fit(strokes, size, margin=_MARGIN * size + stroke_width / 2)
 
 
 def _fit(strokes: Sequence[Stroke], side: int, margin: float) -> list[list[tuple[float, float]]]:
-    """The strokes' points moved and scaled, with one factor, into a square with a margin."""
+    """Move and scale the points of strokes into a square with a margin."""
     lines = [list(zip(xs, ys)) for xs, ys, *_ in strokes if len(xs)]
     xs = [x for line in lines for x, _ in line]
     ys = [y for line in lines for _, y in line]
@@ -112,7 +116,7 @@ def _fit(strokes: Sequence[Stroke], side: int, margin: float) -> list[list[tuple
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """The image as a PNG file."""
+    """Encode an image as PNG."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()

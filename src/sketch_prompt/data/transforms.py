@@ -1,4 +1,4 @@
-"""Training-time augmentation of PIL images, drawn jointly for a sketch and its photo."""
+"""Augmentation of training images. A sketch and its photo are changed together."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,7 +16,7 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resamplin
 
 @dataclass(frozen=True)
 class Movement:
-    """One drawn flip, rotation in degrees and crop, the crop as shares of width and height."""
+    """A random flip, rotation in degrees and crop. The crop is in shares of the width and height."""
 
     flip: bool = False
     angle: float = 0.0
@@ -26,12 +26,12 @@ class Movement:
 
 @dataclass(frozen=True)
 class Coins:
-    """What was drawn for a triplet.
+    """The random choices for a triplet.
 
     Attributes:
-        pair: How the sketch and its photo move.
-        negative: How the negative photo moves.
-        grey_photo, grey_negative: Whether they lose their colours.
+        pair: Movement of the sketch and its photo.
+        negative: Movement of the negative photo.
+        grey_photo, grey_negative: Whether the photo, or the negative, becomes grey.
     """
 
     pair: Movement = Movement()
@@ -42,27 +42,26 @@ class Coins:
 
 @dataclass(frozen=True)
 class PairAugmentation:
-    """Random flip, rotation and crop, the same for sketch and photo; random greyscale of photos.
+    """Random flip, rotation and crop, the same for a sketch and its photo, and random greyscale of photos.
 
-    A sketch and its photo stay aligned, as fine-grained matching needs. The default changes nothing. DP-CLIP's
-    published code is `PairAugmentation(flip=0.5, rotation=30, rotation_probability=0.5, greyscale=0.5,
+    A sketch and its photo stay aligned, which fine-grained matching needs. The default changes nothing. The published
+    code of DP-CLIP is `PairAugmentation(flip=0.5, rotation=30, rotation_probability=0.5, greyscale=0.5,
     greyscale_jointly=True, negative="still", square=224, resampling="nearest")`.
 
     Attributes:
-        flip: probability of a horizontal flip.
-        rotation: greatest angle in degrees, either way; uncovered corners become white.
-        rotation_probability: of a rotation at all.
-        crop: least share of the width and height that is kept, from 1 (no crop) down to above 0.
-        greyscale: probability that a photo loses its colours.
-        greyscale_jointly: one coin for the photo and the negative, so that colour does not tell them apart; otherwise
-            one for each.
-        negative: the negative photo is `"moved"` by a draw of its own, or stays `"still"`.
-        square: side in pixels of the square that pictures are fitted into first, with black borders; None leaves them
-            as they are.
-        resampling: of rotations.
+        flip: Probability of a horizontal flip.
+        rotation: Maximum angle in degrees, in both directions. Uncovered corners become white.
+        rotation_probability: Probability of a rotation.
+        crop: Minimum share of the width and height to keep, from 1 (no crop) down to above 0.
+        greyscale: Probability that a photo becomes grey.
+        greyscale_jointly: Decide once for the photo and the negative, so that colour cannot distinguish them.
+            Otherwise decide for each.
+        negative: `"moved"` moves the negative photo too, by random choices of its own. `"still"` does not move it.
+        square: Side in pixels of a square to fit images into first, with black borders. None leaves them as they are.
+        resampling: Resampling of rotations.
 
     Raises:
-        ValueError: if a value is out of range.
+        ValueError: A value is out of range.
     """
 
     flip: float = 0.0
@@ -78,7 +77,7 @@ class PairAugmentation:
     def __post_init__(self):
         for name in ("flip", "rotation_probability", "greyscale"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be a probability from 0 to 1, not {getattr(self, name)}")
         if not 0 <= self.rotation <= 180:
             raise ValueError(f"rotation must be from 0 to 180 degrees, not {self.rotation}")
         if not 0 < self.crop <= 1:
@@ -92,11 +91,11 @@ class PairAugmentation:
     def __call__(
         self, sketch: Image.Image, photo: Image.Image, negative: Image.Image, rng: np.random.Generator
     ) -> tuple[Image.Image, Image.Image, Image.Image]:
-        """The three images as upright RGB, changed as `rng` has it."""
+        """Change the three images by random choices of `rng`. Returns upright RGB images."""
         return self.apply(sketch, photo, negative, self.draw(rng))
 
     def draw(self, rng: np.random.Generator) -> Coins:
-        """What is to happen to a triplet."""
+        """Make the random choices for a triplet."""
         pair, other = self._draw_movement(rng), self._draw_movement(rng)
         grey_photo, grey_negative = (rng.random(2) < self.greyscale).tolist()
         return Coins(
@@ -109,7 +108,7 @@ class PairAugmentation:
     def apply(
         self, sketch: Image.Image, photo: Image.Image, negative: Image.Image, coins: Coins
     ) -> tuple[Image.Image, Image.Image, Image.Image]:
-        """The three images as upright RGB, changed as `coins` has it."""
+        """Change the three images as `coins` says. Returns upright RGB images."""
         return (
             self._move(sketch, coins.pair),
             _greyscale(self._move(photo, coins.pair), coins.grey_photo),
@@ -120,7 +119,7 @@ class PairAugmentation:
         kept = rng.uniform(self.crop, 1, size=2)
         flip, angle = bool(rng.random() < self.flip), rng.uniform(-self.rotation, self.rotation)
         corner = rng.uniform(0, 1 - kept)
-        # Drawn only where it decides something, so that a seed means the same triplets with and without it.
+        # Random numbers are drawn only if needed, so that a seed gives the same triplets with and without this option.
         turned = self.rotation_probability == 1 or rng.random() < self.rotation_probability
         return Movement(flip, angle if turned else 0.0, tuple(kept), tuple(corner))
 

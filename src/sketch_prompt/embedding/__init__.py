@@ -1,8 +1,7 @@
-"""The one loop that embeds images: read, prepare, batch, encode, on one process or on several.
+"""The loop that embeds images: read, preprocess, batch and encode, in one process or several.
 
-Evaluation runs it over a benchmark's tables (and so training over its validation data), the gallery over the user's
-photos (and so the page). Both decide themselves what is already known and where features are kept, which is how
-they go on after an interruption.
+Evaluation runs it over the tables of a benchmark, and the gallery over the user's photos. Each of them decides which
+features it has already and where features are stored, so both can continue after an interruption.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -21,13 +20,13 @@ Encoded = TypeVar("Encoded")
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image of a dataset, ready to be embedded.
+    """An image that is ready to be embedded.
 
     Attributes:
-        number: its number in the dataset.
-        key: what its features are kept under. Images with the same key are embedded once. None where it is unreadable.
-        pixel_values: (3, H, W); None if it is unreadable, or its features are known.
-        unreadable: why it cannot be read; None if it can.
+        number: Its number in the data set.
+        key: Key of its features. Images with the same key are embedded once. None if the image is unreadable.
+        pixel_values: (3, H, W). None if the image is unreadable, or its features are known.
+        unreadable: Why it cannot be read. None if it can.
     """
 
     number: int
@@ -37,12 +36,12 @@ class LoadedImage:
 
 
 class EncodedImages(NamedTuple, Generic[Encoded]):
-    """A batch that went through the model.
+    """A batch after encoding.
 
     Attributes:
-        images: everything in the batch, without pixel values.
-        new: those of them that were encoded, one for each key.
-        encoded: what `encode` returned for these; None if there are none.
+        images: All images of the batch, without pixel values.
+        new: The images that were encoded, one for each key.
+        encoded: The return value of `encode` for these. None if there are none.
     """
 
     images: list[LoadedImage]
@@ -53,7 +52,7 @@ class EncodedImages(NamedTuple, Generic[Encoded]):
 def split_batches(
     numbers: Sequence[int], batch_size: int, accelerator: Accelerator | None = None
 ) -> list[Sequence[int]]:
-    """This process's share of the batches, which are the same for any number of processes."""
+    """The batches of this process. All batches together are the same for any number of processes."""
     batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
     if accelerator is None:
         return batches
@@ -69,15 +68,16 @@ def encode_images(
     num_workers: int = 0,
     show: Callable[[Iterable], Iterable] = iter,
 ) -> Iterator[EncodedImages[Encoded]]:
-    """Read and encode the images of a dataset, batch by batch.
+    """Read and encode the images of a data set, batch by batch.
 
     Args:
-        model: is in eval mode meanwhile; its first parameter says on which device and in which type to encode.
+        model: Put into eval mode meanwhile. Images are encoded on the device and in the data type of its first
+            parameter.
         images: `images[number]` is a `LoadedImage`.
-        batches: numbers of images; see `split_batches`.
-        encode: called with pixel values (B, 3, H, W) and the B images they are of.
-        num_workers: processes that read images; 0 reads them in this one.
-        show: wraps the batches in a progress bar.
+        batches: Numbers of images; see `split_batches`.
+        encode: Called with pixel values (B, 3, H, W) and their B images.
+        num_workers: Number of processes that read images. 0 reads them in this process.
+        show: Wraps the batches in a progress bar.
     """
     place = next(model.parameters())
     loader = DataLoader(
@@ -106,7 +106,7 @@ def encode_images(
 
 
 def _collate(images: list[LoadedImage]) -> tuple[list[LoadedImage], list[LoadedImage], Any]:
-    """All images without pixel values, the first one of each key, and the stacked pixel values of these."""
+    """All images without pixel values, the first image of each key, and the stacked pixel values of these."""
     first: dict[Hashable, LoadedImage] = {}
     for image in images:
         if image.pixel_values is not None:

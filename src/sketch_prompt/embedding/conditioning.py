@@ -1,14 +1,14 @@
-"""What methods with conditions (DP-CLIP) are told about the images of an evaluation.
+"""The conditions of an evaluation, for methods with conditions (DP-CLIP).
 
-A report says which of three conditions its numbers hold for (`Task.condition`):
+There are three conditions (`Task.condition`), and the report names the one that was used:
 
-- "given": every image is embedded under its own category. The search must then know the category of the sketch, as in
-  the papers' fine-grained setting, where a sketch searches the photos of its category.
-- "predicted": every image, sketch or photo, is embedded under the category that the model predicts for it, among the
+- "given": Each image is embedded with its own category. The search must then know the category of the sketch. This is
+  the fine-grained setting of the papers, where a sketch searches the photos of its category.
+- "predicted": Each image, sketch or photo, is embedded with the category that the model predicts for it, among the
   classes of the test data.
-- "none": every image is embedded without a category.
+- "none": Each image is embedded without a category.
 
-The category's support set is of its own images, or, to see what it is worth, of others (`Task.support`).
+The support set of a category consists of its own images or, as an ablation, of other images (`Task.support`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sketch_prompt.processing import SketchPromptProcessor
 
 Conditions = Callable[[torch.Tensor, np.ndarray], dict]
-"""From the pixel values and class numbers of a batch to keyword arguments of `get_*_features`."""
+"""Maps the pixel values and class numbers of a batch to keyword arguments of `get_*_features`."""
 
 
 def show_categories(
@@ -43,27 +43,27 @@ def show_categories(
     support: Support = "own",
     progress: bool = True,
 ) -> list[str]:
-    """Show a model a support set for every class that it does not know yet, drawn from the tables.
+    """Show the model a support set for each class that it does not know yet, drawn from the tables.
 
-    As in the papers, a support set consists of any images of its class. An unreadable image is replaced by another;
-    embedding the tables reports it. DP-CLIP's paper compares such sets with `"random"` images and with those of an
-    `"unmatched"` category; the name of the class stays the right one.
+    As in the papers, a support set consists of any images of its class. An unreadable image is replaced by another
+    one, and is reported when the tables are embedded. The paper of DP-CLIP compares such sets with `"random"` images
+    and with images of an `"unmatched"` category. The name of the class stays the correct one.
 
     Args:
         model: A model with `is_conditional`.
         processor: The processor of its checkpoint.
         sketches, photos: Tables with the columns image and label. A class may be in only one of them.
-        seed: Seed of the draw.
-        support: Whose images a support set is drawn from: the class's `"own"`, those of all classes (`"random"`), or
-            those of one other class (`"unmatched"`).
+        seed: Random seed.
+        support: Images of a support set: those of the class (`"own"`), of all classes (`"random"`), or of another
+            class (`"unmatched"`).
         progress: Show a progress bar on stderr.
 
     Returns:
         The new classes, in the order of the labels.
 
     Raises:
-        ValueError: No image of a class can be read; or `support` is not "own", and a class is known already, or there
-            is no other one.
+        ValueError: No image of a class can be read; or `support` is not "own", and a class is already known or the
+            only one.
     """
     tables, names = (sketches, photos), sketches.features["label"].names
     labels = [np.asarray(table["label"][:], np.int64) for table in tables]
@@ -72,7 +72,7 @@ def show_categories(
     new = [label for label in present if names[label] not in known]
     if support != "own" and (len(new) < len(present) or len(present) < 2):
         raise ValueError(
-            f"support={support!r} needs at least two classes, none of which the model was shown before: it knows "
+            f"support={support!r} needs at least two classes, none of which the model knows: it knows "
             f"{len(present) - len(new)} of {len(present)}"
         )
     images = [_undecoded(table) for table in tables]
@@ -103,20 +103,20 @@ def conditioned(
     support: Support = "own",
     progress: bool = True,
 ) -> Iterator[Conditions | None]:
-    """The conditions under which to embed the test images of a benchmark.
+    """The conditions to embed the test images of a benchmark with.
 
-    Inside the block the model is in eval mode and knows all test classes. Afterwards it forgets the new ones.
+    Inside the block, the model is in eval mode and knows all test classes. Afterwards the new classes are removed.
 
     Args:
         model: Any method.
         processor: The processor of its checkpoint.
-        benchmark: With the splits test_sketch and test_photo.
+        benchmark: A benchmark with the splits test_sketch and test_photo.
         condition: "given", "predicted" or "none".
-        support: Whose images the support sets are drawn from, see `show_categories`.
+        support: The images of the support sets, see `show_categories`.
         progress: Show a progress bar on stderr.
 
     Yields:
-        The `conditions` of `embed`; None if nothing depends on a category.
+        The `conditions` of `embed`. None if nothing depends on a category.
     """
     if condition == "none" or not model.is_conditional:
         yield None
@@ -147,7 +147,7 @@ def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
 
 
 def _read_some(table: datasets.Dataset, rows: np.ndarray, count: int, reasons: list[str]) -> list:
-    """The first `count` readable images of these rows. Why the others cannot be read is added to `reasons`."""
+    """The first `count` readable images of these rows. The reasons for unreadable ones are added to `reasons`."""
     pictures = []
     for row in rows:
         if len(pictures) == count:

@@ -1,4 +1,4 @@
-"""Scoring pairs of a sketch and a photo with a model that has a re-ranker, for evaluation and gallery alike."""
+"""Score pairs of a sketch and a photo with a model that has a re-ranker."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from sketch_prompt.processing import Domain
 
 Prepared = dict[str, Tensor]
-"""What `model.prepare_pairs` computed of some images: named tensors (B, ...)."""
+"""What `model.prepare_pairs` computed for images: named tensors (B, ...)."""
 
 
 def prepare_pairs(
     model: SketchPromptPreTrainedModel, pixel_values: Tensor, domain: Domain, **options
 ) -> tuple[Tensor, Prepared]:
-    """Features (B, D) of images and what scoring pairs needs of them, from one forward pass."""
+    """Features (B, D) of images and the tensors for scoring pairs, in one forward pass."""
     tokens = model.encode_tokens(pixel_values, domain, **options)
     return model.pool_tokens(tokens, domain), model.prepare_pairs(tokens, domain)
 
@@ -29,15 +29,15 @@ def prepare_pairs(
 def score_pairs(
     model: SketchPromptPreTrainedModel, sketches: Prepared, photos: Prepared | Iterable[Prepared]
 ) -> np.ndarray:
-    """Scores of sketches with photos; higher is more alike. The model is in eval mode meanwhile.
+    """Scores of sketches with photos. Higher scores are more similar. The model is in eval mode meanwhile.
 
     Args:
-        model: one with `has_reranker`.
-        sketches: S of them.
-        photos: P photos to pair with every sketch; or for each sketch its own k.
+        model: A model with `has_reranker`.
+        sketches: S sketches.
+        photos: P photos to pair with every sketch, or k photos for each sketch.
 
     Returns:
-        (S, P), or (S, k); float32
+        (S, P) or (S, k), float32.
     """
     training = model.training
     model.eval()

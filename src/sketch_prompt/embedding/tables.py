@@ -1,4 +1,4 @@
-"""Embed every readable image of a benchmark's table, on one process or on several."""
+"""Embed the readable images of a benchmark's table, in one process or several."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EncodedBatch(NamedTuple):
     Attributes:
         rows: Rows of the images in the table.
         features: (B, D) float32 embeddings.
-        prepared: What scoring pairs needs of the images, named tensors (B, ...) on the CPU: their `tokens`.
+        prepared: Tensors for scoring pairs, named tensors (B, ...) on the CPU: the `tokens` of the images.
         left_out: {row: (path, reason)} for images that cannot be read.
     """
 
@@ -59,9 +59,9 @@ class EmbeddingTable:
         features: (N, D) float32, L2-normalised.
         labels: (N,) class numbers.
         instance_ids: (N,) strings.
-        rows: (N,) row of each image in the table it came from.
-        unreadable: images of the table that have no features.
-        seconds: wall-clock time it took.
+        rows: (N,) row of each image in the original table.
+        unreadable: Images of the table without features.
+        seconds: Wall-clock time of embedding.
     """
 
     features: np.ndarray
@@ -72,7 +72,7 @@ class EmbeddingTable:
     seconds: float = 0.0
 
     def take(self, indices: np.ndarray) -> EmbeddingTable:
-        """The same table with some of its images, in this order."""
+        """The table with only some of its images, in this order."""
         columns = ("features", "labels", "instance_ids", "rows")
         return replace(self, **{name: getattr(self, name)[indices] for name in columns})
 
@@ -91,27 +91,27 @@ def embed(
     store: PairStore | None = None,
     conditions: Conditions | None = None,
 ) -> EmbeddingTable:
-    """Features of every readable image of a benchmark's table.
+    """Embed each readable image of a benchmark's table.
 
-    Batches are the same whatever the number of processes: each process embeds its share of them, and all of
-    them receive the whole result.
+    Batches are the same for any number of processes. Each process embeds its share of them, and all processes get the
+    whole result.
 
     Args:
-        model: anything with the model contract; it is put in eval mode and back.
-        dataset: table with the columns image, label and instance_id.
-        processor: its `preprocess(image, domain)` turns a PIL image into pixel values (3, H, W).
-        domain: "sketch" or "photo": which encoder and which pipeline.
-        batch_size: images in a forward pass.
-        num_workers: processes that read images; 0 reads them here.
-        device: where to embed; the model's device by default. Not with `accelerator`, which brings its own.
-        accelerator: shares the work among the processes that `accelerate` started.
-        progress: show a bar on stderr (of the first process).
-        store: of a model with a re-ranker: keeps the tokens of every image, from the same forward pass. Images that
-            it holds already are not encoded again.
-        conditions: what more the model's encoder takes for a batch; see `conditioning`.
+        model: Any method. It is in eval mode meanwhile.
+        dataset: Table with the columns image, label and instance_id.
+        processor: Its `preprocess(image, domain)` turns a PIL image into pixel values (3, H, W).
+        domain: "sketch" or "photo", for the encoder and the preprocessing.
+        batch_size: Number of images in a forward pass.
+        num_workers: Number of processes that read images. 0 reads them in this process.
+        device: Device to embed on, by default the model's. Not together with `accelerator`, which has its own.
+        accelerator: Shares the work among the processes that `accelerate` started.
+        progress: Show a progress bar on stderr (of the first process).
+        store: For a model with a re-ranker: keeps the tokens of each image, from the same forward pass. Images that
+            are already in it are not encoded again.
+        conditions: Further arguments of the model's encoder for a batch; see `conditioning`.
 
     Raises:
-        ValueError: no image of the table can be read; the first reasons are given.
+        ValueError: No image of the table can be read. The message gives the first reasons.
     """
     start = time.perf_counter()
     if accelerator is not None:
@@ -151,7 +151,7 @@ def embed(
 
 
 class _TableImages(Dataset):
-    """The images of a benchmark's table, prepared for the model."""
+    """The images of a benchmark's table, preprocessed for the model."""
 
     def __init__(self, table: datasets.Dataset, processor: SketchPromptProcessor, domain: Domain):
         images = table.select_columns("image").with_format(None)
@@ -191,7 +191,7 @@ def _join(
     unreadable = [image for _, image in sorted(unreadable.items())]
     rows = np.asarray([row for batch in batches for row in batch.rows], np.int64)
     if not len(rows):
-        reasons = "; ".join(map(str, unreadable[:5])) or "there are none"
+        reasons = "; ".join(map(str, unreadable[:5])) or "the table is empty"
         raise ValueError(f"None of the {len(columns['label'])} {domain} images can be read: {reasons}.")
     order = np.argsort(rows, kind="stable")
     rows = rows[order]

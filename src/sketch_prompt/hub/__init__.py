@@ -1,1 +1,1 @@
-"""The Hub: cards and facts of what is published, uploads, and how transformers finds its way back here."""
+"""Cards, uploads to the Hub, and what lets transformers load our checkpoints."""

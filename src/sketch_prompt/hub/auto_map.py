@@ -1,7 +1,7 @@
-"""The small modules beside a checkpoint's files that lead transformers' Auto classes to this package.
+"""The small modules in a checkpoint that let transformers' Auto classes find this package.
 
-`AutoModel.from_pretrained(id, trust_remote_code=True)` imports the module that `auto_map` names. It holds nothing but
-an import, so that the package need not be imported first; where it is not installed, transformers names it.
+`AutoModel.from_pretrained(id, trust_remote_code=True)` imports the module that `auto_map` names. The module only
+imports the class from the package. If the package is not installed, the error of transformers names it.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The old place of `sketch_prompt.models.conversion`."""
+"""Moved to `sketch_prompt.models.conversion`."""
 
 from ..models.conversion import from_reference, load_reference_checkpoint
 

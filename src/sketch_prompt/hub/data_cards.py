@@ -1,4 +1,4 @@
-"""Cards of what is published as a data set: galleries and benchmarks."""
+"""Cards of data sets: galleries and benchmarks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +18,13 @@ _SIZES = (
     (10**7, "1M<n<10M"),
 )
 _LEVELS = {
-    "category": "Every photo of the sketch's class is a right answer (mAP, P@k).",
-    "instance": "The one photo that the sketch draws is the right answer (Acc@k).",
+    "category": "Every photo of the sketch's class is correct (mAP, P@k).",
+    "instance": "Only the photo that the sketch was drawn from is correct (Acc@k).",
 }
 
 
 def size_category(count: int) -> str:
-    """The Hub's word for a number of rows."""
+    """The Hub's size category for a number of rows."""
     return next((name for bound, name in _SIZES if count < bound), "n>10M")
 
 
@@ -36,15 +36,15 @@ def gallery_card(
     license: str,
     folder: Path,
 ) -> str:
-    """README.md of a gallery.
+    """The README.md of a gallery.
 
     Args:
-        repo_id: where it is pushed to.
+        repo_id: Repository that the gallery is pushed to.
         description: `Gallery.describe()`.
-        count: number of photos.
-        features: its columns.
-        license: as the Hub spells it.
-        folder: holds data/photos-<n>.parquet.
+        count: Number of photos.
+        features: The columns of the table.
+        license: Licence, as it is called on the Hub.
+        folder: Folder with data/photos-<n>.parquet.
     """
     source, method = description["model"]["source"], description["model"]["fingerprint"]["method"]
     name = repo_id.rpartition("/")[2]
@@ -82,16 +82,16 @@ def benchmark_card(
     license: str,
     bibtex: str = "",
 ) -> str:
-    """README.md of a benchmark.
+    """The README.md of a benchmark.
 
     Args:
-        repo_id: where it is pushed to.
-        tables: the four tables of `load_benchmark`.
-        folder: holds them as data/<split>-<n>-of-<m>.parquet.
-        about: a paragraph on what it is.
+        repo_id: Repository that the benchmark is pushed to.
+        tables: The four tables of `load_benchmark`.
+        folder: Folder with data/<split>-<n>-of-<m>.parquet.
+        about: A paragraph that describes the benchmark.
         level: "category" or "instance".
-        license: as the Hub spells it.
-        bibtex: what to cite.
+        license: Licence, as it is called on the Hub.
+        bibtex: What to cite.
     """
     name = repo_id.rpartition("/")[2]
     counts = {split: len(table) for split, table in tables.items()}
@@ -140,7 +140,7 @@ def benchmark_card(
 def _describe_columns(
     data: DatasetCardData, features: datasets.Features, files: Mapping[str, Sequence[Path]]
 ) -> None:
-    """Put `dataset_info` into the metadata: the viewer and `datasets` then know columns and sizes at once."""
+    """Add `dataset_info` to the metadata, so that the viewer and `datasets` know the columns and sizes."""
     sizes = {split: [pq.read_metadata(path) for path in paths] for split, paths in files.items()}
     splits = {
         split: {

@@ -1,4 +1,4 @@
-"""What a checkpoint knows about its own making, beside its configuration: `training.json`, for cards and readers."""
+"""How a checkpoint was trained and what it reached: `training.json`, which the model card is written from."""
 
 import json
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ FACTS = "training.json"
 
 @dataclass
 class Measurement:
-    """What the model reached on one benchmark. Metrics are fractions of 1.
+    """Results of the model on a benchmark. Metrics are fractions of 1.
 
     Attributes:
-        benchmark: its name.
+        benchmark: Name of the benchmark.
         metrics: {name: value}.
         intervals: {name: [lower, upper]}, 95 %.
         chance: {name: value} of a random ranking.
         frozen_clip: {name: value} of the base model without the adapter.
-        paper: {name: value} that the method's paper prints for this benchmark.
-        citation: which paper, and its convention.
-        sentence: what was searched with what, in which manner.
+        paper: {name: value} of the method's paper on this benchmark.
+        citation: The paper and its convention.
+        sentence: A sentence that describes the setting.
     """
 
     benchmark: str
@@ -36,16 +36,16 @@ class Measurement:
 
 @dataclass
 class TrainingFacts:
-    """How a checkpoint came to be. Nothing in it is of one machine's folders.
+    """How a checkpoint was trained. It contains no paths of the machine.
 
     Attributes:
-        benchmark: what it was trained on; None for what was not trained.
-        dataset: the benchmark's repository on the Hub, where it is from there.
-        recipe: the resolved recipe by section, without paths.
-        origins: {"section.key": whose value it is}, as the recipe's comments say.
-        run: steps, epochs, best step, seconds and the like, in words for a table.
-        environment: versions of packages, machine, device.
-        measurements: results, the latest of a benchmark.
+        benchmark: Benchmark of the training data. None if nothing was trained.
+        dataset: Repository of the benchmark on the Hub, if it was loaded from there.
+        recipe: The whole recipe by section, without paths.
+        origins: {"section.key": where its value comes from}, from the comments of the recipe.
+        run: Steps, epochs, best step, seconds and so on, as text for a table.
+        environment: Versions of packages, machine, device.
+        measurements: Results, the latest ones for each benchmark and setting.
     """
 
     benchmark: str | None = None
@@ -62,12 +62,12 @@ class TrainingFacts:
         ]
 
     def add(self, measurement: Measurement) -> None:
-        """Take a measurement in; it replaces an earlier one on the same benchmark in the same manner."""
+        """Add a measurement. It replaces an earlier one on the same benchmark in the same setting."""
         key = measurement.benchmark, measurement.sentence
         self.measurements = [m for m in self.measurements if (m.benchmark, m.sentence) != key] + [measurement]
 
     def add_results(self, results: Mapping[str, Mapping[str, float]]) -> None:
-        """Take in plain results, {benchmark: {metric: value}}."""
+        """Add plain results, {benchmark: {metric: value}}."""
         for benchmark, metrics in results.items():
             if not any(m.benchmark == benchmark and m.metrics == dict(metrics) for m in self.measurements):
                 self.add(Measurement(benchmark, dict(metrics)))
@@ -79,7 +79,7 @@ class TrainingFacts:
 
     @classmethod
     def read(cls, folder: Path) -> "TrainingFacts":
-        """The facts in a folder; empty ones where it has none or they are damaged, for no model needs them."""
+        """Read the facts in a folder. They are empty if the file is missing or damaged, as no model needs them."""
         try:
             content = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             known = {f.name for f in fields(cls)}

@@ -1,4 +1,4 @@
-"""Model cards, written from what a checkpoint knows about itself."""
+"""Model cards, written from the facts of a checkpoint."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from .facts import Measurement, TrainingFacts
 from .rendering import render
 
 _TASK = "zero-shot sketch-based image retrieval"
-# Fields of a configuration that say nothing about how it was trained.
+# Fields of a configuration that are not hyper-parameters.
 _NO_HYPERPARAMETERS = frozenset(
     {
         "architectures",
@@ -40,19 +40,19 @@ def model_card(
     self_contained: bool = False,
     tags: Iterable[str] = (),
 ) -> ModelCard:
-    """README.md of a checkpoint: what it is, how to use it, what it was trained on, what it reached.
+    """The README.md of a checkpoint: description, usage, training and results.
 
     Args:
-        model: the model that is saved.
-        config: its configuration as it is written.
-        source: what its code passes to `from_pretrained`: the repository's id, or the name of a folder.
-        revision: the branch it is pushed to, where that is not main.
-        self_contained: whether the CLIP is in the checkpoint.
-        tags: further tags.
+        model: The model that is saved.
+        config: Its configuration as it is saved.
+        source: Argument of `from_pretrained` in the example code: the id of the repository, or the name of a folder.
+        revision: The branch that is pushed to, if it is not main.
+        self_contained: Whether the checkpoint contains the CLIP.
+        tags: Further tags.
     """
     facts, method = model.facts, model.method
     base = hub_id(config.base_model)
-    # A bundled base may be named; a folder of this machine may not.
+    # The name of a bundled base is public; a folder of this machine is not.
     base_name = base or (config.base_model if _is_plain(config.base_model) else None)
     data = ModelCardData(
         license="apache-2.0",
@@ -110,7 +110,7 @@ def _what(model, base: str | None, self_contained: bool) -> str:
 
 
 def _lens(config) -> Iterator[str]:
-    """What the card says of the lens on the sketch features, if there is one."""
+    """The paragraph about the lens, if there is one."""
     if not config.lens_fit:
         return
     fit = config.lens_fit
@@ -150,7 +150,7 @@ def _eval_results(measurements: Iterable[Measurement]) -> list[EvalResult] | Non
 
 
 def _shown(m: Measurement) -> dict[str, Any]:
-    """A measurement as the template's table: columns that have anything in them."""
+    """A measurement as a table for the template. Empty columns are left out."""
     others = {
         "95 % interval": {
             name: f"{_percent(low)} - {_percent(high)}" for name, (low, high) in m.intervals.items()
@@ -173,7 +173,7 @@ def _percent(value: float) -> str:
 
 
 def _hyperparameters(config, facts: TrainingFacts) -> list[tuple[str, str, str]]:
-    """Every value that the training depended on, and whose it is."""
+    """All values that the training depended on, and where they come from."""
     values = {
         f"{section}.{key}": value for section, keys in facts.recipe.items() for key, value in keys.items()
     }

@@ -1,4 +1,4 @@
-"""Cards from the templates of this room."""
+"""Render cards from templates."""
 
 from importlib import resources
 from typing import Any
@@ -8,12 +8,12 @@ from jinja2 import Environment, StrictUndefined
 
 
 def render(template: str, card_data: CardData, **values: Any) -> str:
-    """A card as text: the metadata and the template's words around the values.
+    """Render a card.
 
     Args:
-        template: name of a file in `templates`.
-        card_data: the metadata.
-        values: what the template names.
+        template: Name of a file in `templates`.
+        card_data: The metadata of the card.
+        values: The variables of the template.
     """
     text = resources.files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
     environment = Environment(autoescape=False, undefined=StrictUndefined)

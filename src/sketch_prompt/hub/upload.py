@@ -1,4 +1,4 @@
-"""One way to the Hub for models, processors, galleries, data sets and metrics: `push`."""
+"""Upload to the Hub: `push` is used for models, processors, galleries, data sets and metrics."""
 
 import glob
 import os
@@ -22,14 +22,14 @@ from ..sources import BROKEN_CONNECTION, LOGIN, RepoType, causes
 
 
 class PushOptions(TypedDict, total=False):
-    """Keywords of every `push_to_hub`.
+    """The keyword arguments of every `push_to_hub`.
 
     Attributes:
-        private: whether a new repository is.
-        token: of the Hub; default that of `hf auth login`.
-        revision: branch to commit to; a new one starts at main.
-        create_pr: open a pull request instead of committing.
-        commit_message, commit_description: of the commit.
+        private: Make a new repository private.
+        token: Token of the Hub. The default is that of `hf auth login`.
+        revision: Branch to commit to. A new branch starts at main.
+        create_pr: Open a pull request instead of committing.
+        commit_message, commit_description: Title and description of the commit.
     """
 
     private: bool | None
@@ -47,10 +47,10 @@ def create_repository(
     token: str | bool | None = None,
     space_sdk: str | None = None,
 ) -> str:
-    """Make a repository if there is none; returns its whole id, `owner/name`.
+    """Create a repository if it does not exist, and return its full id, `owner/name`.
 
     Raises:
-        PermissionError, ConnectionError, ValueError: as `push`.
+        PermissionError, ConnectionError, ValueError: As in `push`.
     """
     try:
         made = HfApi(token=token).create_repo(
@@ -76,24 +76,24 @@ def push(
     commit_message: str | None = None,
     commit_description: str | None = None,
 ) -> CommitInfo:
-    """Make a repository if there is none, write files, and upload these in one commit.
+    """Create a repository if it does not exist, write files, and upload them in a single commit.
 
     Args:
-        write: given a folder and the repository's whole id, writes files into the folder and returns their names;
-            nothing else that lies there is uploaded.
-        repo_id: `owner/name`, or `name` for one's own.
-        repo_type, space_sdk: what a new repository is of.
-        directory: the folder; by default one that is gone afterwards.
-        replaces: patterns of files to delete there unless they are written: what an earlier push may have left.
-        private, token, revision, create_pr, commit_message, commit_description: see `PushOptions`.
+        write: Called with a folder and the full id of the repository. Writes files into the folder and returns their
+            names. Other files in the folder are not uploaded.
+        repo_id: `owner/name`, or `name` for your own repository.
+        repo_type, space_sdk: Type of a new repository.
+        directory: Folder for the files. The default is a temporary folder.
+        replaces: Patterns of old files in the repository to delete if they are not written again.
+        private, token, revision, create_pr, commit_message, commit_description: See `PushOptions`.
 
     Returns:
-        The commit: a string, its address, with further attributes.
+        The commit, a string with its URL and further attributes.
 
     Raises:
-        PermissionError: there is no token, or it may not write there.
-        ConnectionError: the Hub cannot be reached, or the connection broke.
-        ValueError: the id is none, or the Hub refuses the card.
+        PermissionError: There is no token, or it does not allow writing.
+        ConnectionError: The Hub cannot be reached, or the connection broke.
+        ValueError: The id is not valid, or the Hub refuses the card.
     """
     repo_id = create_repository(repo_id, repo_type, private, token, space_sdk)
     api = HfApi(token=token)
@@ -118,7 +118,7 @@ def push(
 
 
 def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
-    """The error to raise for one of the client's: a sentence that says what to do."""
+    """The error to raise instead of one of the client, with a message that says what to do."""
     chain = list(causes(error))
 
     def caused_by(*types: type) -> bool:
@@ -131,9 +131,7 @@ def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
     if caused_by(OfflineModeIsEnabled):
         return ConnectionError(f"offline (HF_HUB_OFFLINE is set), so nothing can be pushed to {repo_id}")
     if caused_by(LocalTokenNotFoundError) or status == 401:
-        return PermissionError(
-            f"the Hub needs to know who pushes to {repo_id}, or the token is wrong: {LOGIN}"
-        )
+        return PermissionError(f"the token for pushing to {repo_id} is missing or wrong: {LOGIN}")
     if caused_by(RevisionNotFoundError):
         return ValueError(f"{repo_id} has no revision {revision!r} to commit to")
     if caused_by(RepositoryNotFoundError) or status == 403:
@@ -149,7 +147,7 @@ def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
         return ConnectionError(f"the Hub answered {status} to the push to {repo_id}; try again later")
     if any(type(cause).__module__.partition(".")[0].startswith("http") for cause in chain):
         return ConnectionError(
-            f"the connection to {constants.ENDPOINT} failed in the push to {repo_id} ({type(chain[-1]).__name__}); "
-            "push again, what has arrived is not sent twice"
+            f"the connection to {constants.ENDPOINT} failed during the push to {repo_id} "
+            f"({type(chain[-1]).__name__}); push again, and files that arrived are not sent twice"
         )
     return error

@@ -1,4 +1,4 @@
-"""The sketch lens: a linear map of sketch features, fitted in closed form, that leaves every photo as it is."""
+"""The sketch lens: a linear map of sketch features, fitted in closed form. Photo features do not change."""
 
 from importlib import import_module
 from typing import Any

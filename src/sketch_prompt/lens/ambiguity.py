@@ -1,4 +1,4 @@
-"""How ambiguous a drawing is: DisAmb's AmbiScore, as weights of a fit and as margins of a training."""
+"""How ambiguous a drawing is: the AmbiScore of DisAmb, for weights of a fit and margins of a training."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ def clarity(
     epsilon: float = EPSILON,
     temperature: float = TEMPERATURE,
 ) -> Tensor:
-    """(B,) weights from 0 (nothing in a drawing tells its class) to 1 (only its class fits).
+    """Weights (B,) from 0 (a drawing does not show its class) to 1 (no other class fits).
 
     With the score s = 1 - softmax(cos(drawing, class texts) / temperature) of its own class,
 
@@ -24,8 +24,8 @@ def clarity(
         features: (B, D) of drawings, L2-normalised.
         texts: (C, D) text features of the classes, L2-normalised.
         labels: (B,) in [0, C).
-        epsilon: above 1; the greater, the less an ambiguous drawing counts.
-        temperature: above 0.
+        epsilon: Above 1. Larger values give ambiguous drawings less weight.
+        temperature: Above 0.
     """
     shares = (features.to(texts) @ texts.T / temperature).softmax(dim=1)
     own = shares[torch.arange(len(labels), device=shares.device), labels.to(shares.device)]

@@ -1,4 +1,4 @@
-"""From features of drawings, photos and class names to a lens, batch by batch."""
+"""Fit a lens from features of drawings, photos and class names, batch by batch."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -19,7 +19,7 @@ TARGETS: tuple[TargetKind, ...] = get_args(TargetKind)
 
 
 def check_targets(targets: str) -> None:
-    """Raise ValueError unless `targets` is one of `TARGETS`."""
+    """Raise a ValueError if `targets` is not one of `TARGETS`."""
     if targets not in TARGETS:
         raise ValueError(f"targets must be one of {', '.join(TARGETS)}, not {targets!r}")
 
@@ -38,14 +38,14 @@ class LensFitter:
         ```
 
     Args:
-        class_names: the C classes of the sketches, which labels index.
-        targets: what sketches are mapped to: "photos" (where the photos of their class are), "text" (the text of their
-            class), "both", "instances" (the photo that each draws, within its class) or "none" (centring alone).
-        texts: (C, D) features of the classes' texts, for "text" and "both", and for `ambiguity`.
-        ambiguity: let a sketch count the less the less it looks like its class alone; see `clarity`.
+        class_names: The C classes of the sketches. Labels are indices into them.
+        targets: What sketches are mapped to: "photos" (the mean photo of their class), "text" (the text of their
+            class), "both", "instances" (the photo that each sketch draws, within its class) or "none" (only centring).
+        texts: (C, D) text features of the classes, for "text" and "both", and for `ambiguity`.
+        ambiguity: Give less weight to sketches that look like several classes; see `clarity`.
 
     Raises:
-        ValueError: there are no such targets, or no texts for them.
+        ValueError: The targets are unknown, or they need texts that are not given.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class LensFitter:
         return self.targets in ("photos", "both", "instances")
 
     def add_photos(self, features, labels, rows, instance_ids: Sequence[str] | None = None) -> None:
-        """Count photos.
+        """Add photos.
 
         Args:
             features: (B, D)
-            labels: (B,) their classes.
-            rows: (B,) their numbers in the data.
-            instance_ids: (B,) what tells photos of a class apart, for "instances".
+            labels: (B,) classes of the photos.
+            rows: (B,) row numbers of the photos in the data.
+            instance_ids: (B,) ids that distinguish the photos of a class, for "instances".
 
         Raises:
-            ValueError: features that are not finite, or labels out of range.
+            ValueError: A feature is not finite, or a label is out of range.
         """
         features, labels, rows = torch.as_tensor(features), torch.as_tensor(labels), torch.as_tensor(rows)
         if self._means is None:
@@ -100,7 +100,7 @@ class LensFitter:
                 self._drawn_labels.append(label)
 
     def add_sketches(self, features, labels, rows, instance_ids: Sequence[str] | None = None) -> None:
-        """Count sketches; `instance_ids` name the photos that they draw. Arguments and errors as in `add_photos`."""
+        """Add sketches. `instance_ids` name the photos that they draw. Otherwise as `add_photos`."""
         features, labels, rows = torch.as_tensor(features), torch.as_tensor(labels), torch.as_tensor(rows)
         if self._sums is None:
             self._begin_sketches(features.shape[1])
@@ -121,13 +121,13 @@ class LensFitter:
         self._sketches.add(features[there], groups[there], rows[there], photos[there])
 
     def fit(self, penalty: float | None = None) -> Lens:
-        """The lens.
+        """Fit the lens.
 
         Args:
-            penalty: lambda; None chooses it on groups held out.
+            penalty: Lambda. None chooses it on held-out groups.
 
         Raises:
-            ValueError: there is too little to fit a lens on; see `fit_lens`.
+            ValueError: There are too few drawings; see `fit_lens`.
         """
         if self._sums is None:
             raise ValueError("a lens is fitted on many drawings (some hundred are good), not on 0")
@@ -141,7 +141,7 @@ class LensFitter:
         return fit_lens(self._sums, self._goal, validation, penalty)
 
     def _begin_sketches(self, dim: int) -> None:
-        """All photos are there: what the targets are, and so which classes count for more than the mean."""
+        """Compute the targets from the photos, and choose the classes that have any."""
         if self.needs_photos and self._means is None:
             raise ValueError(f"targets={self.targets!r} needs photos")
         if self.targets == "instances":
@@ -158,13 +158,13 @@ class LensFitter:
     def _begin_instances(self, dim: int) -> None:
         self._all_drawn = torch.stack(self._drawn_features)
         labels = torch.tensor(self._drawn_labels)
-        # New instances of few classes are met by other photos of these classes, else by other classes.
+        # With few classes, other photos of the same classes are held out; with many, other classes.
         self._by_photo = len(labels.unique()) < MIN_GROUPS
         numbers = torch.arange(len(labels))
         names = list(self._drawn) if self._by_photo else self.class_names
         classes = labels if self._by_photo else torch.arange(len(names))
         self._photos.add(self._all_drawn, numbers if self._by_photo else labels, numbers, numbers)
-        # The last group holds sketches of no photo that is there.
+        # The last group has the sketches whose photo is missing.
         self._goal = InstanceTargets(torch.cat([classes, classes.new_tensor([int(classes.max()) + 1])]))
         folds = group_folds(names, torch.ones(len(names), dtype=torch.bool))
         self._sums = LensSums(torch.cat([folds, folds.new_tensor([MEAN_ONLY])]), dim, partners=True)
@@ -184,23 +184,23 @@ def fit_features(
     penalty: float | None = None,
     ambiguity: bool = False,
 ) -> Lens:
-    """Fit a lens on features that are there.
+    """Fit a lens to features in memory.
 
     Args:
         sketches: (N, D) features of drawings.
         labels: (N,) indices into `class_names`.
         class_names: C names.
-        targets: see `LensFitter`.
+        targets: See `LensFitter`.
         photos: (M, D) features of photos.
         photo_labels: (M,) indices into `class_names`.
         texts: (C, D) text features of the classes.
-        instance_ids: (N,) which photo of its class each drawing draws.
-        photo_instance_ids: (M,) which photo each is.
-        penalty: lambda; None chooses it on classes held out.
-        ambiguity: see `LensFitter`.
+        instance_ids: (N,) the photo of its class that each drawing draws.
+        photo_instance_ids: (M,) ids of the photos.
+        penalty: Lambda. None chooses it on held-out classes.
+        ambiguity: See `LensFitter`.
 
     Raises:
-        ValueError: too little to fit a lens on, or features that are not finite.
+        ValueError: There are too few drawings, or features are not finite.
     """
     fitter = LensFitter(class_names, targets, None if texts is None else torch.as_tensor(texts), ambiguity)
     if fitter.needs_photos:

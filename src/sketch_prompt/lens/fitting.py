@@ -1,11 +1,12 @@
-"""The lens in closed form: a ridge map from sketches to targets, pulled to the identity.
+"""The lens in closed form: ridge regression from sketches to targets, with the identity as prior.
 
 With X = Q - m the centred sketches (n, D) and Y their targets, W minimises
 
     ||X W - Y||^2 / n + lambda t ||W - s I||^2,     t = tr(X'X / n) / D,     s = rms(Y) / rms(X),
 
-so W = (X'X / n + lambda t I)^-1 (X'Y / n + lambda t s I), which becomes s I, that is centring alone, as lambda grows.
-Targets are centred, too. That changes no ranking: (q - m) W . c is the same for every photo p when c is taken from p.
+so W = (X'X / n + lambda t I)^-1 (X'Y / n + lambda t s I). As lambda grows, W becomes s I: only centring.
+The targets are centred, too. This does not change any ranking: subtracting c from all photos p changes
+(q - m) W . p by the same amount for every photo.
 """
 
 import hashlib
@@ -21,27 +22,27 @@ from .sums import MEAN_ONLY, LensSums
 from .validation import Validation
 
 PENALTIES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, math.inf)
-"""The lambdas to choose from; infinity is centring alone."""
+"""The lambdas to choose from. Infinity is only centring."""
 MIN_GROUPS = 20
-"""With fewer groups there is too little to learn a map from and to choose lambda on: centring alone."""
+"""With fewer groups, only centring is used: there is too little data for a map and for the choice of lambda."""
 N_FOLDS = 10
 
 _SAME = 1e-9
 _NOT_EARNED = (
-    "On groups held out, no map was better than centring by two standard errors: this lens centres queries and "
+    "On held-out groups, no map was better than centring by two standard errors: this lens centres queries and "
     "does not map them."
 )
 
 
 class ClassTargets:
-    """Every sketch of a class has the same target: where the photos of the class are, or its text, or both.
+    """One target for each class: the mean feature of its photos, its text, or both.
 
-    y_c = normalise(normalise(p_c - mean p) + normalise(t_c - mean t)), the means over the classes fitted on; one
-    summand where the other is not given for the class.
+    y_c = normalise(normalise(p_c - mean p) + normalise(t_c - mean t)), with means over the classes that are fitted. A
+    summand that is not given for a class is left out.
 
     Args:
-        photos: (C, D) mean photo feature of every class, NaN where it has no photo; None without photos.
-        texts: (C, D) text features of the classes; None without texts.
+        photos: (C, D) mean photo feature of each class, NaN if it has no photo. None without photos.
+        texts: (C, D) text features of the classes. None without texts.
     """
 
     def __init__(self, photos: Tensor | None = None, texts: Tensor | None = None):
@@ -54,7 +55,7 @@ class ClassTargets:
         return torch.stack([part.isfinite().all(1) for part in self._parts]).any(0)
 
     def directions(self, used: Tensor) -> Tensor:
-        """(C, D) targets, centred by the classes `used` (C,); 0 for a class without."""
+        """(C, D) targets, centred by the classes `used` (C,). 0 for a class without target."""
         total = torch.zeros_like(self._parts[0])
         for part in self._parts:
             there = part.isfinite().all(1)
@@ -65,17 +66,17 @@ class ClassTargets:
 
 
 class InstanceTargets:
-    """The target of a sketch is the photo that it draws; both as residuals, without the mean of their class.
+    """The target of a sketch is the photo that it draws. Both are residuals: the mean of their class is subtracted.
 
     Args:
-        classes: (C,) the class of every group: the group itself, or, where the groups are drawn photos, theirs.
+        classes: (C,) the class of each group.
     """
 
     def __init__(self, classes: Tensor | Sequence[int]):
         self.classes = torch.as_tensor(classes, dtype=torch.int64)
 
     def known(self) -> Tensor:
-        """(C,) every group has targets."""
+        """(C,) True, as every group has targets."""
         return torch.ones(len(self.classes), dtype=torch.bool)
 
 
@@ -83,12 +84,12 @@ Targets = ClassTargets | InstanceTargets
 
 
 def group_folds(names: Sequence[str], known: Tensor, n_folds: int = N_FOLDS) -> Tensor:
-    """(C,) folds of groups for cross-validation, decided by their names alone and not by their order.
+    """Assign groups (C,) to folds for cross-validation. The folds depend only on the names, not on their order.
 
     Args:
         names: C different names.
         known: (C,) groups without a target get `MEAN_ONLY`.
-        n_folds: folds of nearly the same number of groups.
+        n_folds: Number of folds, of nearly equal numbers of groups.
     """
     folds = torch.full((len(names),), MEAN_ONLY)
     rows = [row for row in range(len(names)) if known[row]]
@@ -107,20 +108,19 @@ def fit_lens(
 ) -> Lens:
     """Fit m, W and, by cross-validation over groups, lambda.
 
-    Of all lambdas the greatest is taken that is not worse than the best one by two standard errors (over groups,
-    paired): the map nearest to centring alone, which is itself among them, so that a map has to earn its place.
-    Nothing is drawn at random. A group without sketches takes no part.
+    The largest lambda is chosen that is not worse than the best one by two standard errors (paired, over groups). So
+    only centring is used unless a map is clearly better. Nothing is random. Groups without sketches are ignored.
 
     Args:
-        sums: of the sketches, from all processes.
-        targets: what sketches are mapped to; None for centring alone.
-        validation: held-out sketches and what they search; needed to choose lambda.
-        penalty: lambda, instead of choosing it.
-        penalties: what it is chosen from.
+        sums: Sums over the sketches of all processes.
+        targets: What sketches are mapped to. None for only centring.
+        validation: Held-out sketches and what they search, needed to choose lambda.
+        penalty: Lambda, instead of choosing it.
+        penalties: The lambdas to choose from.
 
     Raises:
-        ValueError: there are fewer than two drawings, or they all look the same to the CLIP; or lambda is to be
-            chosen and there is no `validation`; or it is not positive.
+        ValueError: There are fewer than two drawings, they all look the same to the CLIP, `penalty` is not positive,
+            or lambda is to be chosen without `validation`.
     """
     drawings = sums.drawings
     if drawings < 2:
@@ -151,7 +151,7 @@ def fit_lens(
 
 
 def _normalize(rows: Tensor) -> Tensor:
-    """L2-normalised rows; 0 for rows that are 0 but for rounding, such as of classes that are all the same."""
+    """Rows with L2 norm 1. Rows that are 0 up to rounding, as for classes that are all the same, become 0."""
     norms = rows.norm(dim=1, keepdim=True)
     return torch.where(norms > 1e-6, rows / norms.clamp_min(1e-6), 0.0)
 
@@ -200,7 +200,7 @@ class _Equations(NamedTuple):
         return cls(mean, gram / total, cross / total, float(squares / total))
 
     def solve(self, penalty: float) -> Tensor | None:
-        """(D, D) W; None where it is the identity: lambda is infinite, or the targets are all the same."""
+        """(D, D) W. None if it is the identity: lambda is infinite, or the targets are all the same."""
         if math.isinf(penalty) or not self._says_something():
             return None
         ridge, scale = self._ridge_and_scale()
@@ -208,14 +208,14 @@ class _Equations(NamedTuple):
         return torch.linalg.solve(self.gram + pull, self.cross + scale * pull, left=True)
 
     def similarities(self, queries: Tensor, photos: Tensor, penalties: Sequence[float]) -> Iterator[Tensor]:
-        """(N, M) float32 inner products of queries, mapped by W of every penalty in turn, and photos.
+        """(N, M) float32 inner products of mapped queries and photos, for each penalty in turn.
 
-        X'X is decomposed once, and photos are turned instead of queries: of each penalty one product is left.
+        X'X is decomposed once, and photos are rotated instead of queries. This leaves one product for each penalty.
 
         Args:
             queries: (N, D) float64, centred.
             photos: (M, D) float32.
-            penalties: the lambdas.
+            penalties: The lambdas.
         """
         plain = queries.float() @ photos.T
         if not self._says_something():
@@ -244,7 +244,7 @@ class _Equations(NamedTuple):
 def _choose(
     sums: LensSums, folds: Tensor, targets: Targets, validation: Validation, penalties: Sequence[float]
 ) -> tuple[float, dict[float, float]]:
-    """The penalty to fit with, see `fit_lens`, and the score of each."""
+    """The penalty to fit with, see `fit_lens`, and the score of each penalty."""
     penalties = sorted({*penalties, math.inf})
     blocks = len(sums.grams)
     totals, rounds = [], []

@@ -1,4 +1,4 @@
-"""What a lens does to the features of sketches."""
+"""Apply a lens to features of sketches."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ class Lens:
     """A fitted lens: q' = normalise((q - m) W).
 
     Attributes:
-        mean: (D,) float64, the mean m of the sketches that it was fitted on.
-        map: (D, D) float64, W; None for centring alone.
-        penalty: lambda of the fit; infinite for centring alone.
-        scores: {lambda: how well it did on groups held out}, empty where nothing was chosen.
-        drawings: how many drawings it was fitted on.
-        groups: how many groups (classes, or drawn photos) the map was fitted on.
-        notes: what a user should know of this fit, in sentences.
+        mean: (D,) float64, the mean m of the sketches that it was fitted to.
+        map: (D, D) float64, W. None for only centring.
+        penalty: Lambda of the fit. Infinite for only centring.
+        scores: {lambda: score on held-out groups}, empty if lambda was not chosen.
+        drawings: Number of drawings that it was fitted to.
+        groups: Number of groups (classes, or drawn photos) that the map was fitted to.
+        notes: What users should know about this fit, in sentences.
     """
 
     mean: Tensor
@@ -32,7 +32,7 @@ class Lens:
     notes: tuple[str, ...] = ()
 
     def describe(self) -> dict:
-        """What is known of the fit as plain values; the lambda of centring alone is None."""
+        """The facts of the fit as plain values. The lambda of only centring is None."""
         return {
             "penalty": self.penalty if math.isfinite(self.penalty) else None,
             "scores": {
@@ -45,12 +45,12 @@ class Lens:
         }
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Features (B, D) of sketches as queries (B, D), see `apply_lens`."""
+        """Turn features (B, D) of sketches into queries (B, D); see `apply_lens`."""
         return apply_lens(features, self.mean, self.map)
 
 
 def apply_lens(features: Tensor, mean: Tensor, map: Tensor | None) -> Tensor:
-    """normalise((q - m) W) of every row q; a row equal to m has no direction left and stays as it is.
+    """normalise((q - m) W) of each row q. A row equal to m has no direction and stays the same.
 
     Args:
         features: (B, D)
@@ -58,7 +58,7 @@ def apply_lens(features: Tensor, mean: Tensor, map: Tensor | None) -> Tensor:
         map: (D, D), None for the identity.
 
     Returns:
-        (B, D), L2-normalised, of the type of `features`.
+        (B, D), L2-normalised, with the data type of `features`.
     """
     queries = features - mean.to(features)
     if map is not None:

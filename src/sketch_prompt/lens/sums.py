@@ -1,6 +1,6 @@
-"""Running sums of features: all that a lens is fitted from, in O(D^2) memory however many drawings there are.
+"""Running sums of features, from which a lens is fitted. They take O(D^2) memory for any number of drawings.
 
-Everything is float64. Sums of parts of the data (batches, processes, machines) add up to the sums of the whole.
+Everything is float64.
 """
 
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 MEAN_ONLY = -1
-"""The fold of a group whose drawings count for the mean and not for the map."""
+"""The fold of groups whose drawings count for the mean, but not for the map."""
 
 
 class FeatureMeans:
-    """Count and sum of features by group: what mean photo features of classes are made from.
+    """Count and sum of features by group, for the mean photo features of classes.
 
     Args:
-        groups: number C of groups.
-        dim: width D of the features.
+        groups: Number C of groups.
+        dim: Width D of the features.
     """
 
     def __init__(self, groups: int, dim: int):
@@ -25,19 +25,14 @@ class FeatureMeans:
         self.sums = torch.zeros(groups, dim, dtype=torch.float64)
 
     def add(self, features: Tensor, labels: Tensor) -> None:
-        """Count features (B, D) of the groups `labels` (B,).
+        """Add features (B, D) of the groups `labels` (B,).
 
         Raises:
-            ValueError: a feature is not finite, or a label is out of range.
+            ValueError: A feature is not finite, or a label is out of range.
         """
         features, labels = _checked(features, labels, len(self.counts), self.sums.shape[1])
         self.counts.index_add_(0, labels, torch.ones(len(labels), dtype=torch.float64))
         self.sums.index_add_(0, labels, features)
-
-    def merge(self, other: "FeatureMeans") -> None:
-        """Add what another process or another part of the data has summed."""
-        self.counts += other.counts
-        self.sums += other.sums
 
     @property
     def mean(self) -> Tensor:
@@ -46,24 +41,24 @@ class FeatureMeans:
 
     @property
     def means(self) -> Tensor:
-        """(C, D) mean of each group, NaN where it has none."""
+        """(C, D) mean of each group, NaN for empty groups."""
         return self.sums / self.counts[:, None]
 
 
 class LensSums:
-    """Sums over sketch features q, and over the features y of the photos they draw, where there are any.
+    """Sums over sketch features q and, optionally, over the features y of the photos that they draw.
 
-    With n the (weighted) number of sketches: n, sum q and sum y by group; sum q q' and sum q y' by fold of groups, so
-    that a lens can be fitted on all folds but one.
+    With n the (weighted) number of sketches: n, sum q and sum y by group, and sum q q' and sum q y' by fold of groups.
+    So a lens can be fitted to all folds but one.
 
     Args:
-        folds: (C,) the fold of every group, from 0; `MEAN_ONLY` for a group that counts for the mean alone.
-        dim: width D of the features.
-        partners: also sum over partners, the features of the drawn photos.
+        folds: (C,) fold of each group, from 0. `MEAN_ONLY` for groups that count only for the mean.
+        dim: Width D of the features.
+        partners: Also sum over partners, the features of the drawn photos.
 
     Attributes:
         folds: (C,) as given.
-        drawings: how many sketches were counted, whatever their weights.
+        drawings: Number of sketches, without their weights.
         counts: (C,) n.
         sketches: (C, D) sum q.
         squared_norms: (C,) sum q'q.
@@ -93,16 +88,16 @@ class LensSums:
     def add(
         self, sketches: Tensor, groups: Tensor, partners: Tensor | None = None, weights: Tensor | None = None
     ) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
             sketches: (B, D) features.
-            groups: (B,) the group of each.
+            groups: (B,) group of each sketch.
             partners: (B, D) features of the photos that they draw.
-            weights: (B,) how much each counts; 1 by default.
+            weights: (B,) weight of each sketch, 1 by default.
 
         Raises:
-            ValueError: a feature or weight is not finite, a weight is negative, a group is out of range, or partners
+            ValueError: A feature or weight is not finite, a weight is negative, a group is out of range, or partners
                 are missing.
         """
         sketches, groups = _checked(sketches, groups, len(self.folds), self.dim)
@@ -112,7 +107,7 @@ class LensSums:
             raise ValueError("weights of drawings must be finite and not negative")
         if self.partners is not None:
             if partners is None:
-                raise ValueError("these sums are over pairs: give the partners, too")
+                raise ValueError("these sums are over pairs: give the partners too")
             partners, _ = _checked(partners, groups, len(self.folds), self.dim)
         self.drawings += len(groups)
         weighted = weights[:, None] * sketches
@@ -131,21 +126,6 @@ class LensSums:
                 self.crosses[fold] += weighted[rows].T @ partners[rows]
                 self.squares[fold] += weights[rows] @ partners[rows].square().sum(1)
 
-    def merge(self, other: "LensSums") -> None:
-        """Add what another process or another part of the data has summed.
-
-        Raises:
-            ValueError: the other sums have other groups, folds or widths.
-        """
-        if not torch.equal(self.folds, other.folds) or self.dim != other.dim:
-            raise ValueError("sums of other groups, folds or widths do not add up")
-        if (self.partners is None) != (other.partners is None):
-            raise ValueError("sums with partners and sums without do not add up")
-        self.drawings += other.drawings
-        for name in ("counts", "sketches", "squared_norms", "grams", "partners", "crosses", "squares"):
-            if getattr(self, name) is not None:
-                getattr(self, name).add_(getattr(other, name))
-
     @property
     def mean(self) -> Tensor:
         """(D,) mean of all sketches."""
@@ -157,7 +137,7 @@ def _checked(features: Tensor, labels: Tensor, groups: int, dim: int) -> tuple[T
     labels = torch.as_tensor(labels).to("cpu", torch.int64)
     if features.ndim != 2 or features.shape[1] != dim or len(labels) != len(features):
         raise ValueError(
-            f"features must be ({len(labels)}, {dim}), one row a label, not {tuple(features.shape)}"
+            f"features must be ({len(labels)}, {dim}), one row for each label, not {tuple(features.shape)}"
         )
     if not features.isfinite().all():
         broken = int((~features.isfinite()).any(1).sum())

@@ -84,16 +84,16 @@ def fit_model_lens(
         exclude_classes: Classes to leave out, in any spelling, such as those to test on. A warning names a class that
             is in none of the tables.
         penalty: Lambda; None chooses it on held-out classes.
-        ambiguity: A drawing counts the less, the less it looks like its class alone; see `lens.clarity`.
-        condition: The condition for a method that embeds under a category, as in `Task`.
+        ambiguity: Give less weight to drawings that look like several classes; see `lens.clarity`.
+        condition: The condition of a method with conditions, as in `Task`.
         batch_size: Number of images in a forward pass.
         num_workers: Number of processes that read images.
         accelerator: Shares the embedding among processes.
         progress: Show progress bars on stderr.
 
     Raises:
-        ValueError: There are no drawings, or they are all alike; the targets need photos or texts that are not there;
-            or no image of a table can be read.
+        ValueError: There are no drawings, all drawings are the same, photos or texts for the targets are missing, or no
+            image of a table can be read.
     """
     names = _class_names(sketches, photos, exclude_classes)
     if not names:
@@ -150,9 +150,9 @@ def fit_model_lens(
 
 @contextmanager
 def _watched(model: SketchPromptPreTrainedModel) -> Iterator[list[bool]]:
-    """A list that is not empty after the block if the sketch features went through the model's lens.
+    """A list that is not empty after the block if the sketch features went through the lens of the model.
 
-    A method of another package may have forgotten that.
+    A method of another package may not do that.
     """
     asked: list[bool] = []
     through_lens = model.through_lens

@@ -1,4 +1,4 @@
-"""How well a lens does on groups (classes, or drawn photos) that it was not fitted on."""
+"""How good a lens is on groups (classes, or drawn photos) that it was not fitted to."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 PER_GROUP = 20
-"""So many sketches, and so many photos, of each group are kept to choose lambda on."""
+"""Number of sketches and of photos of each group that are kept to choose lambda."""
 
 
 class Sample:
-    """The first features of every group, by their row in the data: the same however the rows were shared out.
+    """The first features of each group, by their row in the data, however the rows were distributed.
 
     Args:
-        per_group: how many of a group are kept.
+        per_group: Number of features to keep of each group.
     """
 
     def __init__(self, per_group: int = PER_GROUP):
@@ -24,16 +24,12 @@ class Sample:
         self._is_cut = False
 
     def add(self, features: Tensor, groups: Tensor, rows: Tensor, labels: Tensor | None = None) -> None:
-        """Consider features (B, D) of the groups (B,), which stand in the data's rows (B,)."""
+        """Add features (B, D) of the groups (B,) in the rows (B,) of the data."""
         features = features.detach().to("cpu", torch.float32)
         columns = (torch.as_tensor(c).cpu() for c in (groups, rows, groups if labels is None else labels))
         self._parts.append((features, *columns))
         if sum(len(part[0]) for part in self._parts) > self._limit:
             self._limit = 2 * len(self._kept()[0]) + 4096
-
-    def merge(self, other: "Sample") -> None:
-        """Consider what another process or another part of the data has kept."""
-        self._parts += other._parts
 
     @property
     def features(self) -> Tensor:
@@ -42,12 +38,12 @@ class Sample:
 
     @property
     def groups(self) -> Tensor:
-        """(N,) the group of each."""
+        """(N,) group of each."""
         return self._kept()[1]
 
     @property
     def labels(self) -> Tensor:
-        """(N,) what each shows: its group, unless `add` was told something finer."""
+        """(N,) what each shows: its group, unless other labels were given to `add`."""
         return self._kept()[3]
 
     def _kept(self) -> tuple[Tensor, ...]:
@@ -67,20 +63,20 @@ class Validation:
     """Sketches of held-out groups search the photos of held-out groups.
 
     Args:
-        sketches: a sample of the sketches that a lens is fitted on.
-        photos: a sample of what they search; None: the texts of the held-out classes.
-        scopes: (C,) a sketch searches the photos of groups of its own scope; None: those of all held-out groups.
+        sketches: A sample of the sketches that a lens is fitted to.
+        photos: A sample of the photos to search. None: the texts of the held-out classes.
+        scopes: (C,) a sketch searches only the photos of groups with its own scope. None: of all held-out groups.
     """
 
     def __init__(self, sketches: Sample, photos: Sample | None = None, scopes: Tensor | None = None):
         self.sketches, self.photos, self.scopes = sketches, photos, scopes
 
     def without(self, held_out: Tensor, directions: Tensor | None = None) -> "HeldOut":
-        """The search of the groups `held_out` (C,).
+        """The search among the groups `held_out` (C,).
 
         Args:
             held_out: (C,) bool.
-            directions: (C, D) targets of the groups, which are searched where there are no photos.
+            directions: (C, D) targets of the groups, which are searched if there are no photos.
         """
         rows = held_out[self.sketches.groups]
         groups, wanted = self.sketches.groups[rows], self.sketches.labels[rows]
@@ -105,10 +101,10 @@ class HeldOut(NamedTuple):
     Attributes:
         queries: (N, D) float64 features of the sketches.
         photos: (M, D) float32 features of what they search.
-        groups: (N,) the group of each sketch.
-        right: (N, M) what each should find.
-        outside: (N, M) what each does not search; None if it searches everything.
-        n_groups: number C of all groups, held out or not.
+        groups: (N,) group of each sketch.
+        right: (N, M) whether a photo is correct for a sketch.
+        outside: (N, M) whether a sketch does not search a photo. None if all photos are searched.
+        n_groups: Number C of all groups, held out or not.
     """
 
     queries: Tensor
@@ -119,13 +115,13 @@ class HeldOut(NamedTuple):
     n_groups: int
 
     def scores(self, similar: Tensor) -> Tensor:
-        """Mean average precision of every group.
+        """Mean average precision of each group.
 
         Args:
-            similar: (N, M) float32, how alike sketches and photos are.
+            similar: (N, M) float32 similarity of sketches and photos.
 
         Returns:
-            (C,), NaN for groups that are not held out or have no sketch that can find anything.
+            (C,), NaN for groups that are not held out or whose sketches have no correct photo.
         """
         if self.outside is not None:
             similar = similar.masked_fill(self.outside, -torch.inf)
@@ -139,8 +135,8 @@ class HeldOut(NamedTuple):
 def average_precision(similar: Tensor, right: Tensor) -> Tensor:
     """(N,) average precision of ranking by `similar` (N, M) with the hits `right` (N, M), not interpolated.
 
-    Of photos that are equally alike, the first comes first. Every photo is one integer: its score above, the column
-    and whether it is a hit below. Integers are sorted in a fraction of the time of an `argsort`.
+    Of photos with equal similarity, the first comes first. Each photo is one integer with the score in the high bits,
+    and the column and whether it is a hit in the low bits. Sorting integers is several times faster than `argsort`.
     """
     if not similar.numel():
         return torch.zeros(len(similar), dtype=torch.float64)

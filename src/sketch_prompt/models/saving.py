@@ -214,7 +214,7 @@ class SavedModel(PreTrainedModel):
     # Loading
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False):
-        """As in torch. A state dict with only the tensors of the CLIP is an error: it holds nothing that was trained."""
+        """As in torch, but the tensors of the CLIP alone are an error, as they hold nothing that was trained."""
         if self.adapter_tensors() and state_dict and all(name.startswith("clip.") for name in state_dict):
             raise ValueError(
                 "these are only the tensors of the frozen CLIP; load_adapter(folder) loads the trained ones"
