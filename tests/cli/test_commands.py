@@ -316,7 +316,7 @@ def test_explain_says_what_is_wrong(teapot, tmp_path):
         ((sketch, photo, "-o", figure, "-m", "clip-at"), "clip-at is a method, not a checkpoint"),
         (
             (sketch, photo, "-o", figure, "--category", "cup"),
-            "sketch-lens compares pictures without categories",
+            "sketch-lens does not use categories",
         ),
     ):
         result = run("explain", *arguments)

@@ -245,7 +245,7 @@ def explain(
       sketch-prompt explain drawing.png photo.jpg -m mini-zse-sbir --json
     """
     if output is None and not as_json:
-        raise ValueError("nothing to write: give -o FIGURE.png, --json, or both")
+        raise ValueError("nothing to write: give -o FIGURE.png, --json or both")
     from sketch_prompt.explain.figures import plot_explanation
     from sketch_prompt.models.loading import load_model
     from sketch_prompt.plotting import save_figure

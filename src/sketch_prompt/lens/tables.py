@@ -92,8 +92,8 @@ def fit_model_lens(
         progress: Show progress bars on stderr.
 
     Raises:
-        ValueError: There are no drawings, all drawings are the same, photos or texts for the targets are missing, or no
-            image of a table can be read.
+        ValueError: There are no drawings, all drawings are the same, photos or texts for the targets are missing, or
+            no image of a table can be read.
     """
     names = _class_names(sketches, photos, exclude_classes)
     if not names:
