@@ -1,6 +1,6 @@
-"""The machinery of adapters: several of them by name on one frozen CLIP, and their tensors.
+"""Adapters by name on one frozen CLIP, and their tensors.
 
-What a method defines is in `modeling_base`; nothing here is meant to be overridden.
+Methods define what is in `modeling_base`. Nothing here is meant to be overridden.
 """
 
 import copy
@@ -27,23 +27,23 @@ _TUNED_FOR_PHOTOS = "adapter.tuned_photo."
 
 
 class MethodAdapter(nn.Module):
-    """Everything that one adapter owns: the method's parameters, and tuned copies of CLIP modules.
+    """The parameters of an adapter: those of the method, and tuned copies of CLIP modules.
 
-    Methods subclass it for their prompts and mappings. `class_embeddings` (C, D) are the L2-normalised text
-    features of the training classes, computed once by `set_classes` and stored with the adapter. `lens_mean` (D,) and
-    `lens_map` (D, D) are the lens on the sketch features, if `set_lens` gave it one.
+    Methods subclass it for their prompts and mappings. `class_embeddings` (C, D) are the L2-normalised text features
+    of the training classes, which `set_classes` computes. `lens_mean` (D,) and `lens_map` (D, D) are the lens, if
+    there is one. All of them are saved with the adapter.
     """
 
     data_buffers: ClassVar[tuple[str, ...]] = ("class_embeddings", "lens_mean", "lens_map")
-    """Buffers that come from data: None before `set_classes` or `set_lens`, taken as they are on loading."""
+    """Buffers that are computed from data: None before `set_classes` or `set_lens`. Loading accepts any shape."""
 
     class_embeddings: Tensor | None
     lens_mean: Tensor | None
     lens_map: Tensor | None
     clip: CLIPModel | None
-    """The CLIP as this adapter tunes it: its own copies in place of the tuned modules, all else shared."""
+    """The CLIP with the tuned copies of this adapter. All other modules are shared."""
     photo_clip: CLIPModel | None
-    """The CLIP that photos are to be read with: `clip`, or a view with copies of their own."""
+    """The CLIP for photos: `clip`, or a view with copies of its own."""
 
     def __init__(self):
         super().__init__()
@@ -52,9 +52,9 @@ class MethodAdapter(nn.Module):
         self.facts = TrainingFacts()
 
     def bind(self, clip: CLIPModel | None, pattern: str | None, separate: bool = False) -> None:
-        """Copy the modules of `clip` that match `pattern`, and look at it through them; None tunes nothing.
+        """Copy the modules of `clip` that match `pattern`, and set `self.clip` to a view with the copies.
 
-        With `separate`, photos get copies of their own.
+        With `separate`, photos get copies of their own. If `pattern` is None, nothing is copied.
         """
         view = photo_view = clip
         if pattern is not None:
@@ -63,21 +63,20 @@ class MethodAdapter(nn.Module):
             if separate:
                 self.tuned_photo = clip_backbone.tuned_copies(clip, pattern)
                 photo_view = clip_backbone.tuned_view(clip, self.tuned_photo)
-        # Not children: their frozen modules are those of `clip`, which the model has already.
+        # Not registered as children: their frozen modules belong to the model's `clip`.
         self.__dict__ |= {"clip": view, "photo_clip": photo_view}
 
 
 class AdaptedClip(EncodingModel, SavedModel):
-    """A frozen CLIP and named adapters on it: the half of a model that no method changes.
+    """A frozen CLIP with named adapters: the part of a model that is the same for all methods.
 
-    `clip` is the frozen CLIP itself, and stays what it was loaded as. `adapter` is the active adapter; `adapter.clip`
-    is the CLIP with that adapter's tuned modules in place. Models that share one CLIP cannot get in each other's way,
-    since none of them changes it.
+    `clip` is the frozen CLIP and never changes. `adapter` is the active adapter, and `adapter.clip` is the CLIP with
+    the tuned modules of that adapter. As no model changes the CLIP, models can share it.
 
     Args:
-        config: the method's configuration.
-        backbone: the frozen CLIP; without it a randomly initialised one is built from `config.clip_config`.
-        adapter_name: name of the first adapter.
+        config: Configuration of the method.
+        backbone: The frozen CLIP. Without it, a randomly initialised CLIP is built from `config.clip_config`.
+        adapter_name: Name of the first adapter.
     """
 
     config_class = SketchPromptPreTrainedConfig
@@ -113,10 +112,10 @@ class AdaptedClip(EncodingModel, SavedModel):
         self.post_init()
 
     def init_weights(self) -> None:
-        """Do nothing: the backbone comes with its weights, and adapters initialise themselves."""
+        """Do nothing: the backbone has its weights, and adapters initialise themselves."""
 
     def train(self, mode: bool = True):
-        """Switch the adapters to training; the frozen backbone stays in eval mode."""
+        """Put the adapters into training mode. The frozen backbone stays in eval mode."""
         super().train(mode)
         if self.clip is not None:
             self.clip.eval()
@@ -133,11 +132,11 @@ class AdaptedClip(EncodingModel, SavedModel):
 
     @property
     def active_adapter(self) -> str:
-        """Name of the adapter in use."""
+        """Name of the active adapter."""
         return self._active_adapter
 
     def active_adapters(self) -> list[str]:
-        """As in transformers: the one active adapter in a list."""
+        """As in transformers: a list with the name of the active adapter."""
         return [self._active_adapter]
 
     @property
@@ -148,15 +147,15 @@ class AdaptedClip(EncodingModel, SavedModel):
     def add_adapter(
         self, adapter_config: SketchPromptPreTrainedConfig, adapter_name: str | None = None
     ) -> None:
-        """Add a freshly initialised adapter and make it the active one.
+        """Add a freshly initialised adapter and make it active.
 
         Args:
-            adapter_config: the method's configuration.
-            adapter_name: "default" if not given.
+            adapter_config: Configuration of the method.
+            adapter_name: Name of the adapter, "default" if not given.
 
         Raises:
-            TypeError: if the configuration is of something else, one of peft's for example.
-            ValueError: if the name is taken or not made of letters, digits, `_` and `-`.
+            TypeError: The configuration is not of this method.
+            ValueError: The name exists already, or has other characters than letters, digits, `_` and `-`.
         """
         adapter_name = adapter_name or "default"
         if not isinstance(adapter_config, self.config_class):
@@ -181,13 +180,13 @@ class AdaptedClip(EncodingModel, SavedModel):
         self.set_adapter(adapter_name)
 
     def set_adapter(self, adapter_name: str | list[str]) -> None:
-        """Use the adapter `adapter_name` from now on; `config` becomes its configuration.
+        """Make an adapter active. `config` becomes its configuration.
 
         Args:
-            adapter_name: its name, or as in transformers a list, of one name: adapters are not combined.
+            adapter_name: Its name, or a list with its name, as in transformers. Adapters cannot be combined.
 
         Raises:
-            ValueError: if there is no such adapter, or several are named.
+            ValueError: There is no such adapter, or the list has several names.
         """
         if isinstance(adapter_name, list):
             if len(adapter_name) != 1:
@@ -200,10 +199,10 @@ class AdaptedClip(EncodingModel, SavedModel):
             adapter.requires_grad_(name == adapter_name)
 
     def delete_adapter(self, adapter_names: str | list[str]) -> None:
-        """Remove an adapter, or several, that are not in use.
+        """Delete an adapter, or several, that are not active.
 
         Raises:
-            ValueError: if one is in use or not loaded; then none is removed.
+            ValueError: One of them is active or not loaded. Then none is deleted.
         """
         names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
         for name in names:
@@ -214,15 +213,15 @@ class AdaptedClip(EncodingModel, SavedModel):
             del self.adapters[name], self.adapter_configs[name]
 
     def load_adapter(self, source, adapter_name: str | None = None, **hub_kwargs) -> None:
-        """Load another adapter of the same method onto this model's CLIP and make it the active one.
+        """Load another adapter of the same method onto this model's CLIP and make it active.
 
         Args:
-            source: Hub id, directory or bundled name of an adapter checkpoint.
-            adapter_name: what to call it here; "default" if not given.
-            hub_kwargs: those of `find_checkpoint`: `revision`, `token`, `subfolder`, ...
+            source: Hub id, folder or bundled name of an adapter checkpoint.
+            adapter_name: Name of the adapter in this model, "default" if not given.
+            hub_kwargs: Arguments of `find_checkpoint`: `revision`, `token`, `subfolder`, ...
 
         Raises:
-            ValueError: if it is of another method, was trained on another CLIP, or its tensors do not fit.
+            ValueError: It is of another method, was trained on another CLIP, or its tensors do not fit.
         """
         adapter_name = adapter_name or "default"
         directory = find_checkpoint(source, **hub_kwargs)
@@ -248,10 +247,10 @@ class AdaptedClip(EncodingModel, SavedModel):
             raise
 
     def disable_adapters(self) -> None:
-        """Not offered: a model that embeds without its adapter is another model.
+        """Not supported: a model without its adapter is another model.
 
         Raises:
-            NotImplementedError: always, saying what to use instead.
+            NotImplementedError: Always. The message says what to use instead.
         """
         raise NotImplementedError(
             "adapters cannot be switched off. The plain CLIP is model.clip; as a model of its own: "
@@ -259,11 +258,11 @@ class AdaptedClip(EncodingModel, SavedModel):
         )
 
     def enable_adapters(self) -> None:
-        """Not offered, like `disable_adapters`."""
+        """Not supported, like `disable_adapters`."""
         raise NotImplementedError("adapters are always on; set_adapter(name) says which one is used")
 
     def enable_peft_hotswap(self, *args, **kwargs) -> None:
-        """Not offered: `load_adapter` loads beside the others, `set_adapter` switches without copying."""
+        """Not supported. `load_adapter` adds an adapter, and `set_adapter` switches without copying."""
         raise NotImplementedError(
             "load_adapter loads beside the others, and set_adapter switches between them"
         )
@@ -296,31 +295,31 @@ class AdaptedClip(EncodingModel, SavedModel):
         return tuned | own
 
     def get_adapter_state_dict(self, adapter_name: str | None = None) -> dict[str, Tensor]:
-        """As in transformers: the tensors of an adapter, by default the active one's. See `adapter_tensors`."""
+        """As in transformers: the tensors of an adapter, by default the active one. See `adapter_tensors`."""
         return {name: value.detach() for name, value in self.adapter_tensors(adapter_name).items()}
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
-        """What training changes: the active adapter's tuned copies and own parameters, by checkpoint name."""
+        """The trainable parameters of the active adapter, by their names in a checkpoint."""
         return {
             name: value for name, value in self.adapter_tensors().items() if isinstance(value, nn.Parameter)
         }
 
     def get_nb_trainable_parameters(self) -> tuple[int, int]:
-        """As in peft: how many numbers training changes, and how many there are."""
+        """As in peft: the number of trainable parameters, and of all parameters."""
         trained = sum(parameter.numel() for parameter in self.trainable_parameters().values())
         return trained, sum(parameter.numel() for parameter in self.parameters())
 
     def print_trainable_parameters(self) -> None:
-        """As in peft: print how many numbers training changes."""
+        """As in peft: print the number of trainable parameters."""
         trained, total = self.get_nb_trainable_parameters()
         share = 100 * trained / max(total, 1)
         print(f"trainable params: {trained:,d} || all params: {total:,d} || trainable%: {share:.4f}")
 
     def parameter_groups(self) -> list[dict]:
-        """Trainable parameters by kind: `"prompts"` (the method's own), `"layer_norms"`, `"backbone"` (the rest).
+        """Trainable parameters by kind: `"prompts"` (of the method), `"layer_norms"` and `"backbone"` (all others).
 
         Returns:
-            A list of {"name": str, "params": list}, empty groups left out, ready for an optimiser.
+            A list of {"name": str, "params": list} for an optimiser, without empty groups.
         """
         groups: dict[str, list[nn.Parameter]] = {"prompts": [], "layer_norms": [], "backbone": []}
         for name, parameter in self.trainable_parameters().items():
@@ -334,7 +333,7 @@ class AdaptedClip(EncodingModel, SavedModel):
     def _check_fits(
         cls, config: SketchPromptPreTrainedConfig, backbone: CLIPModel | None, file: AdapterFile
     ) -> None:
-        """Raise ValueError unless a configuration asks for the tensors of a file, before any of its size is made."""
+        """Raise a ValueError if the shapes in a file do not match the configuration, before large tensors are made."""
         config = copy.deepcopy(config)
         if backbone is not None:
             config.clip_config = copy.deepcopy(backbone.config)

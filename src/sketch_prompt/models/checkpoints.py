@@ -1,12 +1,12 @@
-"""Reading and writing checkpoints: an adapter of a megabyte, or self-contained with its CLIP.
+"""Reading and writing checkpoints, with or without the CLIP.
 
-config.json                the method's configuration with the base model's id, revision and fingerprint
-adapter_model.safetensors  only what training can change
-model.safetensors          the frozen CLIP, in self-contained checkpoints only
-training.json              how it came to be and what it reached, see `hub.facts`
-sketch_prompt_model.py     leads AutoModel to this package, see `hub.auto_map`
+config.json                the configuration, with the id, revision and fingerprint of the base model
+adapter_model.safetensors  the tensors that training can change
+model.safetensors          the frozen CLIP, only in checkpoints that include it
+training.json              how it was trained and what it reached, see `hub.facts`
+sketch_prompt_model.py     lets AutoModel find this package, see `hub.auto_map`
 
-There is no adapter_config.json: transformers would take it for one of peft's and load the base model instead.
+There is no adapter_config.json: transformers would take it for a checkpoint of peft and load only the base model.
 """
 
 import copy
@@ -34,7 +34,7 @@ from .limits import described_by, stored_config
 
 CONFIG = "config.json"
 OLD_ADAPTER_CONFIG = "adapter_config.json"
-"""Where 0.1 kept the fingerprint."""
+"""File with the fingerprint in version 0.1."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BACKBONE_WEIGHTS = "model.safetensors"
 CONFIG_FILES = (CONFIG, OLD_ADAPTER_CONFIG)
@@ -45,19 +45,19 @@ REPLACED = (
     OLD_ADAPTER_CONFIG,
     "training.json",
 )
-"""What an earlier checkpoint in the same place may have left, and the next one must not be mixed with."""
+"""Files of an earlier checkpoint in the same place that must not be mixed with a new one."""
 
 
 @dataclass
 class AdapterFile:
-    """An adapter as it lies on disk, with the checks that decide whether it fits a model."""
+    """An adapter that was read from disk, with checks that it fits a model."""
 
     directory: Path
     config_dict: dict
     tensors: dict[str, Tensor]
 
     def check_backbone(self, clip: CLIPModel | None) -> None:
-        """Raise ValueError unless `clip` is the CLIP the adapter was trained on, or there is none."""
+        """Raise a ValueError if `clip` is not the CLIP that the adapter was trained on. None is accepted."""
         fingerprint = self.config_dict.get("base_model_fingerprint")
         if None not in (clip, fingerprint) and not clip_backbone.matches_fingerprint(clip, fingerprint):
             raise ValueError(
@@ -68,7 +68,7 @@ class AdapterFile:
             )
 
     def check_tensors(self, stored: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-        """Raise ValueError, naming them, for missing, extra or misshapen tensors."""
+        """Raise a ValueError with the names of missing tensors, unexpected ones and those of wrong shape or type."""
         problems = [
             f"missing tensor {name} {tuple(expected[name].shape)}" for name in expected.keys() - stored.keys()
         ]
@@ -91,7 +91,7 @@ class AdapterFile:
 
 
 def read_json(path: Path) -> dict:
-    """Parse a JSON object; ValueError names the file if it is none."""
+    """Parse a JSON object. Raises a ValueError with the name of the file if it is not valid."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -102,14 +102,14 @@ def read_json(path: Path) -> dict:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Load a safetensors file; ValueError names it if it is damaged. Altered files beside it are warned of."""
+    """Load a safetensors file. Raises a ValueError if it is damaged, and warns about changed files beside it."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
         tensors = load_file(path)
     except (SafetensorError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{path} is damaged or no safetensors file ({error}); fetch or save it again"
+            f"{path} is damaged or not a safetensors file ({error}); fetch or save it again"
         ) from error
     check_tensors(path, tensors, metadata)
     check_files(path, metadata)
@@ -117,11 +117,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_config(directory: Path) -> dict:
-    """The content of a checkpoint's `config.json`.
+    """The content of the `config.json` of a checkpoint.
 
     Raises:
-        FileNotFoundError: if the folder is no checkpoint.
-        ValueError: if a file is damaged.
+        FileNotFoundError: The folder is not a checkpoint.
+        ValueError: A file is damaged.
     """
     if not (directory / CONFIG).is_file():
         raise FileNotFoundError(f"{directory} holds no {CONFIG}: it is not a sketch-prompt checkpoint")
@@ -135,11 +135,11 @@ def read_config(directory: Path) -> dict:
 
 
 def read_adapter(directory: Path, variant: str | None = None) -> AdapterFile:
-    """Read the adapter in `directory`; one without weights (`frozen-clip`) has no tensors.
+    """Read the adapter in `directory`. An adapter without weights (`frozen-clip`) has no tensors.
 
     Raises:
-        FileNotFoundError: if the folder is no checkpoint, or has no weights of that variant.
-        ValueError: if a file is damaged.
+        FileNotFoundError: The folder is not a checkpoint, or has no weights of that variant.
+        ValueError: A file is damaged.
     """
     config_dict = read_config(directory)
     weights = directory / with_variant(ADAPTER_WEIGHTS, variant)
@@ -159,10 +159,10 @@ def read_backbone(
     attn_implementation: str | None,
     variant: str | None = None,
 ) -> CLIPModel | None:
-    """The CLIP inside a self-contained checkpoint, or None if the checkpoint has none.
+    """The CLIP in a checkpoint, or None if it has none.
 
     Raises:
-        ValueError: if it is damaged or does not fit the configuration, or there is no base model to load instead.
+        ValueError: It is damaged or does not fit the configuration, or there is no base model to load instead.
     """
     path = directory / with_variant(BACKBONE_WEIGHTS, variant)
     index = path.with_name(f"{path.name}.index.json")
@@ -190,7 +190,7 @@ def read_backbone(
 
 
 def _parts(index: Path) -> list[Path]:
-    """The files that an index of shards names; all lie beside it."""
+    """The files in an index of shards. All of them are in the same folder."""
     names = read_json(index).get("weight_map")
     names = set(names.values()) if isinstance(names, dict) else {None}
     if not all(isinstance(name, str) and name == os.path.basename(name) for name in names):
@@ -200,18 +200,18 @@ def _parts(index: Path) -> list[Path]:
 
 @dataclass
 class CheckpointOptions:
-    """How a checkpoint is written.
+    """Options for writing a checkpoint.
 
     Attributes:
-        include_backbone: with the frozen CLIP.
-        base_model: what the configuration names as the base model.
-        processor: written beside it, or None.
-        state_dict: tensors by the names of `model.state_dict()`, in place of the model's own, or None.
-        max_shard_size: of a file with weights of the CLIP.
-        variant: stands in the names of files with weights.
-        source: what the card's code passes to `from_pretrained`.
-        revision: likewise.
-        tags: further tags of the card.
+        include_backbone: Write the frozen CLIP too.
+        base_model: Name of the base model for the configuration.
+        processor: Processor to write, or None.
+        state_dict: Tensors to write instead of those of `model.state_dict()`, or None.
+        max_shard_size: Maximum size of a file with weights of the CLIP.
+        variant: Part of the names of the files with weights.
+        source: Argument of `from_pretrained` in the code of the card.
+        revision: Revision in the code of the card.
+        tags: Further tags of the card.
     """
 
     include_backbone: bool
@@ -226,7 +226,7 @@ class CheckpointOptions:
 
 
 def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list[str]:
-    """Write `model`'s active adapter into `directory`, every file at once or not at all; returns their names."""
+    """Write the active adapter of `model` into `directory`, each file completely or not at all. Returns the names."""
     from ..hub.model_card import model_card  # templates that only saving needs
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -264,15 +264,15 @@ def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list
             tags=options.tags,
         )
         if tensors := _adapter_tensors(model, options.state_dict):
-            # It vouches for the files that are there, the configuration among them.
+            # It has checksums of the other files, including the configuration.
             metadata = {"format": "pt", **checksum_metadata(tensors, new.glob("*.json"))}
             save_file(tensors, new / with_variant(ADAPTER_WEIGHTS, options.variant), metadata=metadata)
         (new / "README.md").write_text(str(card), encoding="utf-8")
         sync_folder(new)
         names = sorted(path.name for path in new.iterdir())
-        # The configuration comes last: a folder that has one is complete.
+        # The configuration is written last: a folder that has one is complete.
         for name in sorted(names, key=lambda name: name == CONFIG):
-            (new / name).chmod(0o644)  # safetensors keeps what it writes to its owner
+            (new / name).chmod(0o644)  # safetensors writes files that only their owner can read
             os.replace(new / name, directory / name)
         for pattern in REPLACED:
             for path in directory.glob(pattern):
@@ -282,19 +282,19 @@ def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list
 
 
 def with_variant(name: str, variant: str | None) -> str:
-    """`model.fp16.safetensors` for `model.safetensors` and "fp16"; the name itself for None."""
+    """The name of a file with a variant: `model.fp16.safetensors` for `model.safetensors` and "fp16"."""
     stem, suffix = name.rsplit(".", 1)
     return name if variant is None else f"{stem}.{variant}.{suffix}"
 
 
 def _published_config(model, options: CheckpointOptions):
-    """The model's configuration with what a checkpoint says besides."""
+    """The configuration of the model with the further keys of a checkpoint."""
     config = copy.copy(model.config)
     config.architectures = [type(model).__name__]
     if config.base_model != options.base_model:
         config.base_model, config.base_model_revision = options.base_model, None
     fingerprint = config.base_model_fingerprint
-    # One that was read is kept: a model loaded in bfloat16 still names the weights it was trained on.
+    # A fingerprint that was read is kept, as the model may have been loaded in bfloat16.
     if model.clip is not None and (
         fingerprint is None or not clip_backbone.matches_fingerprint(model.clip, fingerprint)
     ):
@@ -304,7 +304,7 @@ def _published_config(model, options: CheckpointOptions):
 
 
 def _adapter_tensors(model, state_dict: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-    """The active adapter's tensors by their names in a checkpoint, from `state_dict` where it has them."""
+    """The tensors of the active adapter by their names in a checkpoint, taken from `state_dict` if they are in it."""
     tensors = model.adapter_tensors()
     if state_dict is not None:
         given = {name.removeprefix("module."): value for name, value in state_dict.items()}

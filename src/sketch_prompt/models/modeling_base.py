@@ -1,4 +1,4 @@
-"""The contract: everything that a method may define, in one place. What it must define fails loudly until it does."""
+"""The contract: everything that a method may define. What it must define raises an error until it does."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -31,14 +31,14 @@ _NEEDED = {
 
 
 class SketchPromptPreTrainedModel(AdaptedClip):
-    """Base of every method: a frozen CLIP that named adapters turn into a sketch-based retrieval model.
+    """Base class of all methods: a frozen CLIP that named adapters turn into a sketch-based retrieval model.
 
-    A method must define `config_class`, `get_sketch_features`, `get_photo_features` and `get_patch_features`; to be
-    trained also `build_adapter` or `tuned_modules`, `loss_weights` and `process_triplets`. The rest has a default that
-    works, or that raises because most methods do not offer it (categories, re-ranking).
+    A method must define `config_class`, `get_sketch_features`, `get_photo_features` and `get_patch_features`. To be
+    trained, it must also define `build_adapter` or `tuned_modules`, `loss_weights` and `process_triplets`. Everything
+    else has a default. For what most methods do not offer (categories, re-ranking), the default raises an error.
 
-    Adapters of one method live in one model (`load_adapter`, `set_adapter`); models of different methods share one
-    CLIP in memory when the second is given the first one's.
+    A model can hold several adapters of its method (`load_adapter`, `set_adapter`). Models of different methods can
+    share one CLIP in memory (`backbone=`).
 
     Example:
         ```python
@@ -50,59 +50,60 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         ```
     """
 
-    # What it is, in words: for model cards
+    # For model cards
 
     paper_text: ClassVar[str] = ""
-    """What the method is: its paper, or a sentence where there is none."""
+    """The paper of the method, or a sentence if there is none."""
     bibtex: ClassVar[str] = ""
     """The paper, as BibTeX."""
     usage_text: ClassVar[str] = ""
-    """Lines of Python that go on from the card's example and show what the method offers beyond embedding."""
+    """Further lines of Python for the example in the model card, which show what is special about the method."""
 
     # Adapters
 
     backbone_weights: ClassVar[tuple[str, ...]] = ()
-    """Beginnings of the names of the adapter's own tensors that stand in for weights of the CLIP."""
+    """Prefixes of the adapter's own tensors that replace weights of the CLIP."""
 
     @property
     def method(self) -> str:
-        """The method's public name, such as `"clip-at"`."""
+        """The public name of the method, such as `"clip-at"`."""
         return self.config_class.model_type
 
     def tuned_modules(self, config: SketchPromptPreTrainedConfig) -> str | None:
         """Regular expression of the `CLIPModel` modules that the adapter tunes copies of, or None.
 
-        Read the CLIP through `self.adapter.clip` to use the copies; `self.clip` is the frozen one.
+        Read the CLIP through `self.adapter.clip` to use the copies. `self.clip` is the frozen CLIP.
         """
         return None
 
     def tunes_modalities_apart(self, config: SketchPromptPreTrainedConfig) -> bool:
-        """Whether photos get tuned copies of their own: `self.adapter.photo_clip` beside `self.adapter.clip`."""
+        """Whether photos have tuned copies of their own, in `self.adapter.photo_clip`."""
         return False
 
     def build_adapter(self, config: SketchPromptPreTrainedConfig) -> MethodAdapter:
-        """New parameters of the method, initialised as the paper says."""
+        """Create the parameters of the method, initialised as in the paper."""
         return MethodAdapter()
 
     def check_loaded(self, source) -> None:
-        """Called when an adapter has been read from the directory `source`; raise ValueError if it is unsound."""
+        """Check an adapter that was read from the folder `source`. Raise a ValueError if it is not valid."""
 
     # Checkpoints of the paper's own code
 
     @classmethod
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["SketchPromptPreTrainedModel", set[str]]:
-        """The model that a checkpoint of the reference code holds, with its processor.
+        """Create a model and its processor from a checkpoint of the paper's own code.
 
         `sketch_prompt.models.conversion.from_reference` calls it and reports the tensors that were not used.
 
         Args:
-            state_dict: the reference's `state_dict()`.
+            state_dict: The `state_dict()` of the paper's code.
 
         Returns:
-            The model, and the names of the tensors that it was made of.
+            The model, and the names of the tensors that were used.
 
         Raises:
-            ValueError: naming the tensors that are missing or misshapen; or if the method has no converter.
+            ValueError: Tensors are missing or have a wrong shape (the message names them), or the method has no
+                converter.
         """
         raise ValueError(f"no converter for {cls.config_class.model_type!r}")
 
@@ -110,7 +111,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
 
     @property
     def photo_method(self) -> str:
-        """The method that embeds photos as this one does, whose galleries it searches: by default itself."""
+        """The method that embeds photos in the same way, whose galleries this method can search. By default itself."""
         return self.method
 
     def get_sketch_features(self, pixel_values: Tensor, **conditions) -> Tensor:
@@ -126,13 +127,13 @@ class SketchPromptPreTrainedModel(AdaptedClip):
 
         Args:
             input_ids: (B, T)
-            attention_mask: accepted for the tokenizer's sake; the text tower is causal and needs none.
+            attention_mask: Ignored. The text tower is causal and needs no mask.
 
         Returns:
             (B, D), L2-normalised.
 
         Raises:
-            ValueError: if the method brings a vision tower of its own, and no text tower.
+            ValueError: The method has a vision tower of its own, and no text tower.
         """
         if self.clip is None:
             raise ValueError(f"this {self.method} model has no CLIP, and so no text features")
@@ -142,7 +143,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     # A lens on the sketch features, which any method can carry
 
     def through_lens(self, features: Tensor) -> Tensor:
-        """The last step of `get_sketch_features`: normalise((q - m) W) of the adapter's lens, where it has one.
+        """The last step of `get_sketch_features`: normalise((q - m) W) if the adapter has a lens.
 
         Args:
             features: (B, D) of sketches, L2-normalised.
@@ -160,12 +161,12 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     def set_lens(
         self, lens: "Lens | None", targets: TargetKind | None = None, class_names: Sequence[str] = ()
     ) -> None:
-        """Give the active adapter a lens, in place of the one that it may have. Photo features stay as they are.
+        """Set or remove the lens of the active adapter. Photo features do not change.
 
         Args:
-            lens: from `sketch_prompt.lens`; None for none.
-            targets: what it maps sketches to.
-            class_names: the classes that it was fitted on.
+            lens: A lens of `sketch_prompt.lens`. None removes the lens.
+            targets: The targets that sketches are mapped to.
+            class_names: The classes that it was fitted to.
         """
         adapter, config = self.adapter, self.config
         if lens is None:
@@ -182,31 +183,32 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     # Training
 
     loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {}
-    """What each loss needs beside sketches and photos, by the loss's name: "negatives", "labels", "instance_ids",
-    "negative_labels" (see `TripletBatch`), "classes" (the class texts of `set_classes`)."""
+    """Inputs that each loss needs besides sketches and photos, by its name: "negatives", "labels", "instance_ids",
+    "negative_labels" (see `TripletBatch`), "classes" (the class texts of `set_classes`).
+    """
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """The weight of every loss by its name; one of weight 0 is not computed."""
+        """The weight of each loss, by its name. A loss with weight 0 is not computed."""
         return {}
 
     def whole_batch_needs(self) -> list[str]:
-        """What of training is defined over a batch and not triplet by triplet, as clauses: "negatives are sought".
+        """Parts of training that depend on the whole batch, as clauses for a warning: "negatives are sought".
 
-        Such a part asks for the rows of all processes (`of_whole_batch`). It cannot reach across the parts that
-        gradient accumulation cuts a batch into, which the training loop then warns of.
+        Such a part uses the rows of all processes (`of_whole_batch`). With gradient accumulation it sees only a part
+        of the batch, and the training loop warns about it.
         """
         return []
 
     @property
     def needs_second_sketch(self) -> bool:
-        """Whether training gives `forward` another sketch of each class too, `mismatched_sketch_pixel_values`."""
+        """Whether training also gives `forward` another sketch of each class, `mismatched_sketch_pixel_values`."""
         return False
 
     def of_whole_batch(self, rows: Tensor) -> Tensor:
         """In training, the rows of all processes in the order of the batch, with gradients: (B, ...) -> (N B, ...).
 
-        Every process must call it; see `models.whole_batch`.
+        All processes must call it; see `models.whole_batch`.
         """
         if not self.training:
             return rows
@@ -217,13 +219,13 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     def process_triplets(
         self, batch: TripletBatch, terms: Collection[str], **inputs
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Embed a batch of triplets and compute losses. `forward` calls it, sums the losses and checks their inputs.
+        """Embed a batch of triplets and compute the losses. `forward` calls it, checks the inputs and sums the losses.
 
         Args:
-            batch: the triplets.
-            terms: names of the losses to compute: those of `loss_weights` whose weight is not 0; none if only the
-                embeddings are wanted.
-            inputs: further arguments of `forward`; methods that take any name them here.
+            batch: The triplets.
+            terms: Names of the losses to compute: those of `loss_weights` with a weight other than 0, or none if only
+                the embeddings are wanted.
+            inputs: Further arguments of `forward`. Methods that take any name them here.
 
         Returns:
             The embeddings (B, D) of each of the batch's `images`, and each of the losses () by name.
@@ -243,24 +245,25 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         pixel_values: Tensor | None = None,
         **inputs,
     ) -> SketchRetrievalOutput | BaseModelOutputWithPooling:
-        """Embed aligned triplets and compute the method's loss, the weighted sum of its terms.
+        """Embed aligned triplets and compute the loss of the method, the weighted sum of its terms.
 
-        With `pixel_values` alone, embed photos: what transformers' `image-feature-extraction` pipeline calls.
+        With only `pixel_values`, embed photos, for the `image-feature-extraction` pipeline of transformers.
 
         Args:
-            sketch_pixel_values: (B, 3, H, W), row i a sketch of `labels[i]`.
-            photo_pixel_values: (B, 3, H, W), row i a photo that sketch i should find.
-            negative_pixel_values: (B, 3, H, W), row i a photo it should not find.
+            sketch_pixel_values: (B, 3, H, W), row i is a sketch of class `labels[i]`.
+            photo_pixel_values: (B, 3, H, W), row i is a photo that sketch i should find.
+            negative_pixel_values: (B, 3, H, W), row i is a photo that sketch i should not find.
             labels: (B,) indices into `config.class_names`.
-            instance_ids: (B,) identity of the drawn photo, for fine-grained losses.
+            instance_ids: (B,) ids of the drawn photos, for fine-grained losses.
             negative_labels: (B,) classes of the negatives.
-            return_loss: compute the loss too.
-            pixel_values: (B, 3, H, W) photos, in place of all else; the answer's `pooler_output` is (B, D).
-            inputs: what else a method takes, see its `process_triplets`.
+            return_loss: Compute the loss too.
+            pixel_values: (B, 3, H, W) photos, instead of all other inputs. The `pooler_output` of the output is (B,
+                D).
+            inputs: Further inputs of the method; see its `process_triplets`.
 
         Raises:
-            ValueError: if there are no pictures, there is no loss to compute, or one needs what is not there.
-            KeyError: if the method computes other losses than it declares weights for.
+            ValueError: There are no images, there is no loss to compute, or an input of a loss is missing.
+            KeyError: The method computed other losses than it declares weights for.
         """
         if pixel_values is not None:
             return BaseModelOutputWithPooling(pooler_output=self.get_photo_features(pixel_values, **inputs))
@@ -282,7 +285,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         return SketchRetrievalOutput(loss, terms, *embeds, statistics=statistics)
 
     def _checked_weights(self, batch: TripletBatch) -> dict[str, float]:
-        """Weights of the losses to compute, whose inputs are all there."""
+        """Weights of the losses to compute. Checks that their inputs are given."""
         declared = self.loss_weights
         if not declared:
             raise ValueError(f"{self.method} has nothing to train")
@@ -297,7 +300,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     def require_inputs(
         self, batch: TripletBatch, needs: Collection[str], purpose: str, otherwise: str
     ) -> None:
-        """Raise ValueError if one of `needs` (see `loss_needs`) is not there: what needs it, what to give instead."""
+        """Raise a ValueError if an input in `needs` (see `loss_needs`) is missing. It says what to give instead."""
         for need in needs:
             there = self.adapter.class_embeddings if need == "classes" else getattr(batch, need)
             if there is None:
@@ -307,30 +310,30 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     """Whether a step needs sketches alone, as their rows `sketch_rows` (B,) in what `begin_training` was given."""
 
     def begin_training(self, seen: SeenFeatures) -> None:
-        """Take what the frozen CLIP makes of the training data; the training loop calls it before the first step."""
+        """Receive the features of the training data from the frozen CLIP. Called before the first step."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Called by a training loop before each epoch, for what a method changes in the course of training.
+        """Called by the training loop before each epoch, for methods that change in the course of training.
 
         Args:
-            epoch: number of the epoch, from 0.
-            epochs: how many there will be.
+            epoch: Number of the epoch, from 0.
+            epochs: Number of all epochs.
         """
 
     @torch.no_grad()
     def set_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> None:
-        """Make `class_names` the training classes: remember them and embed their texts (`embed_classes`).
+        """Set the training classes and embed their texts (`embed_classes`).
 
         Args:
-            class_names: C names; labels given to `forward` index this list.
-            processor: a `SketchPromptProcessor` with the tokenizer of the base model.
+            class_names: C names. The labels for `forward` are indices into this list.
+            processor: A `SketchPromptProcessor` with the tokenizer of the base model.
         """
         self.config.class_names = list(class_names)
         if self.clip is not None:
             self.adapter.class_embeddings = self.embed_classes(class_names, processor)
 
     def embed_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> Tensor:
-        """Text features (C, D) of classes, L2-normalised: of `config.class_prompt` with their names."""
+        """Text features (C, D) of classes, L2-normalised: their names in the sentence `config.class_prompt`."""
         sentences = [self.config.class_prompt.format(name) for name in class_names]
         inputs = processor(text=sentences, return_tensors="pt").to(self.device)
         return torch.cat([self.get_text_features(ids) for ids in inputs["input_ids"].split(64)])
@@ -341,20 +344,20 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     def explain(
         self, sketch: ImageLike | Tensor, photo: ImageLike | Tensor, **conditions
     ) -> "Correspondence":
-        """Which patches of a photo the model takes for which patches of a sketch.
+        """Find the patches of a photo that the model matches with the patches of a sketch.
 
         Args:
-            sketch: a picture or its path, prepared by `processor`; or pixel values, a float tensor (3, H, W) or
-                (1, 3, H, W) that a processor made.
-            photo: likewise.
-            conditions: as in `get_sketch_features`.
+            sketch: An image or its path, which is preprocessed by `processor`; or pixel values, a float tensor (3, H,
+                W) or (1, 3, H, W) from a processor.
+            photo: Likewise.
+            conditions: As in `get_sketch_features`.
 
         Returns:
-            `Correspondence`; `sketch_prompt.explain.figures` draws it.
+            A `Correspondence`. `sketch_prompt.explain.figures` draws it.
 
         Raises:
-            ValueError: a picture that cannot be read, or without a processor; pixel values of more than one image
-                or of another size than the model's; a blank sketch.
+            ValueError: An image cannot be read, the model has no processor, pixel values are of several images or have
+                another size than the model's input, or the sketch is blank.
 
         Example:
             ```python
@@ -369,26 +372,25 @@ class SketchPromptPreTrainedModel(AdaptedClip):
 
     @property
     def patch_size(self) -> int:
-        """Side in pixels of the patches that explanations connect."""
+        """Side in pixels of the patches of an explanation."""
         return self.config.clip_config.vision_config.patch_size
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain, **conditions) -> Tensor:
-        """What the method knows patches by: (B, 3, H, W) -> (B, P, d), row by row, comparable across domains."""
+        """Features of patches for explanations: (B, 3, H, W) -> (B, P, d), row by row, comparable across domains."""
         raise self._undefined("get_patch_features")
 
     def relate_patches(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor, **conditions) -> Tensor:
-        """How strongly the method connects every patch of a sketch with every patch of a photo.
+        """How strongly the method matches each patch of a sketch with each patch of a photo.
 
-        By default from the similarity of their features (`patch_similarity`); methods that compare patches themselves
-        override it.
+        The default is the similarity of their features (`patch_similarity`). Methods that compare patches override it.
 
         Args:
             sketch_pixel_values: (1, 3, H, W)
             photo_pixel_values: (1, 3, H, W)
-            conditions: as in `get_sketch_features`.
+            conditions: As in `get_sketch_features`.
 
         Returns:
-            (P_s, P_p) up to 1; what is not positive connects nothing.
+            (P_s, P_p), at most 1. Pairs with values of 0 or less are not matched.
         """
         from ..explain import patch_similarity
 
@@ -400,36 +402,36 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     # Re-ranking, for methods that score a pair of images by more than their embeddings
 
     has_reranker: ClassVar[bool] = False
-    """Whether pairs of a sketch and a photo can be scored by more than the inner product of their embeddings."""
+    """Whether the method has a score for pairs of a sketch and a photo, besides the similarity of their embeddings."""
 
     def encode_tokens(self, pixel_values: Tensor, domain: Domain) -> Tensor:
-        """Tokens of sketches or photos, from which pairs are scored: (B, 3, H, W) -> (B, N, d)."""
+        """Tokens of sketches or photos, for scoring pairs: (B, 3, H, W) -> (B, N, d)."""
         raise self._unavailable("has no re-ranker: it compares embeddings only")
 
     def pool_tokens(self, tokens: Tensor, domain: Domain) -> Tensor:
-        """The embedding of each image from its tokens, as `get_*_features` gives it: (B, N, d) -> (B, D)."""
+        """Embeddings of images from their tokens, as in `get_*_features`: (B, N, d) -> (B, D)."""
         raise self._unavailable("has no re-ranker: it compares embeddings only")
 
     def prepare_pairs(self, tokens: Tensor, domain: Domain) -> dict[str, Tensor]:
-        """The part of scoring that concerns one image, whatever it is paired with: named tensors (B, ...)."""
+        """The part of scoring that depends on one image only: named tensors (B, ...)."""
         return {"tokens": tokens}
 
     def score_prepared(self, sketches: dict[str, Tensor], photos: dict[str, Tensor]) -> Tensor:
-        """Scores (Ns, Np) of every pair, from what `prepare_pairs` gave; higher is more alike."""
+        """Scores (Ns, Np) of all pairs, from the results of `prepare_pairs`. Higher is more similar."""
         raise self._unavailable("has no re-ranker: it compares embeddings only")
 
     def score_pairs(self, sketch_tokens: Tensor, photo_tokens: Tensor) -> Tensor:
-        """Scores (Ns, Np) of every sketch with every photo, from their tokens (Ns, N, d) and (Np, N, d)."""
+        """Scores (Ns, Np) of each sketch with each photo, from their tokens (Ns, N, d) and (Np, N, d)."""
         return self.score_prepared(
             self.prepare_pairs(sketch_tokens, "sketch"), self.prepare_pairs(photo_tokens, "photo")
         )
 
     def fuse_scores(self, similarities: np.ndarray, pair_scores: np.ndarray) -> np.ndarray:
-        """What `ranking="rerank"` sorts the first photos by; by default the scores of the pairs alone.
+        """The score that `ranking="rerank"` sorts the first photos by. The default is the pair score alone.
 
         Args:
-            similarities: inner products of the pairs' embeddings, of any shape.
-            pair_scores: what `score_prepared` gave for the same pairs.
+            similarities: Inner products of the embeddings of the pairs, of any shape.
+            pair_scores: Results of `score_prepared` for the same pairs.
         """
         return pair_scores
 
@@ -439,20 +441,20 @@ class SketchPromptPreTrainedModel(AdaptedClip):
     def is_conditional(self) -> bool:
         """Whether embeddings depend on a category.
 
-        Then `get_sketch_features` and `get_photo_features` take `category=`, one name or one for every row; without
-        it they are category-agnostic. Before a category can be named, the model must have been shown a few pictures
-        of it (`add_category`), which trains nothing. Categories are saved with the adapter.
+        Then `get_sketch_features` and `get_photo_features` take `category=`, one name or one for each row. Without it,
+        they embed without a category. A category must first be added with a few images of it (`add_category`), which
+        needs no training. Categories are saved with the adapter.
         """
         return False
 
     @property
     def categories(self) -> list[str]:
-        """Names of the categories that the model has been shown."""
+        """Names of the categories that were added."""
         return []
 
     @property
     def support_size(self) -> tuple[int, int]:
-        """How many sketches and photos of a category the method looks at."""
+        """Number of sketches and of photos of a category that the method uses."""
         return 0, 0
 
     def add_category(
@@ -462,31 +464,31 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         photos: Sequence[ImageLike],
         processor: SketchPromptProcessor | None = None,
     ) -> None:
-        """Show the model a category: a few sketches and photos of it, which need not be of the same things.
+        """Add a category with a few sketches and photos of it. They need not show the same objects.
 
         Args:
-            name: of the category, in words.
-            sketches, photos: pictures or paths; one of the two may be empty.
-            processor: by default the one that came with the model.
+            name: Name of the category.
+            sketches, photos: Images or paths. One of the two may be empty.
+            processor: By default the processor of the model.
 
         Raises:
-            TypeError: if the method embeds without categories.
+            TypeError: The method does not use categories.
         """
         raise self._unavailable("embeds without categories")
 
     def remove_category(self, name: str) -> None:
-        """Forget a category; TypeError if the method embeds without categories."""
+        """Remove a category. Raises a TypeError if the method does not use categories."""
         raise self._unavailable("embeds without categories")
 
     def predict_categories(self, pixel_values: Tensor, candidates: Sequence[str] | None = None) -> list[str]:
-        """The category of every image among `candidates`, by zero-shot text classification.
+        """Predict the category of each image among `candidates`, by zero-shot text classification.
 
         Args:
             pixel_values: (B, 3, H, W) of sketches or photos.
-            candidates: names out of `categories`; all of them by default.
+            candidates: Names from `categories`. The default is all of them.
 
         Raises:
-            TypeError: if the method embeds without categories.
+            TypeError: The method does not use categories.
         """
         raise self._unavailable("embeds without categories")
 

@@ -1,18 +1,17 @@
-"""CLIP towers that accept prompt tokens, shared by every method.
+"""CLIP towers that accept prompt tokens, shared by all methods.
 
-The functions here run the layers of a `transformers` CLIP tower one after the other. They add what the methods
+The functions here run the layers of a `transformers` CLIP tower one after the other. They support what the methods
 need and `CLIPVisionModel.forward` does not offer:
 
-- prompt tokens after the patches (vision) or after the start token (text), once (*shallow*) or anew in front of
-  every layer (*deep*);
-- one batch whose rows carry different prompts, so that sketches, photos and negatives share one pass;
-- low-rank branches beside the frozen layers, whose inner channels can be scaled row by row;
-- only the work that the output needs: the last layer computes the class token alone (keys and values still come
-  from every token), and texts are cut after the last end-of-text token, which changes nothing under a causal mask;
-- an MLP for frozen weights that keeps one activation instead of three for the backward pass.
+- Prompt tokens after the patches (vision) or after the start token (text), either once (*shallow*) or new ones before
+  each layer (*deep*).
+- A batch whose rows have different prompts, so that sketches, photos and negatives share one pass.
+- Low-rank branches beside the frozen layers, whose inner channels can be scaled for each row.
+- Less work: the last layer computes only the class token (keys and values still come from all tokens), and texts are
+  cut after the last end-of-text token, which changes nothing under a causal mask.
+- An MLP for frozen weights that keeps one activation for the backward pass instead of three.
 
-The modules themselves are used as they are, so whatever stands in for one of them (an adapter's tuned copy) takes
-part.
+The modules of the tower are used as they are, including an adapter's tuned copies of them.
 """
 
 import math
@@ -39,26 +38,27 @@ if TYPE_CHECKING:
     from .low_rank import LowRankBranches
 
 Prompts = Tensor | Sequence[Tensor | None]
-"""Shallow prompts, a tensor (n, d) or (B, n, d), or deep ones: a sequence of such tensors, one for every layer; None
-for a layer that takes the prompts as the previous one left them."""
+"""Shallow prompts, a tensor (n, d) or (B, n, d); or deep prompts, a sequence of such tensors with one for each layer.
+None for a layer keeps the prompts of the previous layer.
+"""
 
 QUICK_GELU_SLOPE = 1.702
 
 VISION_LAYER_NORMS = r"vision_model\.(pre_layrnorm|post_layernorm|encoder\.layers\.\d+\.layer_norm[12])"
 TEXT_LAYER_NORMS = r"text_model\.encoder\.layers\.\d+\.layer_norm[12]"
-"""Names of the towers' LayerNorms in `CLIPModel`, for `tuned_modules`; text without its `final_layer_norm`."""
+"""Names of the LayerNorms of both towers in `CLIPModel`, for `tuned_modules`. The final norm of texts is left out."""
 
 
 @dataclass
 class TowerOutput:
-    """What a tower returns.
+    """Output of a tower.
 
     `pooled` (B, d): the class token after `post_layernorm`, or the end-of-text token after `final_layer_norm`.
-    `last_hidden_state` (B, T, d): every token after the last layer, or None if only the class token was computed.
-    `hidden_states`: the input of every layer and the output of the last, if asked for.
-    `attentions`: (B, heads, T, T) for every layer, if asked for.
+    `last_hidden_state` (B, T, d): all tokens after the last layer, or None if only the class token was computed.
+    `hidden_states`: the input of each layer and the output of the last one, if asked for.
+    `attentions`: (B, heads, T, T) for each layer, if asked for.
     `kept`: (B, K) indices of the patches that token selection kept, ascending, or None without token selection.
-    `last_input`: (B, 1 + P, d), class token and patches as they enter the last layer of the vision tower.
+    `last_input`: (B, 1 + P, d), class token and patches before the last layer of the vision tower.
     """
 
     pooled: Tensor
@@ -74,12 +74,12 @@ Branches = Sequence["tuple[LowRankBranches, Tensor | None]"]
 
 
 class _FrozenQuickGeluMlp(torch.autograd.Function):
-    """fc2(quick_gelu(fc1(x))) for weights that do not train, without needless passes over the wide activation.
+    """fc2(quick_gelu(fc1(x))) for frozen weights, with fewer passes over the wide activation.
 
     quick_gelu(h) = h * sigmoid(1.702 h) = silu(1.702 h) / 1.702. Both factors are folded into the matrix products
-    (`alpha`, `beta` of addmm). That leaves one in-place pass over the wide activation in each direction, and only
-    the pre-activation is kept for the backward pass. On a CPU the plain module spends a sixth of a forward pass
-    of ViT-B/32 in such element-wise passes.
+    (`alpha`, `beta` of addmm). This leaves one in-place pass over the wide activation in each direction, and only the
+    pre-activation is kept for the backward pass. On a CPU, the plain module spends a sixth of a forward pass of
+    ViT-B/32 in such element-wise passes.
     """
 
     @staticmethod
@@ -117,7 +117,7 @@ def _is_frozen_linear(module: nn.Module) -> bool:
 
 
 def run_mlp(mlp: CLIPMLP, hidden: Tensor) -> Tensor:
-    """A layer's MLP, (..., d) -> (..., d); the faster `_FrozenQuickGeluMlp` where its weights are frozen."""
+    """The MLP of a layer, (..., d) -> (..., d). Uses the faster `_FrozenQuickGeluMlp` if its weights are frozen."""
     if (
         mlp.config.hidden_act == "quick_gelu"
         and hidden.dtype == mlp.fc1.weight.dtype
@@ -138,15 +138,15 @@ def attend(
     causal: bool = False,
     need_weights: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention of projected tokens through transformers' interface, and the output projection.
+    """Attention of projected tokens, through the attention interface of transformers, and the output projection.
 
     Args:
-        attn: a layer's attention module.
+        attn: The attention module of a layer.
         queries: (B, Q, d)
         keys, values: (B, T, d)
         mask: (Q, T), added to the scores.
-        causal: apply a causal mask.
-        need_weights: also return the attention weights; this uses eager attention.
+        causal: Apply a causal mask.
+        need_weights: Also return the attention weights. This uses eager attention.
 
     Returns:
         (B, Q, d), and (B, heads, Q, T) or None.
@@ -173,7 +173,7 @@ def _block(
     branches: "LowRankBranches | None" = None,
     scale: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """One pre-norm transformer layer, (B, T, d) -> (B, len(read_out), d): queries come from these tokens alone."""
+    """A pre-norm transformer layer, (B, T, d) -> (B, len(read_out), d). Only the tokens `read_out` are queries."""
     attn, normed = layer.self_attn, layer.layer_norm1(hidden)
     parts = [attn.q_proj(normed[:, read_out]), attn.k_proj(normed), attn.v_proj(normed)]
     if branches is not None:
@@ -186,7 +186,7 @@ def _block(
 
 
 def run_block(layer: CLIPEncoderLayer, hidden: Tensor, *args) -> tuple[Tensor, Tensor | None]:
-    """Run a layer, with gradient checkpointing if it is on: the output of `_block`, which takes the same arguments."""
+    """Run a layer, with gradient checkpointing if it is on. Arguments and output are those of `_block`."""
     # transformers checkpoints only in training mode, and the towers stay in eval mode.
     if layer.gradient_checkpointing and torch.is_grad_enabled():
         return layer._gradient_checkpointing_func(_block, layer, hidden, *args)
@@ -198,7 +198,7 @@ CLASS_TOKEN = slice(0, 1)
 
 
 def _expand(prompts: Tensor, like: Tensor) -> Tensor:
-    """Prompts as (B, n, d), with the dtype and device of `like` (B, T, d)."""
+    """Prompts as (B, n, d), with the data type and device of `like` (B, T, d)."""
     if prompts.shape[-1] != like.shape[-1]:
         raise ValueError(f"prompts are {prompts.shape[-1]} wide, the tower's tokens {like.shape[-1]}")
     if prompts.dim() == 3 and prompts.shape[0] != like.shape[0]:
@@ -207,7 +207,7 @@ def _expand(prompts: Tensor, like: Tensor) -> Tensor:
 
 
 def _by_layer(prompts: Prompts | None, n_layers: int) -> tuple[Tensor | None, Sequence[Tensor | None] | None]:
-    """Split `prompts` into those of the input and, if deep, those of every layer."""
+    """Split `prompts` into those of the input and, if deep, those of each layer."""
     if prompts is None or isinstance(prompts, Tensor):
         return prompts, None
     if len(prompts) != n_layers:
@@ -218,7 +218,7 @@ def _by_layer(prompts: Prompts | None, n_layers: int) -> tuple[Tensor | None, Se
 
 
 Tokenizer = Callable[[Tensor, Tensor], Tensor]
-"""From images (B, 3, H, W) and the tower's own patch embeddings of them (B, d, g, g) to those it is to use."""
+"""Changes patch embeddings: called with images (B, 3, H, W) and their patch embeddings (B, d, g, g)."""
 
 
 def embed_patches(
@@ -230,16 +230,16 @@ def embed_patches(
     """Token sequences before `pre_layrnorm`: class token and patches with their positions.
 
     Args:
-        vision: the vision tower.
-        pixel_values: (B, 3, H, W); H and W must be the tower's image size.
-        class_embedding: (d,), in place of the tower's own (for adapters that train it).
-        tokenizer: changes the patch embeddings before they get their positions.
+        vision: The vision tower.
+        pixel_values: (B, 3, H, W) of the image size of the tower.
+        class_embedding: (d,), instead of the one of the tower (for adapters that train it).
+        tokenizer: Changes the patch embeddings before positions are added.
 
     Returns:
         (B, 1 + P, d)
 
     Raises:
-        ValueError: if the images have another size than the tower's.
+        ValueError: The images have another size.
     """
     embeddings = vision.embeddings
     check_pixel_values(pixel_values, embeddings.image_size)
@@ -254,15 +254,17 @@ def embed_patches(
 
 
 def _select_patches(hidden: Tensor, weights: Tensor, kept: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-    """Keep the share `rate` of the patches, those the class token attends to most (EViT, Liang et al., ICLR 2022).
+    """Keep a share `rate` of the patches, those with the most attention of the class token.
+
+    This is the token selection of EViT (Liang et al., ICLR 2022).
 
     Args:
-        hidden: (B, T, d), tokens ordered [class, patches, prompts].
-        weights: (B, heads, T, T), the attention of the layer they come from.
-        kept: (B, K), the numbers of the patches among them.
+        hidden: (B, T, d), tokens in the order [class, patches, prompts].
+        weights: (B, heads, T, T), attention of the layer that computed them.
+        kept: (B, K), numbers of the patches among them.
 
     Returns:
-        The tokens left and the numbers of the patches among them, in order.
+        The remaining tokens and the numbers of the patches among them, in order.
     """
     n = kept.shape[1]
     attention = weights[:, :, 0, 1 : 1 + n].mean(1)
@@ -284,22 +286,24 @@ def encode_vision(
     output_hidden_states: bool = False,
     output_attentions: bool = False,
 ) -> TowerOutput:
-    """Run the vision tower with prompts appended after the patches, without positions, before `pre_layrnorm`.
+    """Run the vision tower. Prompts are appended after the patches, without positions, before `pre_layrnorm`.
 
     Args:
-        vision: the vision tower (`CLIPModel.vision_model`).
+        vision: The vision tower (`CLIPModel.vision_model`).
         pixel_values: (B, 3, H, W)
-        prompts: shallow or deep (see `Prompts`); deep prompts replace the previous layer's before each layer.
-        class_embedding: (d,), in place of the tower's own.
-        tokenizer: changes the patch embeddings before they get their positions.
-        keep_rates: share of the patches kept after each layer; those the class token attends to least are dropped.
-        branches: low-rank paths beside every layer.
-        output_tokens: also return every token of the last layer; otherwise the last layer computes the class
-            token alone, which saves most of that layer.
-        output_hidden_states, output_attentions: also return these, for every token and layer.
+        prompts: Shallow or deep prompts (see `Prompts`). Before each layer, deep prompts replace those of the previous
+            layer.
+        class_embedding: (d,), instead of the one of the tower.
+        tokenizer: Changes the patch embeddings before positions are added.
+        keep_rates: Share of the patches to keep after each layer. Those with the least attention of the class token
+            are dropped.
+        branches: Low-rank paths beside each layer.
+        output_tokens: Also return all tokens of the last layer. Otherwise the last layer computes only the class
+            token, which saves most of its work.
+        output_hidden_states, output_attentions: Also return these, for all tokens and layers.
 
     Returns:
-        `TowerOutput` with tokens ordered [class, patches, prompts].
+        A `TowerOutput` with tokens in the order [class, patches, prompts].
     """
     layers = vision.encoder.layers
     first, deep = _by_layer(prompts, len(layers))
@@ -345,7 +349,7 @@ def encode_vision(
 
 
 def coloured_blobs(size: int, each: int = 4) -> Tensor:
-    """Pictures of soft coloured blobs, coarse and fine, always the same: pixel values (3 * each, 3, size, size)."""
+    """Images of soft coloured blobs, coarse and fine, always the same: pixel values (3 * each, 3, size, size)."""
     generator = torch.Generator().manual_seed(0)
     grids = [torch.randn(each, 3, side, side, generator=generator, device="cpu") for side in (4, 8, 16)]
     return torch.cat([nn.functional.interpolate(grid, size=(size, size), mode="bilinear") for grid in grids])
@@ -353,10 +357,11 @@ def coloured_blobs(size: int, each: int = 4) -> Tensor:
 
 @torch.no_grad()
 def mean_tokens(vision: CLIPVisionModel) -> Tensor:
-    """The mean patch as it enters each layer, (L, d): where prompts resemble what the class token attends to.
+    """The mean patch before each layer, (L, d). Prompts can start there, near the tokens that CLIP was trained on.
 
-    Of `coloured_blobs`, so that no data are needed: from the second layer on their mean has a cosine of 0.94 or more
-    with that of photos. The first row is the mean before `pre_layrnorm`, which prompts of the first layer pass too.
+    It is computed from `coloured_blobs`, so no data are needed. From the second layer on, the cosine with the mean of
+    photos is 0.94 or more. The first row is the mean before `pre_layrnorm`, which prompts of the first layer pass
+    through, too.
     """
     weight = vision.embeddings.patch_embedding.weight
     if weight.is_meta:  # a skeleton, whose tensors have shapes alone
@@ -372,16 +377,16 @@ def patch_keys(
     branches: "LowRankBranches | None" = None,
     scale: Tensor | None = None,
 ) -> Tensor:
-    """The keys of the patches in the last layer's attention, (B, P, d).
+    """The keys of the patches in the attention of the last layer, (B, P, d).
 
-    Of a tower's local features these match best across images: they describe what a patch shows, while the output
-    tokens of the patches in the last layer are never used by CLIP (Amir et al. 2021, *Deep ViT Features as Dense
-    Visual Descriptors*).
+    Of the local features of a tower, these match best across images. They describe what a patch shows, while CLIP
+    never uses the output tokens of the patches in the last layer (Amir et al. 2021, *Deep ViT Features as Dense Visual
+    Descriptors*).
 
     Args:
-        vision: the vision tower.
-        tower: the output of `encode_vision`.
-        branches, scale: the low-rank path beside the last layer, if it ran with one.
+        vision: The vision tower.
+        tower: The output of `encode_vision`.
+        branches, scale: The low-rank path beside the last layer, if there was one.
     """
     layer = vision.encoder.layers[-1]
     normed = layer.layer_norm1(tower.last_input)
@@ -392,19 +397,19 @@ def patch_keys(
 
 
 def project_image(clip: CLIPModel, pooled: Tensor) -> Tensor:
-    """The embedding of images from the vision tower's `pooled` output: (B, d_v) -> (B, D), L2-normalised."""
+    """Embeddings of images from the `pooled` output of the vision tower: (B, d_v) -> (B, D), L2-normalised."""
     return nn.functional.normalize(clip.visual_projection(pooled), dim=-1)
 
 
 def project_text(clip: CLIPModel, pooled: Tensor) -> Tensor:
-    """The embedding of texts from the text tower's `pooled` output: (B, d_t) -> (B, D), L2-normalised."""
+    """Embeddings of texts from the `pooled` output of the text tower: (B, d_t) -> (B, D), L2-normalised."""
     return nn.functional.normalize(clip.text_projection(pooled), dim=-1)
 
 
 def end_of_text_positions(text: CLIPTextModel, input_ids: Tensor) -> Tensor:
-    """Position of each row's end-of-text token, (B,), found as `CLIPTextModel` finds it.
+    """Position (B,) of the end-of-text token in each row, as in `CLIPTextModel`.
 
-    Configs converted before transformers 4.31 carry `eos_token_id` 2, which stands for "the highest id".
+    Configurations that were converted before transformers 4.31 have `eos_token_id` 2, which means "the highest id".
     """
     ids = input_ids.to(torch.int)
     return ids.argmax(-1) if text.eos_token_id == 2 else (ids == text.eos_token_id).int().argmax(-1)
@@ -421,22 +426,22 @@ def encode_text(
 ) -> TowerOutput:
     """Run the text tower, with prompts after the start token.
 
-    Tokens after the end-of-text token cannot influence it, since the tower is causal. So the padding that all rows
-    share is cut off, and no attention mask is needed.
+    The tower is causal, so tokens after the end-of-text token have no influence. Padding that all rows share is cut
+    off, and no attention mask is needed.
 
     Args:
-        text: the text tower (`CLIPModel.text_model`).
-        input_ids: (B, T) with a start token first and an end-of-text token somewhere.
-        prompts: shallow or deep (see `Prompts`), n tokens wide.
-        placement: `"precede"` inserts the prompts, so that the words move by n places; `"replace"` overwrites the n
-            tokens that follow the start token.
-        output_hidden_states, output_attentions: also return these, for every layer.
+        text: The text tower (`CLIPModel.text_model`).
+        input_ids: (B, T), each row with a start token at the beginning and an end-of-text token.
+        prompts: Shallow or deep prompts (see `Prompts`) of n tokens.
+        placement: `"precede"` inserts the prompts, so that the words move by n places. `"replace"` overwrites the n
+            tokens after the start token.
+        output_hidden_states, output_attentions: Also return these, for all layers.
 
     Returns:
-        `TowerOutput`; `pooled` is the end-of-text token after `final_layer_norm`.
+        A `TowerOutput`. `pooled` is the end-of-text token after `final_layer_norm`.
 
     Raises:
-        TypeError, ValueError: see `check_input_ids`; or text and prompts together are longer than the tower's context.
+        TypeError, ValueError: See `check_input_ids`; or text and prompts together exceed the context of the tower.
     """
     if placement not in ("precede", "replace"):
         raise ValueError(f"placement must be 'precede' or 'replace', not {placement!r}")
