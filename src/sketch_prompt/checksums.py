@@ -54,5 +54,4 @@ def file_checksum(path: Path) -> str:
 def json_checksum(values: Mapping[str, Any]) -> str:
     """BLAKE2b of plain values, whatever the order of their keys, hexadecimal."""
     as_read = json.loads(json.dumps(values))  # keys that are numbers become text, and are sorted as such
-    text = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return text_checksum(json.dumps(as_read, sort_keys=True, separators=(",", ":")))

@@ -46,20 +46,21 @@ def euclidean_triplet_loss(sketch: Tensor, photo: Tensor, negative: Tensor, marg
     return F.relu(margin + F.pairwise_distance(sketch, photo) - F.pairwise_distance(sketch, negative)).mean()
 
 
-def relation_loss(
-    matching: Tensor, mismatched: Tensor, targets: tuple[float, float] = (0.99, 0.01)
-) -> Tensor:
-    """Mean squared error of ZSE-SBIR's relation scores against their targets.
+# Targets of relation scores. A sigmoid reaches neither 1 nor 0.
+_MATCHING, _MISMATCHED = 0.99, 0.01
+
+
+def relation_loss(matching: Tensor, mismatched: Tensor) -> Tensor:
+    """Mean squared error of ZSE-SBIR's relation scores, which are 0.99 for matching pairs and 0.01 for others.
 
     Args:
         matching: (B,) scores of sketches with photos of their class.
         mismatched: (B',) scores of sketches with photos of other classes.
-        targets: of matching and of mismatched pairs; a sigmoid reaches neither 1 nor 0.
 
     Returns:
         (), the mean over all B + B' pairs.
     """
-    errors = torch.cat([matching.flatten() - targets[0], mismatched.flatten() - targets[1]])
+    errors = torch.cat([matching.flatten() - _MATCHING, mismatched.flatten() - _MISMATCHED])
     return errors.square().mean()
 
 
@@ -67,7 +68,6 @@ def balanced_relation_loss(
     scores: Tensor,
     matches: Tensor,
     counts: tuple[Tensor | int, Tensor | int],
-    targets: tuple[float, float] = (0.99, 0.01),
 ) -> Tensor:
     """Half of the mean error of `relation_loss` over matching pairs, and half of that over the others.
 
@@ -78,13 +78,12 @@ def balanced_relation_loss(
         scores: (B, N) of sketches with photos.
         matches: (B, N), whether they match.
         counts: how many pairs match, and how many do not, where these are a part of the pairs.
-        targets: of matching and of mismatched pairs.
 
     Returns:
         (), this part's share of the loss.
     """
-    matching = (scores - targets[0]).square().masked_fill(~matches, 0).sum() / max(1, int(counts[0]))
-    mismatched = (scores - targets[1]).square().masked_fill(matches, 0).sum() / max(1, int(counts[1]))
+    matching = (scores - _MATCHING).square().masked_fill(~matches, 0).sum() / max(1, int(counts[0]))
+    mismatched = (scores - _MISMATCHED).square().masked_fill(matches, 0).sum() / max(1, int(counts[1]))
     return (matching + mismatched) / 2
 
 

@@ -1,6 +1,5 @@
 """Check a folder of data: the benchmarks in it, and what is missing or damaged. See `sketch-prompt data check`."""
 
-import hashlib
 import json
 import os
 from collections import Counter, defaultdict
@@ -8,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from tqdm.auto import tqdm
 
+from sketch_prompt.checksums import file_checksum
 from sketch_prompt.data.archives import ArchiveError
 from sketch_prompt.data.benchmarks import benchmark_config, benchmark_names
 from sketch_prompt.data.configs import FolderConfig
@@ -278,15 +279,14 @@ def _read(
     """`path: reason` of the unreadable files, and groups of files with the same content."""
     sizes = Counter(file.size for file in files)
 
-    def examine(file: ImageFile) -> tuple[str | None, bytes | None]:
+    def examine(file: ImageFile) -> tuple[str | None, str | None]:
         try:
             read_image(file.path)
         except UnreadableImageError as error:
             return str(error), None
         if sizes[file.size] == 1:
             return None, None
-        with open(file.path, "rb") as content:
-            return None, hashlib.file_digest(content, "blake2b").digest()
+        return None, file_checksum(Path(file.path))
 
     unreadable, by_content = [], defaultdict(list)
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -25,6 +25,8 @@ from sketch_prompt.data.strokes import encode_png, rasterize, read_drawings
 from sketch_prompt.vocabulary import Level
 
 logger = logging.getLogger(__name__)
+
+_LISTED = 10
 
 
 @dataclass
@@ -84,7 +86,7 @@ class FolderConfig(BenchmarkConfig):
         if self._listed is None:
             self._listed = self.find()
             if self._listed.skipped:
-                shown = shorten(self._listed.skipped, limit=10)
+                shown = _shorten(self._listed.skipped)
                 logger.warning("%s: %d files skipped: %s", self.name, len(self._listed.skipped), shown)
         return self._listed
 
@@ -277,8 +279,7 @@ def _folders_of_archive(unpacked: str) -> list[str]:
     return [*folders, *inner] if len(inner) == 1 else folders
 
 
-def shorten(entries: Iterable[str], limit: int) -> str:
+def _shorten(entries: Sequence[str]) -> str:
     """The first entries as text, and the number of the others."""
-    entries = list(entries)
-    more = f" and {len(entries) - limit} more" if len(entries) > limit else ""
-    return "; ".join(entries[:limit]) + more
+    more = f" and {len(entries) - _LISTED} more" if len(entries) > _LISTED else ""
+    return "; ".join(entries[:_LISTED]) + more

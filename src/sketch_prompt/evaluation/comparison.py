@@ -18,20 +18,8 @@ RESAMPLES = 10_000
 _AT_ONCE = 2**22
 _FILES = ("report.json", "results.json", RESULTS_FILE)
 _SETUP = ("benchmark", "train_benchmark", "level", "gallery", "setting")
-_SETTINGS = (
-    *(
-        "method",
-        "base_model",
-        "convention",
-        "query",
-        "ranking",
-        "shortlist",
-        "expand",
-        "lens",
-        "condition",
-        "support",
-    ),
-)
+_SETTINGS = ("method", "base_model", "convention", "query", "ranking", "shortlist")
+_SETTINGS += ("expand", "lens", "condition", "support")
 _MACHINE = ("sketch_prompt", "torch", "transformers", "device", "dtype")
 _LONGEST_VALUE = 60
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from sketch_prompt.atomic import append_line, atomic_write
@@ -19,6 +19,7 @@ from sketch_prompt.hints import with_new_names
 from sketch_prompt.vocabulary import GalleryPhotos, Level, Query, Ranking
 
 from .leakage import Setting
+from .tables import Table
 
 RESULTS_FILE = "results.jsonl"
 _NEEDED = ("method", "model", "benchmark", "level", "setting", "claim", "metrics")
@@ -202,20 +203,20 @@ class Report:
 
     def to_markdown(self) -> str:
         """A heading, the metrics in percent, the facts, all classes, and all images that were left out."""
-        lines = [f"# {self.title}", "", self.sentence, ""]
-        header = ["metric", *self._columns()]
-        lines += [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * (len(header) - 1)]
-        lines += [f"| {' | '.join(row)} |" for row in self._percentages()]
-        lines += ["", *(f"- {name}: {value}" for name, value in self._facts())]
-        lines += ["", "## Classes", "", f"| class | sketches | {' | '.join(self.metrics)} |"]
-        lines += ["| --- |" + " ---: |" * (1 + len(self.metrics))]
-        lines += [f"| {' | '.join(row)} |" for row in self._class_rows()]
+        parts = [f"# {self.title}\n\n{self.sentence}\n"]
+        parts.append(Table("", ["metric", *self._columns()], self._percentages()).to_markdown())
+        parts.append("".join(f"- {name}: {value}\n" for name, value in self._facts()))
+        header = ["class", "sketches", *self.metrics]
+        parts.append(Table("Classes", header, self._class_rows()).to_markdown())
         if self.unreadable:
-            lines += ["", "## Left out", "", f"{self._left_out()}:", ""]
-            lines += [
-                f"- `{entry['path']}` ({entry['domain']}): {entry['reason']}" for entry in self.unreadable
-            ]
-        return "\n".join(lines) + "\n"
+            parts.append(f"## Left out\n\n{self._left_out()}:\n")
+            parts.append(
+                "".join(
+                    f"- `{image['path']}` ({image['domain']}): {image['reason']}\n"
+                    for image in self.unreadable
+                )
+            )
+        return "\n".join(parts)
 
     def to_table(self) -> Group:
         """A rich renderable with the metrics in percent, the best and the worst classes, and the facts."""
@@ -224,7 +225,7 @@ class Report:
             scores.add_row(
                 name, Text(value, style="bold"), interval, *(Text(level, style="dim") for level in levels)
             )
-        facts = Table.grid(padding=(0, 2))
+        facts = RichTable.grid(padding=(0, 2))
         for name, value in self._facts():
             facts.add_row(Text(name, style="dim"), Text(value))
         parts = [scores, Text(self.sentence, style="" if self.zero_shot else "bold yellow")]
@@ -339,7 +340,7 @@ class Report:
             for name in ordered
         ]
 
-    def _class_table(self) -> Table:
+    def _class_table(self) -> RichTable:
         rows = self._class_rows()
         hidden = len(rows) - 2 * _LISTED_CLASSES
         title = "Classes, best first"
@@ -441,8 +442,8 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def _table(title: str, first: str, others: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left")
+def _table(title: str, first: str, others: tuple[str, ...]) -> RichTable:
+    table = RichTable(title=title, title_justify="left")
     table.add_column(first)
     for name in others:
         table.add_column(name, justify="right")

@@ -27,6 +27,10 @@ _SETTINGS = {
     "seen": "not zero-shot",
 }
 _UNKNOWN = "not said"
+# A repeated run replaces an earlier one if these are the same, and runs are averaged over their seeds if the next are.
+_DISTINGUISHING = ("method", "model", "convention", "claim", "queries", "photos", "expand", "lens", "support")
+_ALIKE = ("method", "base_model", "convention", "claim", "query", "ranking", "expand", "lens", "condition")
+_ALIKE += ("support", "queries", "photos", "recipe", "preprocessing")
 
 
 class Setup(NamedTuple):
@@ -105,16 +109,15 @@ class Reproduction:
 
     def to_markdown(self) -> str:
         """A heading and a table for each setup."""
-        lines = ["# Runs beside the papers' numbers", ""]
+        parts = ["# Runs beside the papers' numbers\n"]
         for setup, rows in self.setups.items():
             header, cells, notes = _cells(rows, _metrics(rows))
-            lines += [f"## {setup.title}", "", f"| {' | '.join(header)} |"]
-            lines += ["|" + " --- |" * 4 + " ---: |" * (len(header) - 4)]
             for row, texts in zip(rows, cells):
-                texts = [f"**{text}**" if row.source == "run" and text else text for text in texts]
-                lines.append(f"| {' | '.join(texts)} |")
-            lines += ["", *(f"- {note}" for note in notes), *([""] if notes else [])]
-        return "\n".join(lines).rstrip() + "\n"
+                if row.source == "run":
+                    texts[:] = [text and f"**{text}**" for text in texts]
+            parts.append(Table(setup.title, header, cells, 4).to_markdown())
+            parts += ["".join(f"- {note}\n" for note in notes)] if notes else []
+        return "\n".join(parts)
 
     def to_latex(self) -> str:
         """A table for each setup, for the package booktabs, with its notes as comments."""
@@ -192,18 +195,7 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
     runs: dict[tuple, tuple[Setup, dict]] = {}
     for result in results:
         setup = _setup(result)
-        distinguishing = (
-            "method",
-            "model",
-            "convention",
-            "claim",
-            "queries",
-            "photos",
-            "expand",
-            "lens",
-            "support",
-        )
-        row = (*map(result.get, distinguishing), *result.get("differences", ()))
+        row = (*map(result.get, _DISTINGUISHING), *result.get("differences", ()))
         runs.pop((setup, row), None)
         runs[setup, row] = setup, result
     setups: dict[Setup, list[Row]] = {}
@@ -219,20 +211,7 @@ def _seeds_joined(results: list[dict]) -> list[dict]:
     for number, result in enumerate(results):
         key = str(number)
         if result.get("seed") is not None and result.get("recipe"):
-            alike = (
-                "method",
-                "base_model",
-                "convention",
-                "claim",
-                "query",
-                "ranking",
-                "expand",
-                "lens",
-                "condition",
-                "support",
-            )
-            kept = [result.get(name) for name in (*alike, "queries", "photos", "recipe", "preprocessing")]
-            key = json.dumps(kept, sort_keys=True)
+            key = json.dumps([result.get(name) for name in _ALIKE], sort_keys=True)
         groups.setdefault(key, []).append(result)
     return [_joined(group) if len(group) > 1 else group[0] for group in groups.values()]
 

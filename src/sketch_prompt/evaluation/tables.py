@@ -28,7 +28,7 @@ class Table:
     """Texts in rows, under a title.
 
     Attributes:
-        title: What the table is about.
+        title: What the table is about. Empty for a table without heading.
         header: Names of the columns.
         rows: Each as long as the header.
         numbers_from: The first column of numbers, which are aligned right.
@@ -40,10 +40,11 @@ class Table:
     numbers_from: int = 1
 
     def to_markdown(self) -> str:
-        """A heading and a table."""
+        """The table, below its title as a heading."""
         numbers = len(self.header) - self.numbers_from
         cells = ([cell.replace("|", r"\|").replace("\n", " ") for cell in row] for row in self.rows)
-        lines = [f"## {self.title}", "", f"| {' | '.join(self.header)} |"]
+        lines = [f"## {self.title}", ""] if self.title else []
+        lines.append(f"| {' | '.join(self.header)} |")
         lines += ["|" + " --- |" * self.numbers_from + " ---: |" * numbers]
         lines += [f"| {' | '.join(row)} |" for row in cells]
         return "\n".join(lines) + "\n"

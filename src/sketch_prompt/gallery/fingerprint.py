@@ -1,11 +1,11 @@
 """What a gallery's features depend on, written down so that another model's sketch never searches them."""
 
-import hashlib
 import json
 from typing import Any
 
 import torch
 
+from sketch_prompt.checksums import text_checksum
 from sketch_prompt.models.backbone import are_same_weights, sample_weights
 from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
@@ -70,7 +70,7 @@ def query_key(model: SketchPromptPreTrainedModel, processor: SketchPromptProcess
     description = describe_model(model, processor) | {"lens": lens}
     description["sketches"] = getattr(processor.image_processor, "settings", None)
     text = json.dumps(description, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return text_checksum(text)
 
 
 def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""From a method's name or a checkpoint to its class, like transformers' Auto classes."""
+"""Find the class for the name of a method or a checkpoint, like the Auto classes of transformers."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -17,13 +17,13 @@ from .configuration_base import SketchPromptPreTrainedConfig
 from .modeling_base import SketchPromptPreTrainedModel
 
 ENTRY_POINTS = "sketch_prompt.methods"
-"""The group in which other packages name their methods: `my-method = "my_package:MyMethodModel"`."""
+"""The entry point group of methods in other packages: `my-method = "my_package:MyMethodModel"`."""
 
 Model = TypeVar("Model", bound=type[SketchPromptPreTrainedModel])
 
 
 class _Methods(Mapping[str, type[SketchPromptPreTrainedModel]]):
-    """Model classes by their method's name. A class is imported when it is asked for."""
+    """{name of a method: model class}. A class is imported when it is looked up."""
 
     def __init__(self):
         self._classes: dict[str, type[SketchPromptPreTrainedModel]] = {}
@@ -55,7 +55,7 @@ class _Methods(Mapping[str, type[SketchPromptPreTrainedModel]]):
         return self._classes[name]
 
     def add(self, model_class: type[SketchPromptPreTrainedModel]) -> None:
-        """What `SketchPromptModel.register` does."""
+        """The implementation of `SketchPromptModel.register`."""
         if not (isinstance(model_class, type) and issubclass(model_class, SketchPromptPreTrainedModel)):
             raise TypeError(f"{model_class!r} is not a subclass of SketchPromptPreTrainedModel")
         config_class = model_class.config_class
@@ -78,14 +78,14 @@ class _Methods(Mapping[str, type[SketchPromptPreTrainedModel]]):
 
 
 MODELS = _Methods()
-"""Every method by its public name: those of this package, those installed beside it, and those registered."""
+"""All methods by name: those of this package, of installed packages, and registered ones."""
 
 
 def model_class(method: str) -> type[SketchPromptPreTrainedModel]:
     """The model class of a method.
 
     Raises:
-        ValueError: for a name that is no method, naming the nearest.
+        ValueError: There is no such method. The message suggests the nearest name.
     """
     if method not in MODELS:
         raise ValueError(f"no method {method!r}; {suggestion(method, MODELS)}")
@@ -93,7 +93,7 @@ def model_class(method: str) -> type[SketchPromptPreTrainedModel]:
 
 
 class SketchPromptConfig:
-    """Builds the configuration of whichever method a name or checkpoint is of.
+    """Create the configuration of any method or checkpoint.
 
     Example:
         ```python
@@ -108,18 +108,18 @@ class SketchPromptConfig:
 
     @classmethod
     def from_pretrained(cls, source, **kwargs) -> SketchPromptPreTrainedConfig:
-        """Configuration of a checkpoint: Hub id, directory or bundled name."""
+        """Load the configuration of a checkpoint: Hub id, folder or bundled name."""
         hub = {k: kwargs.pop(k) for k in HUB_ARGUMENTS if k in kwargs}
         return cls.from_dict(read_config(find_checkpoint(source, files=CONFIG_FILES, **hub)) | kwargs)
 
     @classmethod
     def from_dict(cls, fields: dict, **kwargs) -> SketchPromptPreTrainedConfig:
-        """Configuration from the content of a `config.json`."""
+        """Create a configuration from the content of a `config.json`."""
         return model_class(fields.get("model_type")).config_class.from_dict(dict(fields), **kwargs)
 
 
 class SketchPromptModel:
-    """Builds the model of whichever method a checkpoint or configuration is of.
+    """Create the model of any method or checkpoint.
 
     Example:
         ```python
@@ -133,7 +133,7 @@ class SketchPromptModel:
 
     @classmethod
     def from_pretrained(cls, source, **kwargs) -> SketchPromptPreTrainedModel:
-        """Load a checkpoint: Hub id, directory or bundled name, adapter-only or self-contained.
+        """Load a checkpoint: Hub id, folder or bundled name, with or without its CLIP.
 
         Arguments and errors are those of `SketchPromptPreTrainedModel.from_pretrained`.
         """
@@ -147,30 +147,30 @@ class SketchPromptModel:
 
     @classmethod
     def from_config(cls, config: SketchPromptPreTrainedConfig, **kwargs) -> SketchPromptPreTrainedModel:
-        """A model with new adapters on a randomly initialised CLIP, or on `backbone`."""
+        """A model with a new adapter on a randomly initialised CLIP, or on `backbone`."""
         return model_class(config.method)(config, **kwargs)
 
     @classmethod
     def from_base_model(cls, method: str, base_model: str, **kwargs) -> SketchPromptPreTrainedModel:
-        """A fresh model of `method` on a pretrained CLIP, ready to train."""
+        """A new model of `method` on a pretrained CLIP, ready to train."""
         return model_class(method).from_base_model(base_model, **kwargs)
 
     @classmethod
     def register(cls, model_class: Model) -> Model:
-        """Make a method known: to this class, recipes, the command line, and transformers' Auto classes.
+        """Register a method for this class, recipes, the command line and the Auto classes of transformers.
 
-        Packages that are installed can name their methods in the entry point group `sketch_prompt.methods` instead.
+        An installed package can use an entry point in the group `sketch_prompt.methods` instead.
 
         Args:
-            model_class: a subclass of `SketchPromptPreTrainedModel` whose `config_class` has the method's name as
-                `model_type`.
+            model_class: A subclass of `SketchPromptPreTrainedModel`. The `model_type` of its `config_class` is the
+                name of the method.
 
         Returns:
             `model_class`, so that this can be a decorator.
 
         Raises:
-            TypeError: if it is no such subclass.
-            ValueError: if it has no name, or the name is another method's.
+            TypeError: It is not such a subclass.
+            ValueError: It has no name, or another method has this name.
 
         Example:
             ```python

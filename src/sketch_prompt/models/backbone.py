@@ -1,6 +1,6 @@
-"""The frozen CLIP under the adapters: loading it, recognising it, and views of it with some modules tuned.
+"""The frozen CLIP: load it, recognise it, and make views of it with tuned modules.
 
-An adapter with a vision tower of its own has no CLIP; functions that accept None mean that case.
+Methods with a vision tower of their own have no CLIP. Functions that accept None support them.
 """
 
 import copy
@@ -31,12 +31,12 @@ def load_backbone(
     attn_implementation: str | None = None,
     **hub_kwargs,
 ) -> CLIPModel:
-    """Load a CLIP by Hub id, directory or bundled name and freeze it.
+    """Load a CLIP by Hub id, folder or bundled name, and freeze it.
 
     Raises:
-        FileNotFoundError: if it cannot be had.
-        OSError: if a directory holds no weights.
-        ValueError: if what is there is not a CLIP, or is damaged.
+        FileNotFoundError: It was not found.
+        OSError: A folder has no weights.
+        ValueError: It is not a CLIP, or it is damaged.
     """
     revision = hub_kwargs.pop("revision", None)
     directory = find_checkpoint(base_model, files=["config.json"], revision=revision, **hub_kwargs)
@@ -73,10 +73,10 @@ def load_backbone(
 
 
 def freeze(clip: CLIPModel) -> CLIPModel:
-    """Put a CLIP into eval mode, without gradients, and its weights into aligned memory.
+    """Put a CLIP into eval mode, without gradients, and move its weights into aligned memory.
 
     Weights in a memory-mapped safetensors file may start at unaligned addresses, where matrix products round
-    differently: features of the same checkpoint would differ in their last bits after saving and loading.
+    differently. So the features of a checkpoint would differ in their last bits after saving and loading.
     """
     for parameter in clip.parameters():
         if parameter.device.type == "cpu" and parameter.data_ptr() % _ALIGNMENT:
@@ -85,10 +85,10 @@ def freeze(clip: CLIPModel) -> CLIPModel:
 
 
 def build_backbone(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIPModel:
-    """A frozen CLIP with these weights, without a random initialisation first.
+    """A frozen CLIP with these weights, without random initialisation.
 
     Raises:
-        ValueError: naming the tensors that are missing, unexpected or misshapen.
+        ValueError: Tensors are missing, unexpected or have a wrong shape; the message names them.
     """
     with torch.device("meta"):
         clip = CLIPModel(config)
@@ -102,7 +102,7 @@ def build_backbone(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIPModel:
 
 
 def fingerprint(clip: CLIPModel | None) -> list[float] | None:
-    """A dozen weights, evenly spread, by which an adapter recognises the CLIP it was trained on."""
+    """A dozen weights at regular distances, by which an adapter recognises the CLIP it was trained on."""
     if clip is None:
         return None
     values = []
@@ -115,13 +115,13 @@ def fingerprint(clip: CLIPModel | None) -> list[float] | None:
 
 
 def sample_weights(weight: Tensor, at: Tensor) -> list[float]:
-    """The values of a tensor at some places of it, flattened."""
+    """The values of a tensor at some positions in the flattened tensor."""
     flat = weight.detach().flatten()
     return flat[at.to(flat.device)].double().tolist()
 
 
 def are_same_weights(ours: list[float], theirs: list[float], *dtypes: torch.dtype) -> bool:
-    """Whether samples of two models are of the same weights, allowing for the rounding of the types they are in."""
+    """Whether two samples are of the same weights, up to the rounding of their data types."""
     tolerance = max(1e-6, *(2 * torch.finfo(dtype).eps for dtype in dtypes))
     return len(ours) == len(theirs) and torch.allclose(
         *(torch.tensor(values, dtype=torch.float64) for values in (ours, theirs)),
@@ -131,19 +131,19 @@ def are_same_weights(ours: list[float], theirs: list[float], *dtypes: torch.dtyp
 
 
 def matches_fingerprint(clip: CLIPModel, expected: list[float]) -> bool:
-    """Whether `clip` is the model of `expected`, allowing for the rounding of the type it is loaded in."""
+    """Whether `clip` has the fingerprint `expected`, up to the rounding of its data type."""
     return are_same_weights(fingerprint(clip), expected, clip.get_parameter(_PROBED[0]).dtype)
 
 
 def tuned_copies(clip: CLIPModel, pattern: str) -> nn.Module:
-    """Trainable copies of every module of `clip` whose whole name matches the regular expression `pattern`.
+    """Trainable copies of all modules of `clip` whose full name matches the regular expression `pattern`.
 
     Returns:
-        A tree of modules with `CLIPModel`'s names that holds the copies and nothing else, so that its `state_dict()`
-        has `CLIPModel`'s names too.
+        A tree of modules with the names of `CLIPModel` that has only the copies, so its `state_dict()` has these names
+        too.
 
     Raises:
-        ValueError: if no module matches.
+        ValueError: No module matches.
     """
     tree = nn.Module()
     for name, module in clip.named_modules():
@@ -164,15 +164,15 @@ def tuned_copies(clip: CLIPModel, pattern: str) -> nn.Module:
 
 
 def tuned_view(module: nn.Module, copies: nn.Module) -> nn.Module:
-    """`module` with the modules of `copies` in the places of its own; everything else is shared with it.
+    """`module` with some modules replaced by `copies`. Everything else is shared.
 
-    Only the containers on the way to a copy are new objects, and they share their parameters and buffers with the
-    original. So a view takes almost no memory, changes device and dtype together with the original, and is
+    Only the modules on the path to a copy are new objects, and they share their parameters and buffers with the
+    original. So a view takes almost no memory, changes device and data type together with the original, and is
     independent of other views of the same CLIP.
 
     Args:
-        module: a CLIP, or a part of it.
-        copies: the tree from `tuned_copies`, or the same part of it.
+        module: A CLIP, or a part of it.
+        copies: The tree from `tuned_copies`, or the same part of it.
     """
     view = copy.copy(module)
     children = dict(module._modules)

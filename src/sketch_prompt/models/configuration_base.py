@@ -1,4 +1,4 @@
-"""The part of the configuration that every method shares."""
+"""The configuration that all methods share."""
 
 import copy
 import dataclasses
@@ -31,7 +31,7 @@ _TRANSFORMERS_KEYS = frozenset(
 
 
 def strict(config_class: Config) -> Config:
-    """Decorator of configurations: a field of another type than it is declared with is a ValueError that names it."""
+    """Decorator for configurations. A field of a wrong type is a ValueError with the name of the field."""
     config_class = hub_dataclasses.strict(config_class)
     initialise = config_class.__init__
 
@@ -48,37 +48,36 @@ def strict(config_class: Config) -> Config:
 
 
 class SketchPromptPreTrainedConfig(PreTrainedConfig):
-    r"""Base of all method configurations.
+    """Base class of all configurations.
 
-    Unlike most of transformers, an unknown key is an error: a misspelt hyper-parameter would otherwise train
-    something else than was asked for.
+    Unlike in most of transformers, an unknown key is an error, because a misspelt hyper-parameter would be ignored
+    otherwise.
 
     Args:
         base_model (`str`, *optional*):
-            Hub id, directory or bundled name of the frozen CLIP. None for a model whose backbone exists only
-            inside its own checkpoint (a converted one).
-        base_model_revision (`str`, *optional*): commit of `base_model` on the Hub.
+            Hub id, folder or bundled name of the frozen CLIP. None if the CLIP exists only in the checkpoint (a
+            converted one).
+        base_model_revision (`str`, *optional*): Commit of `base_model` on the Hub.
         base_model_fingerprint (`list[float]`, *optional*):
-            A dozen weights of the CLIP that the adapter was trained on; it is refused on any other.
-        clip_config (`CLIPConfig`, *optional*): architecture of the backbone.
-        class_names (`list[str]`, *optional*): classes the adapter was trained on; labels index this list.
-        class_prompt (`str`): sentence that turns a class name into text.
-        categories (`list[str]`, *optional*):
-            Categories that the adapter was shown a support set of; kept by methods that embed under a category.
-        lens (`str`, *optional*):
-            What a lens on the sketch features maps to, one of `TargetKind`; training fits it at its end, on the
-            classes trained on. None for no lens.
+            A dozen weights of the CLIP that the adapter was trained on. The adapter is refused on any other CLIP.
+        clip_config (`CLIPConfig`, *optional*): Architecture of the CLIP.
+        class_names (`list[str]`, *optional*): Classes of the training data. Labels are indices into this list.
+        class_prompt (`str`): Sentence that turns a class name into a text.
+        categories (`list[str]`, *optional*): Categories that were added with a support set, for methods with
+        categories. lens (`str`, *optional*):
+            Targets of a lens on the sketch features, one of `TargetKind`. The lens is fitted at the end of training,
+            to the training classes. None for no lens.
         lens_ambiguity (`bool`):
-            Whether drawings that look like several classes count for less in that fit; see `lens.clarity`.
-        lens_classes (`list[str]`, *optional*): classes of the drawings that the lens was fitted on.
-        lens_fit (`dict`, *optional*): what is known of that fit: its lambda, the number of drawings, scores, notes.
+            Whether the fit gives less weight to drawings that look like several classes; see `lens.clarity`.
+        lens_classes (`list[str]`, *optional*): Classes of the drawings that the lens was fitted to.
+        lens_fit (`dict`, *optional*): Facts of the fit: lambda, number of drawings, scores, notes.
     """
 
     sub_configs_defaults: ClassVar[dict] = {"clip_config": CLIPConfig}
     choices: ClassVar[dict[str, str]] = {}
-    """Where the paper is silent: config field -> what it decides, in words. The model card lists them."""
+    """Fields that the paper does not specify, with a description of what they decide, for the model card."""
     at_least: ClassVar[dict[str, float]] = {}
-    """The least that a number may be, by config field."""
+    """Minimum values of numbers, by field."""
     before_there_was_a_choice: ClassVar[dict[str, Any]] = {}
     """Fields whose default is not what earlier versions did: their value in a `config.json` that lacks them."""
 
@@ -122,16 +121,16 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
 
     @property
     def seen_classes(self) -> list[str]:
-        """Every class of which the checkpoint has seen images in training, for the guard of zero-shot claims."""
+        """All classes with images in the training data, to check zero-shot claims."""
         return list(dict.fromkeys([*(self.class_names or ()), *(self.lens_classes or ())]))
 
     @property
     def uses_clip(self) -> bool:
-        """Whether there is a CLIP under the adapter; a method may bring a vision tower of its own instead."""
+        """Whether the method uses a CLIP. A method may have a vision tower of its own instead."""
         return True
 
     def to_dict(self) -> dict:
-        """As in transformers, but without the folder on this machine that the backbone was read from."""
+        """As in transformers, but without the folder on this machine that the CLIP was read from."""
         fields = super().to_dict()
         clip = fields.get("clip_config") or {}
         for section in (clip, clip.get("text_config") or {}, clip.get("vision_config") or {}):
@@ -140,14 +139,14 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs):
-        """As in transformers; a field that the file is too old for keeps the meaning it had then."""
+        """As in transformers. A field that is missing in an old file gets the value it had then."""
         return super().from_dict({**cls.before_there_was_a_choice, **config_dict}, **kwargs)
 
     def check_values(self) -> None:
-        """Check what types and `at_least` do not say; subclasses raise ValueError naming the field."""
+        """Check what types and `at_least` cannot express. Subclasses raise a ValueError that names the field."""
 
 
 def require(condition: bool, field: str, value, expected: str) -> None:
-    """Raise a ValueError that names the config field unless `condition` holds."""
+    """Raise a ValueError that names the field unless `condition` is true."""
     if not condition:
         raise ValueError(f"{field} must be {expected}, got {shortened(value)}")

@@ -1,4 +1,4 @@
-"""Models from the checkpoints that the papers' own code writes. Each method brings its own converter."""
+"""Convert checkpoints of the papers' own code. Each method has its own converter."""
 
 import logging
 import os
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromptPreTrainedModel:
-    """The model that a reference implementation's checkpoint holds, in eval mode.
+    """Create a model from a checkpoint of a reference implementation, in eval mode.
 
-    Sizes are read off the tensors' shapes (heads = width // 64). The model is configured as the reference code
-    computes, quirks included, and carries the processor of the reference's preprocessing.
+    Sizes are read from the shapes of the tensors (heads = width // 64). The model is configured to compute what the
+    reference code computes, including its quirks, and has a processor with the reference's preprocessing.
 
     Args:
-        method: one whose model class has a converter: `"clip-at"`, `"dp-clip"` or `"zse-sbir"`.
-        state_dict: the reference's `state_dict()` (tensors or arrays), or a checkpoint that holds it
+        method: A method with a converter: `"clip-at"`, `"dp-clip"` or `"zse-sbir"`.
+        state_dict: The `state_dict()` of the reference (tensors or arrays), or a checkpoint that contains it
             (`{"state_dict": ...}` or `{"model": ...}`).
 
     Example:
@@ -37,8 +37,8 @@ def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromp
         ```
 
     Raises:
-        ValueError: for an unknown method, or naming the tensors that are missing or misshapen. Tensors that the
-            reference never uses are reported with a warning.
+        ValueError: The method is unknown, or tensors are missing or have a wrong shape; the message names them.
+            Tensors that the reference never uses are reported with a warning.
     """
     if method not in MODELS:
         raise ValueError(f"no converter for {method!r}; {suggestion(method, MODELS)}")
@@ -61,7 +61,7 @@ def from_reference(method: str, state_dict: Mapping[str, Tensor]) -> SketchPromp
 
 
 def _tensors(state_dict: Mapping) -> dict[str, Tensor]:
-    """What in a mapping is a tensor or an array; DataParallel's "module." before every name is left out."""
+    """The tensors and arrays of a mapping, without the prefix "module." of DataParallel."""
     tensors = {
         name.removeprefix("module."): torch.as_tensor(value)
         for name, value in state_dict.items()
@@ -73,13 +73,13 @@ def _tensors(state_dict: Mapping) -> dict[str, Tensor]:
 
 
 def load_reference_checkpoint(path) -> dict[str, Any]:
-    """Read a `.pth`, `.ckpt` or `.safetensors` file of a paper without running any code in it.
+    """Read a `.pth`, `.ckpt` or `.safetensors` file without running any code in it.
 
-    What is neither a tensor nor a plain value, such as the hyper-parameters that Lightning keeps, is left out.
+    Everything but tensors and plain values, such as the hyper-parameters of Lightning, is left out.
 
     Raises:
-        ValueError: if it is damaged, or holds something else.
-        OSError: if it cannot be read.
+        ValueError: The file is damaged, or is not a checkpoint.
+        OSError: The file cannot be read.
     """
     if str(path).endswith(".safetensors"):
         return read_tensors(path)
@@ -93,10 +93,10 @@ def load_reference_checkpoint(path) -> dict[str, Any]:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise ValueError(f"{path} is damaged or no checkpoint: {error}") from error
+        raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from error
     except Exception as error:  # torch raises pickle, zip, key and runtime errors alike
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is damaged or no checkpoint: {reason}") from error
+        raise ValueError(f"{path} is damaged or not a checkpoint: {reason}") from error
     if not isinstance(checkpoint, Mapping):
         kind = "an object" if isinstance(checkpoint, Inert) else f"a {type(checkpoint).__name__}"
         raise ValueError(f"{path} holds {kind}, where a checkpoint is a mapping of names to tensors")

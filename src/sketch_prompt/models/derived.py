@@ -1,4 +1,4 @@
-"""Knowing whether something that was computed from tensors is still what it would be now."""
+"""Detect whether tensors have changed since something was computed from them."""
 
 import weakref
 from collections.abc import Iterable
@@ -7,30 +7,29 @@ from torch import Tensor
 
 
 class TensorState:
-    """The state of some tensors at one moment: which memory they were in, and how often it had been written to.
+    """The state of some tensors at a moment: their memory, and how often they were written to.
 
-    It no longer `holds` once one of them has been replaced, moved, cast or written to. A copied or unpickled state
-    holds for nothing, since it was of other tensors.
-
-    Writes through `tensor.data` and fused optimisers do not count as writes: torch does not count them either.
+    It no longer `holds` once a tensor was replaced, moved, cast or written to. A copied or unpickled state never
+    holds, as it belongs to other tensors. Writes through `tensor.data` and by fused optimisers are not detected, as
+    torch does not count them.
 
     Example:
         ```python
         state = TensorState(layer.parameters())
-        layer.weight.data.mul_(2), state.holds(layer.parameters())  # True: behind torch's back
+        layer.weight.data.mul_(2), state.holds(layer.parameters())  # True: torch does not count this write
         torch.nn.init.zeros_(layer.weight), state.holds(layer.parameters())  # False
         ```
 
     Args:
-        tensors: always in the same order.
+        tensors: The tensors, always in the same order.
     """
 
     def __init__(self, tensors: Iterable[Tensor] = ()):
-        # By weak reference: an address alone may be given to another tensor, and the memory should not be kept.
+        # A weak reference does not keep the memory, and an address could be reused by another tensor.
         self._seen = [(weakref.ref(t.untyped_storage()), _writes(t)) for t in tensors]
 
     def holds(self, tensors: Iterable[Tensor]) -> bool:
-        """Whether these are the same tensors as then, and unchanged."""
+        """Whether these are the same tensors, and unchanged."""
         now = list(tensors)
         return len(now) == len(self._seen) and all(
             storage() is tensor.untyped_storage() and writes == _writes(tensor)

@@ -1,4 +1,4 @@
-"""Embedding lists of pictures or texts: the interface that users of sentence-transformers know."""
+"""Embed lists of images or texts, with the interface of sentence-transformers."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class EncodingModel(PreTrainedModel):
         device: str | Sequence[str] | None = None,
         **conditions,
     ) -> np.ndarray | Tensor:
-        """Embed pictures: prepared by the model's processor, in batches, without gradients.
+        """Embed images: preprocess them with the processor of the model, and embed them in batches without gradients.
 
         Example:
             ```python
@@ -46,20 +46,20 @@ class EncodingModel(PreTrainedModel):
             ```
 
         Args:
-            images: a picture or a list: paths, PIL images, arrays; see `sketch_prompt.imaging.to_rgb`.
+            images: An image or a list of images: paths, PIL images, arrays; see `sketch_prompt.imaging.to_rgb`.
             domain: `"sketch"` or `"photo"`.
-            batch_size: pictures in one forward pass.
-            show_progress_bar: show one on stderr.
-            convert_to_numpy: give a float32 array; else a tensor.
-            convert_to_tensor: give a tensor on the model's device, whatever `convert_to_numpy` says.
-            device: where to embed; several devices embed shares of the pictures, each in a process of its own.
-            conditions: those of `get_photo_features`: `category` of DP-CLIP, for example.
+            batch_size: Number of images in a forward pass.
+            show_progress_bar: Show a progress bar on stderr.
+            convert_to_numpy: Return a float32 array, otherwise a tensor.
+            convert_to_tensor: Return a tensor on the device of the model. Overrides `convert_to_numpy`.
+            device: Device to embed on. Several devices embed shares of the images, each in a process of its own.
+            conditions: Conditions of `get_photo_features`, such as `category` of DP-CLIP.
 
         Returns:
-            (B, D), rows of length 1; (D,) for one picture that is not in a list.
+            (B, D), rows of length 1; (D,) for a single image that is not in a list.
 
         Raises:
-            ValueError: there is no processor, or a picture cannot be used; the error names it.
+            ValueError: There is no processor, or an image cannot be used; the message names it.
         """
         if self.processor is None:
             raise ValueError("this model has no processor: set model.processor to a SketchPromptProcessor")
@@ -85,7 +85,7 @@ class EncodingModel(PreTrainedModel):
         return self.encode(photos, "photo", **options)
 
     def similarity(self, first: np.ndarray | Tensor, second: np.ndarray | Tensor) -> Tensor:
-        """Cosine of every row of the first (A, D) and of the second (B, D): (A, B)."""
+        """Cosine similarity of each row of the first (A, D) with each row of the second (B, D): (A, B)."""
         rows = [torch.atleast_2d(torch.as_tensor(features)) for features in (first, second)]
         unit = [torch.nn.functional.normalize(features.float(), dim=-1) for features in rows]
         return unit[0] @ unit[1].to(unit[0].device).T

@@ -1,8 +1,8 @@
-"""Unpickling that runs nothing: the tensors of a checkpoint, whatever else its author pickled beside them.
+"""Read the tensors of a pickled checkpoint without running any code in it.
 
-Lightning keeps the hyper-parameters of a run in its checkpoints, often as objects of the author's own classes. torch's
-safe way of loading refuses such a file as a whole. Here every class and function that a pickle names stands for an
-object that does nothing, but for the few that put tensors together.
+Lightning stores hyper-parameters in its checkpoints, often as objects of the author's classes. torch's safe loading
+refuses such a file. Here each class and function that a pickle names is replaced by an object that does nothing,
+except for those that build tensors.
 """
 
 import collections
@@ -16,17 +16,17 @@ import torch
 
 
 class Inert:
-    """Stands for an object of any class: takes whatever is done to it while it is unpickled, and does nothing."""
+    """Replaces an object of any class. It accepts everything that unpickling does to it, and does nothing."""
 
     def __new__(cls, *arguments, **keywords):
-        """An object, whatever it was to be made of."""
+        """Create an object from any arguments."""
         return object.__new__(cls)
 
     def __init__(self, *arguments, **keywords):
         pass
 
     def __call__(self, *arguments, **keywords):
-        """Another one."""
+        """Return another such object."""
         return Inert()
 
     def _nothing(self, *arguments, **keywords) -> None:
@@ -36,7 +36,7 @@ class Inert:
 
 
 class _Rebuilder:
-    """A function of torch that puts a tensor together, behind an object that a pickle can do nothing to but call."""
+    """A function of torch that builds a tensor. A pickle can only call it."""
 
     __slots__ = ("_function",)
 
@@ -44,7 +44,7 @@ class _Rebuilder:
         self._function = function
 
     def __call__(self, *arguments):
-        """The tensor."""
+        """Build the tensor."""
         return self._function(*arguments)
 
     def __setstate__(self, state) -> None:
@@ -81,11 +81,11 @@ _PICKLE = SimpleNamespace(
 
 
 def load_inert(path) -> Any:
-    """What `torch.save` wrote, objects of all but torch's and Python's own basic classes being `Inert`.
+    """Load a file of `torch.save`. Objects of other classes than those of torch and basic Python become `Inert`.
 
     Raises:
-        ValueError: it is a compiled model, whose loading runs code.
-        Exception: whatever damaged data make torch raise.
+        ValueError: The file is a compiled model, and loading it would run code.
+        Exception: Any error of torch for damaged data.
     """
     with open(path, "rb") as file:
         is_archive = file.read(4) == b"PK\x03\x04"

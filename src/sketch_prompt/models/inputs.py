@@ -1,19 +1,19 @@
-"""What the towers take, checked where it enters: messages in place of what torch says of wrong tensors."""
+"""Check the inputs of the towers, for clearer messages than those of torch."""
 
 import torch
 from torch import Tensor
 
 
 def check_pixel_values(pixel_values: Tensor, size: int) -> None:
-    """Say what is wrong with images that no tower can embed.
+    """Raise an error for images that cannot be embedded.
 
     Args:
-        pixel_values: should be (B, 3, size, size) of floating-point numbers, B at least 1.
-        size: the tower's image size.
+        pixel_values: Should be a floating-point tensor (B, 3, size, size) with B at least 1.
+        size: Image size of the tower.
 
     Raises:
-        TypeError: they are not a tensor, or one of whole numbers.
-        ValueError: they have another shape.
+        TypeError: They are not a tensor, or a tensor of integers.
+        ValueError: They have another shape.
     """
     advice = "prepare them with the processor of the same checkpoint"
     if not isinstance(pixel_values, Tensor):
@@ -30,15 +30,15 @@ def check_pixel_values(pixel_values: Tensor, size: int) -> None:
 
 
 def check_input_ids(input_ids: Tensor, vocabulary: int) -> None:
-    """Say what is wrong with texts that no tower can embed.
+    """Raise an error for texts that cannot be embedded.
 
     Args:
-        input_ids: should be (B, T) of whole numbers below `vocabulary`, B and T at least 1.
-        vocabulary: how many tokens the tower knows.
+        input_ids: Should be an integer tensor (B, T) with values below `vocabulary`, B and T at least 1.
+        vocabulary: Number of tokens of the tower.
 
     Raises:
-        TypeError: they are not a tensor, or not one of whole numbers.
-        ValueError: they have another shape, or numbers that are no tokens.
+        TypeError: They are not a tensor, or not a tensor of integers.
+        ValueError: They have another shape, or values that are not tokens.
     """
     advice = "make them with the processor of the same checkpoint: processor(text=...)"
     if not isinstance(input_ids, Tensor):

@@ -1,7 +1,7 @@
-"""How a checkpoint notices that a disk, a copy or a transfer has altered it.
+"""Checksums by which a checkpoint detects changes by a disk, a copy or a transfer.
 
-A safetensors file of a checkpoint says in its metadata what its tensors and the text files beside it looked like.
-That is no protection against people, who can write what fits.
+The metadata of a safetensors file has checksums of its tensors and of the text files beside it. They do not protect
+against people, who can change the checksums too.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ _TENSORS, _FILES = "tensor_checksums", "file_checksums"
 
 
 def checksum_metadata(tensors: Mapping[str, Tensor], files: Iterable[Path] = ()) -> dict[str, str]:
-    """What to write into a safetensors file's metadata.
+    """The metadata with checksums for a safetensors file.
 
     Args:
-        tensors: of the file, or of all files that a checkpoint is cut into.
-        files: those beside it that it vouches for.
+        tensors: Tensors of the file, or of all shards of a checkpoint.
+        files: Files in the same folder to include.
     """
     sums = {_TENSORS: {name: _tensor_checksum(value) for name, value in tensors.items()}}
     sums[_FILES] = {path.name: _digest(path.read_bytes()) for path in sorted(files)}
@@ -31,7 +31,7 @@ def checksum_metadata(tensors: Mapping[str, Tensor], files: Iterable[Path] = ())
 
 
 def check_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> None:
-    """Raise ValueError, naming them, if tensors are not those that the file's metadata describes."""
+    """Raise a ValueError with the names of tensors that differ from the checksums in the metadata."""
     expected = _read(path, metadata, _TENSORS)
     altered = [
         name for name, value in tensors.items() if expected and expected.get(name) != _tensor_checksum(value)
@@ -44,9 +44,9 @@ def check_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def check_files(path: Path, metadata: Mapping[str, str] | None) -> None:
-    """Warn of text files beside a safetensors file that are not as they were when it was written.
+    """Warn about text files that have changed since the safetensors file beside them was written.
 
-    People may edit them, so this is no error.
+    People may edit them, so this is not an error.
     """
     for name, checksum in _read(path, metadata, _FILES).items():
         beside = path.with_name(Path(name).name)

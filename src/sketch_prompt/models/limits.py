@@ -1,4 +1,4 @@
-"""What a configuration that anybody may have written may ask for, before anything is built of it."""
+"""Limits for configurations from untrusted files, which are checked before anything is built."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,10 +29,10 @@ _CODE_KEYS = frozenset(
 
 
 def stored_config(path: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as it was read from a file, without the keys that choose code.
+    """The content of a configuration file, without the keys that choose code.
 
     Raises:
-        ValueError: it asks for more than any model has; the message names the key.
+        ValueError: A value is larger than in any model. The message names the key.
     """
     return _checked(values, path, "", 0)
 
@@ -58,10 +58,10 @@ def _checked(value: Any, path: Path, key: str, depth: int) -> Any:
 
 @contextmanager
 def described_by(path: Path) -> Iterator[None]:
-    """Building what a configuration describes: that it cannot be built is said of the file.
+    """Name the file in errors while building what its configuration describes.
 
     Raises:
-        ValueError: naming the file.
+        ValueError: Nothing can be built. The message names the file.
     """
     try:
         yield

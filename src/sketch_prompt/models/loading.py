@@ -1,4 +1,4 @@
-"""From the name of a checkpoint to a model and its processor, ready to evaluate."""
+"""Load a model and its processor by name."""
 
 import torch
 
@@ -12,7 +12,7 @@ _UNTRAINED = "frozen-clip"
 def load_model(
     source: str, base_model: str | None = None, device: str | None = None
 ) -> tuple[SketchPromptPreTrainedModel, SketchPromptProcessor]:
-    """A model in eval mode and its processor, which is also `model.processor`.
+    """Load a model in eval mode and its processor, which is also `model.processor`.
 
     Example:
         ```python
@@ -21,14 +21,14 @@ def load_model(
         ```
 
     Args:
-        source: Hub id, directory or bundled name of a checkpoint; or "frozen-clip", which has nothing trained and
-            is built on `base_model`.
-        base_model: where to get the CLIP in place of what the checkpoint says.
-        device: "cpu", "cuda", ...; a GPU if there is one by default.
+        source: Hub id, folder or bundled name of a checkpoint; or "frozen-clip", which is not trained and is built on
+            `base_model`.
+        base_model: Hub id, folder or bundled name of the CLIP, instead of the one that the checkpoint names.
+        device: "cpu", "cuda", ... The default is a GPU if there is one.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint or base model.
-        ValueError: the checkpoint does not fit, the device is not there, or a method is named without weights.
+        FileNotFoundError: The checkpoint or the base model was not found.
+        ValueError: The checkpoint does not fit, the device is not available, or the name is that of a method.
     """
     if source in MODELS:
         if source != _UNTRAINED:

@@ -1,4 +1,4 @@
-"""What the models are given to train on, and what they return."""
+"""Inputs of training and outputs of the models."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,16 +10,16 @@ from transformers.utils import ModelOutput
 
 @dataclass
 class TripletBatch:
-    """Aligned triplets: row i of every part belongs to sketch i.
+    """Aligned triplets: row i of each part belongs to sketch i.
 
     Attributes:
-        sketches: (B, 3, H, W), row i a sketch of `labels[i]`.
-        photos: (B, 3, H, W), row i a photo that sketch i should find; None for methods that need none in a step.
-        negatives: (B, 3, H, W), row i a photo it should not find.
+        sketches: (B, 3, H, W), row i is a sketch of class `labels[i]`.
+        photos: (B, 3, H, W), row i is a photo that sketch i should find. None for methods that do not need photos.
+        negatives: (B, 3, H, W), row i is a photo that sketch i should not find.
         labels: (B,) indices into `config.class_names`.
-        instance_ids: (B,) identity of the drawn photo.
+        instance_ids: (B,) ids of the drawn photos.
         negative_labels: (B,) classes of the negatives.
-        statistics: filled by a method: numbers () by name that belong in a training log but in no loss.
+        statistics: Numbers () by name for the training log, which a method can add.
     """
 
     sketches: Tensor
@@ -32,17 +32,17 @@ class TripletBatch:
 
     @property
     def images(self) -> list[Tensor]:
-        """Sketches, photos and, where there are any, negatives."""
+        """Sketches, photos and, if given, negatives."""
         return [part for part in (self.sketches, self.photos, self.negatives) if part is not None]
 
 
 class SeenFeatures(NamedTuple):
-    """What the frozen CLIP makes of the training data, for methods that need not embed it again in every step.
+    """Features of the training data from the frozen CLIP, for methods that do not embed photos in each step.
 
     Attributes:
-        sketches: (M, D), L2-normalised; NaN where a sketch cannot be read.
+        sketches: (M, D), L2-normalised. NaN if a sketch cannot be read.
         sketch_labels: (M,) indices into `config.class_names`.
-        photos: (N, D), L2-normalised, of the photos that can be read.
+        photos: (N, D), L2-normalised, of the readable photos.
         photo_labels: (N,)
     """
 
@@ -52,7 +52,7 @@ class SeenFeatures(NamedTuple):
     photo_labels: Tensor
 
     def to(self, place: torch.device) -> "SeenFeatures":
-        """The same on a device."""
+        """The features on a device."""
         return SeenFeatures(*(part.to(place) for part in self))
 
     @property
@@ -61,7 +61,7 @@ class SeenFeatures(NamedTuple):
         return self.sketches.nanmean(0)
 
     def clarity(self, texts: Tensor) -> Tensor:
-        """(M,) how clearly each sketch is of its class (`sketch_prompt.lens.clarity`), 1 on average.
+        """(M,) how clearly each sketch shows its class (`sketch_prompt.lens.clarity`), 1 on average.
 
         Args:
             texts: (C, D) text features of the classes.
@@ -74,15 +74,15 @@ class SeenFeatures(NamedTuple):
 
 @dataclass
 class SketchRetrievalOutput(ModelOutput):
-    """Output of every method's `forward`.
+    """Output of the `forward` of all methods.
 
     Attributes:
-        loss: (), the weighted sum of the terms, when `return_loss=True`.
-        loss_terms: each loss by name, before its weight, for logs.
+        loss: (), the weighted sum of the terms, if `return_loss=True`.
+        loss_terms: Each loss by name, without its weight, for logs.
         sketch_embeds: (B, D), L2-normalised.
         photo_embeds: (B, D), L2-normalised.
-        negative_embeds: (B, D), L2-normalised, when negatives were given.
-        statistics: numbers () that belong in a training log but in no loss, by name.
+        negative_embeds: (B, D), L2-normalised, if negatives were given.
+        statistics: Numbers () by name for the training log.
     """
 
     loss: Tensor | None = None

@@ -1,6 +1,7 @@
-"""What the converters of the papers' checkpoints share: reading sizes off tensors, a CLIP under OpenAI's names.
+"""Shared parts of the converters: reading sizes from tensors, and a CLIP with OpenAI's names.
 
-A converter takes a state dict and returns the model and the names it used; see `SketchPromptPreTrainedModel.convert`.
+A converter takes a state dict and returns the model and the names that it used; see
+`SketchPromptPreTrainedModel.convert`.
 """
 
 import re
@@ -13,11 +14,11 @@ from transformers import CLIPConfig, CLIPModel
 from .adapters import AdaptedClip
 from .backbone import build_backbone
 
-HEAD_WIDTH = 64  # every CLIP's heads are this wide, so a state dict's shapes tell their number
+HEAD_WIDTH = 64  # width of the heads of every CLIP
 
 
 def layer_names(theirs: str, ours: str) -> dict[str, str]:
-    """A transformer layer's tensors under OpenAI's names -> under transformers', but for the packed q/k/v."""
+    """{OpenAI's name: name in transformers} of the tensors of a transformer layer, without the packed q/k/v."""
     names = {
         "ln_1": "layer_norm1",
         "ln_2": "layer_norm2",
@@ -33,7 +34,7 @@ def layer_names(theirs: str, ours: str) -> dict[str, str]:
 
 
 def block_names(theirs: str, ours: str) -> dict[str, tuple[str, ...]]:
-    """A transformer block under OpenAI's names -> under transformers'."""
+    """{OpenAI's name: name in transformers} of the tensors of a transformer block."""
     names = {their: (our,) for their, our in layer_names(theirs, ours).items()}
     for kind in ("weight", "bias"):
         names[f"{theirs}.attn.in_proj_{kind}"] = tuple(f"{ours}.self_attn.{p}_proj.{kind}" for p in "qkv")
@@ -57,7 +58,7 @@ _TOWER_NAMES = {
 
 
 def shape_of(state: Mapping[str, Tensor], name: str, rank: int | None = None) -> torch.Size:
-    """The shape of a tensor of a checkpoint; ValueError names it if it is not there or has not `rank` sizes."""
+    """The shape of a tensor of a checkpoint. A ValueError if it is missing or does not have `rank` dimensions."""
     if name not in state:
         raise ValueError(
             f"the checkpoint has no tensor {name!r}; is it of another method, or not a whole model?"
@@ -69,7 +70,7 @@ def shape_of(state: Mapping[str, Tensor], name: str, rank: int | None = None) ->
 
 
 def count_layers(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many layers a checkpoint has under the names `<prefix>.<number>.`, from 0 without a gap."""
+    """The number of layers named `<prefix>.<number>.` in a checkpoint, which must be numbered from 0 without gaps."""
     layers = {int(m[1]) for name in state if (m := re.match(re.escape(prefix) + r"\.(\d+)\.", name))}
     if layers != set(range(len(layers))) or not layers:
         raise ValueError(f"the checkpoint's layers {prefix}.* are not numbered from 0 without a gap")
@@ -116,7 +117,7 @@ def openai_clip_config(state: Mapping[str, Tensor], prefix: str) -> CLIPConfig:
 
 
 def openai_clip_names(config: CLIPConfig) -> dict[str, str | tuple[str, ...]]:
-    """OpenAI's name of every CLIP tensor -> `CLIPModel`'s; packed q/k/v go to three names, in that order."""
+    """{OpenAI's name: names in `CLIPModel`} of all tensors of a CLIP. Packed q/k/v have three names, in that order."""
     names: dict[str, str | tuple[str, ...]] = dict(_TOWER_NAMES)
     towers = (
         ("visual.transformer", "vision_model", config.vision_config),
@@ -157,10 +158,10 @@ def openai_clip(state: Mapping[str, Tensor], prefix: str) -> tuple[CLIPModel, se
 
 @torch.no_grad()
 def fill_adapter(model: AdaptedClip, state: Mapping[str, Tensor], names: dict[str, tuple[str, ...]]) -> None:
-    """Copy tensors of a reference into the model's adapter, packed ones in equal parts.
+    """Copy tensors of a reference into the adapter of a model. Packed tensors are split into equal parts.
 
     Raises:
-        ValueError: naming the tensor that is missing or has the wrong shape.
+        ValueError: A tensor is missing or has a wrong shape; the message names it.
     """
     tensors = model.adapter_tensors()
     for theirs, ours in names.items():

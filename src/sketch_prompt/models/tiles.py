@@ -1,4 +1,4 @@
-"""Images cut into a grid of tiles and put together in another order, and two different orders for each."""
+"""Cut images into tiles and shuffle them, in two different orders for each image."""
 
 import math
 
@@ -9,11 +9,11 @@ from torch import Tensor
 def shuffle_tiles(images: Tensor, permutations: Tensor) -> Tensor:
     """Cut images into n x n tiles and put them together in another order.
 
-    If the size is not a multiple of n, the remaining pixels at the right and lower edge stay where they are.
+    If the size is not a multiple of n, the remaining pixels at the right and lower edge do not move.
 
     Args:
         images: (B, C, H, W)
-        permutations: (B, n * n), for each image the tile that goes into each place, row by row.
+        permutations: (B, n * n), for each image the tile at each position, row by row.
 
     Returns:
         (B, C, H, W)
@@ -31,7 +31,7 @@ def shuffle_tiles(images: Tensor, permutations: Tensor) -> Tensor:
 
 
 def two_orders(rows: int, tiles: int) -> tuple[Tensor, Tensor]:
-    """Two random permutations for each row that differ, (rows, tiles) each: CLIP-AT's gamma_1 and gamma_2."""
+    """Two different random permutations for each row, (rows, tiles) each: CLIP-AT's gamma_1 and gamma_2."""
     first = torch.rand(rows, tiles).argsort(1)
     # Permuting the places by anything but the identity gives another permutation, all equally likely.
     return first, first.gather(1, other_orders(rows, tiles))

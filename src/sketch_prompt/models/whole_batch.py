@@ -1,12 +1,12 @@
-"""A training step's batch as a whole, where several processes have a share each.
+"""The whole batch of a training step, if several processes have a share each.
 
-A loss that is a mean over triplets needs nothing of this: averaging gradients over the processes, which data-parallel
-training does, is all. A loss that compares triplets with one another (the hardest negative in the batch, for example)
-would see a process's share alone. It gathers what it compares, with gradients. Every process then computes the same
-loss of the same rows, and the gradients are those of one process with the whole batch.
+A loss that is a mean over triplets does not need this, because data-parallel training averages the gradients over
+processes. A loss that compares triplets with each other (such as the hardest negative in the batch) would only see the
+share of a process. It gathers what it compares, with gradients. Then each process computes the same loss of the same
+rows, and the gradients are those of a single process with the whole batch.
 
-Process r of N has rows r, r + N, r + 2N, ... of the batch (`training.batches.EpochBatches`), as many as every other.
-Without `torch.distributed`, or on one process, the functions return what they are given.
+Process r of N has rows r, r + N, r + 2N, ... of the batch (`training.batches.EpochBatches`), and all have equally
+many. Without `torch.distributed`, or with one process, the functions return their input.
 """
 
 import torch
@@ -15,12 +15,12 @@ from torch import Tensor
 
 
 def n_processes() -> int:
-    """How many processes share a batch."""
+    """Number of processes that share a batch."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of every process, (N, B, ...), and back: each process gets what all of them ask of its rows."""
+    """Gather the rows of all processes. In the backward pass, each process gets the gradients of its rows."""
 
     @staticmethod
     def forward(ctx, rows: Tensor) -> Tensor:
@@ -36,24 +36,24 @@ class _Gather(torch.autograd.Function):
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """The rows of all processes in the order of the batch: (B, ...) -> (N B, ...). Gradients flow back."""
+    """The rows of all processes in the order of the batch: (B, ...) -> (N B, ...), with gradients."""
     if n_processes() == 1:
         return rows
     return _Gather.apply(rows.contiguous()).transpose(0, 1).flatten(0, 1)
 
 
 def own_rows(rows: Tensor) -> Tensor:
-    """This process's share of what is given for the whole batch: (N B, ...) -> (B, ...)."""
+    """This process's share of a tensor for the whole batch: (N B, ...) -> (B, ...)."""
     return rows if n_processes() == 1 else rows[dist.get_rank() :: n_processes()]
 
 
 @torch.no_grad()
 def take_rows(rows: Tensor, numbers: Tensor) -> Tensor:
-    """Rows of the whole batch, on every process, without gathering all of it or its gradients.
+    """Some rows of the whole batch, on all processes, without gathering the whole batch or its gradients.
 
     Args:
-        rows: (B, ...), this process's share.
-        numbers: (K,) which rows of the whole batch; the first process's count.
+        rows: (B, ...), the share of this process.
+        numbers: (K,) row numbers in the whole batch. Those of the first process are used.
 
     Returns:
         (K, ...)
