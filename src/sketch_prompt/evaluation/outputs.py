@@ -68,14 +68,14 @@ def choose_queries(labels: np.ndarray, count: int) -> np.ndarray:
     return shuffled[np.argsort(turn, kind="stable")][:count]
 
 
-def extreme_queries(search: Search, count: int, best: bool) -> np.ndarray:
+def extreme_queries(search: Search, count: int, best: bool, seed: int = 0) -> np.ndarray:
     """Indices of the `count` queries that did best or worst, the most extreme one first.
 
     At most two are of one class, unless there are too few classes: otherwise one hard class could fill the sheet. The
     order of queries that did equally well is random.
     """
     quality = -search.quality if best else search.quality
-    order = np.random.default_rng(0).permutation(len(quality))
+    order = np.random.default_rng(seed).permutation(len(quality))
     order = order[np.argsort(quality[order], kind="stable")]
     order = order[~np.isnan(quality[order])]
     later = _turns(search.sketches.labels, order) >= _OF_A_CLASS

@@ -1,4 +1,4 @@
-"""A gallery of the user's own photos: embedded once, searched by drawings and words."""
+"""A gallery of the user's own photos: embedded once, searched with drawings and texts."""
 
 from .gallery import Gallery
 

@@ -1,4 +1,4 @@
-"""Making a gallery of photos, or bringing the one in a folder up to date."""
+"""Build a gallery of photos, or update the one in a folder."""
 
 import os
 from contextlib import nullcontext

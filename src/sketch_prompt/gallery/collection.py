@@ -1,4 +1,4 @@
-"""What a gallery holds: the table of its photos, their features, and an index of them."""
+"""The contents of a gallery: the table of its photos, their features, and an index."""
 
 import logging
 import os
@@ -35,7 +35,7 @@ _ROWS_AT_ONCE = 8192
 logger = logging.getLogger(__name__)
 
 _SAMPLED_PHOTOS = 1024
-# A file that was changed this shortly before it was read may change again within the clock's grain.
+# A file that was changed just before it was read may change again without a new modification time.
 _CLOCK_GRAIN_NS = 2_000_000_000
 
 
@@ -43,12 +43,12 @@ PhotoName = str | os.PathLike | int | np.integer | Hit | Photo
 
 
 class FolderChanges(NamedTuple):
-    """How a folder of photos differs from the gallery.
+    """Differences between a folder of photos and the gallery.
 
     Attributes:
-        source: every file of the folder, and the gallery's files outside of it.
-        unseen: numbers of those to be read, because they are new or may have changed.
-        gone: names in the gallery whose files are not there any more.
+        source: All files of the folder, and the gallery's files outside of it.
+        unseen: Numbers of the files to read, because they are new or may have changed.
+        gone: Names in the gallery whose files do not exist any more.
     """
 
     source: "FileSource"
@@ -57,24 +57,24 @@ class FolderChanges(NamedTuple):
 
 
 class PhotoCollection:
-    """Photos, their features and an index of them. `Gallery` fills it with a model.
+    """Photos, their features and an index. `Gallery` fills it with a model.
 
     Args:
-        fingerprint: `describe_model` of the model whose features these are.
-        origin: where that model came from ("source", "base_model"), and how drawings are prepared ("sketches").
-        index, precision: name of the index, and of the precision of its numbers; see `make_index`.
-        milvus_uri: address of a Milvus cluster.
-        flush_seconds: see `FeatureStore`.
+        fingerprint: `describe_model` of the model of the features.
+        origin: Where the model was loaded from ("source", "base_model"), and the settings for drawings ("sketches").
+        index, precision: Name of the index, and precision of its features; see `make_index`.
+        milvus_uri: Address of a Milvus cluster.
+        flush_seconds: See `FeatureStore`.
 
     Attributes:
-        photos: the table.
-        skipped: files that were left out, and why.
-        root: the folder that the photos' names are relative to; None if there is none, or none that this user named.
-        index: the index.
-        store: the features.
-        follow_links: whether links in folders of photos are followed.
-        calibration: what drawings of other things find here; None if that is not known, or was before photos came
-            or went.
+        photos: The table.
+        skipped: Files that were skipped, and why.
+        root: Folder of relative names. None if there is none, or if this user has not named one.
+        index: The index.
+        store: The features.
+        follow_links: Whether to follow links in folders of photos.
+        calibration: How good the best hits of unrelated drawings are. None if it was not measured since the last
+            change.
     """
 
     def __init__(
@@ -106,13 +106,13 @@ class PhotoCollection:
         return len(self.photos)
 
     def name_of(self, path: str | os.PathLike) -> str:
-        """What a file is called in the gallery: relative to the folder of photos if it lies there."""
+        """The name of a file in the gallery: relative to the folder of photos if it is in it."""
         full = Path(os.path.abspath(path))
         inside = self.root is not None and full.is_relative_to(self.root)
         return full.relative_to(self.root).as_posix() if inside else str(full)
 
     def full_path(self, name: str) -> str:
-        """Where the file of a name is."""
+        """The path of the file with this name."""
         return os.path.join(self.root or "", name)
 
     def row_of(self, photo: PhotoName) -> int:
@@ -134,23 +134,23 @@ class PhotoCollection:
         raise ValueError(f"there is no photo {os.fspath(photo)!r} in the gallery")
 
     def image(self, photo: PhotoName, min_size: int | None = None) -> Image.Image:
-        """The picture of a photo; see `Gallery.image`."""
+        """Open a photo; see `Gallery.image`."""
         name, content = self._read(photo)
         if isinstance(content, Image.Image):
             return read_image(content)
         return read_image({"path": name, "bytes": content}, min_size=min_size)
 
     def image_or_none(self, photo: PhotoName, min_size: int | None = None) -> Image.Image | None:
-        """The picture of a photo; None if it cannot be read."""
+        """Open a photo. None if it cannot be read."""
         try:
             return self.image(photo, min_size)
         except UnreadableImageError:
             return None
 
     def content(self, photo: PhotoName) -> bytes | Image.Image:
-        """The encoded file of a photo, or the picture if there is no file; see `Gallery.image`.
+        """The encoded file of a photo, or the image if there is no file; see `Gallery.image`.
 
-        A file that is not a picture is never given out, whatever the gallery says about it.
+        A file that is not an image is never returned, whatever the gallery says about it.
         """
         name, content = self._read(photo)
         if not isinstance(content, Image.Image):
@@ -164,7 +164,7 @@ class PhotoCollection:
         return name, read_file(self._file_below_root(name) if name in self._foreign else self.full_path(name))
 
     def _file_below_root(self, name: str) -> str:
-        """The file of a name that somebody else wrote: below the folder that this user named, links resolved."""
+        """The file of a name that somebody else wrote. It must be in the folder of photos, with links resolved."""
         if self.root is None:
             raise UnreadableImageError(
                 name,
@@ -183,11 +183,11 @@ class PhotoCollection:
         return full
 
     def vectors(self) -> StoredVectors:
-        """The features of all photos, in the order of the table, read as they are asked for."""
+        """The features of all photos, in the order of the table. They are read when they are used."""
         return self.store.vectors(self.photos.digests)
 
     def sample(self) -> np.ndarray:
-        """(n, D) features of up to 1024 photos, evenly spread over the gallery."""
+        """(n, D) features of up to 1024 photos, at regular distances."""
         if self._sample is None:
             rows = np.linspace(0, max(len(self) - 1, 0), min(len(self), _SAMPLED_PHOTOS)).astype(np.int64)
             self._sample = self.vectors()[rows]
@@ -205,7 +205,7 @@ class PhotoCollection:
         )
 
     def expand(self, query: np.ndarray, count: int, filters: Filters | None = None) -> np.ndarray:
-        """The query (1, D) of a second search, joined with the first `count` photos that it finds."""
+        """The query (1, D) of a second search: the query combined with the first `count` photos that it finds."""
         from sketch_prompt.expansion import expand_queries
 
         if count < 1:
@@ -219,7 +219,7 @@ class PhotoCollection:
     def hits(
         self, query: np.ndarray, top_k: int, filters: Filters | None = None, grouped: bool = True
     ) -> list[Hit]:
-        """The photos that a query (1, D) finds; copies of one photo as one hit if they are to be grouped."""
+        """The photos that a query (1, D) finds. Copies of a photo are one hit if they are to be grouped."""
         asked = top_k
         while True:
             found = zip(*(row[0].tolist() for row in self.search(query, asked, filters)))
@@ -238,7 +238,7 @@ class PhotoCollection:
         return Hit(rank, score, path, photo.category, id)
 
     def sources(self, photos: Photos, names: Sequence[str] | None, changes: Changes) -> "list[PhotoSource]":
-        """The photos that `Gallery.add` was given, by the way they are read.
+        """The arguments of `Gallery.add`, grouped by how they are read.
 
         Files that cannot be photos are added to `changes.skipped`.
         """
@@ -270,7 +270,7 @@ class PhotoCollection:
         return sources
 
     def note_skipped(self, skipped: Iterable[UnreadableImage]) -> None:
-        """Remember files that were left out, but for those that are photos here after all."""
+        """Remember the files that were skipped, unless they are photos of the gallery."""
         every = {image.path: image for image in (*self.skipped, *skipped)}
         there = self.photos.rows
         self.skipped = [
@@ -278,11 +278,11 @@ class PhotoCollection:
         ]
 
     def compare_folder(self, root: Path, changes: Changes) -> FolderChanges:
-        """Compare the gallery with a folder, which becomes its folder of photos. Nothing is opened.
+        """Compare the gallery with a folder, which becomes its folder of photos. No file is opened.
 
         Raises:
-            FileNotFoundError: there is no such folder.
-            ValueError: the folder holds no file at all, but the gallery has photos.
+            FileNotFoundError: There is no such folder.
+            ValueError: The folder is empty, but the gallery has photos.
         """
         from .photo_sources import FileSource, scan, scan_file
 
@@ -317,7 +317,7 @@ class PhotoCollection:
         return settled and (photo.size, photo.mtime_ns) == (entry.size, entry.mtime_ns)
 
     def keep_pictures(self, source: "PhotoSource") -> None:
-        """Keep hold of photos that are no files, so that they can be shown."""
+        """Keep images that are not files in memory, so that they can be shown."""
         for number, entry in enumerate(source.entries):
             if entry.size < 0 and entry.path in self.photos:
                 self._pictures[entry.path] = partial(source.content, number)
@@ -329,14 +329,14 @@ class PhotoCollection:
         changes: Changes,
         accelerator: Accelerator | None = None,
     ) -> None:
-        """Store the features of photos, and bring table and index up to date.
+        """Store the features of photos, and update the table and the index.
 
         Args:
-            batches: from `GalleryEncoder.embed_photos`.
-            gone: names in the gallery whose files are not there any more; asked for after the last batch.
-            changes: what was done is added to it.
-            accelerator: of several processes, each of which has embedded a share of the photos. The features of all
-                are in the store afterwards; only the first process has table and index.
+            batches: From `GalleryEncoder.embed_photos`.
+            gone: Names in the gallery whose files do not exist any more. Called after the last batch.
+            changes: Is updated.
+            accelerator: If several processes have each embedded a share of the photos. Afterwards the store has the
+                features of all of them, and only the first process has the table and the index.
         """
         loaded: list[LoadedPhoto] = []
         embedded: list[str] = []
@@ -356,7 +356,7 @@ class PhotoCollection:
             self._apply(loaded, gone, changes)
 
     def remove(self, photos: Iterable[PhotoName]) -> Changes:
-        """Forget photos; see `Gallery.remove`."""
+        """Remove photos; see `Gallery.remove`."""
         changes = Changes()
         rows = sorted({self.row_of(photo) for photo in photos})
         self._apply([], [self.photos.paths[row] for row in rows], changes)
@@ -375,7 +375,7 @@ class PhotoCollection:
         self._pictures = {path: read for path, read in self._pictures.items() if path in self.photos}
 
     def describe(self) -> dict[str, Any]:
-        """Model and kind of index as plain values, without the folders of this machine."""
+        """The model and the kind of index as plain values, without paths of this machine."""
         fingerprint = self.store.model
         public = {
             name: None if isinstance(value, str) and os.path.isabs(value) else value
@@ -386,7 +386,7 @@ class PhotoCollection:
         return {"model": {**public, "fingerprint": fingerprint}, "index": self._asked["name"]}
 
     def write(self, directory: Path) -> None:
-        """Write everything into a folder; see `Gallery.save`."""
+        """Write everything to a folder; see `Gallery.save`."""
         clear_leftovers(directory)
         clear_leftovers(directory / FEATURES)
         token = new_token()
@@ -404,7 +404,7 @@ class PhotoCollection:
         self.store.delete_others()
 
     def resume(self, directory: Path, read_index: bool) -> None:
-        """Go on with what lies in a folder: a gallery, the rest of one, or the features of a run that was killed."""
+        """Continue with a folder: a gallery, parts of one, or the features of a run that was killed."""
         try:
             saved = SavedGallery.read(directory)
         except (FileNotFoundError, DamagedGalleryError):
@@ -414,17 +414,17 @@ class PhotoCollection:
     def read(
         self, directory: Path, saved: SavedGallery | None, repair: bool, read_index: bool = True
     ) -> None:
-        """Read what lies in a folder.
+        """Read a folder.
 
         Args:
-            directory: the gallery's folder.
-            saved: the table and the rest; None if that is damaged or not there, so that only features are read.
-            repair: leave out photos without features, which will be embedded again; otherwise they are an error.
-            read_index: also read the index.
+            directory: Folder of the gallery.
+            saved: The table and everything else. None if it is damaged or missing; then only features are read.
+            repair: Drop photos without features, which will be embedded again. Otherwise they are an error.
+            read_index: Also read the index.
 
         Raises:
-            DamagedGalleryError: photos have no features.
-            ValueError: the features are another model's.
+            DamagedGalleryError: Photos have no features.
+            ValueError: The features come from another model.
         """
         self.index.open(directory)
         self.store = FeatureStore(directory / FEATURES, self.store.model, self.store.flush_seconds)
@@ -456,7 +456,7 @@ class PhotoCollection:
                 "variable MILVUS_URI"
             )
         if address is not None and given not in (None, address):
-            logger.warning("The gallery's vectors were in Milvus at %s; %s is asked now.", address, given)
+            logger.warning("The gallery's vectors were in Milvus at %s; %s is used now.", address, given)
         place = {} if address is None else {"address": given or address}
         problem = index_problem(directory, saved)
         self.index.load(
@@ -467,7 +467,7 @@ class PhotoCollection:
         )
 
     def read_rows(self, rows: "datasets.Dataset") -> None:
-        """Hold the rows of a gallery's data set; see `hub`."""
+        """Use the rows of a gallery's data set; see `hub`."""
         digests = rows["digest"][:]
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
@@ -483,7 +483,7 @@ class PhotoCollection:
         self.index.update(self.photos.ids[:0], self.photos.ids, self.photos.ids, self.vectors())
 
     def check_model(self, saved: dict[str, Any], place: str | Path) -> None:
-        """Raise ValueError unless a saved gallery's features are this model's."""
+        """Raise a ValueError if the features of a saved gallery come from another model."""
         problems = describe_differences(saved["fingerprint"], self.store.model)
         if problems:
             source = f" ({saved['source']})" if saved.get("source") else ""

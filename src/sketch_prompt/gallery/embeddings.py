@@ -1,4 +1,4 @@
-"""Vectors that somebody has already: checked against a CLIP, taken into a gallery."""
+"""Existing vectors of photos: check that they come from a CLIP, and add them to a gallery."""
 
 import hashlib
 import os
@@ -20,8 +20,10 @@ from .table import Changes
 from .vectors import Batch, VectorSource, read_embeddings, vectors_in_memory
 
 SAME_CLIP = 0.95
-"""The least median cosine of a photo's vector and its features: the same CLIP gives 0.98 and more even if photos are
-resized otherwise, another one next to nothing."""
+"""Minimum of the median cosine of vectors and features of the same photos.
+
+For the same CLIP it is at least 0.98, even if photos are resized in another way. For another CLIP it is about 0.
+"""
 
 
 def fill(
@@ -32,7 +34,7 @@ def fill(
     directory: Path | None,
     check: int,
 ) -> Changes:
-    """Take vectors and the names that were given for them into a collection; see `Gallery.from_embeddings`."""
+    """Add vectors with their names to a collection; see `Gallery.from_embeddings`."""
     given, names = vectors
     if isinstance(given, str | os.PathLike):
         given = read_embeddings(given)
@@ -72,17 +74,17 @@ def embedded_photos(
     skipped: list[UnreadableImage],
     seen: set[str],
 ) -> Iterator[EncodedImages[np.ndarray]]:
-    """The vectors as a gallery takes up photos that were just embedded; of a photo that comes twice the first.
+    """The vectors, in the form of photos that were just embedded. If a photo occurs twice, the first vector is used.
 
     Args:
-        batches: names and vectors (n, D).
-        dim: width of the model's features.
-        photos_dir: the folder that relative names are in; None if they are no files.
-        skipped: rows that are left out are added: vectors that are 0 or no numbers.
-        seen: the photos' names in the gallery are added.
+        batches: Names and vectors (n, D).
+        dim: Width of the model's features.
+        photos_dir: Folder of relative names. None if they are not files.
+        skipped: Rows that are skipped are added: their vectors are 0 or not finite.
+        seen: The names of the photos in the gallery are added.
 
     Raises:
-        ValueError: the vectors have another width.
+        ValueError: The vectors have another width.
     """
     number = 0
     for names, vectors in batches:
@@ -112,17 +114,17 @@ def embedded_photos(
 def checked(
     batches: Iterable[Batch], encoder: GalleryEncoder, photos_dir: Path | None, count: int, changes: Changes
 ) -> Iterator[Batch]:
-    """The same vectors. Some photos of the first that can be read are embedded again: are the vectors this model's?
+    """Pass the vectors on, after some photos were embedded to check that the vectors come from this model.
 
     Args:
-        batches: names and vectors.
-        encoder: embeds photos.
-        photos_dir: the folder that relative names are in.
-        count: how many photos; 0 for none.
-        changes: `checked` becomes how many were compared, 0 if none can be read here.
+        batches: Names and vectors.
+        encoder: Embeds photos.
+        photos_dir: Folder of relative names.
+        count: Number of photos to check, 0 for none.
+        changes: `checked` is set to the number of photos that were checked, 0 if none can be read.
 
     Raises:
-        ValueError: they are another model's.
+        ValueError: They come from another model.
     """
     dim = encoder.model.config.clip_config.projection_dim
     cosines: list[float] = []
@@ -142,7 +144,7 @@ def checked(
 def _compare(
     names: list[str], vectors: np.ndarray, encoder: GalleryEncoder, photos_dir: Path | None, count: int
 ) -> list[float]:
-    """Cosines of vectors and features of at most `count` photos that can be read, spread over the batch."""
+    """Cosines of vectors and features of at most `count` readable photos, at regular distances in the batch."""
     cosines: list[float] = []
     for row in np.linspace(0, len(names) - 1, min(len(names), 4 * count)).astype(int).tolist():
         norm = float(np.linalg.norm(vectors[row]))
@@ -173,7 +175,7 @@ def _file(name: str, photos_dir: Path | None) -> Path:
 
 
 def _digest(name: str, vector: np.ndarray) -> str:
-    """What a vector is kept under: the content of its photo is not known."""
+    """The key of a vector. The content of its photo is not known."""
     digest = hashlib.blake2b(digest_size=16, person=b"vector")
     digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + vector.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A model as a gallery uses it: it embeds photos, each content once, and queries."""
+"""Embed photos, each content once, and queries with the model of a gallery."""
 
 import os
 import time
@@ -26,20 +26,20 @@ from .table import Filters, category_key
 if TYPE_CHECKING:  # a search opens no folder
     from .photo_sources import Entry, PhotoSource
 
-# Photos much larger than the model's input are decoded at a reduced scale, which still has this many times its side.
+# Large photos are decoded at a smaller scale, with sides of at least this many times the model's input.
 _DECODED_SIDES = 4
 _DOODLES = 128
-_WORTH_WORKERS = 512  # photos; with fewer, starting processes takes longer than they save
+_WORTH_WORKERS = 512  # photos; for fewer, starting processes takes longer than it saves
 
 
 @dataclass(frozen=True)
 class LoadedPhoto(LoadedImage):
-    """A photo of a source that was read; its key is the digest of its content.
+    """A photo of a source that was read. Its key is the digest of its content.
 
     Attributes:
-        entry: the photo as its source knows it.
-        category: the category under which it is embedded; None for none.
-        read_ns: when its content was read.
+        entry: The photo as described by its source.
+        category: The category that it is embedded with, or None.
+        read_ns: Time at which its content was read.
     """
 
     entry: "Entry | None" = None
@@ -48,19 +48,19 @@ class LoadedPhoto(LoadedImage):
 
 
 class GalleryEncoder:
-    """A model and its processor, always with the adapter that was active at first.
+    """A model and its processor, with the adapter that is active at first.
 
     Args:
-        model: the model; it is put in eval mode.
-        processor: its processor; the one that came with the model by default.
-        by_category: embed photos and sketches under their categories.
-        batch_size: photos in a forward pass.
-        num_workers: processes that read photos. By default up to eight, and none for a few photos or where a CPU of
-            one or two cores runs the model.
-        sketches: fields of the image processor, of drawings, that differ from the processor's.
+        model: The model. It is put into eval mode.
+        processor: Its processor. The default is the model's own.
+        by_category: Embed photos and sketches with their categories.
+        batch_size: Number of photos in a forward pass.
+        num_workers: Number of processes that read photos. The default is up to eight, and none for a few photos or if
+            the model runs on a CPU with one or two cores.
+        sketches: Settings for drawings that differ from the processor's.
 
     Raises:
-        ValueError: there is no processor, or the model embeds all categories alike; or a field is not of drawings.
+        ValueError: There is no processor, the model does not use categories, or a setting is not for drawings.
     """
 
     def __init__(
@@ -96,23 +96,23 @@ class GalleryEncoder:
         self._adapter = model.active_adapter
 
     def describe(self) -> dict[str, Any]:
-        """What features depend on; see `describe_model`."""
+        """Everything that features depend on; see `describe_model`."""
         return describe_model(self.model, self.processor, self.by_category)
 
     @property
     def categories(self) -> dict[str, str]:
-        """{`category_key`: name} of the categories under which photos are embedded."""
+        """{`category_key`: name} of the categories that the model knows."""
         return {category_key(name): name for name in self.model.categories} if self.by_category else {}
 
     def unknown_categories(self, names: Sequence[str]) -> list[str]:
-        """Those of some categories that photos cannot be embedded under."""
+        """The categories among these that the model does not know."""
         return [name for name in names if self.by_category and category_key(name) not in self.categories]
 
     def query_category(self, filters: Filters | None) -> str | None:
-        """The category under which a sketch is embedded that searches with these filters; None for none.
+        """The category to embed a sketch with, for a search with these filters, or None.
 
         Raises:
-            ValueError: photos are embedded under their categories and the filters do not name one.
+            ValueError: Photos are embedded with their categories, and the filters do not name a single one.
         """
         if not self.by_category:
             return None
@@ -138,9 +138,9 @@ class GalleryEncoder:
         """Features (D,) of a query; see `Gallery.search`.
 
         Args:
-            sketch, text, weight: as there.
-            category: the category under which the sketch is embedded; None for none.
-            sample: (n, D) features of photos, by which the parts of a query are balanced.
+            sketch, text, weight: As there.
+            category: The category to embed the sketch with, or None.
+            sample: (n, D) features of photos, to balance sketch and text.
         """
         self._check_adapter()
         if sketch is None and text is None:
@@ -186,7 +186,7 @@ class GalleryEncoder:
 
     @torch.inference_mode()
     def embed(self, pictures: Sequence[Image.Image], domain: Domain) -> np.ndarray:
-        """Features (n, D) of a batch of pictures, without categories."""
+        """Features (n, D) of a batch of images, without categories."""
         self._check_adapter()
         place = next(self.model.parameters())
         pixel_values = self.processor.image_processor.stack(list(pictures), domain, "pictures")
@@ -194,7 +194,7 @@ class GalleryEncoder:
         return embed(pixel_values.to(place.device, place.dtype)).float().cpu().numpy()
 
     def embed_photo(self, image: Image.Image) -> np.ndarray:
-        """Features (D,) of one photo, without a category."""
+        """Features (D,) of a photo, without a category."""
         return self.embed([image], "photo")[0]
 
     def query_key(self) -> str:
@@ -209,17 +209,17 @@ class GalleryEncoder:
         accelerator: Accelerator | None = None,
         progress: bool = True,
     ) -> Iterator[EncodedImages[np.ndarray]]:
-        """Read photos and embed those whose content is not known yet, each content once.
+        """Read photos and embed those whose content is new, each content once.
 
         Args:
-            source: where the photos are.
-            numbers: which of them to read.
-            known: digests that need no features.
-            accelerator: of several processes; this one embeds its share of the batches.
-            progress: show a bar on stderr.
+            source: The photos.
+            numbers: The numbers of the photos to read.
+            known: Digests of content whose features are known.
+            accelerator: If there are several processes; this one embeds its share of the batches.
+            progress: Show a progress bar on stderr.
 
         Yields:
-            Batches of `LoadedPhoto` with the features (n, D) float32 of those that are new.
+            Batches of `LoadedPhoto` with the features (n, D) float32 of the new ones.
         """
         self._check_adapter()
         batches = split_batches(numbers, self.batch_size, accelerator)
@@ -234,7 +234,7 @@ class GalleryEncoder:
                 yield batch
 
     def _encode_photos(self, pixel_values: Tensor, photos: list[LoadedPhoto]) -> np.ndarray:
-        """Features (n, D): one forward pass for each category among the photos, or one if there are none."""
+        """Features (n, D), with one forward pass for each category, or a single one without categories."""
         groups: dict[str | None, list[int]] = {}
         for place, photo in enumerate(photos):
             groups.setdefault(photo.category, []).append(place)
@@ -255,7 +255,7 @@ class GalleryEncoder:
 
 
 class _SourcePhotos(Dataset):
-    """Reads, recognises and prepares photos, in the loader's processes."""
+    """Reads, identifies and preprocesses photos, in the processes of the loader."""
 
     def __init__(
         self,

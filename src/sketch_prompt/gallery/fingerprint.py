@@ -1,4 +1,4 @@
-"""What a gallery's features depend on, written down so that another model's sketch never searches them."""
+"""What the features of a gallery depend on, so that sketches of another model are never compared with them."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 
 _PROBES_PER_TENSOR = 4
-# How photos become pixel values; what happens to sketches may change without embedding the photos again.
+# Preprocessing of photos. That of sketches may change without embedding the photos again.
 _PHOTO_FIELDS = (
     "size",
     "photo_resize",
@@ -22,7 +22,7 @@ _PHOTO_FIELDS = (
     "image_std",
     "resample",
 )
-# A lens changes queries alone.
+# A lens changes only queries.
 _OF_SKETCHES = ("adapter.lens_mean", "adapter.lens_map")
 
 _DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16")}
@@ -31,15 +31,15 @@ _DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float1
 def describe_model(
     model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor, by_category: bool = False
 ) -> dict[str, Any]:
-    """The model and its photo pipeline as plain values.
+    """The model and its preprocessing of photos as plain values.
 
-    Weights are known by samples, a dozen of the CLIP and a few of each of the adapter's tensors, so that the same
-    model is recognised when it is loaded in another precision.
+    Weights are identified by samples, a dozen of the CLIP and a few of each tensor of the adapter, so that the same
+    model is recognised in another precision.
 
     Args:
-        model: a sketch-prompt model; its active adapter counts.
-        processor: a `SketchPromptProcessor`.
-        by_category: whether photos are embedded under their categories.
+        model: A sketch-prompt model with its active adapter.
+        processor: A `SketchPromptProcessor`.
+        by_category: Whether photos are embedded with their categories.
     """
     weights = backbone_fingerprint(model.clip) or []
     # A method that embeds photos as another one does is known by the CLIP alone.
@@ -59,7 +59,7 @@ def describe_model(
 
 
 def query_key(model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor) -> str:
-    """A name for how drawings are embedded: the model with its lens, and how drawings become pixel values."""
+    """A key for how drawings are embedded: the model with its lens, and the preprocessing of drawings."""
     at = torch.linspace(0, 1, _PROBES_PER_TENSOR, dtype=torch.float64)
     tensors = model.adapter_tensors()
     lens = {
@@ -74,7 +74,7 @@ def query_key(model: SketchPromptPreTrainedModel, processor: SketchPromptProcess
 
 
 def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """In what two descriptions differ, in words; empty where features of one may be searched with the other."""
+    """The differences of two descriptions, in words. Empty if features of one can be searched with the other."""
     if saved["method"] != ours["method"]:
         return [f"its method is {saved['method']}, this model's {ours['method']}"]
     if saved["by_category"] != ours["by_category"]:

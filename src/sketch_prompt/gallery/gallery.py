@@ -1,4 +1,4 @@
-"""A gallery: photos that were embedded once, kept up to date, and searched by drawing, by words, or by both."""
+"""A gallery: photos that are embedded once, kept up to date, and searched with a drawing, a text, or both."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ Model = str | os.PathLike | SketchPromptPreTrainedModel
 
 
 class Gallery:
-    """Photos that a sketch searches.
+    """Photos that can be searched with a sketch.
 
     Example:
 
@@ -48,37 +48,38 @@ class Gallery:
             print(hit.rank, hit.score, hit.path)
 
         gallery = Gallery.load("my-gallery")
-        gallery.refresh()  # embeds only what is new
+        gallery.refresh()  # embeds only new photos
         gallery.search("drawing.png", filters={"category": "chair"}, text="red")
 
     Args:
-        model: a sketch-prompt model, or the Hub id, directory or bundled name of one.
-        processor: its processor; by default the one that came with it.
-        index: "auto" (exact search, or an approximate index for very many photos), "exact", "hnsw", "ivf",
-            "ivf-sq8", "ivf-pq", "lance" (a table on the disk) or "milvus".
-        precision: of the features in memory: "auto", "float32", "float16", "int8", or "binary" (one bit a number).
-        follow_links: whether symbolic links in folders of photos are followed.
-        milvus_uri: address of a Milvus cluster; by default Milvus keeps its data in the gallery's folder.
-        batch_size: photos in a forward pass.
-        num_workers: processes that read photos; by default up to eight if there are cores to spare.
-        by_category: embed each photo under its category (its folder or label), which methods with conditions (DP-CLIP)
-            can; photos of categories that the model was not shown are embedded without. A search then names one
-            category: `filters={"category": "chair"}`.
-        flush_seconds: how much embedding may be lost when a process that builds a gallery in a folder is killed.
-        base_model: where to get the CLIP, in place of what the checkpoint says; for a model that is given by name.
-        device: where to run a model that is given by name.
-        sketches: how drawings are prepared, where that is not as the model's processor says: the fields of
-            `SketchPromptImageProcessor` that begin with `sketch_`, such as {"sketch_crop_margin": True,
-            "sketch_line_width": 1.5}. The gallery remembers them; photos keep their features.
+        model: A sketch-prompt model, or the Hub id, folder or bundled name of one.
+        processor: Its processor. The default is the model's own.
+        index: "auto" (exact search, or an approximate index for very many photos), "exact", "hnsw", "ivf", "ivf-sq8",
+            "ivf-pq", "lance" (a table on the disk) or "milvus".
+        precision: Precision of the features in memory: "auto", "float32", "float16", "int8", or "binary" (one bit
+            each).
+        follow_links: Whether to follow symbolic links in folders of photos.
+        milvus_uri: Address of a Milvus cluster. By default, Milvus keeps its data in the gallery's folder.
+        batch_size: Number of photos in a forward pass.
+        num_workers: Number of processes that read photos. The default is up to eight, depending on the cores.
+        by_category: Embed each photo with its category (its folder or label), for methods with conditions (DP-CLIP).
+            Photos of categories that the model does not know are embedded without. A search must then name a category:
+            `filters={"category": "chair"}`.
+        flush_seconds: Seconds between saves. This much work is lost if a process is killed.
+        base_model: Hub id, folder or bundled name of the CLIP of a named model, instead of the one in its checkpoint.
+        device: Device of a model that is given by name.
+        sketches: Settings for drawings that differ from the model's processor: fields of `SketchPromptImageProcessor`
+            that begin with `sketch_`, such as {"sketch_line_width": 1.5}. They are saved with the gallery. The
+            features of photos do not depend on them.
 
     Attributes:
-        model: the model, in eval mode.
-        processor: its processor.
-        changes: what `build` did.
-        collection: the photos with their features and index.
+        model: The model, in eval mode.
+        processor: Its processor.
+        changes: What `build` changed.
+        collection: The photos with their features and index.
 
     Raises:
-        ValueError: the model has no processor, or cannot embed by category.
+        ValueError: The model has no processor, or does not use categories.
     """
 
     def __init__(
@@ -133,25 +134,26 @@ class Gallery:
     ) -> "Gallery":
         """Embed photos.
 
-        With `output` the gallery is also saved there. What lies there already is used: of a gallery, or of a run that
-        was killed, only content without features is embedded.
+        With `output`, the gallery is saved there. If there is a gallery already, or the features of a run that was
+        killed, only new content is embedded.
 
         Args:
-            model: see the class. None for that of the gallery in `output`; "sketch-search" for a new gallery.
-            photos: a folder (with all its subfolders), a `datasets.Dataset` with a column `image`, or a list of
-                paths and PIL images.
-            output: folder of the gallery.
-            index, precision, by_category, sketches: see the class. By default those of the gallery in `output`;
-                "auto", False and those of the model for a new gallery.
-            base_model: see the class.
-            progress: show a bar on stderr.
-            accelerator: shares the work among the processes that `accelerate` started; needs `output`. The first
+            model: See the class. None for the model of the gallery in `output`, or "sketch-search" for a new gallery.
+            photos: A folder (with all its subfolders), a `datasets.Dataset` with a column `image`, or a list of paths
+                and PIL images.
+            output: Folder of the gallery.
+            index, precision, by_category, sketches: See the class. The defaults are those of the gallery in `output`,
+                or "auto", "auto", False and the model's settings for a new gallery.
+            base_model: See the class.
+            progress: Show a progress bar on stderr.
+            accelerator: Shares the work among the processes that `accelerate` started. Needs `output`. The first
                 process returns the whole gallery, the others an empty one.
-            options: the other options of the class.
+            options: The other options of the class.
 
         Raises:
-            FileNotFoundError: there is no such folder of photos or model.
-            ValueError: `output` holds a gallery of another model or the photos, or another process is writing into it.
+            FileNotFoundError: There is no such folder of photos or model.
+            ValueError: `output` is the folder of the photos or a gallery of another model, or another process is
+                writing to it.
         """
         from .building import build
 
@@ -172,25 +174,26 @@ class Gallery:
         check: int = 8,
         **options,
     ) -> "Gallery":
-        """A gallery of vectors that are there already: no photo is embedded.
+        """Create a gallery from existing vectors, without embedding all photos.
 
-        Some photos are, to see whether the vectors are this CLIP's; `changes.checked` says how many could be read.
-        With `output` the gallery is also saved there; one that is there already is brought up to date.
+        A few photos are embedded to check that the vectors come from this CLIP. `changes.checked` is their number.
+        With `output`, the gallery is saved there. An existing gallery is updated.
 
         Args:
-            vectors: (N, D) features of photos, normalised or not; a column of a data set; or where they are, as
-                `read_embeddings` takes it: a file, a folder, a Lance table or a `postgresql://` address.
-            names: N paths or ids of the photos, for vectors that do not come with their own.
-            base_model: the CLIP that the vectors were made with.
-            model: the model that they are searched with; a lens of that CLIP, for example.
-            photos_dir: the folder that relative paths are in.
-            output: folder of the gallery.
-            check: how many photos to check; 0 for none.
-            options: those of the class.
+            vectors: (N, D) features of photos, normalised or not; a column of a data set; or a source for
+                `read_embeddings`: a file, a folder, a Lance table or a `postgresql://` address.
+            names: N paths or ids of the photos, if they are not part of `vectors`.
+            base_model: The CLIP that the vectors come from.
+            model: The model to search with, such as a lens for that CLIP.
+            photos_dir: Folder of relative paths.
+            output: Folder of the gallery.
+            check: Number of photos to check, 0 for none.
+            options: Options of the class.
 
         Raises:
-            FileNotFoundError, ConnectionError: the vectors are not there, or not to be reached.
-            ValueError: the vectors are another model's, or not as many as the names; or `output` is as in `build`.
+            FileNotFoundError, ConnectionError: The vectors were not found, or cannot be reached.
+            ValueError: The vectors come from another model, their number differs from that of the names, or `output`
+                is as in `build`.
         """
         from .embeddings import fill
 
@@ -209,19 +212,19 @@ class Gallery:
         photos_dir: str | os.PathLike | None = None,
         **options,
     ) -> "Gallery":
-        """Open a saved gallery.
+        """Load a saved gallery.
 
         Args:
-            directory: its folder.
-            model: the model it was made with, or its name; by default what the gallery says.
-            photos_dir: where the folder of photos is now, if it was moved, or if somebody else made the gallery:
-                photos are opened only where this user said that they are.
-            options: those of the class.
+            directory: Folder of the gallery.
+            model: The model of the gallery, or its name. The default is the name that is stored in the gallery.
+            photos_dir: Folder of the photos. Needed if it was moved, or if somebody else made the gallery: its photos
+                are only opened in a folder that you name.
+            options: Options of the class.
 
         Raises:
-            FileNotFoundError: there is no gallery.
-            DamagedGalleryError: one of its files is damaged or missing.
-            ValueError: it was made with another model, or does not say with which.
+            FileNotFoundError: There is no gallery.
+            DamagedGalleryError: A file is damaged or missing.
+            ValueError: The gallery was made with another model, or has no name of a model.
         """
         directory = Path(os.path.abspath(directory))
         saved = SavedGallery.read(directory)
@@ -243,17 +246,17 @@ class Gallery:
         token: str | bool | None = None,
         **options,
     ) -> "Gallery":
-        """Download a gallery.
+        """Download a gallery from the Hub.
 
         Args:
-            repo_id: its name on the Hub.
-            model: the model it was made with, or its name; by default what the gallery says.
-            revision, cache_dir, token: as in `huggingface_hub`.
-            options: those of the class.
+            repo_id: Name of the data set on the Hub.
+            model: The model of the gallery, or its name. The default is the name that is stored in the gallery.
+            revision, cache_dir, token: As in `huggingface_hub`.
+            options: Options of the class.
 
         Raises:
-            FileNotFoundError: there is no such data set, or no network to ask.
-            ValueError: it is no gallery, or one of another model.
+            FileNotFoundError: There is no such data set, or no network.
+            ValueError: It is not a gallery, or a gallery of another model.
         """
         from . import hub
 
@@ -265,13 +268,13 @@ class Gallery:
         return gallery
 
     def save(self, directory: str | os.PathLike) -> None:
-        """Write the gallery into a folder, which it stays with: features of photos added later go there at once.
+        """Save the gallery to a folder. The features of photos that are added later are saved there too.
 
-        A process that is killed meanwhile leaves the gallery that was there before. Pictures in memory are not saved,
-        only what it takes to find them.
+        If a process is killed while it saves, the previous gallery is kept. Images in memory are not saved, only their
+        features and names.
 
         Raises:
-            ValueError: the folder is the folder of photos, or another process is writing into it.
+            ValueError: It is the folder of the photos, or another process is writing to it.
         """
         directory = Path(os.path.abspath(directory))
         if directory == self.root:
@@ -282,18 +285,18 @@ class Gallery:
     def push_to_hub(
         self, repo_id: str, *, include_photos: bool = False, license: str = "unknown", **options
     ) -> "CommitInfo":
-        """Upload the gallery as a data set; returns the commit, a string that is its address.
+        """Upload the gallery as a data set. Returns the commit, a string with its URL.
 
         Args:
-            repo_id: its name on the Hub; created if it is new.
-            include_photos: also upload the photos, without which a hit is only a name.
-            license: for the card, as the Hub spells it: "cc-by-4.0", ...
+            repo_id: Name of the data set on the Hub. Created if it does not exist.
+            include_photos: Also upload the photos. Without them, a hit is only a name.
+            license: Licence for the card, as on the Hub: "cc-by-4.0", ...
             options: `private`, `token`, `revision`, `create_pr`, ...; see `hub.upload.PushOptions`.
 
         Raises:
-            ValueError: the gallery is empty.
-            UnreadableImageError: a photo is to be included and is gone.
-            PermissionError, ConnectionError: the Hub does not take it; the message says what to do.
+            ValueError: The gallery is empty.
+            UnreadableImageError: A photo to upload does not exist any more.
+            PermissionError, ConnectionError: The Hub refuses it. The message says what to do.
         """
         from . import hub
 
@@ -317,17 +320,17 @@ class Gallery:
 
     @property
     def skipped(self) -> list[UnreadableImage]:
-        """Files that were left out, and why."""
+        """Files that were skipped, and why."""
         return self.collection.skipped
 
     @property
     def root(self) -> Path | None:
-        """The folder that the photos' names are relative to, if the gallery was built from one."""
+        """Folder of relative names, if the gallery was built from a folder."""
         return self.collection.root
 
     @property
     def index(self) -> VectorIndex:
-        """The index of the photos' features."""
+        """The index of the features."""
         return self.collection.index
 
     @property
@@ -336,18 +339,17 @@ class Gallery:
         return self.collection.vectors()[:]
 
     def add(self, photos: Photos, names: Sequence[str] | None = None, *, progress: bool = True) -> Changes:
-        """Add photos; one that is there under its name already is brought up to date.
+        """Add photos. A photo whose name exists is updated.
 
         Args:
-            photos: a file, a folder, a PIL image, a `datasets.Dataset` with a column `image`, or a list of files and
+            photos: A file, a folder, a PIL image, a `datasets.Dataset` with a column `image`, or a list of files and
                 images.
-            names: what each picture or row is called in the gallery; made up if it is not given.
-            progress: show a bar on stderr.
+            names: Names of the images or rows in the gallery. By default they are generated.
+            progress: Show a progress bar on stderr.
 
         Raises:
-            ValueError: the names are not as many as the pictures, or not all different, or a data set has no column
-                `image`.
-            TypeError: something is neither of these.
+            ValueError: The number of names is wrong, two names are the same, or a data set has no column `image`.
+            TypeError: A photo is of another type.
         """
         changes, collection = Changes(), self.collection
         for source in collection.sources(photos, names, changes):
@@ -357,18 +359,18 @@ class Gallery:
         return changes
 
     def refresh(self, photos_dir: str | os.PathLike | None = None, *, progress: bool = True) -> Changes:
-        """Bring the gallery up to date with its folder, embedding only content that it has never seen.
+        """Update the gallery from its folder. Only content that it has never seen is embedded.
 
-        A file whose size and modification time are as they were is not opened. One that was renamed, moved, copied or
-        touched is recognised by its content and keeps its features.
+        Files with the same size and modification time as before are not opened. Files that were renamed, moved, copied
+        or touched are recognised by their content and keep their features.
 
         Args:
-            photos_dir: the folder; the one it was built from by default.
-            progress: show a bar on stderr.
+            photos_dir: The folder. The default is the folder that the gallery was built from.
+            progress: Show a progress bar on stderr.
 
         Raises:
-            FileNotFoundError: there is no such folder.
-            ValueError: the gallery was built from no folder, or the folder holds no file at all any more.
+            FileNotFoundError: There is no such folder.
+            ValueError: The gallery was not built from a folder, or the folder is empty now.
         """
         if photos_dir is None and self.root is None:
             raise ValueError("this gallery was not built from a folder: give the folder to refresh from")
@@ -380,27 +382,27 @@ class Gallery:
         return changes
 
     def remove(self, photos: PhotoName | Iterable[PhotoName]) -> Changes:
-        """Forget photos. One whose file is still in the gallery's folder comes back with the next refresh.
+        """Remove photos. If the file of a photo is still in the gallery's folder, the next refresh adds it again.
 
         Args:
-            photos: paths, names, ids or hits, or one of them.
+            photos: Paths, names, ids or hits, or one of them.
 
         Raises:
-            ValueError: one is not in the gallery; nothing is removed then.
+            ValueError: One is not in the gallery. Then none is removed.
         """
         return self.collection.remove([photos] if isinstance(photos, PhotoName) else photos)
 
     def image(self, photo: PhotoName, min_size: int | None = None) -> Image.Image:
-        """The picture of a photo.
+        """Open a photo.
 
         Args:
-            photo: its path, name or id, or a hit.
-            min_size: decode a large JPEG at a smaller scale, whose sides have at least so many pixels.
+            photo: Its path, name or id, or a hit.
+            min_size: Decode a large JPEG at a smaller scale, with sides of at least this many pixels.
 
         Raises:
-            UnreadableImageError: its file is gone or damaged, or the picture was in memory when the gallery was saved,
-                or somebody else made the gallery and the photo is in no folder that `photos_dir` names.
-            ValueError: it is not in the gallery.
+            UnreadableImageError: The file is missing or damaged, the image was in memory when the gallery was saved,
+                or somebody else made the gallery and the photo is not in the folder `photos_dir`.
+            ValueError: It is not in the gallery.
         """
         return self.collection.image(photo, min_size)
 
@@ -416,27 +418,28 @@ class Gallery:
         expand: int | None = None,
         group_copies: bool = False,
     ) -> Hits:
-        """The photos that a sketch shows, a text describes, or both.
+        """Find the photos that look like a sketch, match a text, or both.
 
         Args:
-            sketch: see `as_drawing`: a path, a PIL image, an array, strokes, ...
-            top_k: how many photos.
-            filters: search only some photos: `{"category": "chair"}`, `{"path": "2024/*"}` (several values may be
-                given as a list), or a function of a `Photo`.
-            text: such as "a red chair".
-            weight: of the text beside the sketch, from 0 to 1.
-            rerank: score so many of the first photos again, each with the sketch, by a model that has a re-ranker
-                (`model.has_reranker`), and sort them by `model.fuse_scores`. It opens these photos, and is slower.
-            expand: search twice, the second time with the query joined with its first so many hits. It finds more of
-                what the first hits show, even if they are wrong.
-            group_copies: show copies of a photo as one hit; see `hits.group_copies`.
+            sketch: A path, a PIL image, an array, strokes, ...; see `as_drawing`.
+            top_k: Number of photos.
+            filters: Search only some photos: `{"category": "chair"}`, `{"path": "2024/*"}` (with a list for several
+                values), or a function of a `Photo`.
+            text: Text such as "a red chair".
+            weight: Weight of the text, from 0 to 1. The rest is the weight of the sketch.
+            rerank: Score this many of the first photos again together with the sketch, with a model that has a
+                re-ranker (`model.has_reranker`), and sort them by `model.fuse_scores`. This opens the photos and is
+                slower.
+            expand: Search a second time with the query and this many of the first hits combined. This finds more
+                photos like the first hits, even if they are wrong.
+            group_copies: Show copies of a photo as one hit; see `hits.group_copies`.
 
         Returns:
-            At most `top_k` hits, best first; equal ones in the order in which they came into the gallery.
+            At most `top_k` hits, best first. Hits with the same score are in the order in which they were added.
 
         Raises:
-            ValueError: neither sketch nor text is given, one of them is unusable, an argument is out of range, no
-                photo is of a category, or the model has no re-ranker.
+            ValueError: Neither sketch nor text is given, one of them cannot be used, an argument is out of range,
+                there is no photo of a category, or the model has no re-ranker.
         """
         query = self.embed_query(sketch, text, weight, self._encoder.query_category(filters))[None]
         if rerank is not None and (sketch is None or rerank < 1):
@@ -457,14 +460,14 @@ class Gallery:
         )
 
     def calibrate(self, *, progress: bool = True) -> Calibration:
-        """Find out what a fit is worth here, for `Hits.is_weak`. Later changes make it void."""
+        """Measure how good the best hits of unrelated drawings are, for `Hits.is_weak`. Later changes discard it."""
         from .calibration import calibrate
 
         self.collection.calibration = calibrate(self._encoder, self.collection, progress)
         return self.collection.calibration
 
     def explain(self, sketch: Sketch, photo: PhotoName, **conditions) -> "Correspondence":
-        """Which patches of a photo the model takes for which patches of a sketch; see `model.explain`."""
+        """The patches of a photo that the model matches with the patches of a sketch; see `model.explain`."""
         return self.model.explain(as_drawing(sketch), self.image(photo), **conditions)
 
     def embed_query(
@@ -474,22 +477,22 @@ class Gallery:
         weight: float = 0.5,
         category: str | None = None,
     ) -> np.ndarray:
-        """Features (D,) of a query; see `search`. With a category the sketch is embedded under it."""
+        """Features (D,) of a query; see `search`. With a category, the sketch is embedded with it."""
         return self._encoder.embed_query(sketch, text, weight, category, self.collection.sample())
 
     @property
     def unconditioned_categories(self) -> list[str]:
-        """Categories of photos that, with `by_category`, are embedded without: the model was not shown them."""
+        """Categories that the model does not know. With `by_category`, their photos are embedded without one."""
         return self._encoder.unknown_categories(self.photos.categories)
 
     def _embed(self, source: "PhotoSource", numbers: Sequence[int], gone, changes: Changes, progress) -> None:
-        """Read photos of a source, embed what is new, and bring table and index up to date."""
+        """Read the photos of a source, embed new ones, and update the table and the index."""
         known = self.collection.store.digests
         batches = self._encoder.embed_photos(source, numbers, known, self._accelerator, progress)
         self.collection.update(batches, gone, changes, self._accelerator)
 
     def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> "Figure":
-        """Draw what a search found beside the sketch and the text that it was asked."""
+        """Draw the query and the hits of a search."""
         from sketch_prompt.plotting import plot_hits
 
         images = [self.collection.image_or_none(hit) for hit in hits]

@@ -1,4 +1,4 @@
-"""What a search returns: photos, best first, copies of one photo as one hit; in a notebook they show themselves."""
+"""The hits of a search, best first, with copies of a photo as one hit."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .gallery import Gallery
 
 _ALIKE_FEATURES = (
-    0.9  # cosine above which two photos are looked at: a copy of half the size has 0.95 and more
+    0.9  # cosine above which the pixels of two photos are compared; copies of half the size have 0.95 or more
 )
-_ALIKE_PIXELS = 0.97  # correlation of their small pictures above which they are one
+_ALIKE_PIXELS = 0.97  # correlation of small pictures above which photos are copies
 _SMALL_SIDE = 24
 _A_HUB = 0.3  # of the drawings
-_LOOKED_AT = 500  # hits; further ones are copies only of the same bytes
+_LOOKED_AT = 500  # hits; after these, only the same bytes are copies
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,12 @@ class Hit:
     """A photo that was found.
 
     Attributes:
-        rank: its place, from 1.
-        score: the inner product of its features and the query's, a cosine.
-        path: the file's full path, or the name of a photo that is no file.
-        category: the photo's class, if that is known.
-        id: the photo's number in the gallery.
-        copies: paths of further hits that show the same: the same file again, or the photo in another size,
-            compression or format.
+        rank: Its rank, from 1.
+        score: Cosine similarity of its features and the query.
+        path: Full path of the file, or the name of a photo that is not a file.
+        category: Class of the photo, if known.
+        id: Number of the photo in the gallery.
+        copies: Paths of its copies: the same file again, or the photo in another size, compression or format.
     """
 
     rank: int
@@ -48,14 +47,14 @@ class Hit:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What drawings of other things find in a gallery.
+    """How good the best hits of unrelated drawings are in a gallery.
 
     Attributes:
-        queries: how drawings are embedded; see `query_key`.
-        fits: (n,) ascending: the score of the best photo for each bundled drawing.
-        line: a drawing is weak if a greater share of `fits` than this is as good as its own.
-        hub: the name of the photo that most drawings find among their first ten.
-        hub_share: how many of the drawings do, from 0 to 1.
+        queries: How drawings are embedded; see `query_key`.
+        fits: (n,) ascending, the score of the best photo for each bundled drawing.
+        line: A drawing is weak if more than this share of `fits` is at least as good as its own best hit.
+        hub: Name of the photo that is found most often among the first ten hits of a drawing.
+        hub_share: Share of the drawings that find it, from 0 to 1.
     """
 
     queries: str
@@ -65,16 +64,16 @@ class Calibration:
     hub_share: float
 
     def unlike(self, score: float) -> float:
-        """How many of a hundred drawings of other things find a photo that fits as well as this score."""
+        """Of a hundred unrelated drawings, the number with a best hit of at least this score."""
         return 100 * share_as_good(self.fits, score)
 
     def is_weak(self, score: float) -> bool:
-        """Whether a best hit of this score means that nothing looks like the drawing."""
+        """Whether a best hit with this score means that no photo looks like the drawing."""
         return share_as_good(self.fits, score) > self.line
 
     @property
     def hub_warning(self) -> str | None:
-        """What to tell somebody whose searches are won by one photo; None if none wins so many."""
+        """A warning if a single photo is found by very many drawings, else None."""
         if self.hub_share < _A_HUB:
             return None
         return (
@@ -84,16 +83,16 @@ class Calibration:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON knows it."""
+        """The values for JSON."""
         fits = [round(float(fit), 5) for fit in self.fits]
         return {**vars(self), "fits": fits}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Calibration":
-        """From what `to_dict` gave.
+        """Create a calibration from the result of `to_dict`.
 
         Raises:
-            ValueError, KeyError, TypeError: it is something else.
+            ValueError, KeyError, TypeError: It is something else.
         """
         fits = np.array(values["fits"], np.float32)
         if fits.ndim != 1 or not len(fits) or not np.isfinite(fits).all():
@@ -105,7 +104,7 @@ class Calibration:
 def judge(
     calibration: Calibration | None, fit: float | None, query_key: Callable[[], str]
 ) -> tuple[float | None, bool | None]:
-    """Of the score of a drawing's best hit: how many drawings of other things fit as well, whether it is weak."""
+    """The results of `unlike` and `is_weak` for the score of the best hit."""
     if calibration is None or fit is None or calibration.queries != query_key():
         return None, None
     return calibration.unlike(fit), calibration.is_weak(fit)
@@ -117,13 +116,14 @@ def share_as_good(fits: np.ndarray, score: float) -> float:
 
 
 class Hits(list[Hit]):
-    """Hits, best first. A list; `write_csv`, `write_html` and `copy_to` give it to other programs and people.
+    """A list of hits, best first. `write_csv`, `write_html` and `copy_to` export them.
 
     Attributes:
-        query: the drawing, the text, or both, as they were given.
-        unlike: how many of a hundred drawings of other things find photos that fit them as well as the best hit fits
-            this drawing; None where that is not known. See `Gallery.calibrate`.
-        is_weak: whether nothing here looks like the drawing, by that number; None where it is not known.
+        query: The drawing, the text, or both, as they were given.
+        unlike: Of a hundred unrelated drawings, the number with a best hit at least as good as the best hit here. None
+            if the gallery is not calibrated; see `Gallery.calibrate`.
+        is_weak: Whether no photo looks like the drawing, judging by that number. None if the gallery is not
+            calibrated.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Hits(list[Hit]):
 
     @property
     def warning(self) -> str | None:
-        """What to tell somebody whose drawing looks like nothing here; None otherwise."""
+        """A warning if no photo looks like the drawing, else None."""
         if not self.is_weak:
             return None
         return (
@@ -159,23 +159,23 @@ class Hits(list[Hit]):
         )
 
     def write_csv(self, path: str | os.PathLike) -> Path:
-        """Write rank, score, path, category and copies as a table that spreadsheets open."""
+        """Write rank, score, path, category and copies as a table for spreadsheets."""
         from .results import write_csv
 
         return write_csv(self, path)
 
     def write_html(self, path: str | os.PathLike) -> Path:
-        """Write one page with everything in it: the drawing and thumbnails that open the files."""
+        """Write a web page as a single file, with the drawing and thumbnails that open the photos."""
         from .results import write_html
 
         return write_html(self, path)
 
     def copy_to(self, folder: str | os.PathLike) -> list[Path]:
-        """Copy the photos into a folder, `01-cup.jpg` first.
+        """Copy the photos to a folder, with their rank in their names: `01-cup.jpg`, ...
 
         Raises:
-            FileExistsError: the folder holds one of the names already; nothing is copied then.
-            UnreadableImageError: a photo is gone; those before it are copied.
+            FileExistsError: The folder has a file with one of the names. Then nothing is copied.
+            UnreadableImageError: A photo does not exist any more. The photos before it are copied.
         """
         from .results import copy_photos
 
@@ -193,17 +193,17 @@ def group_copies(
     digests: Sequence[str],
     small_picture: Callable[[Hit], np.ndarray | None],
 ) -> list[Hit]:
-    """Hits of which each shows something of its own; copies of an earlier one join it.
+    """Group the hits: copies of an earlier hit are joined with it.
 
-    Files of the same bytes are copies. So are photos whose features are close *and* whose pixels agree when both are
-    small: another size, compression or format, a hardly visible change. Features propose and pixels confirm, so photos
-    are opened only where features are close. Pictures that a camera took one after the other differ in their pixels.
+    Files with the same bytes are copies. So are photos whose features are similar *and* whose pixels agree at a small
+    size: another size, compression or format, or a hardly visible change. Photos are opened only if their features are
+    similar. The pixels of photos that were taken one after the other differ.
 
     Args:
         hits: n hits, best first.
         features: (n, D), L2-normalised.
-        digests: n, of their contents.
-        small_picture: `small_picture_of` a photo, None if it cannot be opened.
+        digests: n digests of their contents.
+        small_picture: Returns `small_picture_of` a photo, or None if it cannot be opened.
     """
     kept: list[int] = []
     copies: dict[int, list[str]] = {}
@@ -228,10 +228,10 @@ def group_copies(
 
 
 class SmallPictures:
-    """`small_picture_of` photos, each opened once.
+    """`small_picture_of` photos. Each photo is opened once.
 
     Args:
-        open_photo: the picture of a hit, whose sides have at least so many pixels; None if it cannot be read.
+        open_photo: Returns the image of a hit with sides of at least so many pixels, or None if it cannot be read.
     """
 
     def __init__(self, open_photo: Callable[[Hit, int], Image.Image | None]):
@@ -239,7 +239,7 @@ class SmallPictures:
         self._kept: dict[int, np.ndarray | None] = {}
 
     def __call__(self, hit: Hit) -> np.ndarray | None:
-        """The small picture of a hit's photo; None if it cannot be read."""
+        """The small image of a hit, or None if it cannot be read."""
         if hit.id not in self._kept:
             photo = self._open(hit, 2 * _SMALL_SIDE)
             self._kept[hit.id] = None if photo is None else small_picture_of(photo)
@@ -247,9 +247,9 @@ class SmallPictures:
 
 
 def small_picture_of(photo: Image.Image) -> np.ndarray:
-    """(24, 24, 3) float32 of a photo, mean 0 and length 1: the inner product of two is their correlation.
+    """(24, 24, 3) float32 of a photo, with mean 0 and length 1. The inner product of two is their correlation.
 
-    Of a picture of one colour it is 0, so that it is like no other.
+    For an image of a single colour it is 0, so it is not similar to any image.
     """
     small = to_rgb(photo).resize((_SMALL_SIDE, _SMALL_SIDE), Image.Resampling.BOX)
     pixels = np.asarray(small, np.float32)

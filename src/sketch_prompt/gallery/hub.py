@@ -1,10 +1,10 @@
-"""A gallery as a data set of the Hub: a row for each photo, with its features and, if wanted, the photo itself.
+"""A gallery as a data set on the Hub: a row for each photo, with its features and optionally the photo.
 
-data/photos-<n>.parquet  the columns of `Photo` and "features"; "image" where photos are included
-gallery.json             the model, without which features mean nothing, and the index
-README.md                the data set's card
+data/photos-<n>.parquet  the columns of `Photo` and "features", and "image" if photos are included
+gallery.json             the model of the features, and the index
+README.md                the card
 
-`datasets.load_dataset(repo_id)` reads it like any other.
+`datasets.load_dataset(repo_id)` can load it.
 """
 
 import io
@@ -45,8 +45,8 @@ _COLUMNS = {
     "digest": datasets.Value("string"),
 }
 _DIGEST = re.compile("[0-9a-f]{32}")
-_WIDEST = 65_536  # numbers a photo
-_NORM_TOLERANCE = 1e-2  # of features that a model in half precision made
+_WIDEST = 65_536  # numbers for each photo
+_NORM_TOLERANCE = 1e-2  # for features of a model in half precision
 
 
 def push(
@@ -59,8 +59,8 @@ def push(
     """Upload a gallery; see `Gallery.push_to_hub`.
 
     Args:
-        collection: the gallery's photos.
-        repo_id, include_photos, license, options: as there.
+        collection: The photos.
+        repo_id, include_photos, license, options: As there.
     """
     if not len(collection):
         raise ValueError("the gallery is empty: there is nothing to upload")
@@ -76,16 +76,16 @@ def push(
 def write_data_set(
     collection: PhotoCollection, directory: Path, include_photos: bool, repo_id: str, license: str
 ) -> list[str]:
-    """Write a gallery's rows, description and card into an empty folder; returns the files.
+    """Write the rows, the description and the card of a gallery to an empty folder. Returns the files.
 
     Args:
-        collection: the gallery's photos.
-        directory: the folder.
-        include_photos: also the photos.
-        repo_id, license: for the card.
+        collection: The photos.
+        directory: The folder.
+        include_photos: Include the photos.
+        repo_id, license: For the card.
 
     Raises:
-        UnreadableImageError: a photo is to be included and cannot be read.
+        UnreadableImageError: A photo to include cannot be read.
     """
     names = _public_names(collection.photos.paths)
     (directory / "data").mkdir()
@@ -101,11 +101,11 @@ def write_data_set(
 
 
 def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset]:
-    """The description of a gallery on the Hub, and its rows.
+    """Download the description of a gallery and its rows.
 
     Raises:
-        FileNotFoundError: it cannot be had; the message says why and what to do.
-        ValueError: it is no gallery.
+        FileNotFoundError: It was not found. The message says why and what to do.
+        ValueError: It is not a gallery.
     """
     directory = sources.download(repo_id, _PATTERNS, kind="dataset", **hub)
     files = sorted((directory / "data").glob("photos-*.parquet"))
@@ -129,10 +129,10 @@ def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset
 
 
 def _read_rows(files: Sequence[Path]) -> datasets.Dataset:
-    """The rows of these files, which anybody may have written; only columns that a gallery has are read.
+    """Read rows that anybody may have written. Only the columns of a gallery are read.
 
     Raises:
-        ValueError: what is in them is no gallery's.
+        ValueError: They are not the rows of a gallery.
     """
     schemas = [pq.read_schema(path) for path in files]
     columns = [_column_types(schema) for schema in schemas]
@@ -174,7 +174,7 @@ def _column_types(schema: pa.Schema) -> datasets.Features:
 
 
 def _public_names(paths: Sequence[str]) -> list[str]:
-    """The names of photos without the folders of this machine: a full path is reduced to its last part."""
+    """The names of photos without folders of this machine: only the last part of a full path."""
     names, taken = [], set(paths)
     for path in paths:
         stem, suffix = os.path.splitext(os.path.basename(path) if os.path.isabs(path) else path)
@@ -206,7 +206,7 @@ def _to_dataset(
 
 
 def _encoded(collection: PhotoCollection, photo: Photo) -> dict[str, Any]:
-    content = collection.content(photo)  # of no file that is not a picture
+    content = collection.content(photo)  # only images
     if isinstance(content, Image.Image):
         buffer = io.BytesIO()
         content.save(buffer, "PNG")

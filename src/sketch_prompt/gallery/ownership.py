@@ -1,10 +1,9 @@
-"""Which galleries this user made. Only those may say where on this machine photos are.
+"""Galleries of this user. Only these may say where photos are on this machine.
 
-A gallery is a folder, and a folder can come from anybody. Its rows are names of files, so a gallery that is believed
-makes this program open, show and upload whatever files it names. Therefore a gallery is sealed when it is saved: with
-a key that never leaves the user's own state folder, over the folder of photos and every name. A gallery whose seal is
-missing or does not fit came from elsewhere, or was altered: its photos are opened only below a folder that the user
-names (`photos_dir=`, `--photos`).
+A gallery is a folder that can come from anybody. Its rows are names of files, so a gallery that is trusted makes this
+program open, show and upload any file that it names. So a gallery is sealed when it is saved: with a key in the user's
+state folder that is never copied, over the folder of photos and all names. A gallery without a valid seal comes from
+somewhere else or was changed. Its photos are only opened in a folder that the user names (`photos_dir=`, `--photos`).
 """
 
 import hashlib
@@ -21,11 +20,11 @@ _KEY_BYTES = 32
 
 
 def seal(places: str, paths: Iterable[str]) -> str | None:
-    """The seal of a gallery, hexadecimal; None where no key can be kept.
+    """The seal of a gallery, hexadecimal. None if no key can be stored.
 
     Args:
-        places: what it names outside of its own folder.
-        paths: the names of its photos, in order.
+        places: The places outside of its folder that it names.
+        paths: The names of its photos, in order.
     """
     try:
         key = _key()
@@ -40,7 +39,7 @@ def seal(places: str, paths: Iterable[str]) -> str | None:
 
 
 def is_sealed(given: object, places: str, paths: Iterable[str]) -> bool:
-    """Whether `given` is the seal that this user's key makes of a gallery."""
+    """Whether `given` is the seal of a gallery with this user's key."""
     if not isinstance(given, str) or not given.isascii():
         return False
     expected = seal(places, paths)
@@ -48,7 +47,7 @@ def is_sealed(given: object, places: str, paths: Iterable[str]) -> bool:
 
 
 def _key() -> bytes:
-    """This user's key, made the first time."""
+    """This user's key. It is created when it is first used."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     path = Path(state, "sketch-prompt", "gallery.key")
     if not path.exists():
@@ -61,7 +60,9 @@ def _key() -> bytes:
                 file.flush()
                 os.fsync(file.fileno())
             try:
-                os.link(temporary, path)  # unlike a rename, it leaves the key of a process that was faster
+                os.link(
+                    temporary, path
+                )  # unlike a rename, a link does not replace the key of another process
             except FileExistsError:
                 pass
             except OSError:  # a file system without hard links

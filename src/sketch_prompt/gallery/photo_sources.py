@@ -1,4 +1,4 @@
-"""Where a gallery's photos come from: files and every file under a folder, data sets, pictures in memory."""
+"""The sources of photos: files and folders, data sets, and images in memory."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ _SYSTEM_FOLDERS = ("/proc", "/sys", "/dev")
 
 
 class Entry(NamedTuple):
-    """A photo as its source knows it before it is opened; see `Photo` for the fields."""
+    """A photo before it is opened, as described by its source; see `Photo` for the fields."""
 
     path: str
     category: str | None
@@ -44,15 +44,15 @@ class PhotoSource(ABC):
         return len(self.entries)
 
     def full_path(self, number: int) -> str:
-        """Where a photo is; the name of one that is no file."""
+        """The path of a photo, or its name if it is not a file."""
         return self.entries[number].path
 
     @abstractmethod
     def content(self, number: int) -> bytes | Image.Image:
-        """The encoded file, or the picture if there is no file.
+        """The encoded file, or the image if there is no file.
 
         Raises:
-            UnreadableImageError: it cannot be read.
+            UnreadableImageError: It cannot be read.
         """
 
 
@@ -60,8 +60,8 @@ class FileSource(PhotoSource):
     """Files.
 
     Args:
-        entries: their names in the gallery.
-        root: what relative names are relative to.
+        entries: Their names in the gallery.
+        root: Folder of relative names.
     """
 
     def __init__(self, entries: Sequence[Entry], root: str | os.PathLike = ""):
@@ -73,7 +73,7 @@ class FileSource(PhotoSource):
         return os.path.join(self.root, self.entries[number].path)
 
     def content(self, number: int) -> bytes:
-        """The file's bytes. One whose name is no image's is looked into only if it starts like an image."""
+        """The bytes of a file. If it does not have the name of an image, only its first bytes are read at first."""
         path = self.full_path(number)
         extension = os.path.splitext(path)[1].lower()
         if extension not in IMAGE_EXTENSIONS and not _starts_like_an_image(path):
@@ -85,8 +85,8 @@ class PictureSource(PhotoSource):
     """PIL images in memory.
 
     Args:
-        pictures: the images.
-        names: what each is called in the gallery.
+        pictures: The images.
+        names: Their names in the gallery.
     """
 
     def __init__(self, pictures: Sequence[Image.Image], names: Sequence[str]):
@@ -94,25 +94,25 @@ class PictureSource(PhotoSource):
         self.entries = [Entry(name, None) for name in names]
 
     def content(self, number: int) -> Image.Image:
-        """The picture itself."""
+        """The image itself."""
         return self.pictures[number]
 
 
 class DatasetSource(PhotoSource):
-    """The column `image` of a `datasets.Dataset`; a column `label` of class labels becomes the category.
+    """The column `image` of a `datasets.Dataset`. Class labels in a column `label` become categories.
 
     Args:
-        dataset: the table.
-        names: what each row is called in the gallery; by default the path of its file, or `row 7`.
-        embedded_only: read no file that a row names, as somebody else wrote the rows: only bytes that they hold.
+        dataset: The table.
+        names: Names of the rows in the gallery. The default is the path of the file, or `row 7`.
+        embedded_only: Use only images whose bytes are in the rows, and read no files, as somebody else wrote the rows.
 
     Raises:
-        ValueError: it has no column `image`, or there are more or fewer names than rows.
+        ValueError: It has no column `image`, or the number of names is wrong.
     """
 
     @staticmethod
     def takes(photos: object) -> bool:
-        """Whether it is a `datasets.Dataset`. Its library takes long to import, and a search has no need of it."""
+        """Whether it is a `datasets.Dataset`. The library is slow to import, and a search does not need it."""
         library = sys.modules.get("datasets")
         return library is not None and isinstance(photos, library.Dataset)
 
@@ -179,11 +179,11 @@ def _starts_like_an_image(path: str) -> bool:
 
 
 def content_digest(content: bytes | Image.Image, category: str | None = None) -> str:
-    """What features are kept under: BLAKE2b (128 bits, hexadecimal) of all they are made from.
+    """The key of features: BLAKE2b (128 bits, hexadecimal) of everything that they depend on.
 
     Args:
-        content: a file's bytes, or a picture, of which mode, size and pixels count.
-        category: under which it is embedded; None for none.
+        content: The bytes of a file, or an image, of which mode, size and pixels are used.
+        category: The category that it is embedded with, or None.
     """
     digest = hashlib.blake2b(digest_size=16, person=b"" if category is None else b"category")
     if category is not None:
@@ -196,7 +196,7 @@ def content_digest(content: bytes | Image.Image, category: str | None = None) ->
 
 
 def picture_names(pictures: Sequence[Image.Image], taken: Collection[str]) -> list[str]:
-    """Names for pictures in memory: the file each was opened from, or `picture 1`, ...; none twice."""
+    """Unique names for images in memory: the file that each was opened from, or `picture 1`, ..."""
     names, taken = [], set(taken)
     for number, picture in enumerate(pictures, len(taken) + 1):
         name = Path(getattr(picture, "filename", "") or f"picture {number}").name
@@ -210,12 +210,12 @@ def picture_names(pictures: Sequence[Image.Image], taken: Collection[str]) -> li
 
 @dataclass
 class Scan:
-    """What lies under a folder, in the order of its names.
+    """The files in a folder, in the order of their names.
 
     Attributes:
-        entries: files that may be photos, named relative to the folder, with `/` between folders.
-        skipped: everything else, by its full path.
-        links: links that lead out of the folder and were followed, as `link -> place`.
+        entries: Files that may be photos, with names relative to the folder and `/` between folders.
+        skipped: All others, with their full paths.
+        links: Links that lead out of the folder and were followed, as `link -> place`.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -224,19 +224,19 @@ class Scan:
 
 
 def scan(root: str | os.PathLike, follow_links: bool = True) -> Scan:
-    """List the files under `root` without opening any.
+    """List the files in `root` and its subfolders without opening any.
 
-    Symbolic links are followed; a folder that was already listed is not listed again, so a link back to a parent ends
-    there. One to a folder that `root` itself lies in (such as `/`), or to the system's own (`/proc`, `/sys`, `/dev`),
-    is not followed. The category of a file is the folder it lies in; files directly in `root` have none.
+    Symbolic links are followed. A folder is listed only once, so a link to a parent ends there. Links to a folder that
+    contains `root` (such as `/`), or to folders of the system (`/proc`, `/sys`, `/dev`), are not followed. The
+    category of a file is the name of its folder. Files directly in `root` have none.
 
     Args:
-        root: the folder.
-        follow_links: whether to follow links at all.
+        root: The folder.
+        follow_links: Whether to follow links.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        NotADirectoryError: it is no folder.
+        FileNotFoundError: There is no such folder.
+        NotADirectoryError: It is not a folder.
     """
     root = os.fspath(root)
     check_folder(root)
@@ -253,14 +253,14 @@ def scan(root: str | os.PathLike, follow_links: bool = True) -> Scan:
 
 
 def check_folder(root: str | os.PathLike) -> None:
-    """Raise FileNotFoundError or NotADirectoryError unless `root` is a folder."""
+    """Raise a FileNotFoundError or NotADirectoryError if `root` is not a folder."""
     if not os.path.isdir(root):
         kind = NotADirectoryError if os.path.exists(root) else FileNotFoundError
         raise kind(f"{os.fspath(root)!r} is no folder of photos")
 
 
 def scan_file(path: str | os.PathLike) -> Scan:
-    """One file, named as it is given and without a category."""
+    """A single file, with its name as given and without a category."""
     path = os.fspath(path)
     try:
         path.encode()

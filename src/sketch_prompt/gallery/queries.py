@@ -1,4 +1,4 @@
-"""What a user asks with: a drawing in any form, words, or both."""
+"""Queries: a drawing in any form, a text, or both."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ def as_drawing(sketch: Sketch) -> Image.Image:
     """A sketch in any form as an RGB image on white.
 
     Args:
-        sketch: a path to an image or to a QuickDraw `.ndjson` file (its first drawing), an encoded image, a PIL image,
-            an array or tensor as `imaging.to_rgb` takes it, or strokes as QuickDraw has them:
-            `[[[x, ...], [y, ...]], ...]`, also as the value of "drawing" in a mapping.
+        sketch: The path of an image or of a QuickDraw `.ndjson` file (its first drawing), an encoded image, a PIL
+            image, an array or tensor as for `imaging.to_rgb`, or strokes as in QuickDraw: `[[[x, ...], [y, ...]],
+            ...]`, also as the value of "drawing" in a mapping.
 
     Raises:
-        ValueError: it cannot be read, holds no drawing, or is no image (`UnreadableImageError` is one).
-        TypeError: it is nothing of the kind.
+        ValueError: It cannot be read, has no drawing, or is not an image (`UnreadableImageError` is a ValueError).
+        TypeError: It has another type.
     """
     if isinstance(sketch, str | os.PathLike) and str(sketch).lower().endswith(STROKE_EXTENSION):
         from sketch_prompt.data.strokes import rasterize, read_drawings
@@ -60,18 +60,17 @@ def _rasterize(strokes) -> Image.Image:
 
 
 def combine(sketch: np.ndarray, text: np.ndarray, weight: float, sample: np.ndarray) -> np.ndarray:
-    """One query (D,) out of a sketch (D,) and a text (D,).
+    """Combine a sketch (D,) and a text (D,) into one query (D,).
 
-    Photos are much less like one another by text than by sketch: their scores spread over a range many times
-    narrower. Each part is therefore divided by the deviation of its scores over photos of the gallery, so that
-    with a weight of 0.5 both have the same say.
+    For a text, the scores of photos differ much less than for a sketch. So each part is divided by the standard
+    deviation of its scores over photos of the gallery. With a weight of 0.5, both then have the same influence.
 
     Args:
-        weight: of the text, in [0, 1].
+        weight: Weight of the text, in [0, 1].
         sample: (n, D) photos of the gallery.
 
     Raises:
-        ValueError: the weight is out of range.
+        ValueError: The weight is out of range.
     """
     if not 0 <= weight <= 1:
         raise ValueError(f"weight must be between 0 (the sketch alone) and 1 (the text alone), not {weight}")

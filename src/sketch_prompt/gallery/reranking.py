@@ -1,4 +1,4 @@
-"""The first photos of a search, scored once more: pair by pair, by models that can."""
+"""Re-rank the first photos of a search by pair scores."""
 
 import threading
 from collections import OrderedDict
@@ -24,14 +24,14 @@ _BATCH = 32
 
 
 class PairReranker:
-    """Scores pairs of a sketch and a photo, and keeps what it has computed of the photos it saw last.
+    """Scores pairs of a sketch and a photo, and caches what it computed for the latest photos.
 
     Args:
-        model: one with `has_reranker`.
-        processor: its processor.
+        model: A model with `has_reranker`.
+        processor: Its processor.
 
     Raises:
-        ValueError: the model has no re-ranker.
+        ValueError: The model has no re-ranker.
     """
 
     def __init__(self, model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor):
@@ -46,14 +46,14 @@ class PairReranker:
 
     @torch.inference_mode()
     def rank(self, sketch: Image.Image, hits: Sequence[Hit], collection: PhotoCollection) -> list[Hit]:
-        """The hits by their similarity and their scores as pairs, as the model fuses them (`fuse_scores`).
+        """Sort hits by their similarity and pair scores, fused by the model (`fuse_scores`).
 
-        Those that cannot be read any more stand last.
+        Photos that cannot be read any more come last.
 
         Args:
-            sketch: the drawing.
-            hits: photos of the collection.
-            collection: where their pictures are.
+            sketch: The drawing.
+            hits: Photos of the collection.
+            collection: The collection, to open them.
         """
         drawn = self._prepare([self.processor.preprocess(sketch, "sketch")], "sketch")
         scores = np.full(len(hits), np.nan, np.float32)
@@ -73,7 +73,7 @@ class PairReranker:
         ]
 
     def _photos(self, hits: Sequence[Hit], collection: PhotoCollection) -> dict[int, Prepared]:
-        """What scoring needs of the photos that can be read, by their places among the hits."""
+        """The tensors for scoring the readable photos, by their position among the hits."""
         digests = [collection.photos.digests[collection.row_of(hit)] for hit in hits]
         found, new = {}, {}
         with self._lock:

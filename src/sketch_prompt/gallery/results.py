@@ -1,4 +1,4 @@
-"""Hits for other programs and people: a table, a page that stands alone, copies of the files."""
+"""Export hits: a table, a web page, copies of the files."""
 
 import csv
 import os
@@ -35,7 +35,7 @@ _PAGE = """<!DOCTYPE html>
 
 
 def write_csv(hits: Sequence[Hit], path: str | os.PathLike) -> Path:
-    """See `Hits.write_csv`. What a spreadsheet would take for a formula is preceded by an apostrophe."""
+    """See `Hits.write_csv`. An apostrophe is put before texts that a spreadsheet would take for formulas."""
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["rank", "score", "path", "category", "copies"])
@@ -73,7 +73,7 @@ def html_of_hits(hits: Hits, with_links: bool = False) -> str:
 
 
 def html_of_gallery(gallery: "Gallery") -> str:
-    """How many photos there are, and some of them."""
+    """The number of photos and a few of them, as HTML."""
     shown = np.unique(np.linspace(0, max(len(gallery) - 1, 0), min(len(gallery), _SHOWN)).astype(int))
     parts = [f"<p>{notebook.text(repr(gallery))}</p>"]
     for row in shown:
@@ -91,7 +91,7 @@ def _picture(hits: Hits, hit: Hit) -> Image.Image | None:
 
 
 def write_html(hits: Hits, path: str | os.PathLike) -> Path:
-    """See `Hits.write_html`. The page asks for nothing from outside and runs no script."""
+    """See `Hits.write_html`. The page loads nothing from outside and runs no script."""
     title = notebook.text(f"{len(hits)} photos, best first")
     with atomic_write(path) as temporary:
         page = _PAGE.format(title=title, content=html_of_hits(hits, with_links=True))
@@ -120,6 +120,6 @@ def copy_photos(hits: Hits, folder: str | os.PathLike) -> list[Path]:
 
 
 def _file_name(hit: Hit) -> str:
-    """The file's own name; of a photo that is no file, its name as a PNG's."""
+    """The name of the file, or a .png name for a photo that is not a file."""
     name = os.path.basename(hit.path.replace("\\", "/")) or f"photo {hit.id}"
     return name if os.path.splitext(name)[1] else f"{name}.png"

@@ -1,15 +1,15 @@
-"""A gallery on disk: a folder in which every file is complete or absent.
+"""A gallery on disk: a folder in which each file is either complete or absent.
 
-gallery.json             what belongs together: format, model, folder of photos, and the names of the files below
+gallery.json             format, model, folder of photos, and the names of the files below
 photos-<token>.parquet   the table of photos
 skipped-<token>.jsonl    files that are not in the gallery, and why
-index-<token>.*          the index, unless it is quickly built from the features
+index-<token>.*          the index, unless it can be built from the features quickly
 features/*.safetensors   features by content digest; see `store`
 
-`gallery.json` has a checksum of itself and of the other files; the features have their own.
+`gallery.json` has a checksum of itself and of the other files. The features have their own checksums.
 
-It is replaced last, and files of an older state are deleted after that: whenever a process is killed, the
-folder holds the gallery of before or of after, and all features that were computed.
+It is written last, and files of the previous state are deleted after that. Whenever a process is killed, the folder
+has either the previous gallery or the new one, and all features that were computed.
 """
 
 import json
@@ -36,7 +36,7 @@ _PREFIXES = ("photos-", "skipped-", "index-")
 
 
 class DamagedGalleryError(ValueError):
-    """A file of a gallery is damaged or missing; its message says which, and how to repair it."""
+    """A file of a gallery is damaged or missing. The message says which one, and how to repair it."""
 
     def __init__(self, directory: Path, reason: str):
         super().__init__(
@@ -47,19 +47,19 @@ class DamagedGalleryError(ValueError):
 
 @dataclass
 class SavedGallery:
-    """What lies in a gallery's folder, besides features and index.
+    """The contents of a gallery's folder, except for features and index.
 
     Attributes:
-        model: {"source", "base_model", "sketches", "fingerprint"}: where the model came from, how drawings are
-            prepared where that is not as its processor says, and `describe_model` of it.
-        photos: the table.
-        skipped: files that were left out.
-        root: folder of the photos; None if there is none.
-        next_id: greater than all ids there have been.
-        index: what the index's `save` returned.
-        own: whether this user made it; see `integrity`.
-        checksums: of the files, by name, as they were when the gallery was saved.
-        calibration: what `Calibration.to_dict` gave; None if the gallery was not calibrated.
+        model: {"source", "base_model", "sketches", "fingerprint"}: where the model was loaded from, the settings for
+            drawings that differ from its processor's, and its `describe_model`.
+        photos: The table.
+        skipped: Files that were skipped.
+        root: Folder of the photos. None if there is none.
+        next_id: Greater than all ids so far.
+        index: Return value of the index's `save`.
+        own: Whether this user made the gallery; see `ownership`.
+        checksums: {name of a file: checksum} when the gallery was saved.
+        calibration: Result of `Calibration.to_dict`. None if the gallery is not calibrated.
     """
 
     model: dict[str, Any]
@@ -73,7 +73,7 @@ class SavedGallery:
     calibration: dict[str, Any] | None = None
 
     def write(self, directory: Path, token: str) -> None:
-        """Write everything, `gallery.json` last, and delete what it no longer names."""
+        """Write everything, `gallery.json` last, and delete files that are not named in it any more."""
         files = {"photos": f"photos-{token}.parquet", "skipped": f"skipped-{token}.jsonl"}
         self.photos.write(directory / files["photos"])
         with atomic_write(directory / files["skipped"], durable=True) as temporary:
@@ -105,12 +105,12 @@ class SavedGallery:
 
     @classmethod
     def read(cls, directory: Path) -> "SavedGallery":
-        """Read what `write` wrote.
+        """Read the result of `write`.
 
         Raises:
-            FileNotFoundError: there is no gallery in the folder.
-            DamagedGalleryError: a file is damaged or missing.
-            ValueError: the gallery was written by a newer version.
+            FileNotFoundError: There is no gallery in the folder.
+            DamagedGalleryError: A file is damaged or missing.
+            ValueError: The gallery was written by a newer version.
         """
         manifest = _read_manifest(directory)
         try:
@@ -145,10 +145,10 @@ class SavedGallery:
 
 
 def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
-    """The settings "model", "base_model", "sketches", "index", "precision" and "by_category" of a folder's gallery.
+    """The options "model", "base_model", "sketches", "index", "precision" and "by_category" of a saved gallery.
 
     Returns:
-        An empty dictionary if there is no gallery, or none that can be read.
+        An empty dictionary if there is no gallery, or if it cannot be read.
     """
     try:
         manifest = _read_manifest(Path(directory))
@@ -165,7 +165,7 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
 
 
 def writing(directory: Path) -> AbstractContextManager[None]:
-    """Be the only process that changes the gallery in a folder; see `only_writer`."""
+    """A block in which no other process may change the gallery in a folder; see `only_writer`."""
     from sketch_prompt.locking import only_writer
 
     return only_writer(directory, "is writing into the gallery in")
@@ -174,16 +174,16 @@ def writing(directory: Path) -> AbstractContextManager[None]:
 def saved_options(
     saved: dict[str, Any], index: dict[str, Any], model: object | None, place: str | os.PathLike
 ) -> dict[str, Any]:
-    """Options of `Gallery` for the model that is given, or for the one that a saved gallery names.
+    """Options of `Gallery` for the given model, or for the one that a saved gallery names.
 
     Args:
         saved: "source", "base_model", "sketches" and "fingerprint" of the gallery's model.
-        index: what it says of its index; its "name" at least.
-        model: the model to use; None for the gallery's.
-        place: where the gallery is, for the error.
+        index: Description of its index, at least its "name".
+        model: The model to use. None for the gallery's.
+        place: Where the gallery is, for the error.
 
     Raises:
-        ValueError: no model is given, and the gallery names none.
+        ValueError: No model is given, and the gallery does not name one.
     """
     options = {"model": model, "by_category": saved["fingerprint"]["by_category"]}
     options |= {"index": index["name"], "precision": str(index.get("asked_precision", "auto"))}
@@ -199,14 +199,14 @@ def saved_options(
 
 
 def absolute_name(model: object) -> str | None:
-    """A model's name as it will still be understood from another folder; None if the model is an object."""
+    """The name of a model that is valid in other folders too. None if the model is an object."""
     if not isinstance(model, str | os.PathLike):
         return None
     return os.path.abspath(model) if os.path.isdir(model) else os.fspath(model)
 
 
 def new_token() -> str:
-    """A name for the files of one state of a gallery."""
+    """A name for the files of a state of a gallery."""
     return uuid.uuid4().hex[:12]
 
 
@@ -235,9 +235,9 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def index_problem(directory: Path, saved: SavedGallery) -> str | None:
-    """Why the index in a gallery's folder is not to be read; None if it may be.
+    """Why the index in a gallery's folder must not be read, or None.
 
-    What reads an index is not made for files of strangers.
+    The readers of index files are not safe for files of strangers.
     """
     if "file" not in saved.index:
         return None
@@ -251,7 +251,7 @@ def index_problem(directory: Path, saved: SavedGallery) -> str | None:
 
 
 def _check_file(directory: Path, name: object, manifest: dict[str, Any]) -> None:
-    """Raise ValueError unless a file of the manifest lies in the folder itself and is as it was written."""
+    """Raise a ValueError if a file of the manifest is not in the folder itself, or has changed."""
     if not isinstance(name, str) or name != os.path.basename(name) or not name.startswith(_PREFIXES):
         raise ValueError(f"{name!r} is not the name of a file of a gallery")
     expected = (manifest.get("checksums") or {}).get(name)
