@@ -103,7 +103,9 @@ def test_pushing_says_what_is_wrong_in_one_sentence(hub, model, photos, monkeypa
     gallery = Gallery.build(model, photos, progress=False)
     with pytest.raises(PermissionError, match=r"this token may not write to you/pets: log in"):
         gallery.push_to_hub("you/pets")
-    with pytest.raises(PermissionError, match="the token for pushing to me/pets is missing or wrong"):
+    with pytest.raises(
+        PermissionError, match="there is no token for pushing to me/pets, or the token is wrong"
+    ):
         gallery.push_to_hub("me/pets", token="hf_wrong")
     with pytest.raises(ValueError, match="cannot be a repository's id: give owner/name"):
         gallery.push_to_hub("me/pets/all")

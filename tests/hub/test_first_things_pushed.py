@@ -146,7 +146,7 @@ class TestPush:
 
     def test_without_a_token(self, model, given, monkeypatch):
         monkeypatch.setenv("HF_TOKEN", "")
-        with pytest.raises(PermissionError, match=r"the token for pushing to .* is missing or wrong"):
+        with pytest.raises(PermissionError, match="there is no token for pushing to"):
             model.push_to_hub("me/mine")
 
     def test_offline(self, model, given, monkeypatch):

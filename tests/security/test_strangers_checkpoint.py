@@ -118,7 +118,7 @@ def test_a_compiled_model_is_refused_unread(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "compiled.pt"))
     with pytest.raises(ValueError, match="compiled"):
         load_inert(tmp_path / "compiled.pt")
-    with pytest.raises(ValueError, match=r"compiled.pt is damaged or no checkpoint"):
+    with pytest.raises(ValueError, match=r"compiled.pt is damaged or not a checkpoint"):
         load_reference_checkpoint(tmp_path / "compiled.pt")
 
 
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content, message):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 garbage", b"garbage", b"\x80\x02."])
 def test_a_damaged_file_is_named_and_why(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)
-    with pytest.raises(ValueError, match=r"x.pth is (empty|damaged or no checkpoint: \S+)") as caught:
+    with pytest.raises(ValueError, match=r"x.pth is (empty|damaged or not a checkpoint: \S+)") as caught:
         load_reference_checkpoint(tmp_path / "x.pth")
     assert "\n" not in str(caught.value) and "weights_only" not in str(caught.value)
 

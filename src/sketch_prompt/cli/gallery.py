@@ -367,7 +367,7 @@ def _write_hits(
         import webbrowser
 
         if not webbrowser.open(html_file.absolute().as_uri()):
-            typer.echo(f"Note: no browser was found. Open {html_file} in one", err=True)
+            typer.echo(f"Note: no browser was found; open {html_file} in one", err=True)
 
 
 def _print_hits_as_json(hits, query: dict, n_photos: int) -> None:

@@ -131,7 +131,7 @@ def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
     if caused_by(OfflineModeIsEnabled):
         return ConnectionError(f"offline (HF_HUB_OFFLINE is set), so nothing can be pushed to {repo_id}")
     if caused_by(LocalTokenNotFoundError) or status == 401:
-        return PermissionError(f"the token for pushing to {repo_id} is missing or wrong: {LOGIN}")
+        return PermissionError(f"there is no token for pushing to {repo_id}, or the token is wrong: {LOGIN}")
     if caused_by(RevisionNotFoundError):
         return ValueError(f"{repo_id} has no revision {revision!r} to commit to")
     if caused_by(RepositoryNotFoundError) or status == 403:
