@@ -130,7 +130,7 @@ def test_quantisation_is_refused_with_what_to_do_instead(model, tmp_path):
     model.save_pretrained(tmp_path / "adapter", base_model=str(tmp_path / "clip"))
     model.save_pretrained(tmp_path / "whole", include_backbone=True)
     for folder in ("adapter", "whole"):
-        with pytest.raises(ValueError, match="dtype=torch.bfloat16 halves the memory"):
+        with pytest.raises(ValueError, match=r"dtype=torch\.bfloat16 halves the memory"):
             SketchPromptModel.from_pretrained(tmp_path / folder, quantization_config=SimpleNamespace(bits=8))
 
 
