@@ -55,6 +55,7 @@ FAMILIES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
             "shared LayerNorms": ["model.layer_norms=shared"],
             "temperature 0.07": ["model.temperature=0.07"],
             "temperature 0.2": ["model.temperature=0.2"],
+            "no classification loss": ["model.classification_weight=0"],
         },
     ),
     "splip": (
