@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from benchmark_peers import benchmark_encode_peers, benchmark_metric_peers, benchmark_search_peers
+from benchmark_serving import benchmark_serving
 from measuring import Figure, alternate, in_words, ratio
 
 
@@ -400,6 +401,7 @@ BENCHMARKS = {
     "large": benchmark_large,
     "encode": benchmark_encode_peers,
     "scoring": benchmark_metric_peers,
+    "serving": benchmark_serving,
 }
 
 

@@ -43,7 +43,7 @@ ROOMS = {
     "lens": ("lens",),
     "models": ("losses", "models", "hub.conversion", "assets"),
     "testing": ("testing",),
-    "export": ("export",),
+    "export": ("export", "exported"),
     "evaluation": ("evaluation",),
     "gallery": ("gallery",),
     "training": ("training",),

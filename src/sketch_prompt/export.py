@@ -2,8 +2,10 @@
 
 sketch_encoder.onnx, photo_encoder.onnx  pixel_values (batch, 3, size, size) -> L2-normalised features (batch, D)
 preprocessor_config.json                 the preprocessing of images
+exported.json                            the model they come from, and the type they compute with
 """
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from sketch_prompt.metrics import evaluate_retrieval
 from sketch_prompt.vocabulary import TEST_SPLITS, Domain
 
+FACTS = "exported.json"
 ENCODERS: dict[Domain, str] = {"sketch": "sketch_encoder.onnx", "photo": "photo_encoder.onnx"}
 _OPSET = 18
 _NEEDED = "pip install 'sketch-prompt[onnx]'"
@@ -86,16 +89,21 @@ def export_onnx(model, directory: str | os.PathLike, int8: bool = False) -> dict
         if int8:
             _quantise(files[domain])
     model.processor.image_processor.to_json_file(directory / "preprocessor_config.json")
+    computed_in = {"computed_in": "int8"} if int8 else {}
+    facts = {**model.describe_weights(), "engine": "onnx", **computed_in}
+    (directory / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return files
 
 
 def _quantise(path: Path) -> None:
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    full = path.with_suffix(".full.onnx")
-    path.rename(full)
+    full = onnx.load(path)
+    del full.graph.value_info[
+        :
+    ]  # shapes that no longer hold once weights are transposed, which small towers need
     quantize_dynamic(full, path, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
-    full.unlink()
 
 
 class OnnxEncoders:
@@ -107,15 +115,18 @@ class OnnxEncoders:
         encoders = OnnxEncoders("onnx")
         ```
 
+    They use as many threads as torch does.
+
     Args:
         directory: A folder that `export_onnx` wrote.
+        device: "cpu"; by default the first of `onnxruntime.get_available_providers()`.
 
     Raises:
         ValueError: onnxruntime is not installed.
         FileNotFoundError: The folder has no encoders.
     """
 
-    def __init__(self, directory: str | os.PathLike):
+    def __init__(self, directory: str | os.PathLike, device: str | None = None):
         try:
             import onnxruntime
         except ImportError as error:
@@ -128,10 +139,11 @@ class OnnxEncoders:
                 f"{directory} holds no {' and no '.join(missing)}; sketch-prompt export writes them"
             )
         self.processor = SketchPromptImageProcessor.from_pretrained(directory)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        providers = ["CPUExecutionProvider"] if device == "cpu" else onnxruntime.get_available_providers()
         self.sessions = {
-            domain: onnxruntime.InferenceSession(
-                str(Path(directory) / name), providers=onnxruntime.get_available_providers()
-            )
+            domain: onnxruntime.InferenceSession(str(Path(directory) / name), options, providers=providers)
             for domain, name in ENCODERS.items()
         }
 

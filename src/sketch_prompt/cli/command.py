@@ -43,6 +43,13 @@ PhotosOption = Annotated[
         help="Folder of the gallery's photos. Needed if it was moved, or if the gallery is not yours."
     ),
 ]
+DtypeOption = Annotated[
+    Literal["float32", "bfloat16"] | None,
+    typer.Option(
+        help="Type of the numbers that the model computes with. By default, that of its weights. bfloat16 is faster "
+        "on processors that support it."
+    ),
+]
 CropOption = Annotated[
     bool | None,
     typer.Option(

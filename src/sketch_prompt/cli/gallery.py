@@ -15,6 +15,7 @@ from .command import (
     BatchSizeOption,
     CropOption,
     DeviceOption,
+    DtypeOption,
     FigureOption,
     JsonOption,
     LineWidthOption,
@@ -118,6 +119,7 @@ def index(
     base_model: BaseModelOption = None,
     kind: IndexOption = None,
     precision: PrecisionOption = None,
+    dtype: DtypeOption = None,
     by_category: ByCategoryOption = False,
     links: LinksOption = True,
     milvus_uri: MilvusOption = None,
@@ -135,6 +137,7 @@ def index(
     Only new photos are embedded. Running it again on an unchanged folder embeds nothing, a renamed photo keeps its
     features, and a run that was killed continues where it stopped. Files that cannot be read as photos are skipped and
     listed. An existing gallery keeps its model and its settings. The default model of a new gallery is sketch-search.
+    --model may be a folder of ONNX encoders that export wrote, with --int8 or without.
     HEIC photos and RAW files of cameras need sketch-prompt[photos]. On several GPUs, run
     accelerate launch -m sketch_prompt index with the same arguments.
 
@@ -142,6 +145,7 @@ def index(
     Examples:
       sketch-prompt index photos -o gallery
       sketch-prompt index photos -o gallery -m frozen-clip --base-model openai/clip-vit-base-patch32 --crop
+      sketch-prompt index photos -o gallery -m frozen-clip --base-model openai/clip-vit-base-patch32 --dtype bfloat16
       sketch-prompt index -o gallery --embeddings clip-retrieval-output --base-model openai/clip-vit-base-patch32
       sketch-prompt index library -o gallery --embeddings postgresql://immich@localhost/immich \\
         --path-prefix /usr/src/app/upload --base-model openai/clip-vit-base-patch32
@@ -155,7 +159,11 @@ def index(
             "--table, --vector-column, --path-column and --path-prefix are for --embeddings"
         )
     accelerator = launched_accelerator()
-    options = {"base_model": base_model, "sketches": sketch_settings(crop, line_width) or None}
+    options = {
+        "base_model": base_model,
+        "sketches": sketch_settings(crop, line_width) or None,
+        "dtype": dtype,
+    }
     options["device"] = device if accelerator is None else str(accelerator.device)
     if embeddings is not None:
         options |= {"index": kind or "auto", "precision": precision or "auto"}
@@ -218,9 +226,11 @@ def _calibrate(gallery, output: Path, wanted: bool | None) -> None:
 def _print_gallery(gallery, output: Path, as_json: bool) -> None:
     """Print the contents of a gallery and warnings about it."""
     from sketch_prompt.catalogue import toy_warning
+    from sketch_prompt.gallery.fingerprint import describe_engine
 
     summary = {"gallery": str(output), "photos": len(gallery), **gallery.changes.to_dict()}
     summary["index"] = gallery.index.describe()
+    summary["encoder"] = encoder = describe_engine(gallery.collection.store.model)
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
         return
@@ -234,6 +244,8 @@ def _print_gallery(gallery, output: Path, as_json: bool) -> None:
     if warning := toy_warning(gallery.model.config.base_model):
         typer.echo(warning, err=True)
     described = ", ".join(f"{name} {value}" for name, value in summary["index"].items())
+    if encoder != {"engine": "torch", "dtype": "float32"}:
+        typer.echo(f"Embedded in {encoder['dtype']} by {encoder['engine']}", err=True)
     typer.echo(f"Index: {described}\nWrote {output}", err=True)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .gallery import Gallery, Model
 
 DEFAULT_MODEL = "sketch-search"
-_KEPT_SETTINGS = {"index": "auto", "precision": "auto", "by_category": False, "sketches": None}
+_KEPT_SETTINGS = {"index": "auto", "precision": "auto", "by_category": False, "sketches": None, "dtype": None}
 
 
 def build(

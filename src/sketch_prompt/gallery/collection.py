@@ -17,7 +17,7 @@ from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError, re
 from sketch_prompt.embedding import EncodedImages
 
 from .encoder import LoadedPhoto
-from .fingerprint import describe_differences
+from .fingerprint import check_same_model
 from .hits import Calibration, Hit, SmallPictures, group_copies
 from .indexes import Neighbours, make_index
 from .saving import FEATURES, DamagedGalleryError, SavedGallery, index_problem, new_token
@@ -61,7 +61,8 @@ class PhotoCollection:
 
     Args:
         fingerprint: `describe_model` of the model of the features.
-        origin: Where the model was loaded from ("source", "base_model"), and the settings for drawings ("sketches").
+        origin: Where the model was loaded from ("source", "base_model"), the settings for drawings ("sketches") and
+            the type to compute with ("dtype").
         index, precision: Name of the index, and precision of its features; see `make_index`.
         milvus_uri: Address of a Milvus cluster.
         flush_seconds: See `FeatureStore`.
@@ -101,6 +102,7 @@ class PhotoCollection:
         self._sample: np.ndarray | None = None
         self._small = SmallPictures(self.image_or_none)
         self.calibration: Calibration | None = None
+        self._closed: str | None = None  # why no photos may be embedded
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -341,6 +343,8 @@ class PhotoCollection:
         loaded: list[LoadedPhoto] = []
         embedded: list[str] = []
         for batch in batches:
+            if batch.new and self._closed:
+                raise ValueError(self._closed)
             new = [photo.key for photo in batch.new]
             self.store.append(new, batch.encoded)
             embedded += new
@@ -483,14 +487,10 @@ class PhotoCollection:
         self.index.update(self.photos.ids[:0], self.photos.ids, self.photos.ids, self.vectors())
 
     def check_model(self, saved: dict[str, Any], place: str | Path) -> None:
-        """Raise a ValueError if the features of a saved gallery come from another model."""
-        problems = describe_differences(saved["fingerprint"], self.store.model)
-        if problems:
-            source = f" ({saved['source']})" if saved.get("source") else ""
-            raise ValueError(
-                f"the gallery in {place} was made with another model: {'; '.join(problems)}. Use the model it was "
-                f"made with{source}, or index the photos into another folder."
-            )
+        """Raise a ValueError if the features of a saved gallery come from another model; see `check_same_model`."""
+        self._closed = check_same_model(saved, self.store.model, place)
+        if self._closed:
+            self.store.model = saved["fingerprint"]
 
 
 def _calibration(values: dict[str, Any], directory: Path) -> Calibration:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,16 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import normalize
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image, unprocessable_is_unreadable
 from sketch_prompt.embedding import EncodedImages, LoadedImage, encode_images, split_batches
-from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.models.loading import load_model
 from sketch_prompt.processing import Domain, SketchPromptProcessor
 
-from .fingerprint import describe_model, query_key
+from .fingerprint import AnyModel, describe_model, query_key
 from .queries import Sketch, as_drawing, combine
 from .table import Filters, category_key
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:  # a search opens no folder
 # Large photos are decoded at a smaller scale, with sides of at least this many times the model's input.
 _DECODED_SIDES = 4
 _DOODLES = 128
+PHOTO_ENCODER = "photo_encoder.onnx"
 _WORTH_WORKERS = 512  # photos; for fewer, starting processes takes longer than it saves
 
 
@@ -47,30 +50,51 @@ class LoadedPhoto(LoadedImage):
     read_ns: int = 0
 
 
+def load_any_model(
+    source: str, base_model: str | None = None, device: str | None = None
+) -> tuple[AnyModel, SketchPromptProcessor]:
+    """A model and its processor, like `load_model`, or the encoders in a folder that `export_onnx` wrote.
+
+    Raises:
+        ValueError, FileNotFoundError: Like `load_model`, or a base model is given for exported encoders.
+    """
+    if not os.path.isfile(os.path.join(source, PHOTO_ENCODER)):
+        return load_model(source, base_model, device)
+    from sketch_prompt.exported import ExportedModel
+
+    if base_model is not None:
+        raise ValueError(f"the encoders in {source} contain their CLIP: leave out the base model")
+    model = ExportedModel(source, device)
+    return model, model.processor
+
+
 class GalleryEncoder:
     """A model and its processor, with the adapter that is active at first.
 
     Args:
-        model: The model. It is put into eval mode.
+        model: The model, or an exported one. It is put into eval mode.
         processor: Its processor. The default is the model's own.
         by_category: Embed photos and sketches with their categories.
         batch_size: Number of photos in a forward pass.
         num_workers: Number of processes that read photos. The default is up to eight, and none for a few photos or if
             the model runs on a CPU with one or two cores.
         sketches: Settings for drawings that differ from the processor's.
+        dtype: Type of the numbers to compute with; see `Gallery`.
 
     Raises:
-        ValueError: There is no processor, the model does not use categories, or a setting is not for drawings.
+        ValueError: There is no processor, the model does not use categories or cannot compute with this type, or a
+            setting is not for drawings.
     """
 
     def __init__(
         self,
-        model: SketchPromptPreTrainedModel,
+        model: AnyModel,
         processor: SketchPromptProcessor | None = None,
         by_category: bool = False,
         batch_size: int = 64,
         num_workers: int | None = None,
         sketches: Mapping[str, Any] | None = None,
+        dtype: str | None = None,
     ):
         processor = processor if processor is not None else model.processor
         if processor is None:
@@ -93,11 +117,12 @@ class GalleryEncoder:
         self.by_category = by_category
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.dtype = _other_dtype(model, dtype)
         self._adapter = model.active_adapter
 
     def describe(self) -> dict[str, Any]:
         """Everything that features depend on; see `describe_model`."""
-        return describe_model(self.model, self.processor, self.by_category)
+        return describe_model(self.model, self.processor, self.by_category, self.dtype)
 
     @property
     def categories(self) -> dict[str, str]:
@@ -156,8 +181,11 @@ class GalleryEncoder:
         if sketch is not None:
             pixel_values = self.processor.preprocess(as_drawing(sketch), "sketch")[None]
             condition = {} if category is None else {"category": category}
-            drawn = self.model.get_sketch_features(pixel_values.to(place.device, place.dtype), **condition)
-            drawn = drawn[0].float().cpu().numpy()
+            with self._arithmetic(place.device):
+                drawn = self.model.get_sketch_features(
+                    pixel_values.to(place.device, place.dtype), **condition
+                )
+            drawn = self._rows(drawn)[0]
         if text is None:
             return drawn
         if not text.strip():
@@ -191,7 +219,9 @@ class GalleryEncoder:
         place = next(self.model.parameters())
         pixel_values = self.processor.image_processor.stack(list(pictures), domain, "pictures")
         embed = self.model.get_sketch_features if domain == "sketch" else self.model.get_photo_features
-        return embed(pixel_values.to(place.device, place.dtype)).float().cpu().numpy()
+        with self._arithmetic(place.device):
+            features = embed(pixel_values.to(place.device, place.dtype))
+        return self._rows(features)
 
     def embed_photo(self, image: Image.Image) -> np.ndarray:
         """Features (D,) of a photo, without a category."""
@@ -199,7 +229,7 @@ class GalleryEncoder:
 
     def query_key(self) -> str:
         """See `fingerprint.query_key`."""
-        return query_key(self.model, self.processor)
+        return query_key(self.model, self.processor, self.dtype)
 
     def embed_photos(
         self,
@@ -241,10 +271,21 @@ class GalleryEncoder:
         parts = []
         for category, places in groups.items():
             condition = {} if category is None else {"category": category}
-            features = self.model.get_photo_features(pixel_values[places], **condition)
-            parts.append(features.float().cpu().numpy())
+            with self._arithmetic(pixel_values.device):
+                features = self.model.get_photo_features(pixel_values[places], **condition)
+            parts.append(self._rows(features))
         order = np.argsort([place for places in groups.values() for place in places])
         return np.concatenate(parts)[order]
+
+    def _arithmetic(self, device: torch.device) -> AbstractContextManager:
+        return (
+            nullcontext() if self.dtype is None else torch.autocast(device.type, getattr(torch, self.dtype))
+        )
+
+    def _rows(self, features: Tensor) -> np.ndarray:
+        """float32 of length 1; a length that was computed in fewer bits is a per cent off."""
+        features = features.float()
+        return (features if self.dtype is None else normalize(features, dim=-1)).cpu().numpy()
 
     def _check_adapter(self) -> None:
         if self.model.active_adapter != self._adapter:
@@ -288,6 +329,20 @@ class _SourcePhotos(Dataset):
                 return LoadedPhoto(number, digest, self.processor.preprocess(image, "photo"), **facts)
         except UnreadableImageError as error:
             return LoadedPhoto(number, unreadable=error.image._replace(path=path), **facts)
+
+
+def _other_dtype(model: AnyModel, wanted: str | None) -> str | None:
+    """The type to compute in, if that is not the model's own."""
+    known = model.describe_weights()
+    own = known.get("computed_in", known["dtype"])
+    if wanted in (None, own):
+        return None
+    if wanted != "bfloat16" or own != "float32" or "engine" in known:
+        raise ValueError(
+            f"this model computes in {own} and not in {wanted}: only a model of torch with weights in float32 can "
+            "do so in another type, which is bfloat16"
+        )
+    return wanted
 
 
 def _default_workers(device: torch.device, n_photos: int) -> int:

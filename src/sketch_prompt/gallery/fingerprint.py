@@ -1,17 +1,22 @@
 """What the features of a gallery depend on, so that sketches of another model are never compared with them."""
 
 import json
-from typing import Any
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
 
 import torch
 
 from sketch_prompt.checksums import text_checksum
-from sketch_prompt.models.backbone import are_same_weights, sample_weights
-from sketch_prompt.models.backbone import fingerprint as backbone_fingerprint
+from sketch_prompt.models.backbone import are_same_weights
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 
-_PROBES_PER_TENSOR = 4
+if TYPE_CHECKING:
+    from sketch_prompt.exported import ExportedModel
+
+AnyModel = Union[SketchPromptPreTrainedModel, "ExportedModel"]
+
 # Preprocessing of photos. That of sketches may change without embedding the photos again.
 _PHOTO_FIELDS = (
     "size",
@@ -22,52 +27,42 @@ _PHOTO_FIELDS = (
     "image_std",
     "resample",
 )
-# A lens changes only queries.
-_OF_SKETCHES = ("adapter.lens_mean", "adapter.lens_map")
-
 _DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16")}
 
 
 def describe_model(
-    model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor, by_category: bool = False
+    model: AnyModel, processor: SketchPromptProcessor, by_category: bool = False, dtype: str | None = None
 ) -> dict[str, Any]:
-    """The model and its preprocessing of photos as plain values.
-
-    Weights are identified by samples, a dozen of the CLIP and a few of each tensor of the adapter, so that the same
-    model is recognised in another precision.
+    """The model and its preprocessing of photos as plain values; see `describe_weights` of the model.
 
     Args:
-        model: A sketch-prompt model with its active adapter.
+        model: A sketch-prompt model with its active adapter, or an exported model.
         processor: A `SketchPromptProcessor`.
         by_category: Whether photos are embedded with their categories.
+        dtype: The type that the model computes with, if it is not that of the weights.
     """
-    weights = backbone_fingerprint(model.clip) or []
-    # A method that embeds photos as another one does is known by the CLIP alone.
-    tensors = model.adapter_tensors() if model.photo_method == model.method else {}
-    for name, tensor in sorted(tensors.items()):
-        if name not in _OF_SKETCHES:
-            at = torch.linspace(0, tensor.numel() - 1, _PROBES_PER_TENSOR, dtype=torch.float64).round().long()
-            weights += sample_weights(tensor, at)
-    return {
-        "method": model.photo_method,
-        "by_category": by_category,
-        "base_model": model.config.base_model,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "weights": weights,
-        "photos": {name: getattr(processor.image_processor, name) for name in _PHOTO_FIELDS},
-    }
+    known = model.describe_weights()
+    del known["lens"]  # it changes only queries
+    if dtype not in (None, known["dtype"]):
+        known["computed_in"] = dtype
+    photos = {name: getattr(processor.image_processor, name) for name in _PHOTO_FIELDS}
+    return {**known, "by_category": by_category, "photos": photos}
 
 
-def query_key(model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor) -> str:
+def computed_in(description: dict[str, Any]) -> str:
+    """The type of the numbers that a described model computes with."""
+    return description.get("computed_in", description["dtype"])
+
+
+def describe_engine(description: dict[str, Any]) -> dict[str, str]:
+    """The "engine" (torch or onnx) of a described model, and the "dtype" that it computes with."""
+    return {"engine": description.get("engine", "torch"), "dtype": computed_in(description)}
+
+
+def query_key(model: AnyModel, processor: SketchPromptProcessor, dtype: str | None = None) -> str:
     """A key for how drawings are embedded: the model with its lens, and the preprocessing of drawings."""
-    at = torch.linspace(0, 1, _PROBES_PER_TENSOR, dtype=torch.float64)
-    tensors = model.adapter_tensors()
-    lens = {
-        name: sample_weights(tensors[name], (at * (tensors[name].numel() - 1)).round().long())
-        for name in _OF_SKETCHES
-        if name in tensors
-    }
-    description = describe_model(model, processor) | {"lens": lens}
+    description = describe_model(model, processor, dtype=dtype) | {"lens": model.describe_weights()["lens"]}
+    description.pop("engine", None)  # it changes only the last digits
     description["sketches"] = getattr(processor.image_processor, "settings", None)
     text = json.dumps(description, sort_keys=True, default=str)
     return text_checksum(text)
@@ -92,3 +87,37 @@ def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[st
         for name, value in ours["photos"].items()
         if saved["photos"].get(name) != value
     ]
+
+
+def check_same_model(saved: dict[str, Any], ours: dict[str, Any], place: str | Path) -> str | None:
+    """Compare a saved gallery's model with ours, and warn if it computed in numbers of another type.
+
+    Args:
+        saved: "fingerprint", and "source" if it is known.
+        ours: `describe_model` of our model.
+        place: where the gallery is, for the message.
+
+    Returns:
+        Why photos cannot be added with our model; None if they can.
+
+    Raises:
+        ValueError: the features are another model's.
+    """
+    problems = describe_differences(saved["fingerprint"], ours)
+    source = f" ({saved['source']})" if saved.get("source") else ""
+    if problems:
+        raise ValueError(
+            f"the gallery in {place} was made with another model: {'; '.join(problems)}. Use the model it was "
+            f"made with{source}, or index the photos into another folder."
+        )
+    then, now = computed_in(saved["fingerprint"]), computed_in(ours)
+    if then == now:
+        return None
+    warnings.warn(
+        f"the photos in {place} were embedded in {then}, drawings are in {now}: scores differ in the last digits",
+        stacklevel=2,
+    )
+    return (
+        f"the photos in {place} were embedded in {then}, and this model embeds in {now}: add photos with the model "
+        f"that it was made with{source}, or index them into another folder"
+    )

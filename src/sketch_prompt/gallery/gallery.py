@@ -10,12 +10,11 @@ from accelerate import Accelerator
 from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImage
-from sketch_prompt.models.loading import load_model
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
 
 from .collection import PhotoCollection, PhotoName, Photos
-from .encoder import GalleryEncoder
+from .encoder import GalleryEncoder, load_any_model
 from .hits import Calibration, Hit, Hits, judge
 from .indexes import VectorIndex
 from .queries import Sketch, as_drawing
@@ -52,7 +51,7 @@ class Gallery:
         gallery.search("drawing.png", filters={"category": "chair"}, text="red")
 
     Args:
-        model: A sketch-prompt model, or the Hub id, folder or bundled name of one.
+        model: A sketch-prompt model, or the Hub id, folder or bundled name of one, or a folder of exported encoders.
         processor: Its processor. The default is the model's own.
         index: "auto" (exact search, or an approximate index for very many photos), "exact", "hnsw", "ivf", "ivf-sq8",
             "ivf-pq", "lance" (a table on the disk) or "milvus".
@@ -71,6 +70,7 @@ class Gallery:
         sketches: Settings for drawings that differ from the model's processor: fields of `SketchPromptImageProcessor`
             that begin with `sketch_`, such as {"sketch_line_width": 1.5}. They are saved with the gallery. The
             features of photos do not depend on them.
+        dtype: "bfloat16" is faster on processors that support it. The default, the type of the weights, is exact.
 
     Attributes:
         model: The model, in eval mode.
@@ -79,7 +79,7 @@ class Gallery:
         collection: The photos with their features and index.
 
     Raises:
-        ValueError: The model has no processor, or does not use categories.
+        ValueError: The model has no processor, does not use categories, or cannot compute with this type.
     """
 
     def __init__(
@@ -98,18 +98,16 @@ class Gallery:
         base_model: str | None = None,
         device: str | None = None,
         sketches: Mapping[str, Any] | None = None,
+        dtype: str | None = None,
     ):
-        origin = {
-            "source": absolute_name(model),
-            "base_model": absolute_name(base_model),
-            "sketches": dict(sketches or {}),
-        }
+        names = {"source": absolute_name(model), "base_model": absolute_name(base_model)}
+        origin = {**names, "sketches": dict(sketches or {}), "dtype": dtype}
         if isinstance(model, str | os.PathLike):
-            model, own_processor = load_model(os.fspath(model), base_model, device)
+            model, own_processor = load_any_model(os.fspath(model), base_model, device)
             processor = processor if processor is not None else own_processor
-        self._encoder = GalleryEncoder(model, processor, by_category, batch_size, num_workers, sketches)
-        described = self._encoder.describe()
-        self.collection = PhotoCollection(described, origin, index, milvus_uri, flush_seconds, precision)
+        encoder = GalleryEncoder(model, processor, by_category, batch_size, num_workers, sketches, dtype)
+        kept = index, milvus_uri, flush_seconds, precision
+        self._encoder, self.collection = encoder, PhotoCollection(encoder.describe(), origin, *kept)
         self.collection.index.drawings = self._encoder.embed_doodles
         self.collection.follow_links = follow_links
         self.model, self.processor = self._encoder.model, self._encoder.processor
@@ -127,6 +125,7 @@ class Gallery:
         precision: str | None = None,
         by_category: bool | None = None,
         sketches: Mapping[str, Any] | None = None,
+        dtype: str | None = None,
         base_model: str | None = None,
         progress: bool = True,
         accelerator: Accelerator | None = None,
@@ -142,8 +141,8 @@ class Gallery:
             photos: A folder (with all its subfolders), a `datasets.Dataset` with a column `image`, or a list of paths
                 and PIL images.
             output: Folder of the gallery.
-            index, precision, by_category, sketches: See the class. The defaults are those of the gallery in `output`,
-                or "auto", "auto", False and the model's settings for a new gallery.
+            index, precision, by_category, sketches, dtype: See the class. The defaults are those of the gallery in
+                `output`, or "auto", "auto", False and the model's own for a new gallery.
             base_model: See the class.
             progress: Show a progress bar on stderr.
             accelerator: Shares the work among the processes that `accelerate` started. Needs `output`. The first
@@ -157,8 +156,8 @@ class Gallery:
         """
         from .building import build
 
-        options |= {"index": index, "by_category": by_category, "sketches": sketches}
-        options["precision"] = precision
+        options |= {"index": index, "precision": precision, "by_category": by_category}
+        options |= {"sketches": sketches, "dtype": dtype}
         return build(cls, model, photos, output, progress, accelerator, base_model, **options)
 
     @classmethod

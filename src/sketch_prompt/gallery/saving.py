@@ -50,8 +50,8 @@ class SavedGallery:
     """The contents of a gallery's folder, except for features and index.
 
     Attributes:
-        model: {"source", "base_model", "sketches", "fingerprint"}: where the model was loaded from, the settings for
-            drawings that differ from its processor's, and its `describe_model`.
+        model: {"source", "base_model", "sketches", "dtype", "fingerprint"}: where the model was loaded from, the
+            settings for drawings that differ from its processor's, the type to compute with, and `describe_model`.
         photos: The table.
         skipped: Files that were skipped.
         root: Folder of the photos. None if there is none.
@@ -124,6 +124,7 @@ class SavedGallery:
                 raise ValueError(f"{manifest['files']['skipped']} is incomplete")
             model = {name: manifest["model"][name] for name in ("source", "base_model", "fingerprint")}
             model["sketches"] = manifest["model"].get("sketches") or {}
+            model["dtype"] = manifest["model"].get("dtype")
             describe_differences(
                 model["fingerprint"], model["fingerprint"]
             )  # fails unless everything is there
@@ -145,7 +146,7 @@ class SavedGallery:
 
 
 def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
-    """The options "model", "base_model", "sketches", "index", "precision" and "by_category" of a saved gallery.
+    """The options of a saved gallery: "model", "base_model", "sketches", "dtype", "index", ...
 
     Returns:
         An empty dictionary if there is no gallery, or if it cannot be read.
@@ -156,6 +157,7 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
             "model": manifest["model"]["source"],
             "base_model": manifest["model"]["base_model"],
             "sketches": manifest["model"].get("sketches"),
+            "dtype": manifest["model"].get("dtype"),
             "index": manifest["index"]["name"],
             "precision": manifest["index"].get("asked_precision", "auto"),
             "by_category": manifest["model"]["fingerprint"]["by_category"],
@@ -177,7 +179,7 @@ def saved_options(
     """Options of `Gallery` for the given model, or for the one that a saved gallery names.
 
     Args:
-        saved: "source", "base_model", "sketches" and "fingerprint" of the gallery's model.
+        saved: "source", "base_model", "sketches", "dtype" and "fingerprint" of the gallery's model.
         index: Description of its index, at least its "name".
         model: The model to use. None for the gallery's.
         place: Where the gallery is, for the error.
@@ -194,7 +196,7 @@ def saved_options(
         )
     if model is None:
         options |= {"model": saved["source"], "base_model": saved["base_model"]}
-        options["sketches"] = saved.get("sketches")
+        options |= {"sketches": saved.get("sketches"), "dtype": saved.get("dtype")}
     return options
 
 

@@ -24,6 +24,8 @@ from .saving import SavedModel
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _TUNED = "tuned."
 _TUNED_FOR_PHOTOS = "adapter.tuned_photo."
+_LENS = ("adapter.lens_mean", "adapter.lens_map")
+_SAMPLES = 4  # of each tensor
 
 
 class MethodAdapter(nn.Module):
@@ -294,6 +296,30 @@ class AdaptedClip(EncodingModel, SavedModel):
                 tuned[f"clip.{name.removeprefix(_TUNED)}"] = value
         return tuned | own
 
+    def describe_weights(self) -> dict[str, Any]:
+        """By what the model is recognised, also in another precision.
+
+        Weights are known by samples, a dozen of the CLIP and a few of each tensor of the active adapter.
+
+        Returns:
+            "method" (the one that embeds photos so), "base_model", "dtype", "weights", and "lens", which changes
+            queries alone.
+        """
+        # A method that embeds photos as another one does is known by the CLIP alone.
+        tensors = self.adapter_tensors()
+        lens = {name: _sample(tensors[name]) for name in _LENS if name in tensors}
+        own = sorted(tensors.keys() - lens.keys()) if self.photo_method == self.method else []
+        return {
+            "method": self.photo_method,
+            "base_model": self.config.base_model,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "weights": [
+                *(clip_backbone.fingerprint(self.clip) or ()),
+                *(value for name in own for value in _sample(tensors[name])),
+            ],
+            "lens": lens,
+        }
+
     def get_adapter_state_dict(self, adapter_name: str | None = None) -> dict[str, Tensor]:
         """As in transformers: the tensors of an adapter, by default the active one. See `adapter_tensors`."""
         return {name: value.detach() for name, value in self.adapter_tensors(adapter_name).items()}
@@ -356,6 +382,11 @@ class AdaptedClip(EncodingModel, SavedModel):
             value.copy_(stored[name])
         self.adapter.facts = TrainingFacts.read(file.directory)
         self.check_loaded(file.directory)
+
+
+def _sample(tensor: Tensor) -> list[float]:
+    at = torch.linspace(0, tensor.numel() - 1, _SAMPLES, dtype=torch.float64).round().long()
+    return clip_backbone.sample_weights(tensor, at)
 
 
 def _without_data(adapter: MethodAdapter, *tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], ...]:

@@ -14,6 +14,7 @@ from sketch_prompt.explain import Correspondence
 from sketch_prompt.gallery.gallery import Gallery, Hit, Hits
 from sketch_prompt.gallery.table import Photo
 from sketch_prompt.imaging import to_rgb
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 
 from .catalogue import OWN, Catalogue
 from .own_photos import OwnPhotos
@@ -137,7 +138,9 @@ def open_photo(catalogue: Catalogue, query: Query, photo_id: int, full_path: boo
             raise ValueError("This photo is not in the gallery any more. Search again.")
         photo = gallery.photos[int(rows[0])]
         picture = to_rgb(gallery.image(photo))
-        why = gallery.model.explain(query.drawing, picture) if query.drawing is not None else None
+        # Exported encoders cannot explain.
+        explains = query.drawing is not None and isinstance(gallery.model, SketchPromptPreTrainedModel)
+        why = gallery.model.explain(query.drawing, picture) if explains else None
         collection = gallery.collection
         return OpenedPhoto(
             name=_name(photo),
