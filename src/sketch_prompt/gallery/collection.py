@@ -126,8 +126,8 @@ class PhotoCollection:
         if isinstance(photo, Hit | Photo):
             photo = photo.id
         if isinstance(photo, int | np.integer):
-            row = int(np.searchsorted(self.photos.ids, photo))
-            if row < len(self) and self.photos.ids[row] == photo:
+            row = int(self.photos.ids_for_search.searchsorted(photo))
+            if row < len(self) and self.photos[row].id == photo:
                 return row
             raise ValueError(f"there is no photo with the id {photo} in the gallery")
         for name in (os.fspath(photo), self.name_of(photo)):
@@ -160,7 +160,7 @@ class PhotoCollection:
         return content
 
     def _read(self, photo: PhotoName) -> tuple[str, bytes | Image.Image]:
-        name = self.photos.paths[self.row_of(photo)]
+        name = self.photos[self.row_of(photo)].path
         if name in self._pictures:
             return name, self._pictures[name]()
         return name, read_file(self._file_below_root(name) if name in self._foreign else self.full_path(name))
@@ -203,7 +203,7 @@ class PhotoCollection:
         return self.index.search(
             np.ascontiguousarray(queries, np.float32),
             min(top_k, max(len(self), 1)),
-            None if allowed is None else self.photos.ids[allowed],
+            None if allowed is None else self.photos.ids_for_search[allowed],
         )
 
     def expand(self, query: np.ndarray, count: int, filters: Filters | None = None) -> np.ndarray:
@@ -363,7 +363,7 @@ class PhotoCollection:
         """Remove photos; see `Gallery.remove`."""
         changes = Changes()
         rows = sorted({self.row_of(photo) for photo in photos})
-        self._apply([], [self.photos.paths[row] for row in rows], changes)
+        self._apply([], [self.photos[row].path for row in rows], changes)
         return changes
 
     def _apply(self, loaded: list[LoadedPhoto], gone: Iterable[str], changes: Changes) -> None:
@@ -395,22 +395,20 @@ class PhotoCollection:
         clear_leftovers(directory / FEATURES)
         token = new_token()
         index = {**self._asked, **self.index.save(directory, f"index-{token}")}
-        if self.store.directory != directory / FEATURES:
-            self.store.compact(self.photos.digests, directory / FEATURES)
         self.store.flush()
+        if self.store.directory != directory / FEATURES or self.store.is_scattered(len(self)):
+            self.store.compact(self.photos.digests, directory / FEATURES)
         model = {**self._origin, "fingerprint": self.store.model}
-        own = self._foreign.isdisjoint(self.photos.rows)
+        own = not self._foreign or self._foreign.isdisjoint(self.photos.rows)
         saved = SavedGallery(model, self.photos, self.skipped, self.root, self._next_id, index, own)
-        saved.calibration = None if self.calibration is None else self.calibration.to_dict()
-        saved.write(directory, token)
-        if self.store.is_scattered(len(self)):
-            self.store.compact(self.photos.digests)
+        saved.calibration, saved.blocks = self.calibration, self.store.layout()
+        saved.write(directory, token, self.vectors().places)
         self.store.delete_others()
 
     def resume(self, directory: Path, read_index: bool) -> None:
         """Continue with a folder: a gallery, parts of one, or the features of a run that was killed."""
         try:
-            saved = SavedGallery.read(directory)
+            saved = SavedGallery.read(directory, verify=True)
         except (FileNotFoundError, DamagedGalleryError):
             saved = None
         self.read(directory, saved, repair=True, read_index=read_index)
@@ -438,13 +436,15 @@ class PhotoCollection:
                 self.check_model({"fingerprint": self.store.other_models[0]}, directory)
             return
         self.check_model(saved.model, directory)
-        lacking = self.store.lacking(saved.photos.digests)
+        self.photos, self.skipped, self._next_id = saved.photos, saved.skipped, saved.next_id
+        complete = not repair and saved.locate(self.store)
+        lacking = np.zeros(0, bool) if complete else self.store.lacking(saved.photos.digests)
         if lacking.any() and not repair:
             reason = self.store.damaged[0] if self.store.damaged else "a file of features is gone"
             raise DamagedGalleryError(directory, f"{lacking.sum():,} photos have no features ({reason})")
-        self.photos, self.skipped, self._next_id = saved.photos.take(~lacking), saved.skipped, saved.next_id
-        if saved.calibration is not None and not lacking.any():
-            self.calibration = _calibration(saved.calibration, directory)
+        if lacking.any():
+            self.photos = saved.photos.take(~lacking)
+        self.calibration = None if lacking.any() else saved.calibration
         self.root = saved.root if saved.own else None
         self._foreign = set() if saved.own else set(self.photos.rows)
         if read_index:
@@ -466,7 +466,7 @@ class PhotoCollection:
         self.index.load(
             directory,
             {**saved.index, **place, "problem": problem, "own": saved.own},
-            self.photos.ids,
+            self.photos.ids_for_search,
             self.vectors(),
         )
 
@@ -491,10 +491,3 @@ class PhotoCollection:
         self._closed = check_same_model(saved, self.store.model, place)
         if self._closed:
             self.store.model = saved["fingerprint"]
-
-
-def _calibration(values: dict[str, Any], directory: Path) -> Calibration:
-    try:
-        return Calibration.from_dict(values)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedGalleryError(directory, f"its calibration cannot be read ({error})") from error

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -158,14 +158,14 @@ class GalleryEncoder:
         text: str | None,
         weight: float,
         category: str | None,
-        sample: np.ndarray,
+        sample: Callable[[], np.ndarray],
     ) -> np.ndarray:
         """Features (D,) of a query; see `Gallery.search`.
 
         Args:
             sketch, text, weight: As there.
             category: The category to embed the sketch with, or None.
-            sample: (n, D) features of photos, to balance sketch and text.
+            sample: Returns features (n, D) of photos, to balance sketch and text.
         """
         self._check_adapter()
         if sketch is None and text is None:
@@ -193,12 +193,13 @@ class GalleryEncoder:
         inputs = self.processor(text=text).to(place.device)
         written = self.model.get_text_features(inputs["input_ids"], inputs["attention_mask"])
         written = written[0].float().cpu().numpy()
-        if len(sample) and written.shape != sample.shape[1:]:
+        photos = sample()
+        if len(photos) and written.shape != photos.shape[1:]:
             raise ValueError(
-                f"{self.model.method} does not embed photos where its texts are ({sample.shape[1]} numbers a photo, "
+                f"{self.model.method} does not embed photos where its texts are ({photos.shape[1]} numbers a photo, "
                 f"{len(written)} a text), so it cannot search by text"
             )
-        return written if drawn is None else combine(drawn, written, weight, sample)
+        return written if drawn is None else combine(drawn, written, weight, photos)
 
     @torch.inference_mode()
     def embed_doodles(self) -> np.ndarray:

@@ -477,7 +477,7 @@ class Gallery:
         category: str | None = None,
     ) -> np.ndarray:
         """Features (D,) of a query; see `search`. With a category, the sketch is embedded with it."""
-        return self._encoder.embed_query(sketch, text, weight, category, self.collection.sample())
+        return self._encoder.embed_query(sketch, text, weight, category, self.collection.sample)
 
     @property
     def unconditioned_categories(self) -> list[str]:

@@ -6,7 +6,8 @@ skipped-<token>.jsonl    files that are not in the gallery, and why
 index-<token>.*          the index, unless it can be built from the features quickly
 features/*.safetensors   features by content digest; see `store`
 
-`gallery.json` has a checksum of itself and of the other files. The features have their own checksums.
+`gallery.json` has a checksum of itself and of the other files. The features have their own checksums. A
+table of more than 2,048 photos has one for each of its parts, and is read part by part; see `stored_table`.
 
 It is written last, and files of the previous state are deleted after that. Whenever a process is killed, the folder
 has either the previous gallery or the new one, and all features that were computed.
@@ -15,10 +16,13 @@ has either the previous gallery or the new one, and all features that were compu
 import json
 import os
 import uuid
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import sketch_prompt
 from sketch_prompt.atomic import atomic_write
@@ -26,7 +30,9 @@ from sketch_prompt.checksums import file_checksum, json_checksum
 from sketch_prompt.data.reading import UnreadableImage
 
 from .fingerprint import describe_differences
+from .hits import Calibration
 from .ownership import is_sealed, seal
+from .store import FeatureStore
 from .table import PhotoTable
 
 MANIFEST = "gallery.json"
@@ -59,7 +65,8 @@ class SavedGallery:
         index: Return value of the index's `save`.
         own: Whether this user made the gallery; see `ownership`.
         checksums: {name of a file: checksum} when the gallery was saved.
-        calibration: Result of `Calibration.to_dict`. None if the gallery is not calibrated.
+        calibration: None if the gallery is not calibrated.
+        blocks: Result of `FeatureStore.layout`, if the table has the places of the features.
     """
 
     model: dict[str, Any]
@@ -70,12 +77,25 @@ class SavedGallery:
     index: dict[str, Any]
     own: bool
     checksums: dict[str, str] = field(default_factory=dict)
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
+    blocks: list[tuple[str, int]] = field(default_factory=list)
 
-    def write(self, directory: Path, token: str) -> None:
-        """Write everything, `gallery.json` last, and delete files that are not named in it any more."""
+    def write(self, directory: Path, token: str, places: Callable[[], np.ndarray]) -> None:
+        """Write everything, `gallery.json` last, and delete files that are not named in it any more.
+
+        Args:
+            directory: The gallery's folder.
+            token: Result of `new_token`.
+            places: Returns the places of the features of the photos; see `FeatureStore.places`.
+        """
+        from .stored_table import PART_ROWS, write_parts
+
         files = {"photos": f"photos-{token}.parquet", "skipped": f"skipped-{token}.jsonl"}
-        self.photos.write(directory / files["photos"])
+        parts: list[str] = []
+        if len(self.photos) > PART_ROWS:
+            parts = write_parts(self.photos, directory / files["photos"], places())
+        else:
+            self.photos.write(directory / files["photos"])
         with atomic_write(directory / files["skipped"], durable=True) as temporary:
             lines = (json.dumps(skipped._asdict()) + "\n" for skipped in self.skipped)
             temporary.write_text("".join(lines), encoding="utf-8")
@@ -88,12 +108,18 @@ class SavedGallery:
             "skipped": len(self.skipped),
             "next_id": self.next_id,
             "root": root,
-            "seal": seal(_named(root, self.index), self.photos.paths) if self.own else None,
+            "seal": seal(_named(root, self.index), parts or self.photos.paths) if self.own else None,
             "model": self.model,
             "index": self.index,
-            "calibration": self.calibration,
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "files": files,
-            "checksums": {name: file_checksum(directory / name) for name in sorted(current)},
+            "parts": parts,
+            "blocks": self.blocks if parts else [],
+            "checksums": {
+                name: file_checksum(directory / name)
+                for name in sorted(current)
+                if not (parts and name == files["photos"])
+            },
         }
         manifest["checksum"] = json_checksum(manifest)
         with atomic_write(directory / MANIFEST, durable=True) as temporary:
@@ -101,11 +127,16 @@ class SavedGallery:
         for prefix in _PREFIXES:
             for path in directory.glob(f"{prefix}*"):
                 if path.name not in current:
-                    path.unlink(missing_ok=True)
+                    with suppress(PermissionError):  # Windows keeps a table that somebody has open
+                        path.unlink(missing_ok=True)
 
     @classmethod
-    def read(cls, directory: Path) -> "SavedGallery":
+    def read(cls, directory: Path, verify: bool = False) -> "SavedGallery":
         """Read the result of `write`.
+
+        Args:
+            directory: The gallery's folder.
+            verify: Compare all parts of a large table with their checksums now, not only when they are read.
 
         Raises:
             FileNotFoundError: There is no gallery in the folder.
@@ -116,7 +147,8 @@ class SavedGallery:
         try:
             for name in ("photos", "skipped"):
                 _check_file(directory, manifest["files"][name], manifest)
-            photos = PhotoTable.read(directory / manifest["files"]["photos"])
+            parts = list(manifest.get("parts") or ())
+            photos = _read_table(directory / manifest["files"]["photos"], parts, verify)
             if len(photos) != manifest["count"]:
                 raise ValueError(f"{len(photos)} of {manifest['count']} photos are there")
             lines = (directory / manifest["files"]["skipped"]).read_text(encoding="utf-8").splitlines()
@@ -128,6 +160,7 @@ class SavedGallery:
             describe_differences(
                 model["fingerprint"], model["fingerprint"]
             )  # fails unless everything is there
+            calibration = manifest.get("calibration")
             return cls(
                 model=model,
                 photos=photos,
@@ -136,13 +169,41 @@ class SavedGallery:
                 next_id=int(manifest["next_id"]),
                 index={"name": manifest["index"]["name"], **manifest["index"]},
                 own=is_sealed(
-                    manifest.get("seal"), _named(manifest["root"], manifest["index"]), photos.paths
+                    manifest.get("seal"), _named(manifest["root"], manifest["index"]), parts or photos.paths
                 ),
                 checksums=manifest.get("checksums") or {},
-                calibration=manifest.get("calibration"),
+                calibration=None if calibration is None else Calibration.from_dict(calibration),
+                blocks=[(str(name), int(rows)) for name, rows in manifest.get("blocks") or ()],
             )
+        except DamagedGalleryError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedGalleryError(directory, _describe(error)) from error
+
+    def locate(self, store: FeatureStore) -> bool:
+        """Tell a store where the features of the photos are.
+
+        Returns:
+            Whether the table says so, and the store's blocks are still those that it speaks of.
+        """
+        if not self.blocks:
+            return False
+        places = self.photos.places
+        known = store.arrange(self.blocks, places)
+        if known:
+            store.vectors(self.photos.digests, places)
+        return known
+
+
+def _read_table(path: Path, parts: list[str], verify: bool) -> PhotoTable:
+    if not parts:
+        return PhotoTable.read(path)
+    from .stored_table import StoredTable
+
+    table = StoredTable(path, parts)
+    if verify:
+        table.verify()
+    return table
 
 
 def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:

@@ -189,8 +189,7 @@ class _Directory(NamedTuple):
     """Where every digest is, in the order of the digests."""
 
     keys: np.ndarray  # (n,) of 16 bytes
-    blocks: np.ndarray  # (n,) int32
-    rows: np.ndarray  # (n,) int32
+    places: np.ndarray  # (n,) uint32
 
 
 class FeatureStore:
@@ -219,6 +218,7 @@ class FeatureStore:
         self._pending_since = 0.0
         self._pending: list[tuple[list[str], np.ndarray]] = []
         self._directory: _Directory | None = None
+        self._starts: np.ndarray | None = None
         self._vectors: StoredVectors | None = None
 
     def read_blocks(self, verify: bool = False) -> None:
@@ -229,7 +229,6 @@ class FeatureStore:
                 it is found out when they are read.
         """
         self._blocks, self.damaged, self.other_models = [], [], []
-        self._forget_places()
         for path in sorted(self.directory.glob(f"*{SUFFIX}")):
             try:
                 block = BlockFile(path)
@@ -245,6 +244,7 @@ class FeatureStore:
             if lost := len(self._damaged_rows.get(path, ())):
                 self.damaged.append(f"{path}: {lost:,} of {len(block):,} features are damaged")
             self._blocks.append(block)
+        self._forget_places()
 
     @property
     def digests(self) -> set[str]:
@@ -279,30 +279,38 @@ class FeatureStore:
         Raises:
             KeyError: one is not known.
         """
-        return self.read(*self.places(np.array(list(digests), _DIGEST)))
+        return self.read(self.places(np.array(list(digests), _DIGEST)))
 
-    def places(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Number of the block and row in it, both (n,) int32, of every digest. They hold until `changes` grows.
+    def places(self, digests: np.ndarray) -> np.ndarray:
+        """Where the features of digests (n,) are: the number of their row, counted from the first block on.
+
+        They hold until `changes` grows.
+
+        Returns:
+            (n,) uint32.
 
         Raises:
             KeyError: one is not known.
         """
         self.flush()
-        keys, blocks, rows = self._all_places()
-        found = np.empty((2, len(digests)), np.int32)
+        keys, places = self._all_places()
+        found = np.empty(len(digests), np.uint32)
         for part in _parts(len(digests)):
             place = _find(keys, digests[part])
             if (place < 0).any():
                 raise KeyError("features are missing")
-            found[0, part], found[1, part] = blocks[place], rows[place]
-        return found[0], found[1]
+            found[part] = places[place]
+        return found
 
-    def read(self, blocks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def read(self, places: np.ndarray) -> np.ndarray:
         """Features (n, D) at some `places`.
 
         Raises:
             DamagedFeaturesError: some are not what was written.
         """
+        starts = self._block_starts()
+        blocks = np.searchsorted(starts, places, side="right") - 1
+        rows = places - starts[blocks]
         features: np.ndarray | None = None
         order = np.argsort(blocks, kind="stable")
         for part in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1) if len(order) else ():
@@ -320,24 +328,46 @@ class FeatureStore:
             lacking[part] = _find(keys, digests[part]) < 0
         return lacking
 
-    def vectors(self, digests: np.ndarray) -> "StoredVectors":
-        """The features of these digests (n,) as rows; the same object for the same array."""
+    def vectors(self, digests: np.ndarray, places: np.ndarray | None = None) -> "StoredVectors":
+        """The features of these digests (n,) as rows; the same object for the same array.
+
+        Args:
+            digests: of the rows.
+            places: (n,) where they are, if that is known.
+        """
         if self._vectors is None or self._vectors.digests is not digests:
-            self._vectors = StoredVectors(self, digests)
+            self._vectors = StoredVectors(self, digests, places)
         return self._vectors
 
+    def layout(self) -> list[tuple[str, int]]:
+        """Name and rows of every block, in the order of the places."""
+        return [(block.path.name, len(block)) for block in self._blocks]
+
+    def arrange(self, layout: Iterable[tuple[str, int]], places: np.ndarray) -> bool:
+        """Put the blocks into the order in which places (n,) were counted.
+
+        Returns:
+            Whether that can be done: all blocks are there, as long as they were, and no place is beyond them.
+        """
+        there = {block.path.name: block for block in self._blocks}
+        blocks = [there.pop(name, None) for name, _ in layout]
+        if any(block is None or len(block) != rows for block, (_, rows) in zip(blocks, layout)):
+            return False
+        self._blocks = [*blocks, *there.values()]
+        self._forget_places()
+        return int(places.max(initial=0)) < self._block_starts()[-1]
+
     def release(self) -> None:
-        """Forget where digests are until somebody asks again: 24 bytes a photo."""
+        """Forget where digests are until somebody asks again: 20 bytes a photo."""
         self._directory = None
 
     def compact(self, digests: np.ndarray, directory: Path | None = None) -> None:
         """Keep only these digests (n,), in as few blocks as there can be, in `directory` from now on.
 
-        The new blocks are written before the old ones are deleted, so a kill loses nothing.
+        The files of the old blocks stay until `delete_others`, so a kill loses nothing.
         """
         self.flush()
         unique = list(dict.fromkeys(digests))
-        old, old_directory = self._blocks, self.directory
         self.directory = directory if directory is not None else self.directory
         new = []
         for start in range(0, len(unique), BLOCK_ROWS):
@@ -345,10 +375,6 @@ class FeatureStore:
             new.append(self._make_block(np.array(part, _DIGEST), self.lookup(part)))
         self._blocks, self._damaged_rows = new, {}
         self._forget_places()
-        if old_directory == self.directory:
-            for block in old:
-                if block.path is not None:
-                    block.path.unlink(missing_ok=True)
 
     def delete_others(self) -> None:
         """Delete all blocks in the folder that are not in use: damaged, superseded, or another model's."""
@@ -371,24 +397,27 @@ class FeatureStore:
 
     def _all_places(self) -> _Directory:
         if self._directory is None:
-            keys, blocks, rows = [np.empty(0, _KEY)], [np.empty(0, np.int32)], [np.empty(0, np.int32)]
-            for number, block in enumerate(self._blocks):
+            keys, places = [np.empty(0, _KEY)], [np.empty(0, np.uint32)]
+            for start, block in zip(self._block_starts(), self._blocks):
                 found, valid = _keys(block.digests())
                 valid[self._damaged_rows.get(block.path, np.empty(0, np.int64))] = False
                 intact = np.flatnonzero(valid)
                 keys.append(found[intact])
-                rows.append(intact.astype(np.int32))
-                blocks.append(np.full(len(intact), number, np.int32))
+                places.append((start + intact).astype(np.uint32))
             joined = np.concatenate(keys)
             del keys
             order = np.argsort(joined, kind="stable")
-            self._directory = _Directory(
-                joined[order], np.concatenate(blocks)[order], np.concatenate(rows)[order]
-            )
+            self._directory = _Directory(joined[order], np.concatenate(places)[order])
         return self._directory
 
+    def _block_starts(self) -> np.ndarray:
+        """(blocks + 1,) rows before each block, and in all."""
+        if self._starts is None:
+            self._starts = np.cumsum([0, *map(len, self._blocks)])
+        return self._starts
+
     def _forget_places(self) -> None:
-        self._directory = None
+        self._directory, self._starts = None, None
         self.changes += 1
 
 
@@ -415,26 +444,30 @@ def _keys(digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class StoredVectors:
     """Features of photos as rows that are read when they are asked for.
 
-    Where they are is looked up once, and takes eight bytes a photo.
+    Where they are is looked up once, and takes four bytes a photo.
 
     Args:
         store: where they are.
         digests: (N,) of str: the digest of every row.
+        places: (N,) uint32, where that is known; see `FeatureStore.places`.
     """
 
-    def __init__(self, store: FeatureStore, digests: np.ndarray):
+    def __init__(self, store: FeatureStore, digests: np.ndarray, places: np.ndarray | None = None):
         self.store = store
         self.digests = digests
-        self._found: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._found = None if places is None else (store.changes, places)
 
     def __len__(self) -> int:
         return len(self.digests)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """(n, D) float32"""
+        return self.store.read(self.places()[rows])
+
+    def places(self) -> np.ndarray:
+        """(N,) uint32: where they are."""
         self.store.flush()
         if self._found is None or self._found[0] != self.store.changes:
-            self._found = self.store.changes, *self.store.places(self.digests)
+            self._found = self.store.changes, self.store.places(self.digests)
             self.store.release()
-        _, blocks, places = self._found
-        return self.store.read(blocks[rows], places[rows])
+        return self._found[1]

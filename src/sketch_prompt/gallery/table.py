@@ -2,7 +2,7 @@
 files appear, vanish, change or get another name."""
 
 import fnmatch
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,8 +19,9 @@ from sketch_prompt.terminal import printable
 
 if TYPE_CHECKING:
     from .encoder import LoadedPhoto
+    from .stored_table import IdRuns
 
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     {
         "id": pa.int64(),
         "path": pa.string(),
@@ -61,7 +62,9 @@ Filters = Mapping[str, Any] | Callable[[Photo], bool]
 
 
 class PhotoTable:
-    """Photos as columns, ids ascending; a million of them take about 250 MB.
+    """Photos as columns in memory, ids ascending; a million of them take about 250 MB.
+
+    A large gallery that was opened has a `StoredTable` instead, until photos come or go.
 
     Args:
         columns: NumPy arrays by the names of `Photo`'s fields; an empty table by default.
@@ -104,6 +107,11 @@ class PhotoTable:
         return self._columns["id"]
 
     @property
+    def ids_for_search(self) -> "np.ndarray | IdRuns":
+        """The same, in as little memory as there is, for what needs their rows, slices and `searchsorted`."""
+        return self.ids
+
+    @property
     def paths(self) -> np.ndarray:
         """(N,) of str."""
         return self._columns["path"]
@@ -121,7 +129,7 @@ class PhotoTable:
     @property
     def categories(self) -> list[str]:
         """Names of the categories that photos are of, in order."""
-        return sorted({name for name in self._columns["category"] if name is not None})
+        return sorted(set().union(*map(set, self.parts("category"))) - {None})
 
     @property
     def rows(self) -> dict[str, int]:
@@ -174,8 +182,16 @@ class PhotoTable:
                 raise TypeError(f"the filter {name!r} is a text or several, not {wanted!r}")
             if name == "category":
                 self._check_categories(values)
-            kept &= _CONDITIONS[name](self._columns[name], values)
+            kept &= np.concatenate([_CONDITIONS[name](part, values) for part in self.parts(name)])
         return kept
+
+    def parts(self, name: str) -> Iterator[np.ndarray]:
+        """A column, one part after the other; in memory there is only one."""
+        yield self._columns[name]
+
+    def columns(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """The columns of the photos from `start` to before `stop`, by the names of `Photo`'s fields."""
+        return {name: column[start:stop] for name, column in self._columns.items()}
 
     def _check_categories(self, names: Sequence[str]) -> None:
         known = self.categories
@@ -186,9 +202,9 @@ class PhotoTable:
 
     def write(self, path: Path) -> None:
         """Write the table as Parquet, complete or not at all."""
-        arrays = [pa.array(self._columns[name], field.type) for name, field in zip(self.names, _SCHEMA)]
+        arrays = [pa.array(self._columns[name], field.type) for name, field in zip(self.names, SCHEMA)]
         with atomic_write(path, durable=True) as temporary:
-            pq.write_table(pa.table(arrays, schema=_SCHEMA), temporary, write_page_checksum=True)
+            pq.write_table(pa.table(arrays, schema=SCHEMA), temporary, write_page_checksum=True)
 
     @classmethod
     def read(cls, path: Path) -> "PhotoTable":
@@ -199,7 +215,7 @@ class PhotoTable:
             FileNotFoundError: there is none.
         """
         try:
-            table = pq.read_table(path, schema=_SCHEMA, page_checksum_verification=True)
+            table = pq.read_table(path, schema=SCHEMA, page_checksum_verification=True)
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
@@ -209,7 +225,7 @@ class PhotoTable:
 
 
 def _empty() -> dict[str, np.ndarray]:
-    return {field.name: np.empty(0, np.int64 if field.type == pa.int64() else object) for field in _SCHEMA}
+    return {field.name: np.empty(0, np.int64 if field.type == pa.int64() else object) for field in SCHEMA}
 
 
 def _in_categories(column: np.ndarray, names: Sequence[str]) -> np.ndarray:

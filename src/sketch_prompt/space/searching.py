@@ -133,10 +133,10 @@ def open_photo(catalogue: Catalogue, query: Query, photo_id: int, full_path: boo
         ValueError: the photo is not in the gallery or cannot be read.
     """
     with catalogue.open(query.method, query.gallery, query.own) as gallery:
-        rows = np.flatnonzero(gallery.photos.ids == photo_id)
-        if not len(rows):
-            raise ValueError("This photo is not in the gallery any more. Search again.")
-        photo = gallery.photos[int(rows[0])]
+        try:
+            photo = gallery.photos[gallery.collection.row_of(int(photo_id))]
+        except ValueError as error:
+            raise ValueError("This photo is not in the gallery any more. Search again.") from error
         picture = to_rgb(gallery.image(photo))
         # Exported encoders cannot explain.
         explains = query.drawing is not None and isinstance(gallery.model, SketchPromptPreTrainedModel)

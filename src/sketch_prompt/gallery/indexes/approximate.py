@@ -122,7 +122,7 @@ class FaissIndex(VectorIndex):
         return ranked[1]
 
     def _compare(self, query: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-        vectors = self._vectors[np.searchsorted(self._ids, ids)]
+        vectors = self._vectors[self._ids.searchsorted(ids)]
         return best(exact_scores(query, vectors), ids, top_k)
 
     def save(self, directory: Path, name: str) -> dict[str, Any]:

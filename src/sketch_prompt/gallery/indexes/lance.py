@@ -129,7 +129,7 @@ class LanceIndex(VectorIndex):
                 nearest |= {"k": top_k * _PROPOSALS, "nprobes": self.nprobe}
             near = self._table.to_table(columns=["id", "_distance"], nearest=nearest, **filters)
             ids = near["id"].to_numpy()
-            vectors = self._vectors[np.searchsorted(self._ids, ids)]
+            vectors = self._vectors[self._ids.searchsorted(ids)]
             found.scores[number], found.ids[number] = best(exact_scores(query, vectors), ids, top_k)
         return found
 
