@@ -15,7 +15,7 @@ from .command import Command, Settings
 from .evaluation import check_data, compare, evaluate, reproduce
 from .gallery import demo, index, search
 from .models import convert, explain, fit, list_models, sweep, train
-from .publishing import export, push
+from .publishing import embed, export, push
 
 __all__ = ["app"]
 
@@ -40,6 +40,7 @@ COMMANDS = (
     convert,
     push,
     export,
+    embed,
 )
 for command in COMMANDS:
     app.command(cls=Command)(command)

@@ -83,7 +83,8 @@ MilvusOption = Annotated[
     str | None,
     typer.Option(
         envvar="MILVUS_URI",
-        help="Address of a Milvus cluster. By default, Milvus keeps its data in the gallery.",
+        help="Address of a Milvus cluster. By default, Milvus keeps its data in the gallery. A query chooses the "
+        "index of Milvus: http://cluster:19530?index_type=HNSW&M=32&ef=128.",
     ),
 ]
 CalibrateOption = Annotated[

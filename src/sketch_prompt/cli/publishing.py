@@ -1,11 +1,20 @@
-"""`push` and `export`: publish models, galleries and benchmarks, and export models to ONNX."""
+"""`push`, `export` and `embed`: publish models and galleries, export models to ONNX, and photos to vectors."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from .command import DEFAULT_MODEL, BaseModelOption, DataDirOption, DeviceOption, ModelOption
+from .command import (
+    DEFAULT_MODEL,
+    BaseModelOption,
+    BatchSizeOption,
+    DataDirOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+)
 
 
 def push(
@@ -121,3 +130,63 @@ def export(
         from sketch_prompt import load_benchmark
 
         typer.echo(json.dumps(OnnxEncoders(output).evaluate(load_benchmark(benchmark, data_dir)), indent=2))
+
+
+def embed(
+    photos: Annotated[
+        str,
+        typer.Argument(
+            metavar="PHOTOS",
+            help="Folder of photos; tar shards of WebDataset, or a folder of them; or id of a data set on the Hub.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="VECTORS", help="Folder for Parquet files, or a Lance table (*.lance)."
+        ),
+    ],
+    model: ModelOption = None,
+    base_model: BaseModelOption = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="This process, or workers of Ray Data.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Number of Ray's workers.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each of them; may be a part of one.")] = 0,
+    split: Annotated[str, typer.Option(help="Split of the data set.")] = "train",
+    dtype: DtypeOption = None,
+    batch_size: BatchSizeOption = 64,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed a large collection of photos into a table of vectors, also with many workers.
+
+    index --embeddings creates a gallery from it. The collection is divided into parts, and each part becomes one file.
+    If a worker dies, another one does its part. A run that was killed continues with the same command. On a cluster
+    (RAY_ADDRESS), all machines need access to the photos and the output. --engine ray needs sketch-prompt[ray].
+
+    \b
+    Examples:
+      sketch-prompt embed photos -o vectors --engine ray --workers 8
+      sketch-prompt index photos -o gallery --embeddings vectors --model sketch-search
+    """
+    import json
+    from dataclasses import asdict
+
+    from sketch_prompt.gallery.corpus import embed_corpus
+
+    source = photos
+    if not Path(photos).exists() and photos.count("/") == 1 and not photos.startswith((".", "/")):
+        from datasets import load_dataset
+
+        source = load_dataset(photos, split=split)
+    options = {"base_model": base_model, "device": device, "dtype": dtype, "batch_size": batch_size}
+    done = embed_corpus(
+        model or DEFAULT_MODEL, source, output, engine=engine, workers=workers, gpus=gpus, **options
+    )
+    if as_json:
+        typer.echo(json.dumps(asdict(done), indent=2))
+        return
+    went_on = f", {done.resumed} of {done.parts} parts were there" if done.resumed else ""
+    unreadable = f", {done.unreadable:,} unreadable" if done.unreadable else ""
+    typer.echo(f"{done.photos:,} photos{unreadable}{went_on}\nWrote {done.output}", err=True)

@@ -459,7 +459,7 @@ class PhotoCollection:
                 "you indexed here. If you trust that address, give it yourself: --milvus-uri, or the environment "
                 "variable MILVUS_URI"
             )
-        if address is not None and given not in (None, address):
+        if address is not None and (given or address).partition("?")[0] != address:
             logger.warning("The gallery's vectors were in Milvus at %s; %s is used now.", address, given)
         place = {} if address is None else {"address": given or address}
         problem = index_problem(directory, saved)

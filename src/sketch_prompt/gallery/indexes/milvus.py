@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -23,6 +24,9 @@ DATABASE = "gallery.db"
 _UNSETTLED = "index-unsettled.milvus"
 # pymilvus pings an idle server every ten seconds, for which milvus-lite ends the connection, with noise on stderr.
 _CHANNEL = {"grpc.keepalive_time_ms": 300_000}
+_TYPE = "index_type"
+# Every other parameter is one of building.
+_OF_SEARCH = frozenset({"ef", "nprobe", "search_list", "refine_k", "reorder_k", "rbq_query_bits"})
 _ROWS_A_CALL = 2048
 _MOST_RESULTS = 16_384
 
@@ -35,14 +39,16 @@ class MilvusIndex(VectorIndex):
 
     Args:
         uri: address of a cluster, such as `http://localhost:19530`; by default the database is in the gallery's
-            folder. A cluster's token is read from the environment variable MILVUS_TOKEN.
+            folder. A cluster's token is read from the environment variable MILVUS_TOKEN. What follows a `?` is the
+            index that Milvus builds, and its parameters, such as `?index_type=IVF_RABITQ&nlist=4096&nprobe=64`; by
+            default Milvus chooses one (AUTOINDEX).
         collection: name of the collection.
     """
 
     backend = "milvus"
 
     def __init__(self, uri: str | None = None, collection: str = "photos"):
-        self.uri = uri
+        self.uri, self._kind = _split(uri)
         self.collection = collection
         self.recall: float | None = None
         self._opened: MilvusClient | None = None
@@ -60,6 +66,7 @@ class MilvusIndex(VectorIndex):
             "backend": self.backend,
             "uri": where,
             "collection": self.collection,
+            **({} if _TYPE not in self._kind else {_TYPE: self._kind[_TYPE]}),
             f"recall@{RECALL_AT}": self.recall,
         }
 
@@ -104,7 +111,7 @@ class MilvusIndex(VectorIndex):
                 limit=min(top_k, _MOST_RESULTS),
                 filter="" if allowed is None else f"id in {allowed.tolist()}",
                 output_fields=["id"],
-                search_params={"metric_type": "IP"},
+                search_params={"metric_type": "IP", "params": _of_search(self._kind)},
             )
         for row, hits in enumerate(results):
             values = np.array([hit["distance"] for hit in hits], np.float32)
@@ -124,11 +131,16 @@ class MilvusIndex(VectorIndex):
                 f"this gallery's vectors are in {self.directory / DATABASE}: it cannot be saved elsewhere. Build one "
                 "there: Gallery.build(model, photos, output, index='milvus')"
             )
-        return {**self.describe(), "address": self.uri}
+        return {**self.describe(), "address": self.uri, "kind": self._kind}
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
         """Connect, and put the collection right where a process was killed while it changed."""
-        self.uri, self.collection = saved["address"], saved["collection"]
+        self.uri, asked = _split(saved["address"])
+        self.collection, built = saved["collection"], saved.get("kind") or {}
+        wanted = asked or self._kind
+        if _TYPE not in wanted:
+            wanted = {**_of_building(built), **(wanted or _of_search(built))}
+        self._kind = wanted
         self.recall = saved[f"recall@{RECALL_AT}"]
         if len(ids) and (self._mark.exists() or not self._is_there()):
             if self.uri is not None and not saved["own"]:
@@ -137,6 +149,8 @@ class MilvusIndex(VectorIndex):
                     f"{directory}, which is not one that you indexed here: index its photos into it once more"
                 )
             self._repair(ids, vectors)
+        elif len(ids) and saved["own"] and _of_building(self._kind) != _of_building(built):
+            self.build(ids, vectors)
 
     def _is_there(self) -> bool:
         with self._errors():
@@ -170,7 +184,12 @@ class MilvusIndex(VectorIndex):
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("features", DataType.FLOAT_VECTOR, dim=width)
         index = self._client.prepare_index_params()
-        index.add_index("features", index_type="AUTOINDEX", metric_type="IP")
+        index.add_index(
+            "features",
+            index_type=self._kind.get(_TYPE, "AUTOINDEX"),
+            metric_type="IP",
+            params={name: value for name, value in _of_building(self._kind).items() if name != _TYPE},
+        )
         self._client.create_collection(
             self.collection, schema=schema, index_params=index, consistency_level="Strong"
         )
@@ -221,3 +240,33 @@ class MilvusIndex(VectorIndex):
             yield
         except MilvusException as error:
             raise OSError(f"Milvus at {self.uri or self.directory / DATABASE}: {error.message}") from error
+
+
+def _split(address: str | None) -> tuple[str | None, dict[str, Any]]:
+    """`http://host:19530?index_type=HNSW&M=16` as the address and the parameters."""
+    uri, _, query = (address or "").partition("?")
+    kind = {name: _value(text) for name, text in parse_qsl(query, strict_parsing=bool(query))}
+    if kind and _TYPE not in kind and _of_building(kind):
+        raise ValueError(
+            f"{address!r} has parameters of an index but no {_TYPE}=, such as ?{_TYPE}=HNSW&M=16"
+        )
+    return uri or None, kind
+
+
+def _value(text: str) -> int | float | bool | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _of_search(kind: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kind.items() if name in _OF_SEARCH}
+
+
+def _of_building(kind: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kind.items() if name not in _OF_SEARCH}
