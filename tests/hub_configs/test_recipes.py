@@ -12,7 +12,7 @@ from sketch_prompt.sources import bundled_names
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import recipe_folders
 
-RECIPES = sorted((Path(__file__).parents[2] / "hub_configs").iterdir())
+RECIPES = sorted(path.parent for path in (Path(__file__).parents[2] / "hub_configs").glob("*/training.yaml"))
 pytestmark = pytest.mark.parametrize("folder", RECIPES, ids=lambda folder: folder.name)
 
 

@@ -1,12 +1,19 @@
 """What a recipe leaves to the base model and the machine."""
 
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from accelerate import DistributedType
+from accelerate.commands.config.config_args import load_config_from_file
 
+from sketch_prompt.training import fitting
 from sketch_prompt.training.config import TrainingConfig
-from sketch_prompt.training.fitting import fitted
+from sketch_prompt.training.fitting import build_accelerator, fitted
 from sketch_prompt.training.recipe import RecipeError
+
+ACCELERATE = Path(__file__).parents[2] / "hub_configs" / "accelerate"
 
 
 def load(*overrides, recipe="clip-at-sketchy-21"):
@@ -56,3 +63,17 @@ def test_no_more_processes_read_images_than_there_are_cores(monkeypatch):
 def test_a_method_with_a_tower_of_its_own_keeps_its_size():
     config = load("model.backbone=vit", "processor.size=32", recipe="zse-sbir-mini")
     assert fitted(config).processor["size"] == 32
+
+
+@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
+def test_processes_that_share_weights_are_refused_with_the_reason(kind, monkeypatch):
+    monkeypatch.setattr(fitting, "Accelerator", lambda **options: SimpleNamespace(distributed_type=kind))
+    with pytest.raises(RecipeError, match=f"{kind.value} is not supported: evaluation"):
+        build_accelerator(load())
+
+
+@pytest.mark.parametrize("path", sorted(ACCELERATE.glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_reads_the_configurations_that_are_shipped(path):
+    config = load_config_from_file(str(path))
+    assert config.distributed_type == DistributedType.MULTI_CPU and config.num_processes == 2
+    assert path.name in path.read_text().splitlines()[0]  # the command that uses it

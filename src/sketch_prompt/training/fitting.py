@@ -5,7 +5,7 @@ import json
 import logging
 import os
 
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs
 
@@ -16,12 +16,14 @@ from sketch_prompt.training.recipe import RecipeError
 
 logger = logging.getLogger(__name__)
 
+_SHARDING = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+
 
 def build_accelerator(config: TrainingConfig) -> Accelerator:
     """What computes: the processes and devices that there are, as the recipe uses them.
 
     Raises:
-        RecipeError: A tracker is not installed.
+        RecipeError: A tracker is not installed, or the processes were launched to share the model's weights.
     """
     missing = set(config.run.trackers) - {str(tracker) for tracker in get_available_trackers()}
     if missing:
@@ -29,7 +31,7 @@ def build_accelerator(config: TrainingConfig) -> Accelerator:
             f"run.trackers: {', '.join(sorted(missing))} is not installed; `pip install "
             "sketch-prompt[train]` brings tensorboard, accelerate's documentation names the others"
         )
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=config.optimisation.mixed_precision,
         gradient_accumulation_steps=config.optimisation.gradient_accumulation_steps,
         log_with=config.run.trackers or None,
@@ -37,6 +39,12 @@ def build_accelerator(config: TrainingConfig) -> Accelerator:
         # A trainable text tower gets no gradient if the texts of the classes are computed only once.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    if accelerator.distributed_type in _SHARDING:
+        raise RecipeError(
+            f"{accelerator.distributed_type.value} is not supported: evaluation and checkpoints need the whole model "
+            "in each process. Use distributed_type: MULTI_GPU (accelerate launch --multi_gpu)"
+        )
+    return accelerator
 
 
 def fitted(config: TrainingConfig, processes: int = 1) -> TrainingConfig:
