@@ -28,6 +28,7 @@ _PART = 65_536
 _DEVIATIONS = 32_768  # from a cluster's centre; each photo has two of them
 _PHOTOS_A_CLUSTER = 100  # made-up photos around one centre
 _REAL_A_CLUSTER = 12  # real photos in a cluster whose spread is measured
+TABLE = "photos-1.parquet"
 MODEL = {
     "method": "none",
     "by_category": False,
@@ -134,8 +135,8 @@ def likeness(photos: np.ndarray, sketches: np.ndarray) -> dict[str, float]:
     }
 
 
-class _Digests:
-    """The digests of made-up photos, which are their numbers."""
+class _MadeUpTable:
+    """The table of made-up photos, whose digests are their numbers, as far as it takes to write it."""
 
     def __init__(self, rows: int):
         self.rows = rows
@@ -143,74 +144,111 @@ class _Digests:
     def __len__(self) -> int:
         return self.rows
 
-    def __getitem__(self, part: slice) -> np.ndarray:
-        return np.array([f"{number:032x}" for number in range(*part.indices(self.rows))], "S32")
+    def columns(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """The columns of the photos from `start` to before `stop`."""
+        ids = np.arange(start, min(stop, self.rows))
+        albums = [f"album {number // 1000:05d}" for number in ids]
+        return {
+            "id": ids,
+            "path": np.array([f"{album}/IMG_{id:08d}.jpg" for album, id in zip(albums, ids)], object),
+            "category": np.array(albums, object),
+            "digest": digests(start, stop, self.rows).astype(str).astype(object),
+            "size": 2_000_000 + ids * 2_654_435_761 % 3_000_000,
+            "mtime_ns": 1_600_000_000_000_000_000 + ids * 61_000_000_000,
+            "read_ns": 1_700_000_000_000_000_000 + ids * 10_000_000,
+        }
 
 
-def _vectors(folder: Path, rows: int):
-    from sketch_prompt.gallery.store import FeatureStore, StoredVectors
+def digests(start: int, stop: int, rows: int) -> np.ndarray:
+    """(n,) of 32 letters."""
+    return np.array([f"{number:032x}" for number in range(start, min(stop, rows))], "S32")
 
-    store = FeatureStore(folder / "features", MODEL)
+
+def opened(folder: Path):
+    """Table and vectors of a gallery that `write` wrote, as a gallery opens them."""
+    from sketch_prompt.gallery.store import FeatureStore
+    from sketch_prompt.gallery.stored_table import StoredTable
+
+    saved = json.loads((folder / "table.json").read_text())
+    store, table = FeatureStore(folder / "features", MODEL), StoredTable(folder / TABLE, saved["parts"])
     store.read_blocks()
-    return store, StoredVectors(store, _Digests(rows))
+    places = table.places
+    assert store.arrange(saved["blocks"], places)
+    return table, store.vectors(table.digests, places)
 
 
 def write(folder: Path, rows: int) -> dict[str, float]:
-    """Write the features into a gallery's store; find the true neighbours of the queries meanwhile."""
+    """Write features and table of a gallery; find the true neighbours of the queries meanwhile."""
     from sketch_prompt.gallery.indexes.recall import RunningTruth
+    from sketch_prompt.gallery.store import FeatureStore
+    from sketch_prompt.gallery.stored_table import write_parts
 
-    store, vectors = _vectors(folder, rows)
     with np.load(folder / "real.npz") as real:
         photos, sketches = real["photos"], real["sketches"]
+    store = FeatureStore(folder / "features", MODEL)
     truth, start, begin = RunningTruth(sketches[::2][:_QUERIES]), 0, time.perf_counter()
     for part in MadeUpPhotos(photos, rows).parts():
-        store.append([digest.decode() for digest in vectors.digests[start : start + len(part)]], part)
-        truth.add(np.arange(start, start + len(part)), part)
-        start += len(part)
+        stop = start + len(part)
+        store.append(digests(start, stop, rows).astype(str).tolist(), part)
+        truth.add(np.arange(start, stop), part)
+        start = stop
     store.flush()
     np.savez(folder / "truth.npz", queries=truth.queries, ids=truth.ids)
-    return {"seconds": time.perf_counter() - begin}
+    parts = write_parts(_MadeUpTable(rows), folder / TABLE, np.arange(rows, dtype=np.uint32))
+    (folder / "table.json").write_text(json.dumps({"parts": parts, "blocks": store.layout()}))
+    sizes = {"table_mb": (folder / TABLE).stat().st_size / 1e6}
+    sizes["features_mb"] = sum(path.stat().st_size for path in (folder / "features").iterdir()) / 1e6
+    return {"seconds": time.perf_counter() - begin, **sizes}
 
 
 def build(folder: Path, rows: int, precision: str, kind: str) -> dict:
     """Build and save an index."""
     from sketch_prompt.gallery.indexes import make_index
 
-    _, vectors = _vectors(folder, rows)
-    begin, index = time.perf_counter(), make_index(kind, precision)
+    table, vectors = opened(folder)
+    begin, cpu, index = time.perf_counter(), time.process_time(), make_index(kind, precision)
     with np.load(folder / "real.npz") as real:
         tuning = real["sketches"][1::2]
     index.drawings = lambda: tuning
-    index.build(np.arange(rows), vectors)
-    seconds = time.perf_counter() - begin
+    index.build(table.ids_for_search, vectors)
+    seconds = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}
     saved = index.save(folder, f"index-{precision}")
     (folder / f"{precision}.json").write_text(json.dumps(saved))
     size = (folder / saved["file"]).stat().st_size if "file" in saved else 0
-    return {"seconds": seconds, "index_mb": size / 1e6, "index": index.describe()}
+    return {**seconds, "index_mb": size / 1e6, "index": index.describe()}
 
 
 def search(folder: Path, rows: int, precision: str, kind: str) -> dict:
-    """Load an index and search it."""
+    """Open table, features and index, and search; every query reads the names of its ten photos too."""
     from sketch_prompt.gallery.indexes import make_index
     from sketch_prompt.gallery.indexes.recall import recall
 
-    imported = _peak_mb()
-    _, vectors = _vectors(folder, rows)
-    index, begin = make_index(kind, precision), time.perf_counter()
-    index.load(folder, json.loads((folder / f"{precision}.json").read_text()), np.arange(rows), vectors)
+    imported, begin = _peak_mb(), time.perf_counter()
+    table, vectors = opened(folder)
+    index = make_index(kind, precision)
+    index.load(folder, json.loads((folder / f"{precision}.json").read_text()), table.ids_for_search, vectors)
     loaded = time.perf_counter() - begin
     with np.load(folder / "truth.npz") as truth:
         queries, ids = truth["queries"], truth["ids"]
-    index.search(queries[:5], 10)
-    seconds = []
-    for query in queries:
-        begin = time.perf_counter()
-        index.search(query[None], 10)
-        seconds.append(time.perf_counter() - begin)
+
+    def shown(query: np.ndarray) -> list:
+        found = index.search(query[None], 10).ids[0]
+        return [table[row].path for row in table.ids_for_search.searchsorted(found)]
+
+    seconds: dict[str, list[float]] = {"cold": [], "warm": [], "cpu": []}
+    for turn in ("cold", "warm"):
+        for query in queries:
+            begin, cpu = time.perf_counter(), time.process_time()
+            shown(query)
+            seconds[turn].append(time.perf_counter() - begin)
+            if turn == "warm":
+                seconds["cpu"].append(time.process_time() - cpu)
     return {
         "load_seconds": loaded,
-        "ms": 1000 * statistics.median(seconds),
-        "ms_95": 1000 * float(np.quantile(seconds, 0.95)),
+        "ms": 1000 * statistics.median(seconds["warm"]),
+        "ms_95": 1000 * float(np.quantile(seconds["warm"], 0.95)),
+        "ms_first": 1000 * statistics.median(seconds["cold"]),
+        "cpu_ms": 1000 * statistics.median(seconds["cpu"]),
         "recall@10": recall(index.search(queries, 10).ids, ids),
         "resident_mb": _peak_mb(),
         "imports_mb": imported,

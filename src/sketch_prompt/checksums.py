@@ -6,6 +6,7 @@ They are no protection against people, who can write a checksum that fits.
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,19 @@ def row_checksums(*columns: np.ndarray) -> np.ndarray:
     changes it, several with a probability of 1 - 2^-63 or so, at the speed of the memory.
     """
     parts = [np.ascontiguousarray(column).view(np.uint8).reshape(len(column), -1) for column in columns]
-    padding = -sum(part.shape[1] for part in parts) % _WORD
-    rows = np.concatenate([*parts, np.zeros((len(parts[0]), padding), np.uint8)], axis=1)
-    words = rows.view("<u8")
-    with np.errstate(over="ignore"):
-        return (words * _odd_numbers(words.shape[1])).sum(axis=1, dtype=np.uint64)
+    if any(part.shape[1] % _WORD for part in parts):
+        padding = -sum(part.shape[1] for part in parts) % _WORD
+        parts = [np.concatenate([*parts, np.zeros((len(parts[0]), padding), np.uint8)], axis=1)]
+    numbers = _odd_numbers(sum(part.shape[1] for part in parts) // _WORD)
+    sums, start = np.zeros(len(parts[0]), np.uint64), 0
+    for part in parts:
+        words = part.view("<u8")
+        sums += np.einsum("nw,w->n", words, numbers[start : start + words.shape[1]])
+        start += words.shape[1]
+    return sums
 
 
+@cache
 def _odd_numbers(count: int) -> np.ndarray:
     """Fixed 64-bit numbers that look random (SplitMix64), made odd."""
     with np.errstate(over="ignore"):

@@ -65,5 +65,5 @@ def test_photos_come_and_go_in_one_bit_a_number(photos):
 def test_the_index_of_a_gallery_is_tuned_with_drawings(photos):
     gallery = Gallery.build(make_model(), photos, progress=False)
     drawings = gallery.index.drawings()
-    assert drawings.shape == (128, gallery.features.shape[1]) and np.isfinite(drawings).all()
+    assert drawings.shape == (384, gallery.features.shape[1]) and np.isfinite(drawings).all()
     assert len(np.unique(drawings, axis=0)) > 100

@@ -113,7 +113,7 @@ def test_fewer_bits_take_less_memory(tmp_path):
     assert sizes["float16"] < 2 * 64 + 8 + 2 and sizes["int8"] < 64 + 8 + 2
     assert (
         sizes["binary"] < 64 / 8 + 8 + 8 + 64 * 64 * 4 / 2000 + 2
-    )  # eight bytes of the estimate, an id, the rotation
+    )  # half a byte for each of 24 axes, an id, the axes
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # a search opens no folder
 
 # Large photos are decoded at a smaller scale, with sides of at least this many times the model's input.
 _DECODED_SIDES = 4
-_DOODLES = 128
+_DOODLES = 384
 PHOTO_ENCODER = "photo_encoder.onnx"
 _WORTH_WORKERS = 512  # photos; for fewer, starting processes takes longer than it saves
 

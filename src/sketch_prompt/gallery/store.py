@@ -7,12 +7,15 @@ compared whenever the row is read: features that a disk has altered are never se
 without keeping a file mapped or open: the memory of a search in millions of photos stays what the index takes.
 """
 
+import errno
 import json
+import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -32,6 +35,7 @@ _HEXADECIMAL[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 _DIGESTS_AT_ONCE = 2**18
 SUFFIX = ".safetensors"
 _FEW = 8  # one row in so many, or fewer, are read one by one
+_OPEN_FILES = 128  # at a time
 _DIGEST_BYTES = 32
 _TYPES = {"digests": "U8", "features": "F32"}
 _NUMPY = {"digests": np.dtype(np.uint8), "features": np.dtype("<f4"), "checksums": np.dtype("<u8")}
@@ -50,6 +54,7 @@ class DamagedFeaturesError(ValueError):
 class _Place(NamedTuple):
     start: int
     width: int  # numbers in a row
+    length: int  # its bytes
 
 
 class BlockFile:
@@ -73,13 +78,11 @@ class BlockFile:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
-        self._places = {
-            name: _Place(8 + size + header[name]["data_offsets"][0], header[name]["shape"][-1])
-            for name in _NUMPY
-            if name in header
-        }
-        if "checksums" in self._places:
-            self._places["checksums"] = self._places["checksums"]._replace(width=1)
+        self._places = {}
+        for name in header.keys() & _NUMPY.keys():
+            width = 1 if name == "checksums" else header[name]["shape"][-1]
+            start = 8 + size + header[name]["data_offsets"][0]
+            self._places[name] = _Place(start, width, width * _NUMPY[name].itemsize)
 
     @classmethod
     def write(
@@ -99,57 +102,81 @@ class BlockFile:
 
     def digests(self) -> np.ndarray:
         """(n,) of 32 letters each."""
-        return self._read(np.arange(len(self)), ("digests",))["digests"].view(f"S{_DIGEST_BYTES}").ravel()
-
-    def features(self, rows: np.ndarray) -> np.ndarray:
-        """(k, D) of some rows.
-
-        Raises:
-            DamagedFeaturesError: a row is not what was written, or the file is gone.
-        """
-        try:
-            features, damaged = self._checked(rows)
-        except OSError as error:
-            raise DamagedFeaturesError(self.path) from error
-        if damaged.any():
-            raise DamagedFeaturesError(self.path)
-        return features
+        with self.open(()) as file:
+            return self._read(file, np.arange(len(self)), ["digests"])["digests"].view(_DIGEST).ravel()
 
     def damaged(self) -> np.ndarray:
         """Numbers of the rows that are not as they were written."""
-        return np.flatnonzero(self._checked(np.arange(len(self)))[1])
+        with self.open(()) as file:
+            return np.flatnonzero(_are_damaged(self.tensors(file, np.arange(len(self)))))
 
-    def _checked(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Features (k, D) of some rows, and which of them (k,) are not as they were written."""
-        tensors = self._read(rows, tuple(self._places))
-        features = tensors["features"]
-        damaged = ~np.isfinite(features).all(axis=1)
-        if "checksums" in tensors:  # blocks of before had none
-            damaged |= row_checksums(tensors["digests"], features) != tensors["checksums"].ravel()
-        return features, damaged
+    def open(self, rows: Sequence[int]) -> BinaryIO:
+        """The file; the disk is told which few rows will be read, so that it looks for all of them at once."""
+        file = self.path.open("rb", buffering=0)
+        if hasattr(os, "posix_fadvise") and len(rows) * _FEW < len(self):
+            for place in self._places.values():
+                for row in rows:
+                    start = place.start + int(row) * place.length
+                    os.posix_fadvise(file.fileno(), start, place.length, os.POSIX_FADV_WILLNEED)
+        return file
 
-    def _read(self, rows: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def tensors(self, file: BinaryIO, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Digests (k, 32), features (k, D) and checksums (k, 1) of some rows."""
+        tensors = self._read(file, rows, self._places)
+        if "checksums" not in tensors:  # blocks of before had none
+            tensors["checksums"] = row_checksums(tensors["digests"], tensors["features"])[:, None]
+        return tensors
+
+    def _read(self, file: BinaryIO, rows: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Some rows of some tensors; a few are read one by one, without the rest."""
         few = len(rows) * _FEW < len(self)
-        found = {}
-        with self.path.open("rb", buffering=0) as file:
-            for name in names:
-                (start, width), kind = self._places[name], _NUMPY[name]
-                length = width * kind.itemsize
-                if few:
-                    parts = [_at(file, start + int(row) * length, length) for row in rows]
-                    found[name] = np.frombuffer(bytearray().join(parts), kind).reshape(len(rows), width)
-                else:
-                    whole = np.frombuffer(_at(file, start, len(self) * length), kind)
-                    found[name] = whole.reshape(len(self), width)[rows]
+        first = int(rows.min(initial=len(self)))
+        count, found = int(rows.max(initial=first - 1)) - first + 1, {}
+        for name in names:
+            (start, width, length), kind = self._places[name], _NUMPY[name]
+            if few:
+                parts = [_at(file, start + int(row) * length, length) for row in rows]
+                found[name] = np.frombuffer(bytearray().join(parts), kind).reshape(len(rows), width)
+            else:
+                content = _at(file, start + first * length, count * length)
+                between = np.frombuffer(content, kind).reshape(count, width)
+                found[name] = between if (np.diff(rows) == 1).all() else between[rows - first]
         return found
+
+
+def read_rows(wanted: Sequence[tuple[BlockFile, np.ndarray]]) -> np.ndarray:
+    """Features (n, D) of some rows of each of several files.
+
+    Raises:
+        DamagedFeaturesError: a row is not what was written, or a file is gone.
+    """
+    with ExitStack() as stack:
+        try:
+            files = [stack.enter_context(block.open(rows)) for block, rows in wanted]
+            found = [block.tensors(file, rows) for (block, rows), file in zip(wanted, files)]
+        except OSError as error:
+            raise DamagedFeaturesError(Path(error.filename or wanted[0][0].path)) from error
+    tensors = found[0]
+    if len(found) > 1:
+        tensors = {name: np.concatenate([part[name] for part in found]) for name in _NUMPY}
+    damaged = np.flatnonzero(_are_damaged(tensors))
+    if len(damaged):
+        ends = np.cumsum([len(rows) for _, rows in wanted])
+        raise DamagedFeaturesError(wanted[np.searchsorted(ends, damaged[0], "right")][0].path)
+    return tensors["features"]
+
+
+def _are_damaged(tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """Which rows are not as they were written."""
+    altered = row_checksums(tensors["digests"], tensors["features"]) != tensors["checksums"][:, 0]
+    return altered | ~np.isfinite(tensors["features"]).all(axis=1)
 
 
 def _at(file, start: int, length: int) -> bytes:
     file.seek(start)
     content = file.read(length)
     if len(content) != length:
-        raise OSError(f"{file.name} ends early")
+        raise OSError(errno.EIO, "it ends early", file.name)
     return content
 
 
@@ -185,13 +212,6 @@ class _MemoryBlock:
         return self._rows[rows]
 
 
-class _Directory(NamedTuple):
-    """Where every digest is, in the order of the digests."""
-
-    keys: np.ndarray  # (n,) of 16 bytes
-    places: np.ndarray  # (n,) uint32
-
-
 class FeatureStore:
     """Features (D,) float32 by content digest.
 
@@ -217,7 +237,7 @@ class FeatureStore:
         self._damaged_rows: dict[Path, np.ndarray] = {}
         self._pending_since = 0.0
         self._pending: list[tuple[list[str], np.ndarray]] = []
-        self._directory: _Directory | None = None
+        self._directory: tuple[np.ndarray, np.ndarray] | None = None
         self._starts: np.ndarray | None = None
         self._vectors: StoredVectors | None = None
 
@@ -249,7 +269,7 @@ class FeatureStore:
     @property
     def digests(self) -> set[str]:
         """Everything that is known."""
-        known = {key.ljust(_KEY_BYTES, b"\0").hex() for key in self._all_places().keys}
+        known = {key.ljust(_KEY_BYTES, b"\0").hex() for key in self._all_places()[0]}
         return known.union(*(digests for digests, _ in self._pending))
 
     def append(self, digests: list[str], features: np.ndarray) -> None:
@@ -311,19 +331,25 @@ class FeatureStore:
         starts = self._block_starts()
         blocks = np.searchsorted(starts, places, side="right") - 1
         rows = places - starts[blocks]
-        features: np.ndarray | None = None
         order = np.argsort(blocks, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1) if len(order) else ():
-            found = self._blocks[blocks[part[0]]].features(rows[part])
+        groups = np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1) if len(order) else []
+        features: np.ndarray | None = None
+        for start in range(0, len(groups), _OPEN_FILES):
+            some = groups[start : start + _OPEN_FILES]
+            wanted = [(self._blocks[blocks[group[0]]], rows[group]) for group in some]
+            if wanted[0][0].path is None:
+                found = np.concatenate([block.features(rows) for block, rows in wanted])
+            else:
+                found = read_rows(wanted)
             if features is None:
-                features = np.empty((len(rows), found.shape[1]), np.float32)
-            features[part] = found
+                features = np.empty((len(places), found.shape[1]), np.float32)
+            features[np.concatenate(some)] = found
         return np.empty((0, 0), np.float32) if features is None else features
 
     def lacking(self, digests: np.ndarray) -> np.ndarray:
         """Which of these digests (n,) are not known."""
         self.flush()
-        keys, lacking = self._all_places().keys, np.empty(len(digests), bool)
+        keys, lacking = self._all_places()[0], np.empty(len(digests), bool)
         for part in _parts(len(digests)):
             lacking[part] = _find(keys, digests[part]) < 0
         return lacking
@@ -395,7 +421,8 @@ class FeatureStore:
             return _MemoryBlock(digests, features)
         return BlockFile.write(self.directory, digests, features, self.model)
 
-    def _all_places(self) -> _Directory:
+    def _all_places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Keys (n,) of 16 bytes, in their order, and places (n,) uint32 of all digests."""
         if self._directory is None:
             keys, places = [np.empty(0, _KEY)], [np.empty(0, np.uint32)]
             for start, block in zip(self._block_starts(), self._blocks):
@@ -407,7 +434,7 @@ class FeatureStore:
             joined = np.concatenate(keys)
             del keys
             order = np.argsort(joined, kind="stable")
-            self._directory = _Directory(joined[order], np.concatenate(places)[order])
+            self._directory = joined[order], np.concatenate(places)[order]
         return self._directory
 
     def _block_starts(self) -> np.ndarray:

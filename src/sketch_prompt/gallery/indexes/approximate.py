@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.top_k import exact_scores
 
+from .axes import Axes, count_for, find_axes
 from .base import OWN_PRECISION, Neighbours, VectorIndex, Vectors, best
-from .recall import RECALL_AT, RunningTruth, chunks, sample_queries
+from .recall import RECALL_AT, RunningTruth, chunks, queries_to_fit, sample_queries
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +24,10 @@ _LEAST_TRAINING_VECTORS = 10_000
 _HNSW_NEIGHBOURS = 32
 _LIST_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _GRAPH_EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
-_CODECS = {"float32": "Flat", "float16": "SQfp16", "int8": "SQ8", "binary": "RaBitQ"}
+_CODECS = {"float32": "Flat", "float16": "SQfp16", "int8": "SQ8", "binary": "SQ4"}
 # How many times as many vectors as are asked for an index proposes: more, the coarser it has compressed them.
 _PROPOSALS = {"float32": 1, "float16": 1, "int8": 3, "binary": 20}
-_QUERY_BITS = 8  # of a query's numbers where the vectors have one bit: sums of bits instead of sums of floats
+_RUN = 32  # vectors in a row that are read together to train on
 _GAIN = 0.002  # a smaller gain is not worth twice the effort
 _REBUILD_SHARE = 0.3  # of vectors that were added or removed since the index was trained
 
@@ -39,8 +41,8 @@ class FaissIndex(VectorIndex):
         kind: "exact" compares a query with all vectors; "hnsw" is a graph over them; "ivf" are inverted lists, of
             which the nearest are searched. "ivf-sq8" is "ivf" with 8 bits a number; "ivf-pq" has one bit a number by
             product quantisation.
-        precision: of the numbers in memory: "float32", "float16", "int8", or "binary": one bit a number and eight
-            bytes (RaBitQ, after a random rotation).
+        precision: of the numbers in memory: "float32", "float16", "int8", or "binary": about one bit a number, spent
+            as four bits for each of an eighth as many numbers and 16; see `axes`.
 
     Attributes:
         recall: recall@10 against exact search on a sample, measured when the index was built; None before.
@@ -54,6 +56,9 @@ class FaissIndex(VectorIndex):
         self.recall: float | None = None
         self.effort = 1
         self._index: faiss.Index | None = None
+        self._of_queries: np.ndarray | None = (
+            None  # (d, D), where the index holds fewer numbers than vectors have
+        )
         self._removed = np.empty(
             0, np.int64
         )  # from a graph nothing can be removed: it is left out when searching
@@ -77,9 +82,11 @@ class FaissIndex(VectorIndex):
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
         """Train, fill and tune the index, reading the vectors in chunks; log the recall."""
         n = len(ids)
-        self._index, self._ids, self._vectors = self._new_index(n, vectors), ids, vectors
+        drawings = None if self.drawings is None else cache(self.drawings)
+        self._use(self._new_index(n, vectors, drawings))
+        self._ids, self._vectors = ids, vectors
         self._removed, self._trained_size, self._changed = np.empty(0, np.int64), n, 0
-        sample = RunningTruth(sample_queries(vectors, self.drawings))
+        sample = RunningTruth(sample_queries(vectors, drawings))
         for part, chunk in chunks(ids, vectors, "Building the index"):
             self._index.add_with_ids(chunk, part)
             sample.add(part, chunk)
@@ -112,14 +119,27 @@ class FaissIndex(VectorIndex):
             effort *= -(-len(self) // max(len(allowed), 1))
         queries = np.ascontiguousarray(queries, np.float32)
         proposed = min(top_k * _PROPOSALS[self.precision], self._index.ntotal)
-        _, ids = self._index.search(queries, proposed, params=self._parameters(effort, proposed, allowed))
+        _, ids = self._propose(queries, proposed, params=self._parameters(effort, proposed, allowed))
         ranked = [self._compare(query, found[found >= 0], top_k) for query, found in zip(queries, ids)]
         return Neighbours(*map(np.stack, zip(*ranked)))
 
     def rank_by_codes(self, queries: np.ndarray) -> np.ndarray:
         """Ids (Q, N) of all vectors in the order of what is in memory alone, to measure what that loses."""
-        ranked = self._index.search(np.ascontiguousarray(queries, np.float32), self._index.ntotal)
-        return ranked[1]
+        return self._propose(np.ascontiguousarray(queries, np.float32), self._index.ntotal)[1]
+
+    def _propose(self, queries: np.ndarray, count: int, **options) -> tuple[np.ndarray, np.ndarray]:
+        if self._of_queries is None:
+            return self._index.search(queries, count, **options)
+        inner = faiss.downcast_index(self._index.index)
+        return inner.search(np.ascontiguousarray(queries @ self._of_queries.T), count, **options)
+
+    def _use(self, index: faiss.Index) -> None:
+        """Hold an index; the map of queries, if they have one of their own, is in its file."""
+        self._index, self._of_queries = index, None
+        if self.precision == "binary" and self.kind != "ivf-pq":
+            both = faiss.downcast_VectorTransform(index.chain.at(0))
+            matrix = faiss.vector_to_array(both.A).reshape(both.d_out, both.d_in)
+            self._of_queries = matrix[len(matrix) // 2 :].copy()
 
     def _compare(self, query: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
         vectors = self._vectors[self._ids.searchsorted(ids)]
@@ -148,44 +168,52 @@ class FaissIndex(VectorIndex):
             precision = saved.get("precision", OWN_PRECISION.get(saved.get("kind")))
             if precision != self.precision:
                 raise ValueError(f"it is in {precision}, and {self.precision} is asked for")
-            self._index = faiss.read_index(os.fspath(directory / saved["file"]))
+            self._use(faiss.read_index(os.fspath(directory / saved["file"])))
             self.effort, self.recall = saved["effort"], saved[f"recall@{RECALL_AT}"]
             self._removed = np.array(saved["removed"], np.int64)
             self._trained_size, self._changed = saved["trained_size"], saved["changed"]
             if len(self) != len(ids):
                 raise ValueError(f"it holds {len(self)} of {len(ids)} vectors")
-        except (RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        except (RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
             logger.warning("The index in %s cannot be used (%s); it is built anew.", directory, error)
             self.build(ids, vectors)
 
-    def _new_index(self, n: int, vectors: Vectors) -> faiss.Index:
-        width = vectors[:1].shape[1]
-        index, size = self._empty(width, n), min(n, _LEAST_TRAINING_VECTORS)
-        if self._lists(index) is not None:
-            size = min(n, max(self._lists(index).nlist * _TRAINING_VECTORS_PER_LIST, size))
+    def _new_index(self, n: int, vectors: Vectors, drawings) -> faiss.Index:
+        width, lists = vectors[:1].shape[1], max(1, int(2 * n**0.5))
+        size = max(
+            _LEAST_TRAINING_VECTORS,
+            0 if self.kind in ("exact", "hnsw") else lists * _TRAINING_VECTORS_PER_LIST,
+        )
+        index, sample = self._empty(width, lists), np.empty((0, width), np.float32)
         if not index.is_trained:
-            rows = np.random.default_rng(1).choice(n, size, replace=False)
-            index.train(np.ascontiguousarray(vectors[np.sort(rows)], np.float32))
+            sample = np.ascontiguousarray(vectors[_spread(n, size)], np.float32)
+        if self.precision == "binary" and self.kind != "ivf-pq":
+            axes = find_axes(sample, queries_to_fit(vectors, drawings), count_for(width))
+            index = _along(axes, self._empty(len(axes.of_photos), lists))
+        if len(sample):
+            index.train(sample)
         return index
 
-    def _empty(self, width: int, n: int) -> faiss.Index:
+    def _empty(self, width: int, lists: int) -> faiss.Index:
         metric, codec = faiss.METRIC_INNER_PRODUCT, _CODECS[self.precision]
         if self.kind == "exact":
-            index = faiss.IndexIDMap2(faiss.index_factory(width, codec, metric))
-        elif self.kind == "hnsw":
-            index = faiss.index_factory(width, f"IDMap2,HNSW{_HNSW_NEIGHBOURS},{codec}", metric)
-        else:
-            codec = f"PQ{_subquantizers(width)}" if self.kind == "ivf-pq" else codec
-            index = faiss.index_factory(width, f"IVF{max(1, int(2 * n**0.5))},{codec}", metric)
-            index.cp.min_points_per_centroid = 1  # no warning: a small gallery has no more
+            return faiss.IndexIDMap2(faiss.index_factory(width, codec, metric))
+        if self.kind == "hnsw":
+            return faiss.index_factory(width, f"IDMap2,HNSW{_HNSW_NEIGHBOURS},{codec}", metric)
         if self.kind == "ivf-pq":
+            index = faiss.index_factory(width, f"IVF{lists},PQ{_subquantizers(width)}", metric)
             index.do_polysemous_training = False  # minutes, for a kind of search that is not used
             index.pq.cp.min_points_per_centroid = 1
         elif self.precision == "binary":
-            inner = faiss.downcast_index(index.index) if self.kind == "exact" else index
-            inner.qb = _QUERY_BITS
-            # One bit says the more of a number, the more alike the numbers are: CLIP's are not.
-            index = faiss.IndexPreTransform(faiss.RandomRotationMatrix(width, width), index)
+            nearest = faiss.IndexFlatL2(width)
+            index = faiss.IndexIVFScalarQuantizer(
+                nearest, width, lists, faiss.ScalarQuantizer.QT_4bit, metric, False
+            )
+            index.own_fields = nearest.this.disown() or True
+            index.cp.spherical = False  # these vectors have no common length
+        else:
+            index = faiss.index_factory(width, f"IVF{lists},{codec}", metric)
+        index.cp.min_points_per_centroid = 1  # no warning: a small gallery has no more
         return index
 
     def _lists(self, index: faiss.Index) -> faiss.IndexIVF | None:
@@ -218,6 +246,34 @@ class FaissIndex(VectorIndex):
             if found >= _TARGET_RECALL:
                 break
         logger.info("Built the index %s", self.describe())
+
+
+def _spread(n: int, size: int) -> np.ndarray:
+    """About `size` of n rows, at random, but `_RUN` side by side, which a disk reads at once."""
+    if size >= n:
+        return np.arange(n)
+    starts = np.random.default_rng(1).choice(n // _RUN, min(-(-size // _RUN), n // _RUN), replace=False)
+    return (np.sort(starts)[:, None] * _RUN + np.arange(_RUN)).ravel()
+
+
+def _along(axes: Axes, index: faiss.Index) -> faiss.Index:
+    """An index that takes whole vectors and holds their numbers along axes.
+
+    faiss knows one map for vectors and queries alike. The first step computes both, and the second keeps the vectors'.
+    """
+    count, width = axes.of_photos.shape
+    both, first = (
+        faiss.LinearTransform(width, 2 * count, True),
+        faiss.LinearTransform(2 * count, count, False),
+    )
+    faiss.copy_array_to_vector(np.concatenate([axes.of_photos, axes.of_queries]).ravel(), both.A)
+    bias = np.concatenate([-axes.of_photos @ axes.mean, np.zeros(count, np.float32)])
+    faiss.copy_array_to_vector(bias.astype(np.float32), both.b)
+    faiss.copy_array_to_vector(np.eye(count, 2 * count, dtype=np.float32).ravel(), first.A)
+    both.is_trained = first.is_trained = True
+    whole = faiss.IndexPreTransform(first, index)
+    whole.prepend_transform(both)
+    return whole
 
 
 def _subquantizers(width: int) -> int:

@@ -58,12 +58,22 @@ def sample_queries(vectors: Vectors, drawings: Callable[[], np.ndarray] | None =
         drawings: returns features (Q, D) of drawings.
     """
     if drawings is not None and len(vectors) > _WORTH_DRAWINGS:
-        return np.ascontiguousarray(drawings()[:QUERIES], np.float32)
+        found = drawings()
+        return np.ascontiguousarray(found[:: max(1, len(found) // QUERIES)][:QUERIES], np.float32)
     rows = np.random.default_rng(0).choice(len(vectors), min(QUERIES, len(vectors)), replace=False)
     chosen = vectors[np.sort(rows)]
     noise = np.random.default_rng(1).standard_normal(chosen.shape, np.float32)
     queries = chosen + noise / np.linalg.norm(noise, axis=1, keepdims=True)
     return queries / np.linalg.norm(queries, axis=1, keepdims=True)
+
+
+def queries_to_fit(vectors: Vectors, drawings: Callable[[], np.ndarray] | None) -> np.ndarray:
+    """(Q, D) queries that `sample_queries` does not give, if there are enough; to fit what recall then measures."""
+    if drawings is None or len(vectors) <= _WORTH_DRAWINGS:
+        return sample_queries(vectors)
+    found = drawings()
+    others = np.arange(len(found)) % max(1, len(found) // QUERIES) > 0
+    return np.ascontiguousarray(found[others] if others.any() else found, np.float32)
 
 
 def recall(found: np.ndarray, truth: np.ndarray) -> float:
