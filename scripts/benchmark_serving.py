@@ -62,7 +62,7 @@ def every_encoder(model, folder: Path) -> dict:
 
 def speed(name: str, encoders: dict, repeats: int) -> list[Figure]:
     """Images a second of every encoder, preparing them included, in turns."""
-    side = encoders["torch"].processor.size
+    side = encoders["torch"].processor.image_processor.size
     noise = np.random.default_rng(0).integers(0, 256, (_AT_ONCE, side, side, 3), np.uint8)
     pictures = [Image.fromarray(pixels) for pixels in noise]
     medians = alternate(

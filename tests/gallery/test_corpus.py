@@ -133,3 +133,17 @@ def test_the_command_embeds_and_index_makes_a_gallery_of_it(photos, tmp_path):
     assert json.loads(done.stdout)["photos"] == 12
     done = CliRunner().invoke(app, ["index", str(photos), "-o", gallery, "--embeddings", vectors, *model])
     assert done.exit_code == 0 and "they come from this CLIP" in done.output, done.output
+
+
+def test_the_command_embeds_a_split_of_a_data_set_on_the_hub(tmp_path, monkeypatch):
+    asked = []
+
+    def load_dataset(name, split):
+        asked.append((name, split))
+        return datasets.Dataset.from_dict({"image": [picture(3)]}).cast_column("image", datasets.Image())
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    command = ["embed", "me/photos", "-o", str(tmp_path / "vectors"), "--split", "test", "--json"]
+    done = CliRunner().invoke(app, [*command, "-m", "mini-frozen-clip", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert asked == [("me/photos", "test")] and json.loads(done.stdout)["photos"] == 1

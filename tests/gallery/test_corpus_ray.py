@@ -9,13 +9,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from fakes.clip import write_clip
 from fakes.photos import picture, write_photos
 from sketch_prompt import Gallery
 from sketch_prompt.gallery.corpus import embed_corpus, part_file
 
 pytest.importorskip("ray", reason="needs the extra 'ray': pip install 'sketch-prompt[ray]'")
 
-MODEL = "mini-frozen-clip"
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """What names the tiny CLIP: every worker loads it."""
+    return {"model": "frozen-clip", "base_model": str(write_clip(tmp_path_factory.mktemp("base") / "clip"))}
 
 
 def write_many(folder, count):
@@ -40,31 +45,31 @@ def kill_first_worker(directory, killed):
         time.sleep(0.02)
 
 
-def embed_with_one_killed(photos, output, part_rows):
+def embed_with_one_killed(model, photos, output, part_rows):
     killed = []
     killer = threading.Thread(target=kill_first_worker, args=(output, killed))
     killer.start()
     done = embed_corpus(
-        MODEL,
-        photos,
-        output,
+        photos=photos,
+        output=output,
         engine="ray",
         workers=2,
         part_rows=part_rows,
         progress=False,
         device="cpu",
+        **model,
     )
     killer.join()
     return done, killed[0]
 
 
-def assert_equals_one_process(photos, output, done, killed, count):
+def assert_equals_one_process(model, photos, output, done, killed, count):
     parts = [part_file(output, part) for part in range(done.parts)]
     rows = [path for part in parts for path in pq.read_table(part, columns=["path"])["path"].to_pylist()]
     assert len(rows) == len(set(rows)) == done.photos == count
     assert {worker_of(path) for path in parts} > {killed}  # others did the rest
-    alone = Gallery.build(MODEL, photos, progress=False, device="cpu", num_workers=0)
-    gallery = Gallery.from_embeddings(output, model=MODEL, photos_dir=photos, device="cpu")
+    alone = Gallery.build(photos=photos, progress=False, device="cpu", num_workers=0, **model)
+    gallery = Gallery.from_embeddings(output, photos_dir=photos, device="cpu", **model)
     assert gallery.photos.paths.tolist() == alone.photos.paths.tolist()
     np.testing.assert_allclose(gallery.features, alone.features, atol=1e-6)
     ours, theirs = (each.search(picture(3), 10) for each in (gallery, alone))
@@ -73,14 +78,14 @@ def assert_equals_one_process(photos, output, done, killed, count):
     ]
 
 
-def test_one_of_two_workers_is_killed_and_nothing_is_lost_or_twice(tmp_path):
+def test_one_of_two_workers_is_killed_and_nothing_is_lost_or_twice(model, tmp_path):
     photos = write_many(tmp_path / "photos", 120)
-    done, killed = embed_with_one_killed(photos, tmp_path / "vectors", part_rows=4)
-    assert_equals_one_process(photos, tmp_path / "vectors", done, killed, 120)
+    done, killed = embed_with_one_killed(model, photos, tmp_path / "vectors", part_rows=4)
+    assert_equals_one_process(model, photos, tmp_path / "vectors", done, killed, 120)
 
 
 @pytest.mark.slow
-def test_twenty_thousand_photos_with_one_of_two_workers_killed(tmp_path):
+def test_twenty_thousand_photos_with_one_of_two_workers_killed(model, tmp_path):
     photos = write_many(tmp_path / "photos", 20_000)
-    done, killed = embed_with_one_killed(photos, tmp_path / "vectors", part_rows=256)
-    assert_equals_one_process(photos, tmp_path / "vectors", done, killed, 20_000)
+    done, killed = embed_with_one_killed(model, photos, tmp_path / "vectors", part_rows=256)
+    assert_equals_one_process(model, photos, tmp_path / "vectors", done, killed, 20_000)
