@@ -1,8 +1,10 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from sketch_prompt.data.minisketch.generator import MiniSketch
+from sketch_prompt.gallery.yardsticks import Yardstick
 from sketch_prompt.space.methods import bundled_methods
 from sketch_prompt.space.own_photos import OwnPhotos
 from sketch_prompt.space.searching import Query, open_photo, search
@@ -113,3 +115,33 @@ def test_many_at_once_get_what_each_would_get_alone(catalogue):
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda q: search(catalogue, q).cards, queries * 4))
     assert [[card.id for card in cards] for cards in together] == alone * 4
+
+
+def test_weak_matches_are_said_of_words_for_things_that_are_not_there_and_hardly_ever_of_others(
+    whole_catalogue,
+):
+    def is_weak(words):
+        asked = query(text=words, method=whole_catalogue.methods[0], gallery=whole_catalogue.main)
+        return (
+            "Weak matches: nothing here looks much like your words." in search(whole_catalogue, asked).status
+        )
+
+    with whole_catalogue.open(whole_catalogue.methods[0], whole_catalogue.main, OwnPhotos()) as gallery:
+        there = gallery.photos.categories
+    assert sum(map(is_weak, there)) <= 0.15 * len(there)
+    absent = ["dragon", "ocean", "marker", "tornado", "violin", "stethoscope", "passport", "The Mona Lisa"]
+    assert sum(map(is_weak, absent)) >= len(absent) / 2
+
+
+def test_weak_matches_are_said_of_a_drawing_that_the_gallery_calls_weak(catalogue, monkeypatch):
+    for is_weak in (True, False):
+        monkeypatch.setattr(Yardstick, "unlike", lambda *_, share=float(is_weak): share)
+        status = search(catalogue, query(sketch("key"))).status
+        assert ("Weak matches: nothing here looks much like your drawing." in status) == is_weak
+
+
+def test_visitors_own_few_photos_are_not_judged(catalogue, tmp_path):
+    MiniSketch(64).photo("cup", 0).save(tmp_path / "cup.png")
+    own = OwnPhotos()
+    own.add([tmp_path / "cup.png"])
+    assert "Weak" not in search(catalogue, replace(query(sketch("key"), gallery="own"), own=own)).status

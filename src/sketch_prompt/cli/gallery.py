@@ -90,8 +90,8 @@ MilvusOption = Annotated[
 CalibrateOption = Annotated[
     bool | None,
     typer.Option(
-        help="Search the gallery with bundled drawings, so that a search can warn when no photo looks like the "
-        "drawing. By default for galleries of 30 photos or more.",
+        help="Search the gallery with bundled drawings and words, so that a search can warn when no photo looks like "
+        "the query. By default for galleries of 30 photos or more.",
     ),
 ]
 
@@ -179,7 +179,9 @@ def index(
         accelerator.end_training()
         if not accelerator.is_main_process:
             return
-    _calibrate(gallery, output, calibrate)
+    from sketch_prompt.gallery.calibration import calibrate_saved
+
+    calibrate_saved(gallery, output, calibrate)
     _print_gallery(gallery, output, as_json)
 
 
@@ -213,17 +215,6 @@ def _index_embeddings(
     return gallery
 
 
-def _calibrate(gallery, output: Path, wanted: bool | None) -> None:
-    """Calibrate a gallery that is not calibrated yet. By default only if it is large enough."""
-    from sketch_prompt.gallery.calibration import ENOUGH_PHOTOS
-
-    if wanted is None:
-        wanted = len(gallery) >= ENOUGH_PHOTOS and not gallery.model.is_conditional
-    if wanted and gallery.collection.calibration is None:
-        gallery.calibrate()
-        gallery.save(output)
-
-
 def _print_gallery(gallery, output: Path, as_json: bool) -> None:
     """Print the contents of a gallery and warnings about it."""
     from sketch_prompt.catalogue import toy_warning
@@ -239,7 +230,7 @@ def _print_gallery(gallery, output: Path, as_json: bool) -> None:
     if unknown := gallery.unconditioned_categories:
         names = printable(", ".join(unknown))
         typer.echo(f"Embedded without a category, because the model does not know it: {names}", err=True)
-    calibration = gallery.collection.calibration
+    calibration = gallery.calibration
     if calibration is not None and calibration.hub_warning:
         typer.echo(f"Note: {calibration.hub_warning}", err=True)
     if warning := toy_warning(gallery.model.config.base_model):

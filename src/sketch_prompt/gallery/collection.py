@@ -18,7 +18,7 @@ from sketch_prompt.embedding import EncodedImages
 
 from .encoder import LoadedPhoto
 from .fingerprint import check_same_model
-from .hits import Calibration, Hit, SmallPictures, group_copies
+from .hits import Hit, SmallPictures
 from .indexes import Neighbours, make_index
 from .saving import FEATURES, DamagedGalleryError, SavedGallery, index_problem, new_token
 from .store import FeatureStore, StoredVectors
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a search opens no folder and reads no data set
     import datasets
 
     from .photo_sources import Entry, FileSource, PhotoSource
+    from .yardsticks import Calibration
 
 Photos = Union[str, os.PathLike, Image.Image, "datasets.Dataset", Sequence[str | os.PathLike | Image.Image]]
 
@@ -74,8 +75,9 @@ class PhotoCollection:
         index: The index.
         store: The features.
         follow_links: Whether to follow links in folders of photos.
-        calibration: How good the best hits of unrelated drawings are. None if it was not measured since the last
+        calibration: How good the best hits of unrelated queries are. None if it was not measured since the last
             change.
+        small_pictures: Small versions of the photos, to recognise copies.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class PhotoCollection:
         self._pictures: dict[str, Callable[[], bytes | Image.Image]] = {}
         self._foreign: set[str] = set()  # names that somebody else wrote; see `ownership`
         self._sample: np.ndarray | None = None
-        self._small = SmallPictures(self.image_or_none)
+        self.small_pictures = SmallPictures(self.image_or_none)
         self.calibration: Calibration | None = None
         self._closed: str | None = None  # why no photos may be embedded
 
@@ -212,32 +214,20 @@ class PhotoCollection:
 
         if count < 1:
             raise ValueError(f"expand must be at least 1, not {count}")
-        ids = self.search(query, count, filters).ids[0]
-        rows = np.array([self.row_of(int(id)) for id in ids if id >= 0], np.int64)
+        rows = self.rows_of(self.search(query, count, filters).ids[0])
         if not len(rows):
             return query
         return expand_queries(query, self.vectors()[rows][None], self.sample().mean(0))
 
-    def hits(
-        self, query: np.ndarray, top_k: int, filters: Filters | None = None, grouped: bool = True
-    ) -> list[Hit]:
-        """The photos that a query (1, D) finds. Copies of a photo are one hit if they are to be grouped."""
-        asked = top_k
-        while True:
-            found = zip(*(row[0].tolist() for row in self.search(query, asked, filters)))
-            hits = [self._hit(rank, score, id) for rank, (score, id) in enumerate(found, 1) if id >= 0]
-            if not grouped or not hits:
-                return hits
-            rows = np.array([self.row_of(hit) for hit in hits], np.int64)
-            distinct = group_copies(hits, self.vectors()[rows], self.photos.digests[rows], self._small)
-            if len(distinct) >= top_k or len(hits) < asked:
-                return distinct[:top_k]
-            asked *= 2
-
-    def _hit(self, rank: int, score: float, id: int) -> Hit:
+    def hit(self, rank: int, score: float, id: int) -> Hit:
+        """The hit for a photo that was found."""
         photo = self.photos[self.row_of(id)]
         path = self.full_path(photo.path) if photo.size >= 0 else photo.path
         return Hit(rank, score, path, photo.category, id)
+
+    def rows_of(self, ids: np.ndarray) -> np.ndarray:
+        """The rows of photos that `search` found. Ids of -1, where it found fewer, are left out."""
+        return np.array([self.row_of(int(id)) for id in ids if id >= 0], np.int64)
 
     def sources(self, photos: Photos, names: Sequence[str] | None, changes: Changes) -> "list[PhotoSource]":
         """The arguments of `Gallery.add`, grouped by how they are read.
@@ -371,7 +361,7 @@ class PhotoCollection:
         update = update_table(self.photos, loaded, gone, self._next_id, changes)
         if update.removed.size or update.added.size:
             self.calibration = None
-        self._small = SmallPictures(self.image_or_none)
+        self.small_pictures = SmallPictures(self.image_or_none)
         self.photos, self._sample = update.table, None
         if len(update.added):
             self._next_id = int(update.added[-1]) + 1

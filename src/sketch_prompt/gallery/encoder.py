@@ -190,9 +190,7 @@ class GalleryEncoder:
             return drawn
         if not text.strip():
             raise ValueError("the text is empty")
-        inputs = self.processor(text=text).to(place.device)
-        written = self.model.get_text_features(inputs["input_ids"], inputs["attention_mask"])
-        written = written[0].float().cpu().numpy()
+        written = self.embed_texts([text])[0]
         photos = sample()
         if len(photos) and written.shape != photos.shape[1:]:
             raise ValueError(
@@ -223,6 +221,17 @@ class GalleryEncoder:
         with self._arithmetic(place.device):
             features = embed(pixel_values.to(place.device, place.dtype))
         return self._rows(features)
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Features (n, D) of texts.
+
+        Raises:
+            ValueError: The model has no text tower.
+        """
+        inputs = self.processor(text=list(texts)).to(next(self.model.parameters()).device)
+        features = self.model.get_text_features(inputs["input_ids"], inputs["attention_mask"])
+        return features.float().cpu().numpy()
 
     def embed_photo(self, image: Image.Image) -> np.ndarray:
         """Features (D,) of a photo, without a category."""

@@ -15,7 +15,7 @@ from sketch_prompt.processing import SketchPromptProcessor
 
 from .collection import PhotoCollection, PhotoName, Photos
 from .encoder import GalleryEncoder, load_any_model
-from .hits import Calibration, Hit, Hits, judge
+from .hits import Hit, Hits, find_hits
 from .indexes import VectorIndex
 from .queries import Sketch, as_drawing
 from .saving import SavedGallery, absolute_name, saved_options, writing
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from .photo_sources import PhotoSource
     from .reranking import PairReranker
+    from .yardsticks import Calibration
 
 __all__ = ["Gallery", "Hit", "Hits"]
 
@@ -426,9 +427,8 @@ class Gallery:
                 values), or a function of a `Photo`.
             text: Text such as "a red chair".
             weight: Weight of the text, from 0 to 1. The rest is the weight of the sketch.
-            rerank: Score this many of the first photos again together with the sketch, with a model that has a
-                re-ranker (`model.has_reranker`), and sort them by `model.fuse_scores`. This opens the photos and is
-                slower.
+            rerank: Score this many of the first photos again together with the sketch and sort them by
+                `model.fuse_scores`, with a model that has a re-ranker (`model.has_reranker`). This is slower.
             expand: Search a second time with the query and this many of the first hits combined. This finds more
                 photos like the first hits, even if they are wrong.
             group_copies: Show copies of a photo as one hit; see `hits.group_copies`.
@@ -446,24 +446,27 @@ class Gallery:
         if expand is not None:
             query = self.collection.expand(query, expand, filters)
         first = top_k if rerank is None or top_k < 1 else max(rerank, top_k)
-        hits = self.collection.hits(query, first, filters, group_copies)
-        fit = hits[0].score if hits and not (text or filters or expand) else None
+        calibration = None if filters or expand else self.calibration
+        yardstick = calibration and calibration.yardstick(sketch, text)
+        hits, verdict = find_hits(self.collection, query, first, filters, group_copies, yardstick)
         if rerank is not None:
-            if self._reranker is None:
-                from .reranking import PairReranker
+            from .reranking import PairReranker
 
-                self._reranker = PairReranker(self.model, self.processor)
+            self._reranker = self._reranker or PairReranker(self.model, self.processor)
             hits = self._reranker.rank(as_drawing(sketch), hits, self.collection)[:top_k]
-        return Hits(
-            hits, self, (sketch, text), *judge(self.collection.calibration, fit, self._encoder.query_key)
-        )
+        return Hits(hits, self, (sketch, text), *verdict)
 
-    def calibrate(self, *, progress: bool = True) -> Calibration:
-        """Measure how good the best hits of unrelated drawings are, for `Hits.is_weak`. Later changes discard it."""
+    @property
+    def calibration(self) -> "Calibration | None":
+        """How good the best hits of unrelated queries are, with this model. None if that was not measured."""
+        known = self.collection.calibration
+        return known if known is not None and known.queries == self._encoder.query_key() else None
+
+    def calibrate(self, *, progress: bool = True) -> "Calibration":
+        """Measure how good the best hits of unrelated queries are, for `Hits.is_weak`. Later changes discard it."""
         from .calibration import calibrate
 
-        self.collection.calibration = calibrate(self._encoder, self.collection, progress)
-        return self.collection.calibration
+        return calibrate(self._encoder, self.collection, progress)
 
     def explain(self, sketch: Sketch, photo: PhotoName, **conditions) -> "Correspondence":
         """The patches of a photo that the model matches with the patches of a sketch; see `model.explain`."""
@@ -492,8 +495,6 @@ class Gallery:
 
     def plot(self, hits: Sequence[Hit], sketch: Sketch | None = None, text: str | None = None) -> "Figure":
         """Draw the query and the hits of a search."""
-        from sketch_prompt.plotting import plot_hits
+        from .results import plot
 
-        images = [self.collection.image_or_none(hit) for hit in hits]
-        titles = [f"{hit.score:.3f}  {hit.category or ''}" for hit in hits]
-        return plot_hits(as_drawing(sketch) if sketch is not None else text or "", images, titles)
+        return plot(self, hits, sketch, text)

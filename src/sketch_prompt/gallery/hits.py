@@ -4,23 +4,24 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from sketch_prompt.imaging import to_rgb
-from sketch_prompt.terminal import printable
 
 if TYPE_CHECKING:
+    from .collection import PhotoCollection
     from .gallery import Gallery
+    from .table import Filters
+    from .yardsticks import Yardstick
 
 _ALIKE_FEATURES = (
     0.9  # cosine above which the pixels of two photos are compared; copies of half the size have 0.95 or more
 )
 _ALIKE_PIXELS = 0.97  # correlation of small pictures above which photos are copies
 _SMALL_SIDE = 24
-_A_HUB = 0.3  # of the drawings
 _LOOKED_AT = 500  # hits; after these, only the same bytes are copies
 
 
@@ -45,74 +46,16 @@ class Hit:
     copies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """How good the best hits of unrelated drawings are in a gallery.
+class Verdict(NamedTuple):
+    """Whether a search has found the query's subject. None if the gallery is not calibrated.
 
     Attributes:
-        queries: How drawings are embedded; see `query_key`.
-        fits: (n,) ascending, the score of the best photo for each bundled drawing.
-        line: A drawing is weak if more than this share of `fits` is at least as good as its own best hit.
-        hub: Name of the photo that is found most often among the first ten hits of a drawing.
-        hub_share: Share of the drawings that find it, from 0 to 1.
+        unlike: Of a hundred unrelated queries, the number with hits at least as good.
+        is_weak: Whether there are so many of them that no photo looks like the query.
     """
 
-    queries: str
-    fits: np.ndarray
-    line: float
-    hub: str
-    hub_share: float
-
-    def unlike(self, score: float) -> float:
-        """Of a hundred unrelated drawings, the number with a best hit of at least this score."""
-        return 100 * share_as_good(self.fits, score)
-
-    def is_weak(self, score: float) -> bool:
-        """Whether a best hit with this score means that no photo looks like the drawing."""
-        return share_as_good(self.fits, score) > self.line
-
-    @property
-    def hub_warning(self) -> str | None:
-        """A warning if a single photo is found by very many drawings, else None."""
-        if self.hub_share < _A_HUB:
-            return None
-        return (
-            f"{printable(self.hub)} is among the first ten photos for {100 * self.hub_share:.0f} of 100 different "
-            "drawings. A lens for this CLIP corrects that: sketch-prompt fit --base-model CLIP -o LENS, then search "
-            "--model LENS"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The values for JSON."""
-        fits = [round(float(fit), 5) for fit in self.fits]
-        return {**vars(self), "fits": fits}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Calibration":
-        """Create a calibration from the result of `to_dict`.
-
-        Raises:
-            ValueError, KeyError, TypeError: It is something else.
-        """
-        fits = np.array(values["fits"], np.float32)
-        if fits.ndim != 1 or not len(fits) or not np.isfinite(fits).all():
-            raise ValueError("the calibration's fits are no numbers")
-        numbers = {name: float(values[name]) for name in ("line", "hub_share")}
-        return cls(str(values["queries"]), np.sort(fits), hub=str(values["hub"]), **numbers)
-
-
-def judge(
-    calibration: Calibration | None, fit: float | None, query_key: Callable[[], str]
-) -> tuple[float | None, bool | None]:
-    """The results of `unlike` and `is_weak` for the score of the best hit."""
-    if calibration is None or fit is None or calibration.queries != query_key():
-        return None, None
-    return calibration.unlike(fit), calibration.is_weak(fit)
-
-
-def share_as_good(fits: np.ndarray, score: float) -> float:
-    """The share of `fits` (n,), ascending, that are at least this score."""
-    return 1 - float(np.searchsorted(fits, score)) / len(fits)
+    unlike: float | None = None
+    is_weak: bool | None = None
 
 
 class Hits(list[Hit]):
@@ -120,10 +63,10 @@ class Hits(list[Hit]):
 
     Attributes:
         query: The drawing, the text, or both, as they were given.
-        unlike: Of a hundred unrelated drawings, the number with a best hit at least as good as the best hit here. None
-            if the gallery is not calibrated; see `Gallery.calibrate`.
-        is_weak: Whether no photo looks like the drawing, judging by that number. None if the gallery is not
-            calibrated.
+        unlike: Of a hundred unrelated drawings (or names, for words), the number with hits at least as good as here.
+            None if the gallery is not calibrated; see `Gallery.calibrate`.
+        is_weak: Whether no photo looks like the drawing or the words, judging by that number. None if the gallery is
+            not calibrated.
     """
 
     def __init__(
@@ -150,11 +93,12 @@ class Hits(list[Hit]):
 
     @property
     def warning(self) -> str | None:
-        """A warning if no photo looks like the drawing, else None."""
+        """A warning if no photo looks like the drawing or the words, else None."""
         if not self.is_weak:
             return None
+        yours, others = ("drawing", "drawings") if self.query[0] is not None else ("words", "names")
         return (
-            f"nothing here looks like your drawing: {self.unlike:.0f} of 100 drawings of other things "
+            f"nothing here looks like your {yours}: {self.unlike:.0f} of 100 {others} of other things "
             "find photos that fit as well"
         )
 
@@ -185,6 +129,45 @@ class Hits(list[Hit]):
         from .results import html_of_hits
 
         return html_of_hits(self)
+
+
+def find_hits(
+    collection: "PhotoCollection",
+    query: np.ndarray,
+    top_k: int,
+    filters: "Filters | None" = None,
+    grouped: bool = True,
+    yardstick: "Yardstick | None" = None,
+) -> tuple[list[Hit], Verdict]:
+    """The photos that a query (1, D) finds. Copies of a photo are one hit if they are to be grouped.
+
+    Args:
+        collection: The photos.
+        query: Its features.
+        top_k: Number of hits.
+        filters: See `Gallery.search`.
+        grouped: Whether to group copies.
+        yardstick: Used to judge the hits. None for no judgement.
+    """
+    asked = top_k if yardstick is None or top_k < 1 else max(top_k, yardstick.nearest)
+    near = collection.search(query, asked, filters)
+    verdict = Verdict()
+    if yardstick is not None and (near.ids >= 0).any():
+        rows = collection.rows_of(near.ids[0, : yardstick.nearest])
+        unlike = yardstick.unlike(query[0], collection.vectors()[rows])
+        verdict = Verdict(100 * unlike, unlike > yardstick.line)
+    while True:
+        found = zip(*(row[0].tolist() for row in near))
+        hits = [collection.hit(rank, score, id) for rank, (score, id) in enumerate(found, 1) if id >= 0]
+        if not grouped or not hits:
+            return hits[:top_k], verdict
+        rows = collection.rows_of(near.ids[0])
+        small = collection.small_pictures
+        distinct = group_copies(hits, collection.vectors()[rows], collection.photos.digests[rows], small)
+        if len(distinct) >= top_k or len(hits) < asked:
+            return distinct[:top_k], verdict
+        asked *= 2
+        near = collection.search(query, asked, filters)
 
 
 def group_copies(

@@ -14,9 +14,11 @@ from sketch_prompt import notebook
 from sketch_prompt.atomic import atomic_write
 
 from .hits import Hit, Hits
-from .queries import as_drawing
+from .queries import Sketch, as_drawing
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .gallery import Gallery
 
 _SIDE = 180
@@ -70,6 +72,15 @@ def html_of_hits(hits: Hits, with_links: bool = False) -> str:
         link = Path(hit.path).as_uri() if with_links and os.path.isabs(hit.path) else None
         parts.append(notebook.figure(notebook.image(_picture(hits, hit), _SIDE, name), caption, link))
     return f"<div>{''.join(parts)}</div>"
+
+
+def plot(gallery: "Gallery", hits: Sequence[Hit], sketch: Sketch | None, text: str | None) -> "Figure":
+    """See `Gallery.plot`."""
+    from sketch_prompt.plotting import plot_hits
+
+    images = [gallery.collection.image_or_none(hit) for hit in hits]
+    titles = [f"{hit.score:.3f}  {hit.category or ''}" for hit in hits]
+    return plot_hits(as_drawing(sketch) if sketch is not None else text or "", images, titles)
 
 
 def html_of_gallery(gallery: "Gallery") -> str:

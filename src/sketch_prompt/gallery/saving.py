@@ -4,6 +4,7 @@ gallery.json             format, model, folder of photos, and the names of the f
 photos-<token>.parquet   the table of photos
 skipped-<token>.jsonl    files that are not in the gallery, and why
 index-<token>.*          the index, unless it can be built from the features quickly
+calibration-<token>.npz  how good the hits of unrelated queries are, if that was measured; see `yardsticks`
 features/*.safetensors   features by content digest; see `store`
 
 `gallery.json` has a checksum of itself and of the other files. The features have their own checksums. A
@@ -20,7 +21,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -30,15 +32,17 @@ from sketch_prompt.checksums import file_checksum, json_checksum
 from sketch_prompt.data.reading import UnreadableImage
 
 from .fingerprint import describe_differences
-from .hits import Calibration
 from .ownership import is_sealed, seal
 from .store import FeatureStore
 from .table import PhotoTable
 
+if TYPE_CHECKING:
+    from .yardsticks import Calibration
+
 MANIFEST = "gallery.json"
 FEATURES = "features"
 FORMAT = 1
-_PREFIXES = ("photos-", "skipped-", "index-")
+_PREFIXES = ("photos-", "skipped-", "index-", "calibration-")
 
 
 class DamagedGalleryError(ValueError):
@@ -77,7 +81,7 @@ class SavedGallery:
     index: dict[str, Any]
     own: bool
     checksums: dict[str, str] = field(default_factory=dict)
-    calibration: Calibration | None = None
+    calibration: "Calibration | None" = None
     blocks: list[tuple[str, int]] = field(default_factory=list)
 
     def write(self, directory: Path, token: str, places: Callable[[], np.ndarray]) -> None:
@@ -99,6 +103,9 @@ class SavedGallery:
         with atomic_write(directory / files["skipped"], durable=True) as temporary:
             lines = (json.dumps(skipped._asdict()) + "\n" for skipped in self.skipped)
             temporary.write_text("".join(lines), encoding="utf-8")
+        if self.calibration is not None:
+            files["calibration"] = f"calibration-{token}.npz"
+            self.calibration.write(directory / files["calibration"])
         root = None if self.root is None else str(self.root)
         current = {*files.values(), self.index.get("file")} - {None}
         manifest = {
@@ -111,7 +118,6 @@ class SavedGallery:
             "seal": seal(_named(root, self.index), parts or self.photos.paths) if self.own else None,
             "model": self.model,
             "index": self.index,
-            "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "files": files,
             "parts": parts,
             "blocks": self.blocks if parts else [],
@@ -160,7 +166,6 @@ class SavedGallery:
             describe_differences(
                 model["fingerprint"], model["fingerprint"]
             )  # fails unless everything is there
-            calibration = manifest.get("calibration")
             return cls(
                 model=model,
                 photos=photos,
@@ -172,12 +177,12 @@ class SavedGallery:
                     manifest.get("seal"), _named(manifest["root"], manifest["index"]), parts or photos.paths
                 ),
                 checksums=manifest.get("checksums") or {},
-                calibration=None if calibration is None else Calibration.from_dict(calibration),
+                calibration=_read_calibration(directory, manifest),
                 blocks=[(str(name), int(rows)) for name, rows in manifest.get("blocks") or ()],
             )
         except DamagedGalleryError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
             raise DamagedGalleryError(directory, _describe(error)) from error
 
     def locate(self, store: FeatureStore) -> bool:
@@ -193,6 +198,16 @@ class SavedGallery:
         if known:
             store.vectors(self.photos.digests, places)
         return known
+
+
+def _read_calibration(directory: Path, manifest: dict[str, Any]) -> "Calibration | None":
+    name = manifest["files"].get("calibration")
+    if name is None:
+        return None
+    from .yardsticks import Calibration
+
+    _check_file(directory, name, manifest)
+    return Calibration.read(directory / name)
 
 
 def _read_table(path: Path, parts: list[str], verify: bool) -> PhotoTable:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import cached_assets_path
 
+from sketch_prompt.gallery.calibration import calibrate_saved
 from sketch_prompt.gallery.fingerprint import describe_model
 from sketch_prompt.gallery.gallery import Gallery
 from sketch_prompt.models.loading import load_model
@@ -18,7 +19,6 @@ from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from .methods import Method, offered_methods
 from .own_photos import OwnPhotos
 from .samples import Example, MiniSketchPhotos, RealPhotos
-from .weak_matches import WeakLimits, find_limits
 
 OWN = "own"
 MINISKETCH = MiniSketchPhotos.name
@@ -62,7 +62,6 @@ class Catalogue:
         self._models: dict[str, SketchPromptPreTrainedModel] = {}
         self._galleries: dict[tuple[str, str], Gallery] = {}
         self._examples: dict[str, list[Example]] = {}
-        self._limits: dict[tuple[str, str], WeakLimits | None] = {}
         self.samples: dict[str, Sample] = {}
         if gallery is None:
             self.offers = offered_methods(models or None)
@@ -126,13 +125,7 @@ class Catalogue:
         method = self.methods[0]
         self.examples(self.main)
         with self.open(method, self.main, OwnPhotos()) as gallery:
-            if (method, self.main) not in self._limits:
-                self._limits[method, self.main] = find_limits(gallery)
             return len(gallery)
-
-    def limits(self, method: str, gallery: str) -> WeakLimits | None:
-        """Below which strength a search is weak; None where nobody can say."""
-        return self._limits.get((method, gallery))
 
     def examples(self, gallery: str) -> list[Example]:
         """Drawings to start from: such that the gallery's default method finds a photo of the same thing first.
@@ -163,9 +156,7 @@ class Catalogue:
                 yield own.gallery(method, self._model(method))
                 return
             if (method, gallery) not in self._galleries:
-                made = self._sample_gallery(self.samples[gallery], method)
-                self._limits[method, gallery] = find_limits(made)
-                self._galleries[method, gallery] = made
+                self._galleries[method, gallery] = self._sample_gallery(self.samples[gallery], method)
             yield self._galleries[method, gallery]
 
     def _model(self, name: str) -> SketchPromptPreTrainedModel:
@@ -184,9 +175,10 @@ class Catalogue:
         with self._building:
             photos = self._cache_folder(sample.version)
             sample.write(photos)
-            return Gallery.build(
-                model, photos, self._cache_folder(f"{photos.name}-{model.photo_method}-{version}")
-            )
+            folder = self._cache_folder(f"{photos.name}-{model.photo_method}-{version}")
+            gallery = Gallery.build(model, photos, folder)
+            calibrate_saved(gallery, folder)
+            return gallery
 
     def _cache_folder(self, name: str) -> Path:
         return cached_assets_path("sketch-prompt", "space", name, assets_dir=self._cache_dir)

@@ -112,7 +112,7 @@ def search(catalogue: Catalogue, query: Query, top_k: int = SHOWN_PHOTOS, start:
         status = f"Nothing is drawn yet. Here you see {which}: draw one of them, or anything else."
     else:
         status = f"The best {len(hits)} of {size:,} photos, found in {1000 * seconds:.0f} ms."
-        if _are_weak(catalogue, query, hits):
+        if hits.is_weak:
             what = "drawing" if query.drawing is not None else "words"
             status += f" Weak matches: nothing here looks much like your {what}."
     has_more = not query.is_empty and len(hits) == wanted < min(size, MOST_PHOTOS)
@@ -158,15 +158,6 @@ def _hits(gallery: Gallery, query: Query, top_k: int) -> Hits:
     return gallery.search(
         query.drawing, top_k, text=query.text.strip() or None, weight=query.weight, group_copies=True
     )
-
-
-def _are_weak(catalogue: Catalogue, query: Query, hits: Hits) -> bool:
-    """Whether nothing looks like the query: as the gallery was calibrated, or by the page's own limits."""
-    if hits.is_weak is not None:
-        return hits.is_weak
-    limits = catalogue.limits(query.method, query.gallery)
-    has_drawing, has_words = query.drawing is not None, bool(query.text.strip())
-    return limits is not None and limits.are_weak(hits, has_drawing, has_words)
 
 
 def _some(gallery: Gallery, count: int) -> list[Photo]:
