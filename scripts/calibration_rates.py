@@ -36,7 +36,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     z = 1.96
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return round(middle - half, 3), round(middle + half, 3)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def area(there: np.ndarray, absent: np.ndarray) -> float:
@@ -131,11 +131,10 @@ def main() -> None:
     unseen = read_doodles(UNSEEN_CLASSES)
     others = [d for name in other_names for d in read_doodles([name], 2)[1:]]  # the first ones calibrate
 
-    def told(queries: list, **options) -> dict:
-        weak = [bool(gallery.search(query, 1, **options).is_weak) for query in queries]
-        return _share(weak)
+    def told(queries: list) -> str:
+        return _share([bool(gallery.search(query, 1).is_weak) for query in queries])
 
-    def told_of_words(names) -> dict | None:
+    def told_of_words(names) -> str | None:
         if gallery.calibration.words is None:
             return None
         texts = [wording.format(name) for name in names for wording in ("{}", "a photo of a {}")]
@@ -166,10 +165,7 @@ def main() -> None:
     photos, yardstick = gallery.features, calibration.drawings
     of_here, of_others = (statistics(queries, photos, yardstick) for queries in (here, elsewhere))
     compared = {
-        name: {
-            "area": round(area(of_here[name], of_others[name]), 3),
-            "detected": round(detected(of_here[name], of_others[name]), 3),
-        }
+        name: f"area {area(of_here[name], of_others[name]):.3f}, {detected(of_here[name], of_others[name]):.1%}"
         for name in of_here
     }
     words = calibration.words
@@ -183,9 +179,10 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def _share(weak: list[bool]) -> dict:
+def _share(weak: list[bool]) -> str:
     share = sum(weak) / len(weak)
-    return {"of": len(weak), "share": round(share, 3), "interval": wilson(share, len(weak))}
+    low, high = wilson(share, len(weak))
+    return f"{share:.1%} ({low:.1%} to {high:.1%}) of {len(weak)}"
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from .yardsticks import NEAREST, Calibration, Yardstick
 if TYPE_CHECKING:
     from .gallery import Gallery
 
-FALSE_ALARMS = 0.07
+FALSE_ALARMS = 0.05
 """The share of drawings (and of names) of things that are there which may be told otherwise."""
 
 ENOUGH_PHOTOS = 30
