@@ -44,15 +44,24 @@ def of_figure(drawn: "Figure", alt: str) -> str:
     return f'<img src="data:image/png;base64,{content}" style="max-width:100%" alt="{text(alt)}">'
 
 
-def figure(shown: str, caption: str, link: str | None = None) -> str:
-    """HTML of a picture with a line below it; both are HTML already. With a link, the picture opens it."""
-    if link is not None:
-        shown = f'<a href="{html.escape(link)}">{shown}</a>'
+def figure(shown: str, caption: str, side: int, link: str | None = None, title: str = "") -> str:
+    """HTML of a picture with lines below it; both are HTML already. Pictures of one side stand in rows and columns.
+
+    Args:
+        side: of the square in whose middle the picture is.
+        link: what the picture opens; None for nothing.
+        title: shown where the pointer rests.
+    """
+    box = f"display:flex;align-items:center;justify-content:center;width:{side}px;height:{side}px"
+    if link is None:
+        shown = f'<div style="{box};background:#8881">{shown}</div>'
+    else:
+        shown = f'<a href="{html.escape(link)}" style="{box};background:#8881">{shown}</a>'
     style = (
-        "display:inline-block;margin:4px;vertical-align:top;font-size:12px;text-align:center;max-width:190px"
+        f"display:inline-block;width:{side}px;margin:6px;vertical-align:top;font-size:13px;line-height:1.4"
     )
-    below = f'<figcaption style="overflow-wrap:anywhere">{caption}</figcaption>'
-    return f'<figure style="{style}">{shown}{below}</figure>'
+    below = f'<figcaption style="margin-top:4px;overflow-wrap:anywhere">{caption}</figcaption>'
+    return f'<figure style="{style}" title="{text(title)}">{shown}{below}</figure>'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:

@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 
     from .gallery import Gallery
 
-_SIDE = 180
+_SIDE = 160
 _SHOWN = 12
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<style>body{{font-family:system-ui,sans-serif;margin:16px}} img{{border:1px solid #ccc}}</style>
+<style>
+:root{{color-scheme:light dark}}
+body{{font-family:system-ui,sans-serif;max-width:1200px;margin:0 auto;padding:16px}}
+h1{{font-size:1.4rem;margin:0 6px 8px}} p{{margin:8px 6px}} img{{outline:1px solid #8884;outline-offset:-1px}}
+a:hover,a:focus-visible{{outline:2px solid #0f766e}}
+@media (prefers-color-scheme:dark){{body{{background:#0f172a;color:#f1f5f9}} a:hover{{outline-color:#5eead4}}}}
+</style>
 </head><body>
 <h1>{title}</h1>
 {content}
@@ -58,19 +64,21 @@ def html_of_hits(hits: Hits, with_links: bool = False) -> str:
     sketch, words = hits.query
     if sketch is not None:
         caption = notebook.text(f"drawing, with “{words}”" if words else "drawing")
-        parts.append(notebook.figure(notebook.image(as_drawing(sketch), _SIDE, "the drawing"), caption))
+        drawn = notebook.image(as_drawing(sketch), _SIDE, "the drawing")
+        parts.append(f"<div>{notebook.figure(drawn, caption, _SIDE)}</div>")
     elif words:
         parts.append(f"<p>Searched for “{notebook.text(words)}”.</p>")
     for hit in hits:
         name = os.path.basename(hit.path)
-        caption = f"{hit.rank}. {notebook.text(hit.category or name)} ({hit.score:.3f})"
+        caption = f"{hit.rank}. {notebook.text(hit.category or name)} ({round(hit.score, 2) + 0:.2f})"
         if hit.category:
             caption += f"<br>{notebook.text(name)}"
         if hit.copies:
-            names = notebook.text("\n".join(hit.copies))
-            caption += f'<br><span title="{names}">and {len(hit.copies)} more of it</span>'
+            names = "<br>".join(map(notebook.text, hit.copies))
+            caption += f"<details><summary>and {len(hit.copies)} more of it</summary>{names}</details>"
         link = Path(hit.path).as_uri() if with_links and os.path.isabs(hit.path) else None
-        parts.append(notebook.figure(notebook.image(_picture(hits, hit), _SIDE, name), caption, link))
+        shown = notebook.image(_picture(hits, hit), _SIDE, name)
+        parts.append(notebook.figure(shown, caption, _SIDE, link, hit.path))
     return f"<div>{''.join(parts)}</div>"
 
 
@@ -91,9 +99,8 @@ def html_of_gallery(gallery: "Gallery") -> str:
         photo = gallery.photos[int(row)]
         picture = gallery.collection.image_or_none(photo, 2 * _SIDE)
         name = os.path.basename(photo.path)
-        parts.append(
-            notebook.figure(notebook.image(picture, _SIDE, name), notebook.text(photo.category or name))
-        )
+        shown = notebook.image(picture, _SIDE, name)
+        parts.append(notebook.figure(shown, notebook.text(photo.category or name), _SIDE, title=photo.path))
     return f"<div>{''.join(parts)}</div>"
 
 
@@ -103,7 +110,8 @@ def _picture(hits: Hits, hit: Hit) -> Image.Image | None:
 
 def write_html(hits: Hits, path: str | os.PathLike) -> Path:
     """See `Hits.write_html`. The page loads nothing from outside and runs no script."""
-    title = notebook.text(f"{len(hits)} photos, best first")
+    of = "" if hits.gallery is None else f" of {len(hits.gallery):,}"
+    title = notebook.text(f"The best {len(hits)}{of} photos")
     with atomic_write(path) as temporary:
         page = _PAGE.format(title=title, content=html_of_hits(hits, with_links=True))
         temporary.write_text(page, encoding="utf-8")
