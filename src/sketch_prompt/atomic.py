@@ -1,4 +1,4 @@
-"""Files that are complete or absent, never half written."""
+"""Write files completely or not at all."""
 
 import errno
 import os
@@ -17,17 +17,16 @@ _LEFTOVERS = (f"{_WRITING}*", ".saving-*", ".tmp*")
 
 @contextmanager
 def atomic_write(path: str | os.PathLike, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; what is written there takes its place on success.
+    """Yield a temporary path in the folder of `path`. On success, the file written there replaces `path`.
 
-    Missing folders are created. The temporary name keeps the suffix, from which some writers infer the format.
+    Missing folders are created. The temporary name has the same suffix, as some writers choose the format by it.
 
     Args:
-        path: what is written or replaced.
-        durable: wait until the disk has it, so that it is complete or absent after a power cut too, not only after the
-            end of the process.
+        path: File to create or replace.
+        durable: Wait until the file is on the disk, so that it is complete or absent after a power cut too.
 
     Raises:
-        OSError: the disk is full, whatever the writer calls that.
+        OSError: The disk is full, whatever the writer raises in this case.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +45,7 @@ def atomic_write(path: str | os.PathLike, durable: bool = False) -> Iterator[Pat
 
 @contextmanager
 def failed_writes_are_os_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Raise as OSError what writers in other languages say of a full disk, of which Python's own say so."""
+    """Turn the errors of other writers for a full disk into an OSError."""
     try:
         yield
     except SafetensorError as error:
@@ -55,14 +54,14 @@ def failed_writes_are_os_errors(path: str | os.PathLike) -> Iterator[None]:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), os.fspath(path)) from error
     except RuntimeError as error:
-        # torch knows only that fewer bytes arrived than it wrote.
+        # torch only reports that fewer bytes were written.
         if "inline_container" not in str(error) and "PytorchStreamWriter" not in str(error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path)) from error
 
 
 def sync(path: Path) -> None:
-    """Wait until the disk has a file's content, or a folder's names."""
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:  # Windows opens no folders
@@ -77,13 +76,13 @@ def sync(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has a folder with all that is in it."""
+    """Wait until a folder with all its contents is on the disk."""
     for path in (*folder.rglob("*"), folder):
         sync(path)
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed have left in a folder. Call it only while nobody else writes there."""
+    """Delete temporary files of killed writers in a folder. Nobody else may be writing to it."""
     for pattern in _LEFTOVERS:
         for path in folder.glob(pattern):
             if path.is_dir() and not path.is_symlink():
@@ -93,16 +92,16 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def append_line(path: str | os.PathLike, line: str) -> None:
-    """Append one line to a file that other processes may append to at the same moment.
+    """Append a line to a file. Other processes may append to it at the same time.
 
-    The line goes out in a single write to a descriptor that always stands at the end, so that lines never mix.
+    The line is written in a single write to a descriptor in append mode, so that lines never mix.
 
     Args:
-        path: created if need be, with its folders.
-        line: without line break.
+        path: The file. It is created with its folders if it does not exist.
+        line: The line, without line break.
 
     Raises:
-        OSError: the line was cut off: the disk is full.
+        OSError: Only a part of the line was written, because the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

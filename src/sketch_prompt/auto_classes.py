@@ -1,7 +1,7 @@
-"""transformers' Auto classes know the methods of this package once both packages are imported, in either order.
+"""Register our methods with the Auto classes of transformers, whichever package is imported first.
 
-Importing this package does not import transformers, which takes seconds that a command's help should not take. If it
-is there already, the methods are registered at once, otherwise as soon as it has been imported.
+Importing this package does not import transformers, which takes seconds. If transformers is imported already, the
+methods are registered at once, and otherwise when it is imported.
 """
 
 import sys
@@ -26,10 +26,10 @@ def _register() -> None:
 
 
 class _AfterTransformers(MetaPathFinder):
-    """Registers the methods when transformers has been imported, and is gone."""
+    """Registers the methods when transformers is imported, and removes itself."""
 
     def find_spec(self, fullname, path=None, target=None):
-        """The spec that the other finders give, with a step behind the module's execution."""
+        """The spec of the other finders, with a step after the execution of the module."""
         if fullname != "transformers":
             return None
         sys.meta_path.remove(self)

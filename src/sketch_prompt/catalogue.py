@@ -1,4 +1,4 @@
-"""What can be loaded by name: the checkpoints that come with the package, and CLIPs on the Hub worth knowing."""
+"""The models that can be loaded by name: bundled checkpoints, and some CLIPs on the Hub."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from rich.text import Text
 from sketch_prompt.sources import bundled_names, local_checkpoint
 
 SUGGESTED = "openai/clip-vit-base-patch32"
-"""The CLIP to name to somebody who has real photos."""
+"""The CLIP to suggest for real photos."""
 
 _TOY = "mini-clip"
 
@@ -21,13 +21,13 @@ class KnownModel:
     """A checkpoint or a CLIP that can be loaded by its name.
 
     Attributes:
-        name: bundled name or Hub id.
-        is_bundled: whether it comes with the package; otherwise it is downloaded on first use.
-        megabytes: size of its weights.
-        licence: its licence.
-        good_for: what it is good for, in a few words.
-        score: a measured or published number.
-        source: where the number is from; a key of the catalogue's sources.
+        name: Bundled name or Hub id.
+        is_bundled: Whether it is part of the package. Otherwise it is downloaded on first use.
+        megabytes: Size of its weights.
+        licence: Its licence.
+        good_for: Its purpose, in a few words.
+        score: A measured or published result.
+        source: Source of the result, a key of the catalogue's `sources`.
     """
 
     name: str
@@ -41,22 +41,22 @@ class KnownModel:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All of them.
+    """All known models.
 
     Attributes:
-        models: bundled ones first.
-        sources: what the sources of the numbers are.
+        models: The models, bundled ones first.
+        sources: {name: description} of the sources of results.
     """
 
     models: tuple[KnownModel, ...]
     sources: dict[str, str]
 
     def to_json(self) -> str:
-        """For other programs."""
+        """The catalogue as JSON."""
         return json.dumps(asdict(self), indent=2)
 
     def to_table(self) -> Group:
-        """For `rich.console.Console.print`: names stay whole on a narrow terminal."""
+        """The catalogue for `rich.console.Console.print`. Names are not wrapped on a narrow terminal."""
         lines: list[Text] = []
         for model in self.models:
             size = f"{model.megabytes:.1f}" if model.megabytes < 10 else f"{model.megabytes:.0f}"
@@ -74,7 +74,7 @@ class Catalogue:
 
 @cache
 def read_catalogue() -> Catalogue:
-    """The catalogue: what is bundled in this installation, and what is known of the Hub."""
+    """The catalogue of the bundled models of this installation and of known CLIPs on the Hub."""
     content = json.loads(resources.files("sketch_prompt").joinpath("catalogue.json").read_text("utf-8"))
     bundled = [
         KnownModel(
@@ -87,12 +87,12 @@ def read_catalogue() -> Catalogue:
 
 
 def toy_warning(base_model: str) -> str | None:
-    """What to tell somebody who searches photos with a toy, by the name of its CLIP; None for others."""
+    """A warning if photos are searched with the CLIP of MiniSketch, by its name, else None."""
     if base_model != _TOY:
         return None
     return (
-        f"{base_model} is a toy: it has only seen 48 things that the package draws. For real photos take a real CLIP, "
-        f"such as -m frozen-clip --base-model {SUGGESTED}; `sketch-prompt models` lists more."
+        f"{base_model} is a toy: it was trained only on 48 things that the package draws. For real photos, use a "
+        f"real CLIP, such as -m frozen-clip --base-model {SUGGESTED}; `sketch-prompt models` lists more."
     )
 
 

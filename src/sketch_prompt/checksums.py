@@ -1,6 +1,6 @@
-"""Checksums by which files notice that a disk, a copy or a transfer has altered them.
+"""Checksums of files and rows, to detect changes by a disk, a copy or a transfer.
 
-They are no protection against people, who can write a checksum that fits.
+They do not protect against people, who can change the checksums too.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ _WORD = 8
 
 
 def row_checksums(*columns: np.ndarray) -> np.ndarray:
-    """A checksum (n,) uint64 of every row of some arrays (n, ...) side by side.
+    """A checksum (n,) uint64 of each row of some arrays (n, ...) side by side.
 
-    It is a sum of the row's 64-bit words, each times an odd number of its own, modulo 2^64: one altered bit always
-    changes it, several with a probability of 1 - 2^-63 or so, at the speed of the memory.
+    It is the sum of the row's 64-bit words, each times an odd number of its own, modulo 2^64. A single changed bit
+    always changes it, and several bits with a probability of about 1 - 2^-63, at the speed of the memory.
     """
     parts = [np.ascontiguousarray(column).view(np.uint8).reshape(len(column), -1) for column in columns]
     if any(part.shape[1] % _WORD for part in parts):
@@ -36,7 +36,7 @@ def row_checksums(*columns: np.ndarray) -> np.ndarray:
 
 @cache
 def _odd_numbers(count: int) -> np.ndarray:
-    """Fixed 64-bit numbers that look random (SplitMix64), made odd."""
+    """Fixed pseudo-random 64-bit numbers (SplitMix64), made odd."""
     with np.errstate(over="ignore"):
         mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -59,6 +59,6 @@ def file_checksum(path: Path) -> str:
 
 
 def json_checksum(values: Mapping[str, Any]) -> str:
-    """BLAKE2b of plain values, whatever the order of their keys, hexadecimal."""
+    """BLAKE2b of plain values, independent of the order of keys, hexadecimal."""
     as_read = json.loads(json.dumps(values))  # keys that are numbers become text, and are sorted as such
     return text_checksum(json.dumps(as_read, sort_keys=True, separators=(",", ":")))

@@ -1,4 +1,4 @@
-"""What messages say of names and values: the nearest known name, a new name, and as much of a value as fits a line."""
+"""Parts of error messages: the nearest known name, the new name of an option, and a value in one line."""
 
 import difflib
 import math
@@ -11,14 +11,14 @@ import numpy as np
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, whatever its case; None if none is much alike."""
+    """The known name that is most similar to `name`, ignoring case. None if no name is similar."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     matches = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.4)
     return by_lower[matches[0]] if matches else None
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The end of an error message: "did you mean 'x'?", or all known names if none is much alike."""
+    """The end of an error message: "did you mean 'x'?", or all known names if no name is similar."""
     known = list(known)
     near = nearest(name, known)
     return f"did you mean {near!r}?" if near is not None else f"known: {', '.join(known) or 'none'}"
@@ -29,20 +29,20 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
 def shortened(value: object) -> str:
-    """`repr` of a value that may be long or deep, as one short line."""
+    """The `repr` of a long or nested value in one short line."""
     return _SHORT.repr(value)
 
 
 def with_new_names(values: Mapping[str, Any], new_names: Mapping[str, str], place: str) -> dict[str, Any]:
-    """`values` by the current names of their keys. A key with an old name is accepted with a warning.
+    """`values` with the current names of their keys. Old names are accepted with a warning.
 
     Args:
-        values: by their names, old or current.
+        values: Values by name, old or current.
         new_names: {old name: current name}.
-        place: where the values stand, for the warning.
+        place: Where the values come from, for the warning.
 
     Raises:
-        ValueError: a value is given under its old and its current name.
+        ValueError: A value is given by both names.
     """
     renamed = {}
     for name, value in values.items():
@@ -56,21 +56,21 @@ def with_new_names(values: Mapping[str, Any], new_names: Mapping[str, str], plac
 
 
 def require_flag(name: str, value: bool) -> bool:
-    """`value` as a bool, or ValueError if it is none."""
+    """`value` as a bool. Raises a ValueError if it is not one."""
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} must be true or false, got {shortened(value)}")
     return bool(value)
 
 
 def require_one_of(name: str, value: str, choices: Sequence[str]) -> str:
-    """`value`, or ValueError with all choices if it is none of them."""
+    """`value`. Raises a ValueError with all choices if it is not one of them."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shortened(value)}")
     return value
 
 
 def require_not_negative(name: str, value: float) -> float:
-    """`value` as a float, or ValueError if it is negative or no number."""
+    """`value` as a float. Raises a ValueError if it is negative or not a number."""
     if not is_number(value) or value < 0:
         raise ValueError(f"{name} must not be negative, nor anything but a number, got {shortened(value)}")
     return float(value)

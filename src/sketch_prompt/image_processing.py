@@ -1,4 +1,4 @@
-"""Pictures into pixel values: the two pipelines, of photos and of sketches, which are a few dark lines on white."""
+"""Preprocess images: photos, and sketches, which are a few dark lines on white."""
 
 import json
 import os
@@ -61,11 +61,11 @@ _AUTO_ARGUMENTS = (
     "dtype",
 )
 MAX_SIDE = 4096
-"""The most pixels that a configuration may ask for as the side of the square given to the model."""
+"""Maximum of the model's image size in a configuration, in pixels."""
 
 
 class SketchPromptImageProcessor(BaseImageProcessor):
-    """The preprocessing of sketches and of photos. It turns a picture into a float32 tensor (3, size, size).
+    """Preprocesses sketches and photos into float32 tensors (3, size, size).
 
     Example:
         ```python
@@ -74,23 +74,24 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         ```
 
     Args:
-        size: Side of the square given to the model, in pixels (`{"height": ..., "width": ...}` and
-            `{"shortest_edge": ...}` are understood too).
-        photo_resize, sketch_resize: How a picture becomes square: `"pad"` (nothing is lost; CLIP-AT's code),
-            `"crop"` (short side to `size`, centre crop; CLIP's own) or `"squash"`.
-        photo_pad_color: What pads a photo, any PIL colour; sketches are padded with white.
-        sketch_crop_margin: Cut away the white around a drawing.
-        sketch_margin: The border that cut leaves, as a share of the drawing's longer side.
-        sketch_line_width: The least width, in output pixels, of a one-pixel line after a sketch was shrunk;
-            0 shrinks plainly. At 224 px it hardly acts; at 64 px thin lines vanish without it.
-        do_normalize: Whether to subtract the mean and divide by the deviation; values in [0, 1] otherwise.
-        normalization: `"clip"` (default), `"imagenet"` or `"half"` (0.5 and 0.5, which vision transformers were
-            pretrained with): a name for a mean and a deviation.
-        image_mean, image_std: Three numbers each, in place of `normalization`.
-        resample: PIL's resampling filter (3: bicubic).
+        size: Side of the model's input in pixels (`{"height": ..., "width": ...}` and `{"shortest_edge": ...}` are
+            supported too).
+        photo_resize, sketch_resize: How an image becomes square: `"pad"` (nothing is lost; CLIP-AT's code), `"crop"`
+            (short side to `size`, then centre crop; CLIP's own) or `"squash"`.
+        photo_pad_color: Colour of the padding of photos, any PIL colour. Sketches are padded with white.
+        sketch_crop_margin: Whether to crop sketches to their strokes.
+        sketch_margin: Border of a cropped sketch, as a share of the drawing's longer side.
+        sketch_line_width: Minimum width of lines after a sketch was reduced in size, in output pixels, for lines of
+            one pixel. 0 does not change lines. It hardly matters at 224 px, but at 64 px thin lines disappear without
+            it.
+        do_normalize: Whether to subtract the mean and divide by the deviation. Otherwise values are in [0, 1].
+        normalization: Name of a mean and a deviation: `"clip"` (default), `"imagenet"` or `"half"` (0.5 and 0.5, as in
+            the pretraining of vision transformers).
+        image_mean, image_std: Three numbers each, instead of `normalization`.
+        resample: Resampling filter of PIL (3: bicubic).
 
     Raises:
-        ValueError: A value is out of its range, or a key is unknown (the error names the nearest known one).
+        ValueError: A value is out of range, or a key is unknown. The message suggests the nearest key.
     """
 
     model_input_names = ["pixel_values"]  # noqa: RUF012 - transformers declares it so
@@ -135,10 +136,10 @@ class SketchPromptImageProcessor(BaseImageProcessor):
             raise ValueError(f"photo_pad_color is an unknown color: {shortened(photo_pad_color)}") from None
 
     def preprocess(self, image: ImageLike, domain: Domain = "photo") -> torch.Tensor:
-        """One picture as a float32 tensor (3, size, size); see `to_rgb` for what a picture may be.
+        """Preprocess an image, as a float32 tensor (3, size, size). See `to_rgb` for the supported types.
 
         Raises:
-            ValueError: The domain is neither `"sketch"` nor `"photo"`, or the picture is unusable.
+            ValueError: The domain is neither `"sketch"` nor `"photo"`, or the image cannot be used.
         """
         require_one_of("domain", domain, ("sketch", "photo"))
         return self._normalize(self.to_square(to_rgb(image), domain))
@@ -149,15 +150,15 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         domain: Domain = "photo",
         return_tensors: str | None = "pt",
     ) -> BatchFeature:
-        """One picture or a list of them as `pixel_values` (B, 3, size, size)."""
+        """Preprocess an image or a list of images, as `pixel_values` (B, 3, size, size)."""
         pixel_values = self.stack(images, domain, "images")
         return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
 
     def stack(self, images: ImageLike | Sequence[ImageLike], domain: Domain, name: str) -> torch.Tensor:
-        """Pictures as one tensor (B, 3, size, size); an error names the item as `name[index]`.
+        """Preprocess images into a tensor (B, 3, size, size). An error names the image as `name[index]`.
 
         Raises:
-            ValueError: A picture is unusable, or there is none.
+            ValueError: An image cannot be used, or there is none.
         """
         images = list(images) if isinstance(images, list | tuple) else [images]
         if not images:
@@ -171,9 +172,9 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         return batch
 
     def to_square(self, image: Image.Image, domain: Domain, scale: int = 1) -> Image.Image:
-        """An RGB image after its domain's geometry, before normalisation: what the model is shown.
+        """The square RGB image that the model sees, before normalisation.
 
-        With `scale` the same view at that many times the model's size, for people to look at.
+        With `scale`, the same view in so many times the size, for people.
         """
         size = self.size * scale
         if domain == "photo":
@@ -187,9 +188,9 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         return resize_to_square(image, size, self.sketch_resize, self.resample, (255, 255, 255))
 
     def field_of_view(self, image: Image.Image, domain: Domain) -> tuple[float, float, float, float]:
-        """The part of an RGB image that `to_square` shows: left, top, right, bottom in the image's pixels.
+        """The part of an RGB image that `to_square` shows: left, top, right, bottom in its pixels.
 
-        It reaches beyond the image's borders where that is padded.
+        If the image is padded, it is larger than the image.
         """
         if domain == "photo":
             return square_view(*image.size, self.size, self.photo_resize)
@@ -200,7 +201,7 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         return tuple(edge + start for edge, start in zip(view, 2 * box[:2]))
 
     def denormalize(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Pixel values (..., 3, H, W) as colours in [0, 1]."""
+        """Turn pixel values (..., 3, H, W) into colours in [0, 1]."""
         if not self.do_normalize:
             return pixel_values.float().clamp(0, 1)
         mean, std = (
@@ -220,7 +221,7 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         return tensor
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as `preprocessor_config.json` holds them."""
+        """The content of `preprocessor_config.json`."""
         from sketch_prompt.processing import SketchPromptProcessor
 
         classes = {"AutoImageProcessor": type(self), "AutoProcessor": SketchPromptProcessor}
@@ -237,7 +238,7 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         repo_id: str | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Write `preprocessor_config.json`; with `push_to_hub` upload it too, see `push_to_hub`."""
+        """Write `preprocessor_config.json`. With `push_to_hub`, upload it too; see `push_to_hub`."""
         path = Path(save_directory) / "preprocessor_config.json"
         self.to_json_file(path)
         if push_to_hub:
@@ -245,40 +246,40 @@ class SketchPromptImageProcessor(BaseImageProcessor):
         return [str(path)]
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:
-        """Publish `preprocessor_config.json`; arguments are those of `SketchPromptProcessor.push_to_hub`."""
+        """Upload `preprocessor_config.json`. Arguments are those of `SketchPromptProcessor.push_to_hub`."""
         from sketch_prompt.processing import SketchPromptProcessor
 
         return SketchPromptProcessor(self).push_to_hub(repo_id, **kwargs)
 
     def to_json_file(self, json_file_path: str | os.PathLike) -> None:
-        """Write the fields as JSON, complete or not at all."""
+        """Write the settings as JSON, completely or not at all."""
         with atomic_write(json_file_path) as temporary:
             temporary.write_text(self.to_json_string(), encoding="utf-8")
 
     @classmethod
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> "SketchPromptImageProcessor":
-        """From saved fields; keywords replace them, and both are checked as in the constructor."""
+        """Create a processor from saved settings. Keywords replace them. Both are checked as in the constructor."""
         kwargs = {name: value for name, value in kwargs.items() if name not in _AUTO_ARGUMENTS}
         return cls(**{**image_processor_dict, **kwargs})
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What pictures are prepared by, as plain values: the arguments of the class, `normalization` resolved."""
+        """The settings as plain values: the arguments of the class, with the numbers of `normalization`."""
         return {name: getattr(self, name) for name in _arguments() if name != "normalization"}
 
     def with_settings(self, **changed: Any) -> "SketchPromptImageProcessor":
-        """The same pipelines, but for what is changed; the errors are those of the class."""
+        """A copy with other settings. The errors are those of the class."""
         return type(self)(**{**self.settings, **changed})
 
     @classmethod
     def from_base_model(cls, base_model: str | os.PathLike, **overrides) -> "SketchPromptImageProcessor":
-        """A pipeline that treats photos as the base model does; `overrides` are fields of this class.
+        """Create a processor that preprocesses photos as the base model does. `overrides` are arguments of this class.
 
-        A model of timm says so in its `config.json`. A single file of a ViT's weights says nothing: 224 pixels,
-        mean and deviation 0.5, as these were pretrained.
+        The preprocessing of a timm model is in its `config.json`. For a single file with the weights of a ViT, it is
+        that of their pretraining: 224 pixels, mean and deviation 0.5.
 
         Raises:
-            OSError: The base model's `preprocessor_config.json` is neither in the folder nor on the Hub.
+            OSError: The `preprocessor_config.json` is neither in the folder nor on the Hub.
         """
         if os.path.isfile(base_model):
             saved = _of_timm({})
@@ -298,7 +299,7 @@ class SketchPromptImageProcessor(BaseImageProcessor):
 
 
 def _saved_by_timm(directory: Path) -> dict[str, Any] | None:
-    """What a model of timm was pretrained with; None if the directory holds none."""
+    """The preprocessing of a timm model. None if the folder has none."""
     path = directory / "config.json"
     if (directory / "preprocessor_config.json").is_file() or not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Pictures before they are tensors: any picture as upright RGB, and the geometry of the two pipelines."""
+"""Operations on images: any image as upright RGB, and the geometry of the preprocessing."""
 
 import os
 
@@ -10,21 +10,21 @@ ImageLike = Image.Image | np.ndarray | torch.Tensor | str | os.PathLike
 
 RESIZE_MODES = ("pad", "crop", "squash")
 EXIF_ORIENTATION = 0x0112
-INK_BELOW = 240  # grey levels above this are paper (JPEG noise around white included), below it ink
-LONGEST_RESIZE = 8  # crop: an image longer than this many sides is cut before it is resized, not after
+INK_BELOW = 240  # grey levels above this are paper, including JPEG noise around white; below it is ink
+LONGEST_RESIZE = 8  # with `crop`, images longer than this many sides are cropped before they are resized
 
 
 def to_rgb(image: ImageLike) -> Image.Image:
-    """Any picture as an upright 8-bit RGB image on white.
+    """Any image as an upright 8-bit RGB image on white.
 
-    Takes PIL images of every mode, paths, NumPy arrays ((H, W) or (H, W, C)) and tensors ((H, W) or
-    (C, H, W)): uint8, uint16, bool, or floats in [0, 1]. EXIF orientation is applied, transparency is laid on
-    white, more than eight bits are scaled (not clipped), and of an animation the first frame is taken.
+    Takes PIL images of any mode, paths, NumPy arrays ((H, W) or (H, W, C)) and tensors ((H, W) or (C, H, W)) of uint8,
+    uint16, bool, or floats in [0, 1]. The EXIF orientation is applied, transparency becomes white, more than eight
+    bits are scaled (not clipped), and the first frame of an animation is used.
 
     Raises:
-        TypeError: the object is no image.
-        ValueError: the array's shape or range is not an image's.
-        OSError: the file cannot be read.
+        TypeError: It is not an image.
+        ValueError: The array does not have the shape or range of an image.
+        OSError: The file cannot be read.
     """
     if isinstance(image, str | os.PathLike):
         with Image.open(image) as opened:
@@ -72,13 +72,16 @@ def _to_rgba(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # a damaged EXIF block is no reason to lose the picture
+    except Exception:  # a damaged EXIF block does not matter
         return 1
 
 
 def _deep_grey_to_uint8(grey: np.ndarray) -> np.ndarray:
-    """Grey of more than eight bits as uint8. `I` and `F` do not say their range: the smallest usual one that
-    holds the values is taken (1 for floats, 255, 65535, 2^31 - 1)."""
+    """Grey of more than eight bits as uint8.
+
+    The modes `I` and `F` have no fixed range. The smallest usual maximum that fits is used (1 for floats, 255, 65535,
+    2^31 - 1).
+    """
     values = np.nan_to_num(grey.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(0)
     ranges = [65535.0] if grey.dtype == np.uint16 else [255.0, 65535.0, 2.0**31 - 1]
     if grey.dtype.kind == "f":
@@ -89,7 +92,7 @@ def _deep_grey_to_uint8(grey: np.ndarray) -> np.ndarray:
 
 
 def _channels_last(array: np.ndarray, expected_axis: int) -> np.ndarray:
-    """(H, W) or (H, W, C), the channels moved last; `expected_axis` wins where both ends fit."""
+    """(H, W) or (H, W, C), with the channels moved last. `expected_axis` decides if both ends could be channels."""
     if array.ndim == 2:
         return array
     other = -1 if expected_axis == 0 else 0
@@ -139,9 +142,9 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
 
 
 def drawing_box(sketch: Image.Image, border: float) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the drawing and `border` times its longer side around it, in pixels.
+    """Left, top, right, bottom of the drawing, with a border of `border` times its longer side, in pixels.
 
-    A blank sketch is its own drawing.
+    For a blank sketch, it is the whole image.
     """
     ink = sketch.convert("L").point(lambda grey: 255 if grey < INK_BELOW else 0)
     box = ink.getbbox()
@@ -158,12 +161,12 @@ def drawing_box(sketch: Image.Image, border: float) -> tuple[int, int, int, int]
 
 
 def crop_white_margin(sketch: Image.Image, border: float) -> Image.Image:
-    """The drawing's bounding box and `border` times its longer side around it; a blank sketch stays whole."""
+    """Crop to the drawing, with a border of `border` times its longer side. A blank sketch is not changed."""
     return sketch.crop(drawing_box(sketch, border))
 
 
 def thicken_lines(sketch: Image.Image, width: int) -> Image.Image:
-    """Every dark pixel grown to a square of `width` pixels (grey erosion), so that shrinking keeps lines."""
+    """Grow each dark pixel to a square of `width` pixels (grey erosion), so that lines are visible when reduced."""
     if width <= 1:
         return sketch
     pixels = np.asarray(sketch)
@@ -173,7 +176,7 @@ def thicken_lines(sketch: Image.Image, width: int) -> Image.Image:
 
 
 def _running_minimum(pixels: np.ndarray, width: int, axis: int) -> np.ndarray:
-    """Minimum over a centred window of `width` along `axis`, in log2(width) passes over the picture."""
+    """Minimum over a centred window of `width` along `axis`, in log2(width) passes over the image."""
     width = min(width, 2 * pixels.shape[axis] - 1)  # a wider window sees nothing more
     before = (width - 1) // 2
     padding = [(0, 0)] * pixels.ndim
@@ -190,10 +193,10 @@ def _running_minimum(pixels: np.ndarray, width: int, axis: int) -> np.ndarray:
 def resize_to_square(
     image: Image.Image, size: int, mode: str, resample: int, background: tuple[int, ...]
 ) -> Image.Image:
-    """An RGB image as `size` x `size`: `pad` keeps all of it, `crop` its centre square, `squash` its corners.
+    """Resize an RGB image to `size` x `size`: `pad` keeps all of it, `crop` its centre, `squash` its corners.
 
-    `crop` resizes the short side to `size` and cuts out the centre, as CLIP does; of a very elongated image
-    only the centre is resized, since its whole long side would take gigabytes.
+    `crop` resizes the short side to `size` and crops the centre, as CLIP does. Of very long images only the centre is
+    resized, as the whole image would need gigabytes.
     """
     width, height = image.size
     if mode == "squash" or width == height:
@@ -209,9 +212,9 @@ def resize_to_square(
 
 
 def square_view(width: int, height: int, size: int, mode: str) -> tuple[float, float, float, float]:
-    """What `resize_to_square` shows of a `width` x `height` image: left, top, right, bottom in its pixels.
+    """The part of a `width` x `height` image that `resize_to_square` shows: left, top, right, bottom in its pixels.
 
-    Beyond the image's borders where it is padded, inside them where it is cropped.
+    It is larger than the image if that is padded, and smaller if it is cropped.
     """
     if mode == "squash":
         return (0.0, 0.0, float(width), float(height))

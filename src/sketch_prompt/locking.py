@@ -1,4 +1,4 @@
-"""One writer at a time in a folder."""
+"""Only one process at a time writes to a folder."""
 
 import errno
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # of a file system; filelock itsel
 
 
 class LockedError(ValueError):
-    """Another process is writing into the folder."""
+    """Another process is writing to the folder."""
 
 
 @contextmanager
 def only_writer(directory: Path, doing: str) -> Iterator[None]:
-    """Be the only process that writes into a folder, which is created if need be.
+    """A block in which no other process may write to a folder, which is created if it does not exist.
 
-    The system releases the lock with the process, however that ends.
+    The system releases the lock when the process ends, even if it is killed.
 
     Args:
-        directory: the folder.
-        doing: what the other process may be doing, for the message: "is writing into the gallery in".
+        directory: The folder.
+        doing: What the other process is doing, for the message: "is writing into the gallery in".
 
     Raises:
-        LockedError: another process is writing into it.
+        LockedError: Another process is writing to it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)

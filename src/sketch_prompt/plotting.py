@@ -1,8 +1,8 @@
-"""Pictures of rankings: small functions on matplotlib axes that compose into figures.
+"""Figures of rankings, with matplotlib.
 
-`plot_ranking` draws one query, `plot_rankings` a sheet of them; both are rows of `draw_row`, which is framed
-images of `show_image`. Right photos are framed green and ticked, wrong ones red and crossed, so that the
-difference does not rest on colour alone.
+`plot_ranking` draws one query, and `plot_rankings` a sheet of several ones. Both use `draw_row`, which shows framed
+images with `show_image`. Correct photos have a green frame and a tick, wrong ones a red frame and a cross, so the
+difference is not only one of colour.
 """
 
 import os
@@ -26,17 +26,17 @@ DOTS_PER_INCH = 120
 
 @dataclass(frozen=True)
 class RankedQuery:
-    """One query and its photos, best first.
+    """A query and its photos, best first.
 
     Attributes:
-        query_image: the sketch.
-        gallery_images: photos in rank order; None where a photo could not be read.
-        correct: whether each photo is right; None if that is unknown.
-        scores: similarity of each photo, printed below it.
-        titles: a line above each photo, such as its class.
-        query_title: a line above the sketch.
-        query_caption: a line below it, such as its score.
-        ranks: the place of each photo, counted from 1; 1, 2, 3, ... by default.
+        query_image: The sketch.
+        gallery_images: Photos in rank order. None if a photo cannot be read.
+        correct: Whether each photo is correct. None if that is not known.
+        scores: Similarity of each photo, printed below it.
+        titles: A line above each photo, such as its class.
+        query_title: A line above the sketch.
+        query_caption: A line below the sketch, such as its score.
+        ranks: Rank of each photo, from 1. The default is 1, 2, 3, ...
     """
 
     query_image: Image.Image
@@ -65,19 +65,19 @@ def plot_ranking(
     titles: Sequence[str] | None = None,
     query_title: str = "query",
 ) -> Figure:
-    """One query and its photos in rank order, right ones framed green, wrong ones red. See `RankedQuery`."""
+    """A query and its photos in rank order. Correct photos have green frames, wrong ones red. See `RankedQuery`."""
     return plot_rankings([RankedQuery(query_image, gallery_images, correct, scores, titles, query_title)])
 
 
 def plot_rankings(rows: Sequence[RankedQuery], title: str | None = None) -> Figure:
-    """A sheet of several queries, one a row.
+    """A sheet of several queries, one in each row.
 
     Args:
-        rows: at least one query; they may have different numbers of photos.
-        title: a line above the sheet.
+        rows: At least one query. Their numbers of photos may differ.
+        title: A line above the sheet.
 
     Raises:
-        ValueError: no rows.
+        ValueError: There is no row.
     """
     if not rows:
         raise ValueError("There is no query to draw.")
@@ -104,13 +104,13 @@ def plot_rankings(rows: Sequence[RankedQuery], title: str | None = None) -> Figu
 def plot_hits(
     query: Image.Image | str, images: Sequence[Image.Image | None], titles: Sequence[str], columns: int = 6
 ) -> Figure:
-    """What a search found, in rows under one another, beside what was searched for.
+    """The hits of a search in rows, beside the query.
 
     Args:
-        query: the sketch, or the text.
-        images: photos in rank order; None if one could not be read.
-        titles: a line below each photo.
-        columns: photos in a row.
+        query: The sketch, or the text.
+        images: Photos in rank order. None if one cannot be read.
+        titles: A line below each photo.
+        columns: Number of photos in a row.
     """
     rows = max(1, -(-len(images) // columns))
     columns = max(1, min(columns, len(images)))
@@ -145,7 +145,7 @@ def _show_query(ax: Axes, query: Image.Image | str) -> None:
 
 
 def draw_row(axes: Sequence[Axes], row: RankedQuery) -> None:
-    """Draw the query into the first of the axes and its photos into the next ones; the rest stay empty."""
+    """Draw the query into the first of the axes and its photos into the next ones. The others stay empty."""
     show_image(axes[0], row.query_image, title=row.query_title)
     frame(axes[0], NEUTRAL, dashed=True)
     if row.query_caption is not None:
@@ -164,7 +164,7 @@ def draw_row(axes: Sequence[Axes], row: RankedQuery) -> None:
 
 
 def show_image(ax: Axes, image: Image.Image | None, title: str | None = None) -> None:
-    """An image fitted into a white square, or the word "unreadable" if there is none."""
+    """An image, fitted into a white square, or the word "unreadable" if there is none."""
     ax.set_xticks([])
     ax.set_yticks([])
     if image is None:
@@ -209,10 +209,10 @@ def badge(ax: Axes, right: bool) -> None:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure as its suffix says (.png, .pdf, .svg, ...), as PNG without one. The file is complete or absent.
+    """Write a figure in the format of its suffix (.png, .pdf, .svg, ...), by default as PNG.
 
     Raises:
-        ValueError: a suffix that matplotlib does not write.
+        ValueError: matplotlib does not support the suffix.
     """
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format=temporary.suffix[1:] or "png")

@@ -1,8 +1,8 @@
-"""Processing of sketches, photos and text into what the models take.
+"""Preprocess sketches, photos and texts for the models.
 
-`SketchPromptImageProcessor` (image_processing.py) holds the two image pipelines, `SketchPromptProcessor` adds the base
-model's tokenizer and the scorer. Both are saved beside a checkpoint: `preprocessor_config.json` and the tokenizer's
-files.
+`SketchPromptImageProcessor` (image_processing.py) preprocesses images. `SketchPromptProcessor` adds the tokenizer of
+the base model and the similarity score. Both are saved with a checkpoint: `preprocessor_config.json` and the files of
+the tokenizer.
 """
 
 import json
@@ -37,7 +37,7 @@ TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.json")
 
 
 class SketchPromptProcessor(ProcessorMixin):
-    """Turns sketches, photos and texts into the inputs of a model, and features into scores.
+    """Turns sketches, photos and texts into inputs of a model, and features into scores.
 
     Example:
         ```python
@@ -47,9 +47,9 @@ class SketchPromptProcessor(ProcessorMixin):
         ```
 
     Args:
-        image_processor: The two image pipelines.
-        tokenizer: The base model's tokenizer; None where the checkpoint has no text tower. Text is cut to its
-            `model_max_length`.
+        image_processor: The preprocessing of images.
+        tokenizer: The tokenizer of the base model. None if the checkpoint has no text tower. Texts are truncated to
+            its `model_max_length`.
     """
 
     def __init__(self, image_processor: SketchPromptImageProcessor, tokenizer=None, **kwargs: Any):
@@ -74,22 +74,21 @@ class SketchPromptProcessor(ProcessorMixin):
         truncation: bool = True,
         max_length: int | None = None,
     ) -> BatchFeature:
-        """Whatever is given, as the models' inputs.
+        """Preprocess sketches, photos and texts.
 
         Args:
-            sketches, photos: One picture or a list; see `to_rgb` for what a picture may be.
-            text: One text or a list, cut to `max_length` or the model's maximum.
+            sketches, photos: An image or a list of images; see `to_rgb` for the supported types.
+            text: A text or a list of texts.
             return_tensors: `"pt"` or `"np"`.
-            padding: As the tokenizer's: True pads to the longest, `"max_length"` to the maximum.
-            truncation: Whether text that is too long is cut; a model cannot read it otherwise.
-            max_length: A length below the model's.
+            padding: As in tokenizers: True pads to the longest text, `"max_length"` to the maximum.
+            truncation: Whether to truncate texts that are too long for the model.
+            max_length: Maximum length, if shorter than the model's.
 
         Returns:
-            `sketch_pixel_values` and `photo_pixel_values` (B, 3, size, size), `input_ids` and
-            `attention_mask` (B, T)
+            `sketch_pixel_values` and `photo_pixel_values` (B, 3, size, size), `input_ids` and `attention_mask` (B, T)
 
         Raises:
-            ValueError: Nothing was given, a picture is unusable (the error names it), or there is text but no
+            ValueError: Nothing was given, an image cannot be used (the message names it), or there is a text but no
                 tokenizer.
         """
         if sketches is None and photos is None and text is None:
@@ -117,30 +116,30 @@ class SketchPromptProcessor(ProcessorMixin):
         return dict(self.tokenizer(texts, return_tensors="pt", return_attention_mask=True, **kwargs))
 
     def preprocess(self, image: ImageLike, domain: Domain) -> torch.Tensor:
-        """One picture of a domain as a float32 tensor (3, size, size): what data loaders call."""
+        """Preprocess a single image, as a float32 tensor (3, size, size). Data loaders call it."""
         return self.image_processor.preprocess(image, domain)
 
     def with_settings(self, **changed: Any) -> "SketchPromptProcessor":
-        """The same with other settings of the image processor, such as `sketch_line_width=1.5`."""
+        """A copy with other settings of the image processor, such as `sketch_line_width=1.5`."""
         return type(self)(self.image_processor.with_settings(**changed), self.tokenizer)
 
     def class_prompt(self, class_name: str, template: str = "a photo of a {}") -> str:
-        """The text that stands for a class; the papers' template, with its one article for all."""
+        """The text for a class, from the template of the papers, which always has the article "a"."""
         return template.format(class_name.replace("_", " "))
 
     def score(self, query_features: torch.Tensor, gallery_features: torch.Tensor) -> torch.Tensor:
-        """Similarity (Nq, Ng) of a model's features (Nq, D) and (Ng, D): their inner product, without gradients."""
+        """Similarity (Nq, Ng) of features (Nq, D) and (Ng, D): their inner product, without gradients."""
         with torch.no_grad():
             return query_features @ gallery_features.T
 
     def post_process_retrieval(self, scores: torch.Tensor, top_k: int = 10) -> list[dict[str, torch.Tensor]]:
-        """The best `top_k` of the gallery for each query of `scores` (Nq, Ng), ties in gallery order.
+        """The best `top_k` of the gallery for each query of `scores` (Nq, Ng). Ties are in the order of the gallery.
 
         Returns:
-            For each query `{"indices": (k,), "scores": (k,)}`, best first; k is at most Ng.
+            For each query `{"indices": (k,), "scores": (k,)}`, best first. k is at most Ng.
 
         Raises:
-            ValueError: The scores are no matrix, or `top_k` is below 1.
+            ValueError: The scores are not a matrix, or `top_k` is less than 1.
         """
         if not isinstance(scores, torch.Tensor) or scores.dim() != 2:
             raise ValueError("scores are a tensor (Nq, Ng), as `score` returns it")
@@ -160,10 +159,10 @@ class SketchPromptProcessor(ProcessorMixin):
         repo_id: str | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Write `preprocessor_config.json` and, unless `tokenizer=False`, the tokenizer; returns the files.
+        """Write `preprocessor_config.json` and, unless `tokenizer=False`, the tokenizer. Returns the files.
 
-        Beside an adapter the tokenizer may be left out: `from_pretrained` then takes the base model's. With
-        `push_to_hub` they are uploaded to `repo_id` (default: the folder's name) too, as `push_to_hub` does.
+        The tokenizer of an adapter may be left out, as `from_pretrained` then loads that of the base model. With
+        `push_to_hub`, the files are also uploaded to `repo_id` (default: the name of the folder).
         """
         files = self.image_processor.save_pretrained(save_directory)
         files.append(str(Path(save_directory) / f"{PROCESSOR_MODULE}.py"))
@@ -179,9 +178,9 @@ class SketchPromptProcessor(ProcessorMixin):
     def push_to_hub(
         self, repo_id: str, *, tokenizer: bool = True, **options: "Unpack[PushOptions]"
     ) -> CommitInfo:
-        """Publish the processor's files, and nothing else: the card of a model that lies there stays.
+        """Upload the files of the processor. Other files of the repository do not change.
 
-        Args and errors are those of a model's `push_to_hub`; `tokenizer` as in `save_pretrained`.
+        Arguments and errors are those of a model's `push_to_hub`, and `tokenizer` of `save_pretrained`.
         """
         from sketch_prompt.hub.upload import push
 
@@ -192,11 +191,11 @@ class SketchPromptProcessor(ProcessorMixin):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs
     ) -> "SketchPromptProcessor":
-        """From a checkpoint's folder, bundled name or Hub id; other keywords replace image processor fields.
+        """Load the processor of a checkpoint: folder, bundled name or Hub id. Other keywords replace settings.
 
         Raises:
-            OSError: There is no such checkpoint, or no `preprocessor_config.json` in it.
-            ValueError: The file has an unknown key (the error names the nearest known one).
+            OSError: There is no such checkpoint, or it has no `preprocessor_config.json`.
+            ValueError: The file has an unknown key. The message suggests the nearest one.
         """
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         directory = find_checkpoint(pretrained_model_name_or_path, files=PROCESSOR_FILES, **hub)
@@ -205,14 +204,14 @@ class SketchPromptProcessor(ProcessorMixin):
 
     @classmethod
     def from_base_model(cls, base_model: str | os.PathLike, **kwargs) -> "SketchPromptProcessor":
-        """For a new model on a base CLIP: its image size, normalisation and tokenizer.
+        """Create a processor for a new model on a CLIP, with its image size, normalisation and tokenizer.
 
         Args:
-            base_model: A folder or Hub id with a CLIP's `preprocessor_config.json` and, for text, tokenizer.
-            **kwargs: Hub options (`revision`, ...), and fields of `SketchPromptImageProcessor` that differ.
+            base_model: A folder or Hub id with the `preprocessor_config.json` of a CLIP and, for texts, its tokenizer.
+            **kwargs: Options of the Hub (`revision`, ...), and settings of `SketchPromptImageProcessor` that differ.
 
         Raises:
-            OSError: The base model's files are neither in the folder nor on the Hub.
+            OSError: The files are neither in the folder nor on the Hub.
         """
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         if os.path.isfile(base_model):  # weights of a ViT, which reads no text
@@ -223,7 +222,7 @@ class SketchPromptProcessor(ProcessorMixin):
 
 
 def _load_tokenizer(directory: Path):
-    """The tokenizer in a folder, cutting text to the context of the CLIP beside it; None if there is none."""
+    """The tokenizer in a folder, which truncates texts to the context of the CLIP there. None if there is none."""
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         return None
     try:
@@ -240,7 +239,7 @@ def _load_tokenizer(directory: Path):
 
 
 def _load_base_tokenizer(directory: Path, hub: dict[str, Any]):
-    """The tokenizer of the base model that a checkpoint names; None if there is none within reach."""
+    """The tokenizer of the base model of a checkpoint. None if it was not found."""
     config = directory / "config.json"
     fields = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     if fields.get("base_model") is None or fields.get("backbone") == "vit":

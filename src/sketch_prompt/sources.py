@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: a directory, a name bundled with the package, or the Hub."""
+"""Find checkpoints: in a folder, by a bundled name, or on the Hub."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ from .hints import nearest
 RepoType = Literal["model", "dataset", "space"]
 
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
-"""Keywords that say how to ask the Hub; those of `find_checkpoint`."""
+"""Arguments for downloads from the Hub; those of `find_checkpoint`."""
 
 _ADAPTER_FILES = (
     "config.json",
@@ -58,14 +58,14 @@ BROKEN_CONNECTION = next(c for c in HfHubHTTPError.__mro__ if c.__name__ == "HTT
 
 
 def bundled_names() -> list[str]:
-    """Names of the checkpoints that ship with the package and need no network."""
+    """Names of the checkpoints in the package, which need no network."""
     assets = resources.files("sketch_prompt") / "assets"
     entries = assets.iterdir() if assets.is_dir() else ()
     return sorted(entry.name for entry in entries if (entry / "config.json").is_file())
 
 
 def hub_id(name: str | os.PathLike | None) -> str | None:
-    """`name` if it can be a repository `owner/name` on the Hub; None for a folder here or a bundled name."""
+    """`name` if it can be a repository `owner/name` on the Hub. None for an existing folder or a bundled name."""
     if name is None or local_checkpoint(name) is not None or not _HUB_ID.fullmatch(str(name)):
         return None
     return str(name)
@@ -82,17 +82,17 @@ def find_checkpoint(
     force_download: bool = False,
     subfolder: str = "",
 ) -> Path:
-    """Directory that holds the checkpoint `source`, downloading it if it is a Hub id.
+    """The folder of the checkpoint `source`, which is downloaded if it is on the Hub.
 
     Args:
-        source: a directory, a bundled name or a Hub id.
-        files: patterns of the files to download; those of a checkpoint and its processor by default.
-        revision: branch, tag or commit on the Hub.
-        cache_dir, token, local_files_only, force_download: as in `huggingface_hub.snapshot_download`.
-        subfolder: where in the directory or repository the checkpoint lies.
+        source: A folder, a bundled name or a Hub id.
+        files: Patterns of the files to download. The default is those of a checkpoint and its processor.
+        revision: Branch, tag or commit on the Hub.
+        cache_dir, token, local_files_only, force_download: As in `huggingface_hub.snapshot_download`.
+        subfolder: Folder of the checkpoint in `source`.
 
     Raises:
-        FileNotFoundError: if it cannot be had; the message says why and what to do.
+        FileNotFoundError: It was not found. The message says why and what to do.
     """
     path = local_checkpoint(source)
     if path is None:
@@ -109,7 +109,7 @@ def find_checkpoint(
 
 
 def weights_files(variant: str | None = None) -> tuple[str, ...]:
-    """Patterns of the files of a checkpoint whose weights are of a variant, and of its processor."""
+    """Patterns of the files of a checkpoint with this variant of the weights, and of its processor."""
     middle = f".{variant}" if variant else ""
     names = (f"adapter_model{middle}", f"model{middle}", f"model{middle}-?????-of-?????")
     weights = tuple(f"{name}.safetensors" for name in names)
@@ -124,20 +124,20 @@ def download(
     revision: str | None = None,
     **options,
 ) -> Path:
-    """Download files of a repository, unless they are in the cache, and check that they arrived as they are there.
+    """Download files of a repository, unless they are in the cache, and check their digests.
 
     Args:
         repo_id: `owner/name`.
-        files: patterns of the files.
-        kind: what it is a repository of.
-        revision: branch, tag or commit.
-        options: further ones of `huggingface_hub.snapshot_download`.
+        files: Patterns of the files.
+        kind: Type of the repository.
+        revision: Branch, tag or commit.
+        options: Further arguments of `huggingface_hub.snapshot_download`.
 
     Returns:
         The folder of the snapshot in the cache.
 
     Raises:
-        FileNotFoundError: if they cannot be had; the message says why and what to do.
+        FileNotFoundError: They were not found. The message says why and what to do.
     """
     started = time.time()
     try:
@@ -153,14 +153,14 @@ def download(
 
 
 def _check_digest(path: Path, repo_id: str) -> None:
-    """Raise FileNotFoundError, and forget the file, if a file of the cache is not what its name there says.
+    """Delete a file of the cache and raise a FileNotFoundError if its content does not match its name.
 
-    The cache names a large file by the SHA-256 that the Hub has of it, but no client compares them.
+    The cache names large files by their SHA-256 on the Hub, but the client does not check it.
     """
     # Not `resolve`: blobs may be links themselves, to a store that is shared and names files otherwise.
     digest = Path(os.readlink(path)).name if path.is_symlink() else ""
     if len(digest) != 64:
-        return  # a small file, or a cache without links, as on Windows: the digest is not known
+        return  # the digest is not known for small files, or in a cache without links (Windows)
     with open(path, "rb") as file:
         arrived = hashlib.sha256()
         while block := file.read(1 << 20):
@@ -175,7 +175,7 @@ def _check_digest(path: Path, repo_id: str) -> None:
 
 
 def local_checkpoint(source: str | os.PathLike) -> Path | None:
-    """The directory of a checkpoint that needs no download; None if `source` can only be on the Hub."""
+    """The folder of a checkpoint that needs no download. None if `source` can only be on the Hub."""
     path = Path(source)
     if path.is_dir():
         return path
@@ -187,11 +187,11 @@ def local_checkpoint(source: str | os.PathLike) -> Path | None:
 def explain(
     error: BaseException, source: str | os.PathLike, revision: str | None, kind: str = "model"
 ) -> str:
-    """One sentence for why the Hub did not give `source`, with what to do about it.
+    """A sentence that says why `source` could not be downloaded, and what to do.
 
     Args:
-        error: what `huggingface_hub` or transformers raised.
-        source, revision: what was asked for.
+        error: The error of `huggingface_hub` or transformers.
+        source, revision: What was asked for.
         kind: `"model"`, `"dataset"` or `"space"`.
     """
     chain = list(causes(error))
@@ -219,7 +219,7 @@ def explain(
         return (
             f"{source!s} has no revision {str(revision)!r} on the Hub; its branches are at {page}/tree/main"
         )
-    # To those who are not logged in the Hub answers 401 for what is not there, too.
+    # Without a login, the Hub also answers 401 if there is no such repository.
     if caused_by(RepositoryNotFoundError) or status == 401:
         return f"{here}the Hub has none of that name, or it is private: {LOGIN}; {others}"
     if caused_by(OfflineModeIsEnabled) or (caused_by(LocalEntryNotFoundError) and len(chain) == 1):
@@ -232,13 +232,13 @@ def explain(
     if any(type(cause).__name__ in ("ConnectError", "ConnectTimeout", "ReadTimeout") for cause in chain):
         return f"no connection to {constants.ENDPOINT} for {source!s}; check the network and try again"
     return (
-        f"the download of {source!s} broke off ({type(chain[-1]).__name__}); run the same command again, it goes "
-        "on where it stopped"
+        f"the download of {source!s} broke off ({type(chain[-1]).__name__}); run the same command again, it "
+        "continues where it stopped"
     )
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and what it was raised from, the outermost first."""
+    """An exception and its causes, the outermost first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,7 +1,7 @@
-"""YAML that anybody may have written: recipes, and the split in an archive of data.
+"""YAML from untrusted files: recipes, and the split in an archive of data.
 
-A few lines of YAML can stand for a structure that fills the memory, by aliases to aliases, or that is nested deeper
-than Python can follow. What is read here holds plain values, and nothing that is larger than its text.
+With aliases to aliases, a few lines of YAML can stand for a structure that fills the memory, and deep nesting exceeds
+the stack of Python. Only plain values are read here, and nothing becomes larger than its text.
 """
 
 import os
@@ -16,11 +16,11 @@ MAX_DEPTH = 32
 
 
 class NotPlainYamlError(ValueError):
-    """A text that is no YAML, or YAML of a kind that is not read; the message says where."""
+    """A text that is not YAML, or YAML that is not supported. The message says where."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose `1e-4` is a number, as everywhere else, without aliases, merge keys, and keys that stand twice."""
+    """YAML in which `1e-4` is a number, without aliases, merge keys and duplicate keys."""
 
     def __init__(self, stream):
         super().__init__(stream)
@@ -60,15 +60,15 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str, place: str) -> Any:
-    """The value of a YAML text.
+    """Parse a YAML text.
 
     Args:
-        text: the YAML.
-        place: where it is from, for messages.
+        text: The YAML.
+        place: Where it comes from, for messages.
 
     Raises:
-        NotPlainYamlError: it is no YAML, longer than `MAX_BYTES`, nested deeper than `MAX_DEPTH`, or has an alias, a
-            merge key, or a key twice.
+        NotPlainYamlError: It is not YAML, is longer than `MAX_BYTES` or nested deeper than `MAX_DEPTH`, or has an
+            alias, a merge key, or a duplicate key.
     """
     if len(text) > MAX_BYTES:
         raise NotPlainYamlError(f"{place} is longer than {MAX_BYTES:,} characters")
@@ -84,11 +84,11 @@ def parse_yaml(text: str, place: str) -> Any:
 
 
 def read_yaml(path: str | os.PathLike) -> Any:
-    """The value in a YAML file.
+    """Read a YAML file.
 
     Raises:
-        NotPlainYamlError: see `parse_yaml`; or the file is no text in UTF-8.
-        OSError: it cannot be read.
+        NotPlainYamlError: See `parse_yaml`; or the file is not text in UTF-8.
+        OSError: It cannot be read.
     """
     with Path(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)

@@ -1,19 +1,19 @@
-"""Text that others wrote, such as the name of a file, on its way to a terminal."""
+"""Print texts of others, such as names of files, safely on a terminal."""
 
 import errno
 import unicodedata
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-# Format characters (Cf) turn text around, hide it or join it; those of scripts and emoji that need them do not.
+# Format characters (Cf) can reverse or hide text. These are needed by some scripts and emoji.
 _HARMLESS_FORMAT = "\u200c\u200d\u00ad"
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""A text in which nothing steers the terminal: control and bidirectional characters are written as `\x1b`, ...
+    r"""A text that cannot control the terminal: control and bidirectional characters are written as `\x1b`, ...
 
     Args:
-        text: any text, such as the name of a file.
-        keep: characters that stay, such as a line break in a message of several lines.
+        text: Any text, such as the name of a file.
+        keep: Characters to keep, such as a line break in a message of several lines.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -34,7 +34,7 @@ def _escape(character: str) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """What an error says to a person, without line breaks at its ends and without characters that steer a terminal."""
+    """The message of an error, without line breaks at its ends and without control characters."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:

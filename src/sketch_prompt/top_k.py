@@ -1,13 +1,13 @@
-"""The one exact top-k of the package: evaluation, the gallery's indexes and the processor rank by it.
+"""The exact top-k, used by evaluation, the indexes of a gallery and the processor.
 
-Equal scores stand in gallery order everywhere, and equal vectors score equal.
+Equal scores are always in the order of the gallery, and equal vectors have equal scores.
 """
 
 import numpy as np
 
 
 def best_places(scores: np.ndarray, top_k: int) -> np.ndarray:
-    """Places of the `top_k` greatest of scores (n,), best first; equal scores stand in their order."""
+    """Positions of the `top_k` greatest of scores (n,), best first. Equal scores stay in order."""
     candidates = np.arange(len(scores))
     if top_k < len(scores):
         # every score that reaches the last place, so that the order decides among equals

@@ -1,4 +1,4 @@
-"""The words that Python, reports, recipes and the command line share, and the values each of them takes.
+"""The names that Python, reports, recipes and the command line share, and their values.
 
 Nothing is imported here, so the command line can offer these choices without loading torch.
 """
@@ -6,45 +6,56 @@ Nothing is imported here, so the command line can offer these choices without lo
 from typing import Literal
 
 Domain = Literal["sketch", "photo"]
-"""What an image is. Each domain has its own encoder and its own preprocessing."""
+"""The type of an image. Each domain has its own encoder and preprocessing."""
 
 Level = Literal["category", "instance"]
-"""Which photo is right for a sketch: any photo of its category, or the one photo that it was drawn from."""
+"""Which photos are correct for a sketch: all photos of its category, or the photo that it was drawn from."""
 
 GalleryPhotos = Literal["all", "category"]
-"""Which photos are ranked for a sketch: all of them, or those of its category. The value of `gallery`."""
+"""Which photos are ranked for a sketch: all photos, or those of its category. The value of `gallery`."""
 
 Condition = Literal["auto", "given", "predicted", "none"]
-"""What a method with conditions (DP-CLIP) is told about an image: its category, the category that the model predicts,
-or nothing. "auto" is "given" where a sketch ranks the photos of its own category only, and "predicted" elsewhere."""
+"""The category that a method with conditions (DP-CLIP) gets for an image.
+
+It is the true one, the one that the model predicts, or none. "auto" is "given" if a sketch ranks only the photos of
+its own category, and else "predicted".
+"""
 
 Support = Literal["own", "random", "unmatched"]
-"""Whose images show a method with conditions what a category is: the category's own, those of any category, or those
-of another one. The last two are ablations of DP-CLIP's paper."""
+"""The example images of a category for a method with conditions.
+
+They are its own, random ones, or those of another category. The last two are ablations of the DP-CLIP paper.
+"""
 
 Convention = Literal["standard", "interpolated"]
-"""How mAP and precision are computed: as scikit-learn and SEM-PCYC do, or as ZSE-SBIR and SAKE do."""
+"""How mAP and precision are computed: as in scikit-learn and SEM-PCYC, or as in ZSE-SBIR and SAKE."""
 
 Ranking = Literal["embedding", "rerank", "rerank-plain", "exhaustive"]
-"""How photos are ranked: by embeddings; by embeddings and then, for the first ones, by embedding and pair together
-("rerank") or by the pair alone ("rerank-plain"); or by every pair."""
+"""How photos are ranked: by embedding; by embedding, and the first ones again by embedding and pair score together
+("rerank") or by pair score alone ("rerank-plain"); or by the scores of all pairs.
+"""
 
 PairType = Literal["float32", "float16", "bfloat16"]
-"""What the tokens of images are kept in while pairs are scored."""
+"""The data type of the tokens of images for scoring pairs."""
 
 Query = Literal["sketch", "class-name"]
-"""What photos are searched with: the test sketches, or in the place of each the name of its class."""
+"""What photos are searched with: the test sketches, or the names of their classes."""
 
 IndexKind = Literal["auto", "exact", "hnsw", "ivf", "ivf-sq8", "ivf-pq", "lance", "milvus"]
-"""How the photos of a gallery are searched."""
+"""The kind of index of a gallery."""
 
 Precision = Literal["auto", "float32", "float16", "int8", "binary"]
-"""How many bits of each number of the photos' features an index keeps in memory: 32, 16, 8 or one. What it finds is
-compared in full precision all the same, with features from the disk."""
+"""The number of bits of each number of the features in memory: 32, 16, 8 or one.
+
+Hits are always compared in full precision, with the features on the disk.
+"""
 
 TargetKind = Literal["photos", "text", "both", "instances", "none"]
-"""What a lens maps sketches to: where the photos of their class are, the text of their class, both, the photo that
-each draws (within its class), or nothing: it subtracts the mean sketch and maps nothing."""
+"""What a lens maps sketches to.
+
+It is the photos of their class, the text of their class, both, the photo that each sketch draws (within its class), or
+nothing: only the mean sketch is subtracted.
+"""
 
 TEST_SPLITS: dict[Domain, str] = {"sketch": "test_sketch", "photo": "test_photo"}
-"""The splits of a benchmark that an evaluation uses."""
+"""The splits of a benchmark for an evaluation."""
