@@ -137,7 +137,7 @@ def test_other_support_sets_are_refused_where_they_could_not_be_shown(benchmark)
         show_categories(model, TinyProcessor(), *tables, support="random", progress=False)
     with pytest.raises(StrictDataclassError, match="'support' expected one of"):
         Task("mini", support="other")
-    with pytest.raises(ValueError, match="is shown to no model with condition='none'"):
+    with pytest.raises(ValueError, match="is not used with condition='none'"):
         Task("mini", support="random", condition="none")
 
 

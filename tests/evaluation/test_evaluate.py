@@ -94,6 +94,6 @@ def test_two_searches_are_a_setting_of_their_own(tmp_path, level):
 
 
 def test_two_searches_do_not_go_with_pairs():
-    with pytest.raises(ValueError, match="does not go with ranking='rerank'"):
+    with pytest.raises(ValueError, match="cannot be combined with ranking='rerank'"):
         Task("tiny", ranking="rerank", expand=2)
     assert Task("tiny", expand=2).ranking_with(TinyPairModel()) == "embedding"

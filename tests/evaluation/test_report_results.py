@@ -54,8 +54,8 @@ def test_a_damaged_line_is_passed_over_with_a_warning_that_names_it(tmp_path):
         results = read_results([tmp_path])
     assert [result["model"] for result in results] == ["runs/1", "runs/2"]
     messages = [str(warning.message) for warning in warned]
-    assert "results.jsonl, line 2 is passed over" in messages[0]
-    assert "line 3 is passed over: it lacks model, benchmark, level, setting, claim, metrics" in messages[1]
+    assert "results.jsonl, line 2 is skipped" in messages[0]
+    assert "line 3 is skipped: it lacks model, benchmark, level, setting, claim, metrics" in messages[1]
 
 
 def test_missing_and_empty_files_are_errors_that_say_what_to_do(tmp_path):

@@ -1,4 +1,4 @@
-"""Searching by the name of a class instead of a sketch: what a drawing adds to a word."""
+"""Search with the name of a class instead of a sketch, to measure what a drawing adds to a word."""
 
 import datasets
 import numpy as np
@@ -16,13 +16,13 @@ def class_name_queries(
     sketches: datasets.Dataset,
     width: int,
 ) -> EmbeddingTable:
-    """A query for every sketch of a table: the text of its class (`config.class_prompt`). No sketch is looked at.
+    """A query for each sketch of a table: the text of its class (`config.class_prompt`). The sketches are not used.
 
     Args:
         model: A method whose photos can be compared with texts.
-        processor: With the tokenizer of the base model.
+        processor: A processor with the tokenizer of the base model.
         sketches: Table with the columns label and instance_id.
-        width: Of the photos' features.
+        width: Width of the features of photos.
 
     Raises:
         ValueError: The model has no text tower, or its photo features are not comparable with texts.

@@ -1,4 +1,4 @@
-"""Runs side by side: mean and deviation over seeds, paired differences, and the settings in which they differ."""
+"""Compare runs: mean and deviation over seeds, paired differences, and the settings that differ."""
 
 import json
 import os
@@ -26,12 +26,12 @@ _LONGEST_VALUE = 60
 
 @dataclass(frozen=True)
 class Variant:
-    """One or several runs that differ in their seeds alone.
+    """One or several runs that differ only in their seeds.
 
     Attributes:
-        name: What it is called in the tables.
-        reports: Of its runs.
-        settings: {name: value}, what the runs have in common.
+        name: Name in the tables.
+        reports: The reports of the runs.
+        settings: {name: value}, the common settings of the runs.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Variant:
     settings: dict[str, Any] = field(repr=False)
 
     def mean(self, metric: str) -> float | None:
-        """The mean over the runs; None if it was not measured."""
+        """The mean over the runs. None if the metric was not measured."""
         values = self.values(metric)
         return float(np.mean(values)) if values else None
 
     def deviation(self, metric: str) -> float | None:
-        """The standard deviation over the runs (n - 1); None for a single one."""
+        """The standard deviation over the runs (n - 1). None for a single run."""
         values = self.values(metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
@@ -53,7 +53,7 @@ class Variant:
         return [report.metrics[metric] for report in self.reports if metric in report.metrics]
 
     def query_scores(self, metric: str) -> np.ndarray | None:
-        """(N,) each query's mean over the runs; None if the runs did not keep them, or searched differently."""
+        """(N,) the mean over the runs for each query. None if the runs have no scores of queries, or other queries."""
         scores = [report.query_scores.get(metric) for report in self.reports]
         if not all(scores) or len({report.query_set for report in self.reports}) > 1:
             return None
@@ -62,15 +62,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better a variant is than the first one, query by query.
+    """How much better a variant is than the first one, paired by query.
 
     Attributes:
-        name: The variant.
-        metric: What was measured.
-        mean: The difference of the means.
-        interval: (lower, upper), 95 %: of the differences that other queries of the same kind would have given. It
-            says nothing of other seeds, classes or photos.
-        p_value: How often a difference of 0 or of the other sign came up, twice.
+        name: Name of the variant.
+        metric: Name of the metric.
+        mean: Difference of the means.
+        interval: (lower, upper), 95 % bootstrap interval over the queries. It does not include the variation over
+            seeds, classes or photos.
+        p_value: Two-sided p-value: twice the share of bootstrap samples with a difference of 0 or of the other sign.
     """
 
     name: str
@@ -82,14 +82,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variants on one benchmark, the first one being what the others are compared with.
+    """Variants on a benchmark. The others are compared with the first one.
 
     Attributes:
-        variants: In the order in which they were given.
-        metrics: Names that every variant has.
-        differences: Of the others with the first one, where both kept the scores of their queries.
-        settings: {name: the value of each variant}, in which they differ.
-        notes: What else a reader must know.
+        variants: The variants, in the given order.
+        metrics: Names of the metrics that all variants have.
+        differences: Differences of the other variants from the first one, if both have the scores of their queries.
+        settings: {name: the value of each variant} of the settings that differ.
+        notes: Further facts that matter for the comparison.
     """
 
     variants: tuple[Variant, ...]
@@ -202,15 +202,15 @@ class Comparison:
 
 
 def read_runs(sources: Iterable[str | os.PathLike]) -> list[Report]:
-    """The reports of runs.
+    """Read the reports of runs.
 
     Args:
-        sources: Each a `report.json`, a `results.jsonl`, or a folder that `evaluate -o` or `train` wrote; a folder of
-            such folders stands for all of them.
+        sources: `report.json` files, `results.jsonl` files, folders that `evaluate -o` or `train` wrote, or folders of
+            such folders.
 
     Raises:
-        FileNotFoundError: There is none in one of the places.
-        ValueError: A file holds no report.
+        FileNotFoundError: There is no report in one of the places.
+        ValueError: A file is not a report.
     """
     return [report for source in sources for report in _read(Path(source))]
 
@@ -250,15 +250,15 @@ def _report_of_training(path: Path) -> Report:
 def compare(reports: Sequence[Report], seed: int = 0) -> Comparison:
     """Compare runs on one benchmark.
 
-    Runs whose settings are the same but for their seeds are one variant. Every other variant is compared with the
-    first one by a paired bootstrap over the queries, each query's score being the mean over the seeds.
+    Runs that differ only in their seeds are one variant. Each other variant is compared with the first one by a paired
+    bootstrap over the queries. The score of a query is its mean over the seeds.
 
     Args:
-        reports: At least one.
-        seed: Of the bootstrap.
+        reports: At least one report.
+        seed: Random seed of the bootstrap.
 
     Raises:
-        ValueError: The runs are of different benchmarks, levels, galleries or settings, or measured nothing in common.
+        ValueError: The runs have different benchmarks, levels, galleries or settings, or no metric in common.
     """
     if not reports:
         raise ValueError("there is nothing to compare: give at least one run")
@@ -293,16 +293,16 @@ def compare(reports: Sequence[Report], seed: int = 0) -> Comparison:
 def paired_difference(
     name: str, metric: str, first: np.ndarray, second: np.ndarray, seed: int = 0
 ) -> Difference:
-    """The mean of `second - first` over the queries, and a percentile bootstrap of it.
+    """The mean of `second - first` over the queries, with a percentile bootstrap.
 
     Args:
-        name: Of what is compared with the first.
-        metric: Of these scores.
-        first, second: (N,) scores of the same queries; those that are NaN in one do not count.
-        seed: Of the draws.
+        name: Name of the variant with the scores `second`.
+        metric: Name of the metric.
+        first, second: (N,) scores of the same queries. Queries with NaN in one of them are left out.
+        seed: Random seed of the bootstrap.
 
     Raises:
-        ValueError: The scores are not of the same queries, or none counts.
+        ValueError: The scores are not of the same queries, or all queries are left out.
     """
     if first.shape != second.shape:
         raise ValueError(f"{len(first)} and {len(second)} queries cannot be paired")
@@ -325,14 +325,14 @@ def paired_difference(
 
 
 def settings_of(report: Report) -> dict[str, Any]:
-    """{name: value} of everything that may make one run better than another, but its seed."""
+    """{name: value} of all settings that may change the results, except for the seed."""
     settings = {name: getattr(report, name) for name in _SETTINGS}
     settings |= {f"preprocessing.{name}": value for name, value in report.preprocessing.items()}
     for section, keys in report.recipe.items():
         if section != "processor":  # the preprocessing says it
             settings |= _flat(section, keys)
     if settings.get("optimisation.schedule_steps") and not settings.get("data.validation_classes", True):
-        # Refitted on all classes: how long is what the classes held out said, which the seed decides.
+        # A refit on all classes trains as long as was best on held-out classes, which depends on the seed.
         del settings["optimisation.schedule_steps"], settings["optimisation.max_steps"]
     return settings
 
@@ -368,7 +368,7 @@ def _short_name(model: str) -> str:
 
 
 def _differing(settings: Sequence[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """{name: each one's value} of the settings that are not the same everywhere; None for one that has it not."""
+    """{name: the value of each} of the settings that differ. None if a setting is missing."""
     names = dict.fromkeys(name for one in settings for name in one)
     found = {name: tuple(one.get(name) for one in settings) for name in names}
     return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
@@ -378,16 +378,16 @@ def _notes(variants: Sequence[Variant], settings: dict[str, tuple[Any, ...]]) ->
     prepared = [name.removeprefix("preprocessing.") for name in settings if name.startswith("preprocessing.")]
     if prepared:
         yield (
-            f"Not all pictures were prepared alike ({', '.join(prepared)}): a part of the difference may be that. "
-            "`evaluate --preprocessing RUN` measures the frozen CLIP under a run's own"
+            f"The preprocessing differs ({', '.join(prepared)}), which may explain a part of the difference. "
+            "`evaluate --preprocessing RUN` evaluates the frozen CLIP with the preprocessing of a run"
         )
     reports = [report for variant in variants for report in variant.reports]
     for name in _MACHINE:
         values = list(dict.fromkeys(str(report.environment.get(name)) for report in reports))
         if len(values) > 1:
-            yield f"Not all ran with the same {name}: {', '.join(values)}"
+            yield f"The runs differ in {name}: {', '.join(values)}"
     if len({(report.photos, tuple(report.differences)) for report in reports}) > 1:
-        yield "Not all searched the same photos"
+        yield "The runs searched different photos"
     if len({len(variant.reports) for variant in variants}) > 1:
         yield "The numbers of seeds differ"
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation: for a program, for a document, for a terminal."""
+"""The report of an evaluation, as JSON, Markdown and a table for the terminal."""
 
 import json
 import os
@@ -51,7 +51,7 @@ _SHOWN_PREPROCESSING = {
     "sketch_crop_margin": "cropped",
     "sketch_line_width": "lines of {} px at least",
 }
-"""What a reader is told of the preprocessing; the JSON has all of it."""
+"""The settings of the preprocessing to print. The JSON has all of them."""
 
 
 def _now() -> str:
@@ -71,11 +71,11 @@ class Report:
 
     Attributes:
         method: "clip-at", "frozen-clip", ...
-        model: Where the weights came from.
+        model: Name of the checkpoint.
         benchmark: Name of the benchmark.
         convention: "standard" or "interpolated"; None at instance level, where there is only one.
         zero_shot: Whether no test class was seen in training.
-        claim: The same as a sentence.
+        claim: The same, in words.
         metrics: {name: 0..1}.
         chance: {name: 0..1} for a random ranking.
         per_class: {class: metrics of its queries}.
@@ -89,33 +89,32 @@ class Report:
         gallery: Which photos were ranked for a query: "all", or those of its "category".
         ranking: "embedding", "rerank", "rerank-plain" or "exhaustive", see `Task`.
         shortlist: Number of photos that re-ranking scored again for each query.
-        rerank_weight: Weight of the pair scores beside the similarity in "rerank"; None if it went by pairs alone.
-        query: What was searched with: the test sketches, or in the place of each the name of its class ("class-name").
-        expand: How many of its first hits a query was joined with for a second search; None for one search.
-        lens: What the model's lens on the sketch features maps to; None without one.
-        pairs: Number of pairs that were scored by more than their embeddings.
+        rerank_weight: Weight of the pair scores in "rerank". None for pair scores alone.
+        query: What was searched with: the test sketches ("sketch"), or the names of their classes ("class-name").
+        expand: Number of first hits that a query was combined with for a second search. None for a single search.
+        lens: Targets of the model's lens. None without a lens.
+        pairs: Number of pairs that were scored besides the embeddings.
         setting: "zs", "gzs" (the gallery also holds photos of seen classes), "instances" (training and test data share
             classes, but not instances) or "seen" (not zero-shot).
-        condition: What a method with conditions was told: "given", "predicted" or "none", see `Task`; None for other
+        condition: Categories for a method with conditions: "given", "predicted" or "none", see `Task`. None for other
             methods.
-        support: Whose images it was shown for a category: "own", "random" or "unmatched"; None if it was shown none.
+        support: Example images of a category: "own", "random" or "unmatched". None without categories.
         differences: How the test data differ from the published ones.
         intervals: {name: [lower, upper]}, 95 % bootstrap intervals over the queries.
         queries_per_class: {class: number of queries}.
         curve: {x: values, y: values, "chance": values}: precision over recall, or accuracy over k.
-        ceilings: {name: 0..1}, the most that a metric can reach, where that is less than 1: of a class with 12 photos,
-            no more than 12 of the first 100 can be right.
-        preprocessing: How pictures became pixel values: the arguments of `SketchPromptImageProcessor`.
-        seed: Of the training run; None for what was not trained, or where it is not known.
-        recipe: Of the training run, by section, without its seed and folders.
-        query_set: A checksum of which sketches were searched with. Reports with the same one can be compared query
-            by query.
-        query_scores: {name of the metric: its value for each query}, in the order of the benchmark's table; None
-            where a query does not count.
+        ceilings: {name: 0..1}, the maximum of each metric that cannot reach 1. For a class with 12 photos, at most 12
+            of the first 100 can be correct.
+        preprocessing: The preprocessing of images: the arguments of `SketchPromptImageProcessor`.
+        seed: Random seed of the training run. None if nothing was trained, or if it is not known.
+        recipe: Recipe of the training run by section, without its seed and folders.
+        query_set: Checksum of the queries. Reports with the same checksum can be compared query by query.
+        query_scores: {name of the metric: its value for each query}, in the order of the benchmark's table. None if a
+            query does not count.
         unreadable: {"domain", "path", "reason"} for each image that was left out.
-        peak_memory_mb: Of the process and, on a GPU, of the device.
+        peak_memory_mb: Peak memory of the process and, on a GPU, of the device.
         environment: Versions, machine, device and dtype.
-        time: When the report was made, UTC.
+        time: Time of the report, UTC.
     """
 
     method: str
@@ -162,11 +161,11 @@ class Report:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Report":
-        """Read a `report.json`, also of an earlier version.
+        """Load a `report.json`, also of an earlier version.
 
         Raises:
             OSError: The file cannot be opened.
-            ValueError: It holds no report.
+            ValueError: It is not a report.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -179,10 +178,10 @@ class Report:
 
     @classmethod
     def of_summary(cls, result: dict) -> "Report":
-        """The report of a line of `read_results`, without what `summary` leaves out.
+        """The report in a line of `read_results`, without what `summary` leaves out.
 
         Raises:
-            ValueError: The line lacks something.
+            ValueError: A field is missing.
         """
         known = {f.name for f in fields(cls)} - {"unreadable"}
         try:
@@ -191,7 +190,7 @@ class Report:
             raise ValueError(f"a line of the results is not complete: {error}") from error
 
     def to_json(self) -> str:
-        """All fields but the scores of single queries, which `save` writes; numbers are between 0 and 1."""
+        """All fields except the scores of single queries, which `save` writes. Numbers are between 0 and 1."""
         content = asdict(self)
         del content["query_scores"]
         return json.dumps(content, indent=2, ensure_ascii=False)
@@ -243,7 +242,7 @@ class Report:
         return Group(*parts)
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
-        """Write `report.json` and `report.md` into a folder, which is created if needed; return their paths."""
+        """Write `report.json` and `report.md` to a folder, which is created if needed. Returns their paths."""
         paths = []
         content = asdict(self)
         content = json.dumps(content | {"checksum": json_checksum(content)}, indent=2, ensure_ascii=False)
@@ -261,7 +260,7 @@ class Report:
 
     @property
     def sentence(self) -> str:
-        """What was searched with what, in which manner, and whether that is zero-shot."""
+        """A sentence with the queries, the photos, the setting, and whether the result is zero-shot."""
         photos = f"{self.photos:,} photos"
         if self.gallery == "category":
             photos = f"their class's photos ({self.photos:,} in all)"
@@ -301,7 +300,7 @@ class Report:
 
     @property
     def preprocessing_text(self) -> str:
-        """How pictures were prepared, in a few words; empty if that is not known."""
+        """The preprocessing of images in a few words. Empty if it is not known."""
         known = {
             name: value
             for name, value in self.preprocessing.items()
@@ -313,7 +312,7 @@ class Report:
         return ("%", "95 % interval", "chance", *(("at most",) if self.ceilings else ()))
 
     def _percentages(self) -> list[tuple[str, ...]]:
-        """A row for each metric: the metrics that cannot reach 100 % beside what they can reach."""
+        """A row for each metric. If the maximum of a metric is below 100 %, the row has it too."""
         rows = []
         for name, value in self.metrics.items():
             row = [
@@ -328,7 +327,7 @@ class Report:
         return rows
 
     def _class_rows(self) -> list[list[str]]:
-        """A row for each class, the best by the first metric first."""
+        """A row for each class, sorted by the first metric, best first."""
         first = next(iter(self.metrics))
         ordered = sorted(self.per_class, key=lambda name: (-self.per_class[name][first], name))
         return [
@@ -377,7 +376,7 @@ class Report:
 
 
 def without_seed(recipe: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """A recipe's sections, but for its seed."""
+    """The sections of a recipe without its seed."""
     return {
         section: {key: value for key, value in keys.items() if (section, key) != ("run", "seed")}
         for section, keys in recipe.items()
@@ -412,7 +411,7 @@ def read_results(paths: Iterable[str | os.PathLike]) -> list[dict]:
             try:
                 results.append(_read_line(line, path))
             except ValueError as error:
-                warnings.warn(f"{path}, line {number} is passed over: {error}", stacklevel=2)
+                warnings.warn(f"{path}, line {number} is skipped: {error}", stacklevel=2)
     if not results:
         raise ValueError(f"No result in {', '.join(map(str, paths))}.")
     return results
@@ -429,7 +428,7 @@ def _read_line(line: str, path: Path) -> dict:
 
 
 def _with_new_keys(content: dict, path: str | os.PathLike) -> dict:
-    """The content of a report with the keys of this version, whichever version wrote it."""
+    """The content of a report of any version with the keys of this version."""
     return with_new_names(content, OLD_KEYS, str(path)) if "protocol" in content else content
 
 

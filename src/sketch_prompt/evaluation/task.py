@@ -1,4 +1,4 @@
-"""What is evaluated, and how: said once, for Python, recipes and the command line."""
+"""What is evaluated, and how: the same dataclass for Python, recipes and the command line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ class TaskOptions:
     Attributes:
         gallery: Which photos are ranked for a sketch at instance level: `"all"` of them, or those of its
             `"category"`, the default. At category level always `"all"`.
-        condition: What a method with conditions is told about each image: its category (`"given"`), the category
-            that the model predicts (`"predicted"`), or nothing (`"none"`); see `conditioning`. `"auto"` is `"given"`
-            if a sketch ranks only the photos of its own category, and `"predicted"` otherwise.
-        support: Whose images show such a method what a category is: the category's `"own"`; or, as ablations,
-            `"random"` ones, or those of an `"unmatched"` category. With the condition `"none"` it is shown nothing.
+        condition: The category that a method with conditions gets for each image: the true one (`"given"`), the one
+            that the model predicts (`"predicted"`), or none (`"none"`); see `conditioning`. `"auto"` is `"given"` if a
+            sketch ranks only the photos of its own category, and `"predicted"` otherwise.
+        support: The example images of a category for such a method: its `"own"`; or, as ablations, `"random"` ones, or
+            those of an `"unmatched"` category. They are not used with the condition `"none"`.
         convention: At category level, `"standard"` or `"interpolated"`; see `sketch_prompt.metrics`.
         ks: Cut-offs of the metrics; None for 100 and 200 (mAP@k, P@k), or 1, 5 and 10 at instance level (Acc@k).
-        ranking: By `"embedding"`; `"rerank"`: by embedding, and then the first photos again by embedding and pair
-            together, as the model fuses them; `"rerank-plain"`: these by the scores of the pairs alone; or
-            `"exhaustive"`: by scoring every pair. None for `"rerank"` if the method scores pairs, else `"embedding"`.
+        ranking: `"embedding"`; `"rerank"`: by embedding, and the first photos again by embedding and pair score, fused
+            by the model; `"rerank-plain"`: the first photos again by pair score alone; or `"exhaustive"`: all photos
+            by pair score. None for `"rerank"` if the method scores pairs, else `"embedding"`.
         shortlist: Number of photos that `"rerank"` scores again for each sketch.
-        query: What is searched with: every test `"sketch"`, or the `"class-name"` of each in its place, for methods
-            whose photos can be compared with texts. It ranks by `"embedding"`.
-        expand: Search twice, the second time with the query joined with its first so many hits; None for once. It
-            ranks by `"embedding"`.
+        query: What is searched with: the test sketches (`"sketch"`), or the names of their classes (`"class-name"`),
+            for methods whose photos can be compared with texts. It ranks by `"embedding"`.
+        expand: Search a second time with each query and this many of its first hits combined. None for a single
+            search. It ranks by `"embedding"`.
     """
 
     gallery: GalleryPhotos | None = None
@@ -52,14 +52,14 @@ class TaskOptions:
         require(self.shortlist >= 1, "shortlist", self.shortlist, "at least 1")
         require(self.expand is None or self.expand >= 1, "expand", self.expand, "at least 1, or None")
         if self.support != "own" and self.condition == "none":
-            raise ValueError(f"support={self.support!r} is shown to no model with condition='none'")
+            raise ValueError(f"support={self.support!r} is not used with condition='none'")
         if self.query != "sketch" and self.ranking not in (None, "embedding"):
             raise ValueError(
-                f"query={self.query!r} ranks by embedding: it does not go with ranking={self.ranking!r}"
+                f"query={self.query!r} ranks by embedding and cannot be combined with ranking={self.ranking!r}"
             )
         if self.expand is not None and self.ranking not in (None, "embedding"):
             raise ValueError(
-                f"expand searches twice by embedding: it does not go with ranking={self.ranking!r}"
+                f"expand ranks by embedding and cannot be combined with ranking={self.ranking!r}"
             )
 
 
@@ -68,7 +68,7 @@ class TaskOptions:
 class Task(TaskOptions):
     """What is evaluated, and how. The attributes of `TaskOptions` are keyword arguments.
 
-    What is left open is filled in for the benchmark and its level, except `ranking`, which depends on the model.
+    Missing values are filled in for the benchmark and its level, except for `ranking`, which depends on the model.
 
     Example:
 
