@@ -29,12 +29,12 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
-            raise _refusal(
+            raise _describe_error(
                 event.start_mark, f"the alias *{event.anchor} is not read here: write the value out"
             )
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _refusal(self.peek_event().start_mark, f"this is nested more than {MAX_DEPTH} deep")
+            raise _describe_error(self.peek_event().start_mark, f"this is nested more than {MAX_DEPTH} deep")
         try:
             return super().compose_node(parent, index)
         finally:
@@ -44,12 +44,14 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
-                raise _refusal(key_node.start_mark, "the merge key << is not read here: write the values out")
+                raise _describe_error(
+                    key_node.start_mark, "the merge key << is not read here: write the values out"
+                )
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | None):
-                raise _refusal(key_node.start_mark, "this is no key")
+                raise _describe_error(key_node.start_mark, "this is no key")
             if key in seen:
-                raise _refusal(key_node.start_mark, f"the key {key!r} stands there twice")
+                raise _describe_error(key_node.start_mark, f"the key {key!r} stands there twice")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -101,5 +103,5 @@ def read_yaml(path: str | os.PathLike) -> Any:
     return parse_yaml(text, str(path))
 
 
-def _refusal(mark: yaml.Mark, reason: str) -> NotPlainYamlError:
+def _describe_error(mark: yaml.Mark, reason: str) -> NotPlainYamlError:
     return NotPlainYamlError(f"line {mark.line + 1}: {reason}")

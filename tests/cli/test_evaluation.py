@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sketch_prompt.cli.evaluation import _prepare_as
+from sketch_prompt.cli.evaluation import _choose_processor
 from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training.config import TrainingConfig
 
@@ -17,7 +17,7 @@ def own():
 
 
 def test_pictures_are_prepared_as_a_recipe_says_at_the_size_of_the_model(own):
-    settings = _prepare_as(own, MODEL, "clip-at-mini", {}).image_processor.settings
+    settings = _choose_processor(own, MODEL, "clip-at-mini", {}).image_processor.settings
     recipe = TrainingConfig.load("clip-at-mini").processor
     assert {name: settings[name] for name in recipe if name != "normalization"} == {
         name: value for name, value in recipe.items() if name != "normalization"
@@ -26,17 +26,17 @@ def test_pictures_are_prepared_as_a_recipe_says_at_the_size_of_the_model(own):
 
 
 def test_pictures_are_prepared_as_for_a_checkpoint(own):
-    settings = _prepare_as(own, MODEL, "mini-clip-at", {}).image_processor.settings
+    settings = _choose_processor(own, MODEL, "mini-clip-at", {}).image_processor.settings
     assert settings == SketchPromptProcessor.from_pretrained("mini-clip-at").image_processor.settings
 
 
 def test_crop_and_line_width_are_set_on_top(own):
     changed = {"sketch_crop_margin": True, "sketch_line_width": 2.0}
-    settings = _prepare_as(own, MODEL, None, changed).image_processor.settings
+    settings = _choose_processor(own, MODEL, None, changed).image_processor.settings
     assert settings == own.image_processor.settings | changed
-    assert _prepare_as(own, MODEL, None, {}) is own
+    assert _choose_processor(own, MODEL, None, {}) is own
 
 
 def test_what_is_neither_a_recipe_nor_a_checkpoint_is_said(own):
     with pytest.raises(FileNotFoundError, match="clip-at-mimi"):
-        _prepare_as(own, MODEL, "clip-at-mimi", {})
+        _choose_processor(own, MODEL, "clip-at-mimi", {})

@@ -58,7 +58,7 @@ def _print_version(asked: bool) -> None:
 
 
 @app.callback()
-def _common(
+def _main(
     context: typer.Context,
     traceback: Annotated[
         bool,

@@ -230,7 +230,7 @@ def evaluate(
     others = [Report.load(path) for path in compare or ()]
     check_comparable(others, task.level)
     loaded, processor = load_model(model, base_model, device)
-    processor = _prepare_as(processor, loaded, preprocessing, sketch_settings(crop, line_width))
+    processor = _choose_processor(processor, loaded, preprocessing, sketch_settings(crop, line_width))
     tables = load_benchmark(benchmark, data_dir, split=split, seed=seed, **options)
     evaluation = evaluate_model(
         loaded,
@@ -249,7 +249,7 @@ def evaluate(
         print_report(evaluation.report, format, as_json)
 
 
-def _prepare_as(processor, model, preprocessing: str | None, sketches: dict):
+def _choose_processor(processor, model, preprocessing: str | None, sketches: dict):
     """The model's processor, or that of `--preprocessing`, with other settings for sketches."""
     if preprocessing is not None:
         from sketch_prompt.processing import SketchPromptProcessor

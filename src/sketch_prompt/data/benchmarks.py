@@ -197,7 +197,7 @@ def _load(
             raise ValueError(f"{name} comes from the Hub: leave data_dir out")
         known = ("revision", "token")
         for option in options.keys() - {*known, "seed"}:
-            raise ValueError(f"{name}: " + unknown_name("option", _shown(option), known))
+            raise ValueError(f"{name}: " + unknown_name("option", _option_name(option), known))
         hub = {option: options[option] for option in known if option in options}
         return load_from_hub(name, cache_dir=cache_dir, streaming=streaming, **hub)
     builder = make_builder(name, data_dir, cache_dir=cache_dir, **options)
@@ -207,7 +207,7 @@ def _load(
     return builder.as_dataset()
 
 
-def _shown(option: str) -> str:
+def _option_name(option: str) -> str:
     """The name of an option in `load_benchmark`."""
     return "split" if option == "class_split" else option
 
@@ -230,7 +230,9 @@ def make_builder(
         options.pop("seed", None)
     for option in options:
         if option not in known:
-            raise ValueError(f"{name}: " + unknown_name("option", _shown(option), map(_shown, sorted(known))))
+            raise ValueError(
+                f"{name}: " + unknown_name("option", _option_name(option), map(_option_name, sorted(known)))
+            )
     data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
     if cache_dir is not None:
         cache_dir = os.fspath(cache_dir)

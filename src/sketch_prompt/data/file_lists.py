@@ -42,11 +42,13 @@ def select_listed(listing: Listing, list_file: str) -> Listing:
     Raises:
         ValueError: A line is malformed, or none of the named files exists.
     """
-    found = {_place(file.path): (folder, file) for folder, files in listing.folders.items() for file in files}
+    found = {
+        _path_key(file.path): (folder, file) for folder, files in listing.folders.items() for file in files
+    }
     selected: dict[str, list[ImageFile]] = {}
     skipped = []
     for path, _ in read_numbered_lines(list_file):
-        entry = found.get(_place(path))
+        entry = found.get(_path_key(path))
         if entry is None:
             skipped.append(f"{path}: named in {list_file}, but absent")
         else:
@@ -79,7 +81,7 @@ def read_numbered_lines(path: str) -> list[tuple[str, int]]:
     return lines
 
 
-def _place(path: str) -> tuple[str, str, str]:
+def _path_key(path: str) -> tuple[str, str, str]:
     """(root, class folder, file name), by which the paths of a list and of a folder are compared."""
     parts = path.replace(os.sep, "/").split("/")
     root, folder, name = ["", "", *parts][-3:]

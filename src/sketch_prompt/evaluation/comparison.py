@@ -113,7 +113,7 @@ class Comparison:
             )
         if self.settings:
             names = [variant.name for variant in self.variants]
-            rows = [[name, *map(_shown, values)] for name, values in self.settings.items()]
+            rows = [[name, *map(_format_value, values)] for name, values in self.settings.items()]
             tables.append(Table("Settings that differ", ["setting", *names], rows, 1 + len(names)))
         return tables
 
@@ -392,6 +392,6 @@ def _notes(variants: Sequence[Variant], settings: dict[str, tuple[Any, ...]]) ->
         yield "The numbers of seeds differ"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = "not said" if value is None else str(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

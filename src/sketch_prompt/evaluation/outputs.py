@@ -64,7 +64,7 @@ def write_outputs(
 def choose_queries(labels: np.ndarray, count: int) -> np.ndarray:
     """Indices of `count` random queries. No class has two before every class has one."""
     shuffled = np.random.default_rng(0).permutation(len(labels))
-    turn = _turns(labels, shuffled)
+    turn = _earlier_of_class(labels, shuffled)
     return shuffled[np.argsort(turn, kind="stable")][:count]
 
 
@@ -78,7 +78,7 @@ def extreme_queries(search: Search, count: int, best: bool, seed: int = 0) -> np
     order = np.random.default_rng(seed).permutation(len(quality))
     order = order[np.argsort(quality[order], kind="stable")]
     order = order[~np.isnan(quality[order])]
-    later = _turns(search.sketches.labels, order) >= _OF_A_CLASS
+    later = _earlier_of_class(search.sketches.labels, order) >= _OF_A_CLASS
     chosen = order[np.argsort(later, kind="stable")][:count]
     return chosen[np.argsort(quality[chosen], kind="stable")]
 
@@ -135,7 +135,7 @@ def _first_photos(search: Search, query: int, top_k: int) -> tuple[np.ndarray, n
     return ranking, scores, ranks
 
 
-def _turns(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _earlier_of_class(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
     """For each index in `order`, the number of indices of its class before it."""
     seen: dict[int, int] = {}
     turns = np.empty(len(order), np.int64)

@@ -49,12 +49,12 @@ def write_csv(hits: Sequence[Hit], path: str | os.PathLike) -> Path:
         writer.writerow(["rank", "score", "path", "category", "copies"])
         for hit in hits:
             copies = "; ".join(hit.copies)
-            texts = [_no_formula(value) for value in (hit.path, hit.category or "", copies)]
+            texts = [_escape_formula(value) for value in (hit.path, hit.category or "", copies)]
             writer.writerow([hit.rank, f"{hit.score:.4f}", *texts])
     return Path(path)
 
 
-def _no_formula(value: str) -> str:
+def _escape_formula(value: str) -> str:
     return f"'{value}" if value.startswith(_FORMULA) else value
 
 
@@ -77,7 +77,7 @@ def html_of_hits(hits: Hits, with_links: bool = False) -> str:
             names = "<br>".join(map(notebook.text, hit.copies))
             caption += f"<details><summary>and {len(hit.copies)} more of it</summary>{names}</details>"
         link = Path(hit.path).as_uri() if with_links and os.path.isabs(hit.path) else None
-        shown = notebook.image(_picture(hits, hit), _SIDE, name)
+        shown = notebook.image(_photo_of(hits, hit), _SIDE, name)
         parts.append(notebook.figure(shown, caption, _SIDE, link, hit.path))
     return f"<div>{''.join(parts)}</div>"
 
@@ -104,7 +104,7 @@ def html_of_gallery(gallery: "Gallery") -> str:
     return f"<div>{''.join(parts)}</div>"
 
 
-def _picture(hits: Hits, hit: Hit) -> Image.Image | None:
+def _photo_of(hits: Hits, hit: Hit) -> Image.Image | None:
     return None if hits.gallery is None else hits.gallery.collection.image_or_none(hit, 2 * _SIDE)
 
 

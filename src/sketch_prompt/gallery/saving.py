@@ -115,7 +115,7 @@ class SavedGallery:
             "skipped": len(self.skipped),
             "next_id": self.next_id,
             "root": root,
-            "seal": seal(_named(root, self.index), parts or self.photos.paths) if self.own else None,
+            "seal": seal(_sealed_places(root, self.index), parts or self.photos.paths) if self.own else None,
             "model": self.model,
             "index": self.index,
             "files": files,
@@ -174,7 +174,9 @@ class SavedGallery:
                 next_id=int(manifest["next_id"]),
                 index={"name": manifest["index"]["name"], **manifest["index"]},
                 own=is_sealed(
-                    manifest.get("seal"), _named(manifest["root"], manifest["index"]), parts or photos.paths
+                    manifest.get("seal"),
+                    _sealed_places(manifest["root"], manifest["index"]),
+                    parts or photos.paths,
                 ),
                 checksums=manifest.get("checksums") or {},
                 calibration=_read_calibration(directory, manifest),
@@ -337,7 +339,7 @@ def _check_file(directory: Path, name: object, manifest: dict[str, Any]) -> None
         raise ValueError(f"{directory / name} is not what was written")
 
 
-def _named(root: str | None, index: dict[str, Any]) -> str:
+def _sealed_places(root: str | None, index: dict[str, Any]) -> str:
     """What the seal covers besides the photos: the places outside of the gallery that it names."""
     return json.dumps([root, index.get("address"), index.get("collection")])
 

@@ -71,11 +71,11 @@ def model_card(
     values = {
         "title": f"{method}{on}" + (f", trained on {facts.benchmark}" if facts.benchmark else ""),
         "about": model.paper_text,
-        "what": " ".join([_what(model, base_name, self_contained), *_lens(config)]),
+        "what": " ".join([_description(model, base_name, self_contained), *_lens(config)]),
         "source": source,
         "revision": f', revision="{revision}"' if revision not in (None, "main") else "",
         "usage": model.usage_text.strip(),
-        "measurements": [_shown(m) for m in facts.measurements],
+        "measurements": [_as_table(m) for m in facts.measurements],
         "run": [(name, _text(value)) for name, value in facts.run.items()],
         "untrained": "How it was trained was not recorded." if trained else "Nothing was trained.",
         "classes": config.seen_classes,
@@ -98,15 +98,15 @@ def _is_plain(name: str | None) -> bool:
     return name is not None and "/" not in name and "\\" not in name
 
 
-def _what(model, base: str | None, self_contained: bool) -> str:
+def _description(model, base: str | None, self_contained: bool) -> str:
     size = sum(value.numel() for value in model.adapter_tensors().values())
     if model.clip is None:
-        return f"A model of {_short(size)} weights with a vision tower of its own."
+        return f"A model of {_format_count(size)} weights with a vision tower of its own."
     clip = f"frozen CLIP ({base})" if base else "frozen CLIP"
     if not size:
         return f"A {clip} without anything trained: the baseline."
     where = "which is included here" if self_contained else "which is loaded from where it lies"
-    return f"An adapter of {_short(size)} weights on a {clip}, {where}."
+    return f"An adapter of {_format_count(size)} weights on a {clip}, {where}."
 
 
 def _lens(config) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _lens(config) -> Iterator[str]:
     yield from fit["notes"]
 
 
-def _short(count: int) -> str:
+def _format_count(count: int) -> str:
     return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
 
 
@@ -149,7 +149,7 @@ def _eval_results(measurements: Iterable[Measurement]) -> list[EvalResult] | Non
     return results or None
 
 
-def _shown(m: Measurement) -> dict[str, Any]:
+def _as_table(m: Measurement) -> dict[str, Any]:
     """A measurement as a table for the template. Empty columns are left out."""
     others = {
         "95 % interval": {

@@ -57,7 +57,7 @@ def create_repository(
             repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=space_sdk
         )
     except (OSError, HFValidationError, BROKEN_CONNECTION) as error:
-        raise _refusal(error, repo_id, None) from error
+        raise _error_for(error, repo_id, None) from error
     return made.repo_id
 
 
@@ -114,10 +114,10 @@ def push(
                 commit_description=commit_description,
             )
         except (OSError, HFValidationError, RuntimeError, BROKEN_CONNECTION) as error:
-            raise _refusal(error, repo_id, revision) from error
+            raise _error_for(error, repo_id, revision) from error
 
 
-def _refusal(error: Exception, repo_id: str, revision: str | None) -> Exception:
+def _error_for(error: Exception, repo_id: str, revision: str | None) -> Exception:
     """The error to raise instead of one of the client, with a message that says what to do."""
     chain = list(causes(error))
 

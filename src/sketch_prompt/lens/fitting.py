@@ -201,7 +201,7 @@ class _Equations(NamedTuple):
 
     def solve(self, penalty: float) -> Tensor | None:
         """(D, D) W. None if it is the identity: lambda is infinite, or the targets are all the same."""
-        if math.isinf(penalty) or not self._says_something():
+        if math.isinf(penalty) or not self._is_informative():
             return None
         ridge, scale = self._ridge_and_scale()
         pull = penalty * ridge * torch.eye(len(self.gram), dtype=torch.float64)
@@ -218,7 +218,7 @@ class _Equations(NamedTuple):
             penalties: The lambdas.
         """
         plain = queries.float() @ photos.T
-        if not self._says_something():
+        if not self._is_informative():
             yield from (plain for _ in penalties)
             return
         ridge, scale = self._ridge_and_scale()
@@ -233,7 +233,7 @@ class _Equations(NamedTuple):
             pull = penalty * ridge
             yield (turned / (values + pull).float()) @ torch.add(aims, same, alpha=float(scale * pull))
 
-    def _says_something(self) -> bool:
+    def _is_informative(self) -> bool:
         return bool(self.gram.diagonal().sum() > _SAME) and self.squares > _SAME
 
     def _ridge_and_scale(self) -> tuple[Tensor, float]:

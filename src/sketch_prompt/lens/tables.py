@@ -133,7 +133,7 @@ def fit_model_lens(
     if fitter.needs_photos:
         for found, labels, rows in embedded("photo", photos):
             fitter.add_photos(found.features, labels, rows, found.instance_ids)
-    with _watched(model) as asked:
+    with _record_lens_use(model) as asked:
         for found, labels, rows in embedded("sketch", sketches):
             fitter.add_sketches(found.features, labels, rows, found.instance_ids)
     # The first process always embeds something; others may have had no share.
@@ -149,7 +149,7 @@ def fit_model_lens(
 
 
 @contextmanager
-def _watched(model: SketchPromptPreTrainedModel) -> Iterator[list[bool]]:
+def _record_lens_use(model: SketchPromptPreTrainedModel) -> Iterator[list[bool]]:
     """A list that is not empty after the block if the sketch features went through the lens of the model.
 
     A method of another package may not do that.
