@@ -120,7 +120,7 @@ def test_fewer_bits_take_less_memory(tmp_path):
     ("kind", "precision", "message"),
     [
         ("ivf-sq8", "binary", "'ivf-sq8' is in int8; for binary use index='ivf'"),
-        ("hnsw", "binary", "does not take one bit a number; for binary use index='ivf' or 'exact'"),
+        ("hnsw", "binary", "does not support one bit for each number; for binary use index='ivf' or 'exact'"),
         ("auto", "int9", "no precision 'int9'; did you mean 'int8'"),
         ("milvus", "int8", "milvus chooses the precision itself"),
         ("lance", "binary", "lance chooses the precision itself"),
@@ -207,7 +207,7 @@ def test_a_damaged_index_is_built_anew_from_the_vectors(kind, damage, tmp_path, 
         ids, vectors = ids[:300], vectors[:300]
     again = make_index(kind)
     again.load(tmp_path, saved, ids, vectors)
-    assert "is built anew" in caplog.text
+    assert "is rebuilt" in caplog.text
     assert len(again) == len(ids) and again.search(vectors[:1], 1).ids[0, 0] == 0
 
 

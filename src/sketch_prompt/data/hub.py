@@ -1,10 +1,10 @@
-"""Benchmarks as data sets of the Hub: one Parquet folder with the four tables, a card, and `benchmark.json`.
+"""Benchmarks as data sets on the Hub: a folder of Parquet files with the four tables, a card, and `benchmark.json`.
 
-data/<split>-<n>-of-<m>.parquet  the rows, pictures included
-benchmark.json                   what the benchmark is for
-README.md                        the card, with the columns for the Hub's viewer
+data/<split>-<n>-of-<m>.parquet  the rows, with the images
+benchmark.json                   the level of the benchmark
+README.md                        the card, with the columns for the viewer of the Hub
 
-`datasets.load_dataset(repo_id)` reads it like any other.
+`datasets.load_dataset(repo_id)` can load it.
 """
 
 import json
@@ -34,7 +34,7 @@ _SHARD_BYTES = 400_000_000
 
 
 def hub_benchmark(name: str) -> str | None:
-    """The repository of a benchmark on the Hub, `owner/name`; None for a name of another kind."""
+    """The repository of a benchmark on the Hub, `owner/name`. None for other names."""
     return name if _ID.fullmatch(name) else None
 
 
@@ -49,8 +49,8 @@ def load_from_hub(
     """The four tables of a benchmark on the Hub; see `load_benchmark`.
 
     Raises:
-        FileNotFoundError: it cannot be had; the message says why and what to do.
-        ValueError: it is no benchmark: a table or a column lacks.
+        FileNotFoundError: It was not found. The message says why and what to do.
+        ValueError: It is not a benchmark: a table or a column is missing.
     """
     hub_level(repo_id, revision, token)  # says what is wrong before `datasets` does
     try:
@@ -76,10 +76,10 @@ def load_from_hub(
 
 
 def hub_level(repo_id: str, revision: str | None = None, token: str | bool | None = None) -> Level:
-    """The level that a benchmark on the Hub is made for; "category" if it does not say.
+    """The level of a benchmark on the Hub, by default "category".
 
     Raises:
-        FileNotFoundError: the repository cannot be had; the message says why and what to do.
+        FileNotFoundError: The repository was not found. The message says why and what to do.
     """
     folder = sources.download(repo_id, [DESCRIPTION], kind="dataset", revision=revision, token=token)
     try:
@@ -99,20 +99,20 @@ def push_benchmark(
     bibtex: str = "",
     **options: "Unpack[PushOptions]",
 ) -> CommitInfo:
-    """Publish a benchmark as a data set, pictures included, with a card.
+    """Publish a benchmark as a data set with its images and a card.
 
     Args:
-        tables: what `load_benchmark` gave: a `sketch-folder` of one's own, `mini`, ...
-        repo_id: where to, `owner/name`, or `name` for one's own; made if it is new.
-        level: what it is made for: "category" or "instance".
-        about: a paragraph for the card.
-        license: of the pictures, as the Hub spells it: "cc-by-4.0", ...
-        bibtex: for the card.
+        tables: Tables of `load_benchmark`: your own `sketch-folder`, `mini`, ...
+        repo_id: Repository, `owner/name`, or `name` for your own. Created if it does not exist.
+        level: Level of the benchmark: "category" or "instance".
+        about: A paragraph for the card.
+        license: Licence of the images, as on the Hub: "cc-by-4.0", ...
+        bibtex: What to cite, for the card.
         options: `private`, `token`, `revision`, `create_pr`, ...; see `hub.upload.PushOptions`.
 
     Raises:
-        ValueError: a table is missing.
-        PermissionError, ConnectionError: the Hub does not take it; the message says what to do.
+        ValueError: A table is missing.
+        PermissionError, ConnectionError: The Hub refuses it. The message says what to do.
     """
     missing = [split for split in SPLIT_NAMES if split not in tables]
     if missing:
@@ -132,7 +132,7 @@ def push_benchmark(
 
 
 def _write(tables: datasets.DatasetDict, folder: Path) -> list[str]:
-    """Write the tables as Parquet files that hold the pictures; returns their names."""
+    """Write the tables with their images as Parquet files. Returns their names."""
     (folder / "data").mkdir()
     files = []
     for split in SPLIT_NAMES:
@@ -147,7 +147,7 @@ def _write(tables: datasets.DatasetDict, folder: Path) -> list[str]:
 
 
 def _embed(table: datasets.Dataset) -> datasets.Dataset:
-    """The table with the bytes of its pictures in place of their paths on this machine."""
+    """The table with the bytes of its images instead of their paths on this machine."""
     if not len(table):
         return table
     plain = table.cast_column("image", datasets.Image(decode=False))
@@ -164,7 +164,7 @@ def _embed(table: datasets.Dataset) -> datasets.Dataset:
 
 
 def _picture_bytes(table: datasets.Dataset) -> int:
-    """About how many bytes the pictures take, from a sample of them."""
+    """The approximate size of the images in bytes, from a sample."""
     if not len(table):
         return 0
     step = max(1, len(table) // 100)

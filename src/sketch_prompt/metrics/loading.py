@@ -1,4 +1,4 @@
-"""Load this package's metrics through the `evaluate` library, without a network, and publish them for it."""
+"""Load the metrics of this package with the `evaluate` library, without a network, and publish them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,19 +50,19 @@ launch_gradio_widget(evaluate.load("{repo_id}"))
 
 
 def push_metric(name: str, repo_id: str, **options: "Unpack[PushOptions]"):
-    """Publish a metric as the Space that `evaluate.load(repo_id)` reads, with a card.
+    """Publish a metric as a Space for `evaluate.load(repo_id)`, with a card.
 
     Args:
-        name: as for `load_metric`.
-        repo_id: where to, `owner/name`; `evaluate` wants the repository to be called as the metric is.
+        name: As for `load_metric`.
+        repo_id: Repository, `owner/name`. `evaluate` requires that it has the name of the metric.
         options: `private`, `token`, `revision`, `create_pr`, ...; see `hub.upload.PushOptions`.
 
     Returns:
-        The commit, a string that is its address.
+        The commit, a string with its URL.
 
     Raises:
-        ValueError: an unknown name, or a repository called otherwise.
-        PermissionError, ConnectionError: the Hub does not take it; the message says what to do.
+        ValueError: The name is unknown, or the repository has another name.
+        PermissionError, ConnectionError: The Hub refuses it. The message says what to do.
     """
     if name not in METRICS:
         raise ValueError(f"Unknown metric {name!r}: choose one of {', '.join(METRICS)}.")

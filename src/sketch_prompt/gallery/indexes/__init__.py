@@ -1,4 +1,4 @@
-"""Indexes behind one small interface: exact and approximate ones in memory, Lance and Milvus."""
+"""Indexes with a common interface: exact and approximate ones in memory, Lance and Milvus."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -14,29 +14,29 @@ from .exact import ExactIndex
 __all__ = ["KINDS", "PRECISIONS", "Neighbours", "VectorIndex", "Vectors", "make_index"]
 
 KINDS = get_args(IndexKind)
-"""Every index by name."""
+"""All kinds of indexes."""
 
 PRECISIONS = get_args(Precision)
-"""Every precision by name."""
+"""All precisions."""
 
-FEW = 256  # so few are searched exactly whatever is asked for: they do not suffice to train anything
-EXACT_UP_TO = 100_000  # still under 30 ms a query on two cores
-HNSW_UP_TO = 300_000  # a graph takes more memory than lists, and ever longer to build
+FEW = 256  # so few vectors are always searched exactly, as they are too few to train an index
+EXACT_UP_TO = 100_000  # still less than 30 ms for a query on two cores
+HNSW_UP_TO = 300_000  # a graph needs more memory than lists, and takes longer and longer to build
 SQ8_UP_TO = 10_000_000
 _FIXED = ("ivf-sq8", "ivf-pq")  # whose names say how many bits they have
 
 
 def make_index(kind: str, precision: str = "auto", **options) -> VectorIndex:
-    """An empty index.
+    """Create an empty index.
 
     Args:
-        kind: "auto" chooses among those in memory by the number of vectors; "lance" is a table on the disk, "milvus" a
+        kind: "auto" chooses an index in memory by the number of vectors. "lance" is a table on the disk, "milvus" a
             database.
-        precision: of the numbers in memory; see `FaissIndex`. "auto" is what the kind of index has by itself.
-        options: of the database; see `MilvusIndex`.
+        precision: Precision of the numbers in memory; see `FaissIndex`. "auto" is the default of the kind of index.
+        options: Options of the database; see `MilvusIndex`.
 
     Raises:
-        ValueError: there is no such index, or not in this precision.
+        ValueError: There is no such index, or not in this precision.
     """
     if kind not in KINDS:
         raise ValueError(f"there is no index {kind!r}; {suggestion(kind, KINDS)}")
@@ -56,7 +56,7 @@ def make_index(kind: str, precision: str = "auto", **options) -> VectorIndex:
         raise ValueError(f"the index {kind!r} is in {OWN_PRECISION[kind]}; for {precision} use index='ivf'")
     if (kind, precision) == ("hnsw", "binary"):
         raise ValueError(
-            "a graph (hnsw) does not take one bit a number; for binary use index='ivf' or 'exact'"
+            "a graph (hnsw) does not support one bit for each number; for binary use index='ivf' or 'exact'"
         )
     return AutomaticIndex(kind, precision)
 
@@ -65,8 +65,8 @@ class AutomaticIndex(VectorIndex):
     """Exact search as long as it is fast, then a graph, then compressed lists.
 
     Args:
-        kind: "auto", or the kind to use for any but a few vectors.
-        precision: "auto", or that of the numbers in memory.
+        kind: "auto", or the kind to use for all but a few vectors.
+        precision: "auto", or the precision of the numbers in memory.
     """
 
     backend = "faiss"
@@ -80,7 +80,7 @@ class AutomaticIndex(VectorIndex):
         return len(self._index)
 
     def describe(self) -> dict[str, Any]:
-        """What the index in use says."""
+        """The description of the index in use."""
         return self._index.describe()
 
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
@@ -89,7 +89,7 @@ class AutomaticIndex(VectorIndex):
         self._index.build(ids, vectors)
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
-        """Follow a change; where the number of vectors asks for another index, build that."""
+        """Update the index, or build another one if the number of vectors requires it."""
         fits = self._make(kind_for(len(ids), self.kind, self.precision), len(ids)).describe()
         if any(fits[name] != self.describe()[name] for name in ("kind", "precision")):
             self.build(ids, vectors)
@@ -101,14 +101,14 @@ class AutomaticIndex(VectorIndex):
         return self._index.search(queries, top_k, allowed)
 
     def save(self, directory: Path, name: str) -> dict[str, Any]:
-        """What the index in use saves."""
+        """Save the index in use."""
         return self._index.save(directory, name)
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Load the index that was in use; choose one if none is named."""
+        """Load the saved index. Choose one if none is named."""
         kind = saved.get("kind")
         other = self.precision not in ("auto", saved.get("precision"))
-        if kind not in OWN_PRECISION or other or len(ids) <= FEW:  # so few are left where features were lost
+        if kind not in OWN_PRECISION or other or len(ids) <= FEW:  # features may have been lost
             kind = kind_for(len(ids), self.kind, self.precision)
         self._index = self._make(kind, len(ids))
         self._index.load(directory, saved, ids, vectors)
@@ -116,7 +116,7 @@ class AutomaticIndex(VectorIndex):
     def _make(self, kind: str, size: int) -> VectorIndex:
         if kind == "exact" and (size <= FEW or self.precision in ("auto", "float32")):
             return ExactIndex()
-        from .approximate import FaissIndex  # faiss takes a while to import, and most galleries need none
+        from .approximate import FaissIndex  # faiss is slow to import, and most galleries do not need it
 
         index = FaissIndex(kind, self.precision)
         index.drawings = self.drawings
@@ -124,7 +124,7 @@ class AutomaticIndex(VectorIndex):
 
 
 def kind_for(size: int, wanted: str = "auto", precision: str = "auto") -> str:
-    """The kind of index for so many vectors."""
+    """The kind of index for this number of vectors."""
     if size <= FEW:
         return "exact"
     if wanted != "auto":

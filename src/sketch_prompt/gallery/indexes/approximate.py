@@ -175,7 +175,7 @@ class FaissIndex(VectorIndex):
             if len(self) != len(ids):
                 raise ValueError(f"it holds {len(self)} of {len(ids)} vectors")
         except (RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
-            logger.warning("The index in %s cannot be used (%s); it is built anew.", directory, error)
+            logger.warning("The index in %s cannot be used (%s); it is rebuilt.", directory, error)
             self.build(ids, vectors)
 
     def _new_index(self, n: int, vectors: Vectors, drawings) -> faiss.Index:

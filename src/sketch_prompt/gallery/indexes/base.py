@@ -1,4 +1,4 @@
-"""What every index offers, and what it may ask of the vectors it is built from."""
+"""The interface of indexes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,15 +10,15 @@ import numpy as np
 from sketch_prompt.top_k import best_places
 
 OWN_PRECISION = {"exact": "float32", "hnsw": "float16", "ivf": "int8", "ivf-sq8": "int8", "ivf-pq": "binary"}
-"""The precision of each kind of index in memory if none is asked for."""
+"""The default precision of each kind of index in memory."""
 
 
 class Neighbours(NamedTuple):
-    """The nearest vectors of every query, best first.
+    """The nearest vectors of each query, best first.
 
     Attributes:
-        scores: (Q, k) float32 inner products, descending; -inf if there are fewer than k.
-        ids: (Q, k) int64; -1 if there are fewer than k. Equal scores stand in the order of their ids.
+        scores: (Q, k) float32 inner products, descending. -inf if there are fewer than k.
+        ids: (Q, k) int64. -1 if there are fewer than k. Equal scores are in the order of their ids.
     """
 
     scores: np.ndarray
@@ -26,7 +26,7 @@ class Neighbours(NamedTuple):
 
 
 class Vectors(Protocol):
-    """Rows of features, in memory (a NumPy array) or read from disk as they are asked for."""
+    """Rows of features, in memory (a NumPy array) or read from the disk when they are used."""
 
     def __len__(self) -> int: ...
 
@@ -36,28 +36,28 @@ class Vectors(Protocol):
 
 
 class VectorIndex(ABC):
-    """Vectors under stable 64-bit ids, searched by inner product.
+    """Vectors with stable 64-bit ids, searched by inner product.
 
     Ids only grow: a vector that is added later has a greater id.
     """
 
     backend: ClassVar[str]
     directory: Path | None = None
-    """The gallery's folder, if it has one."""
+    """The gallery's folder, if there is one."""
     drawings: Callable[[], np.ndarray] | None = None
-    """Returns features (Q, D) of drawings, to measure recall with; see `recall.sample_queries`."""
+    """Returns features (Q, D) of drawings, to measure the recall; see `recall.sample_queries`."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many vectors can be found."""
+        """Number of vectors."""
 
     def open(self, directory: Path) -> None:
-        """Tell the index the gallery's folder, before anything else."""
+        """Set the gallery's folder, before anything else."""
         self.directory = directory
 
     @abstractmethod
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
-        """Hold exactly these vectors.
+        """Replace the content by these vectors.
 
         Args:
             ids: (N,) int64, ascending.
@@ -66,12 +66,12 @@ class VectorIndex(ABC):
 
     @abstractmethod
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
-        """Follow a change of the gallery.
+        """Update the index after a change of the gallery.
 
         Args:
-            removed, added: (n,) ids that went and came; those that came are greater than all there have been.
-            ids: (N,) all that are there now, ascending.
-            vectors: their N rows.
+            removed, added: (n,) removed and added ids. Added ids are greater than all ids so far.
+            ids: (N,) all current ids, ascending.
+            vectors: Their N rows.
         """
 
     @abstractmethod
@@ -80,37 +80,37 @@ class VectorIndex(ABC):
 
         Args:
             queries: (Q, D) float32.
-            top_k: at least 1.
-            allowed: search only these ids, ascending; all by default.
+            top_k: At least 1.
+            allowed: Search only these ids, ascending. The default is all ids.
         """
 
     @abstractmethod
     def save(self, directory: Path, name: str) -> dict[str, Any]:
-        """Write what takes long to compute into `directory`, in a file called `name` and a suffix.
+        """Write everything that takes long to compute into `directory`, to a file with the name `name` and a suffix.
 
         Returns:
-            What `load` needs, as plain values, among them "file" if one was written.
+            The input of `load`, as plain values, with "file" if a file was written.
         """
 
     @abstractmethod
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Load what `save` returned.
+        """Load the result of `save`.
 
         Args:
-            directory: the gallery's folder.
-            saved: what `save` returned, and besides it "own", whether this user wrote it, and "problem", why a file of
-                it is not to be read, if there is a reason.
-            ids: (N,) what the index must hold; anything else is forgotten or added.
-            vectors: their N rows.
+            directory: The gallery's folder.
+            saved: Return value of `save`, with "own", whether this user wrote it, and "problem", why its file must not
+                be read, if there is a reason.
+            ids: (N,) the current ids. Others are removed, and missing ones added.
+            vectors: Their N rows.
         """
 
     def describe(self) -> dict[str, Any]:
-        """The kind of index and how good it is, as plain values for people and the manifest."""
+        """The kind of index and its recall, as plain values for people and the manifest."""
         return {"backend": self.backend}
 
 
 def best(scores: np.ndarray, ids: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `top_k` of one query's candidates (n,) by score, equal ones by id, padded with -inf and -1."""
+    """The first `top_k` candidates (n,) of a query by score, equal ones by id, padded with -inf and -1."""
     by_id = np.argsort(ids)
     places = by_id[best_places(scores[by_id], top_k)]
     missing = top_k - len(places)

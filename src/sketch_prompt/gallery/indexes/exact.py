@@ -1,4 +1,4 @@
-"""Exact search: the whole gallery is compared with every query."""
+"""Exact search: each query is compared with the whole gallery."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from sketch_prompt.top_k import exact_scores
 from .base import Neighbours, VectorIndex, Vectors, best
 
 _BLOCK_BYTES = 2**26
-_LOSS = 1e-6  # what an inner product in float32 may be off, as a share of the product of the norms
+_LOSS = 1e-6  # maximum error of an inner product in float32, as a share of the product of the norms
 
 
 class ExactIndex(VectorIndex):
-    """All vectors in memory, multiplied with every query by NumPy.
+    """All vectors in memory, multiplied with each query by NumPy.
 
-    Unlike faiss's `IndexFlatIP` it ranks equal photos by id, and it spreads a single query over all threads.
+    Unlike `IndexFlatIP` of faiss, it ranks equal photos by id, and uses all threads for a single query.
     """
 
     backend = "numpy"
@@ -34,13 +34,13 @@ class ExactIndex(VectorIndex):
         return {"backend": self.backend, "kind": "exact", "precision": "float32"}
 
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
-        """Hold exactly these vectors."""
+        """Replace the content by these vectors."""
         self._ids, self._vectors = np.asarray(ids, np.int64), np.ascontiguousarray(vectors[:], np.float32)
         squares = np.einsum("nd,nd->n", self._vectors, self._vectors)
         self._norm = float(np.sqrt(squares.max(initial=0)))
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
-        """Forget and add."""
+        """Remove and add vectors."""
         kept = self._vectors[~np.isin(self._ids, removed)] if len(removed) else self._vectors
         if len(added):
             new = vectors[np.searchsorted(ids, added)]
@@ -69,7 +69,7 @@ class ExactIndex(VectorIndex):
         return found
 
     def save(self, directory: Path, name: str) -> dict[str, Any]:
-        """Nothing: the gallery keeps the vectors."""
+        """Nothing to save: the gallery stores the vectors."""
         return self.describe()
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:

@@ -1,4 +1,4 @@
-"""The vectors in a Lance table beside the gallery: searched on the disk, with next to nothing in memory."""
+"""Vectors in a Lance table beside the gallery: searched on the disk, with almost nothing in memory."""
 
 import logging
 import os
@@ -26,8 +26,8 @@ except ImportError as error:
 logger = logging.getLogger(__name__)
 
 _PREFIX, _SUFFIX = "vectors-", ".lance"
-_WORTH_LISTS = 20_000  # so few are compared one by one
-_PROPOSALS = 20  # times as many as are asked for, found by one bit a number, are compared in full precision
+_WORTH_LISTS = 20_000  # so few are compared directly
+_PROPOSALS = 20  # candidates for each hit, found by one bit for each number, are compared in full precision
 _EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _TARGET_RECALL = 0.97
 _REBUILD_SHARE = 0.3
@@ -36,12 +36,12 @@ _REBUILD_SHARE = 0.3
 class LanceIndex(VectorIndex):
     """A Lance table of ids and vectors, with lists of product-quantised vectors if there are many.
 
-    Lance changes nothing in place: every change makes a version. The gallery says which version is its own, so a
-    process that is killed meanwhile leaves the version of before, to which the next change goes back. A table that is
-    damaged or a stranger's is not opened, but made anew from the features, in a temporary folder until it is saved.
+    Lance changes nothing in place: each change creates a new version. The gallery names its version. If a process is
+    killed, the previous version is kept, and the next change starts from it. A table that is damaged or comes from
+    somebody else is not opened. It is rebuilt from the features, in a temporary folder until it is saved.
 
     Attributes:
-        recall: recall@10 against exact search on a sample, measured when the table was made; None before.
+        recall: Recall@10 against exact search on a sample, measured when the table was built. None before.
     """
 
     backend = "lance"
@@ -51,7 +51,7 @@ class LanceIndex(VectorIndex):
         self.nprobe: int | None = None
         self._table: lance.LanceDataset | None = None
         self._place: Path | None = None
-        self._kept: Path | None = None  # the table that the gallery on the disk names
+        self._kept: Path | None = None  # name of the table in the saved gallery
         self._temporary: tempfile.TemporaryDirectory | None = None
         self._built_size = self._changed = 0
 
@@ -59,12 +59,12 @@ class LanceIndex(VectorIndex):
         return 0 if self._table is None else self._table.count_rows()
 
     def describe(self) -> dict[str, Any]:
-        """How the table is searched, and the measured recall."""
+        """The kind of search, and the measured recall."""
         lists = {"kind": "flat"} if self.nprobe is None else {"kind": "ivf-pq", "nprobe": self.nprobe}
         return {"backend": self.backend, **lists, f"recall@{RECALL_AT}": self.recall}
 
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
-        """Make the table and, if it is worth it, the lists; measure the recall."""
+        """Build the table and, if there are many vectors, the lists. Measures the recall."""
         folder = self._folder()
         self._clear(folder)
         self._place, self._ids, self._vectors = folder / f"{_PREFIX}{uuid.uuid4().hex}{_SUFFIX}", ids, vectors
@@ -94,7 +94,7 @@ class LanceIndex(VectorIndex):
             self.recall = sample.recall_of(self)
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
-        """Delete and append, or make the table anew if much has changed since the lists were trained."""
+        """Delete and append rows, or rebuild the table if many have changed since the lists were trained."""
         self._changed += len(removed) + len(added)
         lists = self.nprobe is not None
         if self._table is None or (lists and self._changed > _REBUILD_SHARE * self._built_size):
@@ -116,7 +116,7 @@ class LanceIndex(VectorIndex):
         self._table = lance.dataset(os.fspath(self._place))
 
     def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
-        """The `top_k` best of all (or of the allowed) vectors; which are allowed is a filter of Lance's."""
+        """The `top_k` best of all (or of the allowed) vectors. Allowed ids are a filter in Lance."""
         found = Neighbours(
             np.full((len(queries), top_k), -np.inf, np.float32), np.full((len(queries), top_k), -1, np.int64)
         )
@@ -134,7 +134,7 @@ class LanceIndex(VectorIndex):
         return found
 
     def save(self, directory: Path, name: str) -> dict[str, Any]:
-        """Which table it is and in which version; a table that lies elsewhere is made anew here."""
+        """The name and version of the table. A table in another folder is rebuilt here."""
         if self._table is None:
             return self.describe()
         if self._place.parent != directory:
@@ -152,7 +152,7 @@ class LanceIndex(VectorIndex):
         }
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Open the version that was saved; make the table anew if that is not what it should be."""
+        """Open the saved version. Rebuild the table if it is not valid."""
         self.directory, self._ids, self._vectors = directory, ids, vectors
         name = saved.get("table", "")
         if not len(ids):
@@ -171,12 +171,12 @@ class LanceIndex(VectorIndex):
             self._built_size, self._changed = saved["built_size"], saved["changed"]
         except (OSError, KeyError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
-            logger.warning("The table in %s cannot be used (%s); it is made anew.", directory, reason)
-            self._temporary = tempfile.TemporaryDirectory()  # who opens a gallery changes nothing in it
+            logger.warning("The table in %s cannot be used (%s); it is rebuilt.", directory, reason)
+            self._temporary = tempfile.TemporaryDirectory()  # opening a gallery does not change it
             self.build(ids, vectors)
 
     def _settle(self) -> None:
-        """Make the version that the gallery names the latest one; forget those before it."""
+        """Make the gallery's version the latest one, and delete older ones."""
         latest = self._table.latest_version
         if self._table.version != latest:
             self._table.restore()
@@ -192,7 +192,7 @@ class LanceIndex(VectorIndex):
         return Path(self._temporary.name)
 
     def _clear(self, folder: Path) -> None:
-        """Delete tables that no gallery names: of processes that were killed, and those that were replaced."""
+        """Delete tables that the gallery does not name: of killed processes, and those that were replaced."""
         for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             if path != self._kept:
                 shutil.rmtree(path, ignore_errors=True)
@@ -211,7 +211,7 @@ def _batch(ids: np.ndarray, vectors: np.ndarray) -> pa.RecordBatch:
 
 
 def _condition(ids: np.ndarray) -> str:
-    """Ids as a condition in SQL: photos of one folder came one after the other, so that a few ranges name them."""
+    """Ids as an SQL condition. Photos of a folder were added one after the other, so a few ranges cover them."""
     ids = np.unique(ids)
     starts = np.flatnonzero(np.concatenate([[True], np.diff(ids) > 1]))
     ends = np.concatenate([starts[1:], [len(ids)]]) - 1

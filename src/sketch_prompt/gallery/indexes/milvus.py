@@ -1,4 +1,4 @@
-"""The vectors in Milvus: a file of their own beside the gallery (milvus-lite), or a cluster."""
+"""Vectors in Milvus: a file beside the gallery (milvus-lite), or a cluster."""
 
 import os
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ except ImportError as error:
     ) from error
 
 DATABASE = "gallery.db"
-# Named as the files of a gallery's state are: the mark goes with those of the old state when the gallery is saved.
+# Named like the files of a gallery's state, so the mark is deleted with them when the gallery is saved.
 _UNSETTLED = "index-unsettled.milvus"
-# pymilvus pings an idle server every ten seconds, for which milvus-lite ends the connection, with noise on stderr.
+# pymilvus pings an idle server every ten seconds. milvus-lite then closes the connection, with messages on stderr.
 _CHANNEL = {"grpc.keepalive_time_ms": 300_000}
 _TYPE = "index_type"
 # Every other parameter is one of building.
@@ -32,17 +32,17 @@ _MOST_RESULTS = 16_384
 
 
 class MilvusIndex(VectorIndex):
-    """A collection in Milvus, changed as the gallery changes.
+    """A collection in Milvus, which is changed together with the gallery.
 
-    A process that is killed between a change and the gallery's saving leaves a mark in the gallery's folder, and the
-    next one that opens the gallery puts the collection right.
+    If a process is killed between a change and saving the gallery, it leaves a mark in the gallery's folder. The next
+    process that opens the gallery then repairs the collection.
 
     Args:
-        uri: address of a cluster, such as `http://localhost:19530`; by default the database is in the gallery's
-            folder. A cluster's token is read from the environment variable MILVUS_TOKEN. What follows a `?` is the
-            index that Milvus builds, and its parameters, such as `?index_type=IVF_RABITQ&nlist=4096&nprobe=64`; by
-            default Milvus chooses one (AUTOINDEX).
-        collection: name of the collection.
+        uri: Address of a cluster, such as `http://localhost:19530`. By default the database is in the gallery's
+            folder. The token of a cluster is read from the environment variable MILVUS_TOKEN. The part after a `?` is
+            the index that Milvus builds, with its parameters, such as `?index_type=IVF_RABITQ&nlist=4096&nprobe=64`.
+            By default Milvus chooses one (AUTOINDEX).
+        collection: Name of the collection.
     """
 
     backend = "milvus"
@@ -71,7 +71,7 @@ class MilvusIndex(VectorIndex):
         }
 
     def close(self) -> None:
-        """Close the database, which only one process at a time can have open."""
+        """Close the database, which only one process at a time can open."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -89,7 +89,7 @@ class MilvusIndex(VectorIndex):
             self.recall = sample.recall_of(self)
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
-        """Delete and insert; the first time, make the collection."""
+        """Delete and insert vectors. The first time, create the collection."""
         if not len(self):
             if len(ids):
                 self.build(ids, vectors)
@@ -121,10 +121,10 @@ class MilvusIndex(VectorIndex):
         return found
 
     def save(self, directory: Path, name: str) -> dict[str, Any]:
-        """Save only the address: Milvus has the vectors.
+        """Save only the address, as Milvus has the vectors.
 
         Raises:
-            ValueError: the gallery moves to another folder, and its database cannot.
+            ValueError: The gallery is saved to another folder, and its database cannot be moved.
         """
         if directory != self.directory:
             raise ValueError(
@@ -134,7 +134,7 @@ class MilvusIndex(VectorIndex):
         return {**self.describe(), "address": self.uri, "kind": self._kind}
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Connect, and put the collection right where a process was killed while it changed."""
+        """Connect, and repair the collection if a process was killed while changing it."""
         self.uri, asked = _split(saved["address"])
         self.collection, built = saved["collection"], saved.get("kind") or {}
         wanted = asked or self._kind

@@ -1,4 +1,4 @@
-"""How much of what exact search finds an approximate index finds, measured while it is built."""
+"""Measure the recall of an approximate index while it is built."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,13 +17,13 @@ _CHUNK = 32_768
 
 
 class RunningTruth:
-    """What exact search finds for a few queries, gathered while the vectors pass by.
+    """The exact neighbours of a few queries, collected while the vectors are read.
 
     Args:
         queries: (Q, D) float32.
 
     Attributes:
-        ids: (Q, k) of the nearest so far, k being `RECALL_AT` as soon as there are so many.
+        ids: (Q, k) ids of the nearest vectors so far. k is `RECALL_AT` if there are enough.
     """
 
     def __init__(self, queries: np.ndarray):
@@ -32,7 +32,7 @@ class RunningTruth:
         self._scores = np.empty((len(queries), 0), np.float32)
 
     def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Take note of vectors (n, D) under ids (n,)."""
+        """Add vectors (n, D) with ids (n,)."""
         exact = ExactIndex()
         exact.build(ids, vectors)
         found = exact.search(self.queries, min(RECALL_AT, len(ids)))
@@ -47,15 +47,15 @@ class RunningTruth:
 
 
 def sample_queries(vectors: Vectors, drawings: Callable[[], np.ndarray] | None = None) -> np.ndarray:
-    """(Q, D) queries to measure recall with.
+    """(Q, D) queries to measure the recall with.
 
-    Drawings lie where no photo lies, and what is near them is spread over more lists than what is near a photo: with
-    photos in their place an index looks better than it is. Without drawings, and in a small gallery, they are vectors
-    of the gallery, each turned by 45 degrees in a random direction.
+    There are no photos near the features of drawings, so the neighbours of a drawing are spread over more lists than
+    those of a photo. With photos as queries, an index would look better than it is. Without drawings, and in a small
+    gallery, the queries are vectors of the gallery, each rotated by 45 degrees in a random direction.
 
     Args:
-        vectors: the gallery.
-        drawings: returns features (Q, D) of drawings.
+        vectors: The gallery.
+        drawings: Returns features (Q, D) of drawings.
     """
     if drawings is not None and len(vectors) > _WORTH_DRAWINGS:
         found = drawings()
@@ -82,7 +82,7 @@ def recall(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def chunks(ids: np.ndarray, vectors: Vectors, description: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Ids (n,) and contiguous float32 vectors (n, D) a few thousand at a time, with a bar if there are many."""
+    """Ids (n,) and contiguous float32 vectors (n, D), a few thousand at a time. Many show a progress bar."""
     starts = tqdm(range(0, len(ids), _CHUNK), desc=description, unit="chunk", disable=len(ids) <= 2 * _CHUNK)
     for start in starts:
         part = np.ascontiguousarray(ids[start : start + _CHUNK], np.int64)
