@@ -96,7 +96,7 @@ def test_settings_that_differ_are_named_and_preprocessing_most_of_all(runs):
     other = report("frozen-clip", preprocessing=PREPARED | {"sketch_line_width": 1.5})
     comparison = compare([runs[0], other])
     assert comparison.settings == {"preprocessing.sketch_line_width": (0.0, 1.5)}
-    assert "prepared alike (sketch_line_width)" in comparison.notes[0]
+    assert "preprocessing differs (sketch_line_width)" in comparison.notes[0]
     assert [variant.name for variant in comparison.variants] == [
         "frozen-clip (frozen-clip-None)",
         "frozen-clip (frozen-clip-None)'",
