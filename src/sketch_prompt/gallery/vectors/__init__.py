@@ -1,4 +1,4 @@
-"""Vectors of photos that somebody has already, wherever they lie: one reader for each kind of place."""
+"""Read existing vectors of photos from files, tables and databases."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,12 @@ Batch = tuple[list[str], np.ndarray]
 
 
 class VectorSource(Protocol):
-    """Vectors with the names of what they are of, some rows at a time."""
+    """Vectors with the names of their photos, some rows at a time."""
 
     def batches(self) -> Iterator[Batch]:
-        """n names (paths or ids) with their float32 vectors (n, D); n is at most `ROWS_AT_ONCE`.
+        """n names (paths or ids) with their float32 vectors (n, D). n is at most `ROWS_AT_ONCE`.
 
-        A row without a vector is NaN; D is 0 where no row of the batch has one.
+        A row without a vector is NaN. D is 0 if no row of the batch has one.
         """
 
 
@@ -39,10 +39,10 @@ class VectorsInMemory:
 
 
 def vectors_in_memory(vectors, names: Sequence) -> VectorsInMemory:
-    """Vectors (N, D) in any form that NumPy takes, such as a column of a `datasets.Dataset`, and their N names.
+    """Vectors (N, D) in any form that NumPy accepts, such as a column of a `datasets.Dataset`, and their N names.
 
     Raises:
-        ValueError: they are not as many, or the vectors have no common width.
+        ValueError: Their numbers differ, or the vectors have different widths.
     """
     try:
         array = vectors if isinstance(vectors, np.ndarray) else np.asarray(list(vectors), np.float32)
@@ -62,30 +62,29 @@ def read_embeddings(
     table: str | None = None,
     path_prefix: str | None = None,
 ) -> VectorSource:
-    """Vectors of photos in files, in a Lance table or in a database. They are read as they are asked for.
+    """Read vectors of photos from files, a Lance table or a database. Rows are read when they are used.
 
     - A folder of `.npy` files and as many `.parquet` files with their paths, as clip-retrieval writes them
-      (`img_emb/img_emb_0.npy` with `metadata/metadata_0.parquet`), or side by side.
-    - One `.parquet` file, or a folder of them, with a column of vectors and one of paths.
+      (`img_emb/img_emb_0.npy` with `metadata/metadata_0.parquet`), or in the same folder.
+    - A `.parquet` file, or a folder of them, with a column of vectors and one of paths.
     - A Lance table (`photos.lance`), a LanceDB folder of such tables, or the address of a table that Lance can read
       (`hf://...`, `s3://...`). Needs sketch-prompt[lance].
-    - PostgreSQL with pgvector, `postgresql://user@host/database`, in a transaction that cannot write: by default the
-      tables of immich, else a table or view with a column of vectors and one of paths. The password is best left to
-      libpq (PGPASSWORD, ~/.pgpass). Needs sketch-prompt[postgres].
+    - PostgreSQL with pgvector, `postgresql://user@host/database`, in a read-only transaction: by default the tables of
+      immich, otherwise a table or view with a column of vectors and one of paths. Give the password to libpq
+      (PGPASSWORD, ~/.pgpass). Needs sketch-prompt[postgres].
 
     Args:
-        source: the folder, file or address.
-        path_column: the column of paths or ids; by default the first known one, such as `image_path`.
-        vector_column: the column of vectors, such as `embedding`.
-        table: the table of the database, if it has several.
-        path_prefix: the beginning of stored paths that stands for the folder of photos, such as `/usr/src/app/upload`
-            where the photos were indexed in a container; it is taken off.
+        source: The folder, file or address.
+        path_column: Column of the paths or ids. The default is the first known one, such as `image_path`.
+        vector_column: Column of the vectors, such as `embedding`.
+        table: Table of the database, if it has several.
+        path_prefix: Start of the stored paths to remove, such as `/usr/src/app/upload` if the photos were indexed in a
+            container.
 
     Raises:
-        FileNotFoundError: there is nothing of the kind.
-        ConnectionError: the database cannot be reached.
-        ValueError: the files do not belong together, a table or column is not there, or the package that reads it
-            is not installed.
+        FileNotFoundError: There is no such file or folder.
+        ConnectionError: The database cannot be reached.
+        ValueError: The files do not belong together, a table or column is missing, or a package is not installed.
     """
     address = os.fspath(source)
     columns = Columns(path_column, vector_column)
@@ -108,7 +107,7 @@ def read_embeddings(
 
 
 def is_lance(address: str) -> bool:
-    """Whether this is a Lance table, a LanceDB folder of them, or the address of one."""
+    """Whether this is a Lance table, a LanceDB folder, or the address of one."""
     path = Path(address)
     return (
         "://" in address
@@ -120,7 +119,7 @@ def is_lance(address: str) -> bool:
 
 @dataclass(frozen=True)
 class WithoutPrefix:
-    """The same vectors with the beginning of their names taken off: paths below the folder `prefix`."""
+    """The same vectors with the prefix of their names removed: paths below the folder `prefix`."""
 
     source: VectorSource
     prefix: str

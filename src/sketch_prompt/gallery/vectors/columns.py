@@ -1,4 +1,4 @@
-"""Columns of paths and of vectors: which ones they are, and Arrow's lists as arrays."""
+"""Find the columns of paths and vectors, and turn lists of Arrow into arrays."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,22 +26,22 @@ _VECTORS = ("embedding", "embeddings", "vector", "image_embedding", "features", 
 
 
 class Columns(NamedTuple):
-    """The columns that a user named; None where the first one under a usual name is meant.
+    """The columns that a user named. None for the first one with a usual name.
 
     Attributes:
-        path: of paths or ids.
-        vector: of vectors.
+        path: Column of paths or ids.
+        vector: Column of vectors.
     """
 
     path: str | None = None
     vector: str | None = None
 
     def path_in(self, names: Sequence[str], place: object) -> str:
-        """The column of paths among `names`; ValueError names `place` if there is none."""
+        """The column of paths among `names`. Raises a ValueError with `place` if there is none."""
         return _column(names, self.path, _PATHS, "path", place)
 
     def vector_in(self, names: Sequence[str], place: object) -> str:
-        """The column of vectors among `names`; ValueError names `place` if there is none."""
+        """The column of vectors among `names`. Raises a ValueError with `place` if there is none."""
         return _column(names, self.vector, _VECTORS, "vector", place)
 
 
@@ -65,10 +65,10 @@ def names_of(column: pa.Array) -> list[str]:
 
 
 def vectors_of(column: pa.Array, place: object) -> np.ndarray:
-    """float32 (n, D) of a column of lists of numbers, NaN where it is null; D is 0 if it is null everywhere.
+    """float32 (n, D) of a column of lists of numbers. NaN for nulls, and D is 0 if all are null.
 
     Raises:
-        ValueError: the lists have no common length, or are no numbers.
+        ValueError: The lists have different lengths, or are not numbers.
     """
     try:
         lengths = pc.unique(pc.drop_null(pc.list_value_length(column))).to_pylist()

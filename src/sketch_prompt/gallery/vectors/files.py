@@ -1,4 +1,4 @@
-"""Vectors in files: Parquet tables, alone or beside arrays of NumPy."""
+"""Vectors in files: Parquet tables, with or without NumPy arrays."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +12,10 @@ from .columns import Columns, names_of, vectors_of
 
 
 class VectorFiles:
-    """One Parquet file, or a folder of them, with or without `.npy` files of the vectors; see `read_embeddings`.
+    """A Parquet file, or a folder of them, with or without `.npy` files of the vectors; see `read_embeddings`.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_embeddings`.
+        FileNotFoundError, ValueError: As in `read_embeddings`.
     """
 
     def __init__(self, root: Path, columns: Columns):

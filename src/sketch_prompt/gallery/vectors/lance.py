@@ -1,4 +1,4 @@
-"""Vectors in a Lance table, as LanceDB and others keep them."""
+"""Vectors in a Lance table, such as those of LanceDB."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +10,10 @@ from .columns import Columns, names_of, vectors_of
 
 
 class LanceTable:
-    """A Lance table, a LanceDB folder of them, or the address of one; see `read_embeddings`.
+    """A Lance table, a LanceDB folder, or the address of one; see `read_embeddings`.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_embeddings`.
+        FileNotFoundError, ValueError: As in `read_embeddings`.
     """
 
     def __init__(self, address: str, table: str | None, columns: Columns):
@@ -43,7 +43,7 @@ class LanceTable:
 
 
 def _one_table(address: str, table: str | None) -> str:
-    """The table in a LanceDB folder, which holds `<table>.lance`; any other address as it is."""
+    """The table in a LanceDB folder, which contains `<table>.lance`. Other addresses are returned as they are."""
     root = Path(address)
     if "://" in address:
         return address if table is None else f"{address.rstrip('/')}/{table}.lance"

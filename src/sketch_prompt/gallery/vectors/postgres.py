@@ -1,4 +1,4 @@
-"""Vectors in PostgreSQL with pgvector, as immich and other photo managers keep them. Nothing is ever written there."""
+"""Vectors in PostgreSQL with pgvector, such as those of immich. Nothing is written there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,16 +35,15 @@ _UNSEEN = {
 class PostgresTable:
     """A table or view of vectors and paths, or the tables of immich; see `read_embeddings`.
 
-    It is asked in a transaction that cannot write, and answers through a cursor on the server: memory does not grow
-    with the table.
+    It is read in a read-only transaction with a cursor on the server, so memory does not grow with the table.
 
     Args:
-        address: `postgresql://user@host:port/database`, as libpq takes it.
-        table: its name, with or without a schema; None for immich's.
-        columns: those that the user named.
+        address: `postgresql://user@host:port/database`, as for libpq.
+        table: Name of the table, with or without a schema. None for the tables of immich.
+        columns: The columns that the user named.
 
     Raises:
-        ConnectionError, ValueError: as `read_embeddings`. No message holds a password.
+        ConnectionError, ValueError: As in `read_embeddings`. No message contains a password.
     """
 
     def __init__(self, address: str, table: str | None, columns: Columns):
@@ -62,7 +61,7 @@ class PostgresTable:
                 yield [str(name) for name in names], self._stack(vectors)
 
     def _parse(self, address: str) -> dict[str, str]:
-        """What libpq reads in the address. Its own complaint may quote the password, so it is not passed on."""
+        """Parse the address as libpq does. Its error message may contain the password, so it is not shown."""
         try:
             from psycopg import ProgrammingError
             from psycopg.conninfo import conninfo_to_dict
@@ -88,7 +87,7 @@ class PostgresTable:
 
     @contextmanager
     def _reading(self) -> "Iterator[Connection]":
-        """A connection whose transaction is read only and is given up in the end."""
+        """A connection with a read-only transaction, which is rolled back at the end."""
         import psycopg
 
         try:

@@ -1,4 +1,4 @@
-"""CLIP-AT from the checkpoints that its reference code writes."""
+"""Convert checkpoints of the reference code of CLIP-AT."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from .modeling_clip_at import ClipAtModel
 
 
 def convert(state: Mapping[str, Tensor]) -> tuple[ClipAtModel, set[str]]:
-    """CLIP-AT's category-level Lightning checkpoint: a whole CLIP under `clip.`, `sk_prompt` and `img_prompt`."""
+    """A category-level Lightning checkpoint of CLIP-AT: a whole CLIP under `clip.`, `sk_prompt` and `img_prompt`."""
     clip, used = openai_clip(state, "clip.")
     config = ClipAtConfig(
         base_model=None,

@@ -1,13 +1,13 @@
 """CLIP-AT: CLIP for All Things Zero-Shot Sketch-Based Image Retrieval (Sain et al., CVPR 2023).
 
-Three prompt tokens teach a frozen CLIP what a sketch is, three more what a photo is (section 4.1). They are
-appended to the image's patches once, at the input; besides them only LayerNorms train, one set of them for sketches
-and one for photos. The triplet loss pulls a sketch towards a photo of its class and pushes it away from a photo of
-another; the classification loss pulls both towards the text of their class. At instance level (section 4.2) sketches
-and photos share prompts and LayerNorms, and a sketch is pulled towards its own photo and pushed away from another of
-its class. Two more losses make the distances comparable between classes (f-divergence), and make a sketch with
-shuffled tiles find its photo with the same permutation (patch shuffling). Where paper and reference code differ,
-`ClipAtConfig` offers both by name; and it has the fields that make the paper's baselines of the same class.
+Three prompt tokens adapt a frozen CLIP to sketches, and three others to photos (section 4.1). They are appended to the
+patches of the image at the input. Besides them, only LayerNorms are trained, with one set for sketches and one for
+photos. The triplet loss pulls a sketch towards a photo of its class and pushes it away from a photo of another class.
+The classification loss pulls both towards the text of their class. At instance level (section 4.2), sketches and
+photos share prompts and LayerNorms. A sketch is pulled towards its own photo and pushed away from another photo of its
+class. Two further losses make distances comparable between classes (f-divergence), and make a sketch with shuffled
+tiles find its photo with the same permutation (patch shuffling). Where the paper and the reference code differ,
+`ClipAtConfig` offers both. It also has fields for the baselines of the paper.
 """
 
 from collections.abc import Collection, Mapping
@@ -47,7 +47,7 @@ _LEFT_TRAINABLE_BY_REFERENCE = (
 
 
 class ClipAtModel(SketchPromptPreTrainedModel):
-    """CLIP-AT; see the module's docstring, `ClipAtConfig` and the contract in the base class.
+    """CLIP-AT; see the docstring of the module, `ClipAtConfig` and the base class.
 
     Example:
         ```python
@@ -79,7 +79,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
     }
 
     def tuned_modules(self, config: ClipAtConfig) -> str | None:
-        """LayerNorms of the vision tower, all of it, nothing, or everything the reference code leaves trainable."""
+        """LayerNorms of the vision tower, the whole tower, nothing, or everything that the reference code trains."""
         return _TUNED.get(config.trainable, _LEFT_TRAINABLE_BY_REFERENCE)
 
     def tunes_modalities_apart(self, config: ClipAtConfig) -> bool:
@@ -87,12 +87,12 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         return config.layer_norms == "separate"
 
     def build_adapter(self, config: ClipAtConfig) -> ClipAtAdapter:
-        """New prompts; with `trainable="reference"` also copies of the CLIP's bare trainable parameters."""
+        """New prompts. With `trainable="reference"`, also copies of further parameters of the CLIP."""
         return ClipAtAdapter(config, self.clip)
 
     @torch.no_grad()
     def set_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> None:
-        """Make `class_names` the training classes; see the base class. Multimodal prompts keep their sentences too."""
+        """Set the training classes; see the base class. Multimodal prompts also store their sentences."""
         super().set_classes(class_names, processor)
         if self.config.prompt_kind == "multimodal":
             sentences = [self.config.class_prompt.format(name) for name in class_names]
@@ -102,7 +102,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: Domain = "photo"
     ) -> Tensor:
-        """Embed texts, with multimodal prompts under those of a domain: (B, T) -> (B, D), L2-normalised."""
+        """Embed texts, with multimodal prompts of a domain: (B, T) -> (B, D), L2-normalised."""
         if self.adapter.sketch_coupled is None:
             return super().get_text_features(input_ids, attention_mask)
         return self._prompted_texts(input_ids, domain == "sketch")
@@ -115,7 +115,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         return project_text(adapter.clip, encode_text(text, input_ids, prompts).pooled)
 
     def _prompts(self, pixel_values: Tensor, is_sketch: bool) -> Prompts:
-        """The visual prompts of images; conditional ones look at the images through the frozen CLIP."""
+        """The visual prompts of images. Conditional ones depend on the features of the frozen CLIP."""
         features = None
         if self.adapter.meta_net is not None:
             with torch.no_grad():
@@ -149,16 +149,16 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         )
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
-        """Keys of the last layer under the prompts of the domain, (B, P, d)."""
+        """Keys of the last layer with the prompts of the domain, (B, P, d)."""
         is_sketch = domain == "sketch"
         clip = self.adapter.clip if is_sketch else self.adapter.photo_clip
         prompts = self._prompts(pixel_values, is_sketch)
         return patch_keys(clip.vision_model, self._encode(clip, pixel_values, prompts))
 
     def embed_triplets(self, images: list[Tensor]) -> list[Tensor]:
-        """Sketches and one or two sets of photos, each row with its modality's prompts.
+        """Sketches and one or two sets of photos, each row with the prompts of its modality.
 
-        In one pass of the tower, or with LayerNorms of either modality in two.
+        This takes one pass of the tower, or two if the modalities have LayerNorms of their own.
         """
         adapter, sizes = self.adapter, [len(part) for part in images]
         if self.config.layer_norms == "separate":
@@ -175,7 +175,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
     @classmethod
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["ClipAtModel", set[str]]:
-        """The model in a checkpoint of the reference code; see the base class."""
+        """Convert a checkpoint of the reference code; see the base class."""
         from .conversion_clip_at import convert
 
         return convert(state_dict)
@@ -193,7 +193,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         }
 
     def whole_batch_needs(self) -> list[str]:
-        """The f-divergence, if it counts."""
+        """The f-divergence, if it has a weight."""
         return ["the f-divergence compares classes"] if self.config.f_divergence_weight else []
 
     def process_triplets(
@@ -202,7 +202,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         """Embed aligned triplets and compute the losses `terms`; see the base class.
 
         Raises:
-            ValueError: in training, if no two classes of the batch can be compared by the f-divergence.
+            ValueError: In training, the f-divergence cannot compare any two classes of the batch.
         """
         config, values = self.config, {}
         embeds = self.embed_triplets(batch.images)
@@ -235,7 +235,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
 
 
 def _require_comparable_classes(labels: Tensor) -> None:
-    """Raise ValueError for a batch whose f-divergence would be 0 whatever the embeddings are."""
+    """Raise a ValueError if the f-divergence of a batch is 0 for any embeddings."""
     classes, counts = labels.unique(return_counts=True)
     if len(classes) < 2 or int(counts.min()) < 2:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""CLIP-AT's prompts, and those of the baselines that its paper compares them with."""
+"""The prompts of CLIP-AT, and those of the baselines in its paper."""
 
 import torch
 from torch import Tensor, nn
@@ -9,15 +9,15 @@ from ..prompted_clip import mean_tokens
 from .configuration_clip_at import ClipAtConfig
 
 Prompts = list[Tensor]
-"""For every layer with prompts of its own, (n, d_v), or (B, n, d_v) where each row has its own."""
+"""For each layer with prompts of its own, (n, d_v), or (B, n, d_v) if each row has its own."""
 
-_NARROWING = 16  # CoCoOp's meta network narrows the features so many times
+_NARROWING = 16  # factor by which CoCoOp's meta network narrows the features
 
 
 class CoupledPrompts(nn.Module):
-    """Multimodal prompts (MaPLe, Khattak et al., CVPR 2023): text prompts, which linear maps turn into visual ones.
+    """Multimodal prompts (MaPLe, Khattak et al., CVPR 2023): text prompts, from which linear maps compute visual ones.
 
-    `text` (L, n, d_t) are the learned tokens of each layer; a linear layer makes the visual prompts of that layer.
+    `text` (L, n, d_t) are the learned tokens of each layer. A linear layer computes the visual prompts of that layer.
     """
 
     def __init__(self, config: ClipAtConfig, depth: int):
@@ -34,11 +34,11 @@ class CoupledPrompts(nn.Module):
 
 
 class ClipAtAdapter(MethodAdapter):
-    """Prompts of each modality, (n, d_v) or, deep, (L, n, d_v), drawn from N(0, `prompt_init_std`^2); or common ones.
+    """Prompts of each modality, or common ones: (n, d_v) or, if deep, (L, n, d_v), from N(0, `prompt_init_std`^2).
 
-    Beside them what a baseline has: `meta_net`, which adds to the prompts of an image what the frozen CLIP sees in it;
-    `sketch_coupled` and `photo_coupled` (`CoupledPrompts`) in the prompts' place; `probe`, a linear layer on the
-    features. Buffer `class_ids` (C, T): the class sentences, for prompts that enter the text tower.
+    Baselines have other parts: `meta_net` adds features of the image from the frozen CLIP to its prompts;
+    `sketch_coupled` and `photo_coupled` (`CoupledPrompts`) replace the prompts; `probe` is a linear layer on the
+    features. The buffer `class_ids` (C, T) has the class sentences, for prompts of the text tower.
     """
 
     data_buffers = (*MethodAdapter.data_buffers, "class_ids")
@@ -70,7 +70,7 @@ class ClipAtAdapter(MethodAdapter):
             self.probe = nn.Linear(width, width, bias=False)
             nn.init.eye_(self.probe.weight)
         self.register_buffer("class_ids", None)
-        # Parameters of the CLIP that no module of their own holds: copies of modules do not cover them.
+        # Trainable parameters of the CLIP outside of the copied modules.
         self.class_embedding: nn.Parameter | None = None
         self.logit_scale: nn.Parameter | None = None
         if config.trainable == "reference":
@@ -87,11 +87,11 @@ class ClipAtAdapter(MethodAdapter):
         return nn.Parameter(prompts)
 
     def visual_prompts(self, is_sketch: bool, features: Tensor | None = None) -> Prompts:
-        """The prompts of a modality in each layer that has its own; none for a model without.
+        """The prompts of a modality in each layer that has its own. Empty for a model without prompts.
 
         Args:
-            is_sketch: of sketches, or of photos.
-            features: (B, D) of the frozen CLIP, which conditional prompts depend on.
+            is_sketch: Whether they are for sketches, or for photos.
+            features: (B, D) of the frozen CLIP, for conditional prompts.
         """
         coupled = self.sketch_coupled if is_sketch else self.photo_coupled
         if coupled is not None:

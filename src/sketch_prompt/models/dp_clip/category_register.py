@@ -1,4 +1,4 @@
-"""The categories that a DP-CLIP adapter was shown: their names, and what was made of their support sets."""
+"""The categories of a DP-CLIP adapter: their names, and the conditions from their support sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from ...processing import Domain, SketchPromptProcessor
 from ..whole_batch import take_rows
 
 BUFFERS = ("category_prompts", "category_scales", "category_texts")
-"""Where the adapter keeps the parts of a `DpClipCondition`, one row for each category."""
+"""The buffers of the adapter for the parts of `DpClipCondition`, with one row for each category."""
 
 
 @dataclass
 class DpClipCondition:
-    """What a category changes, or for a batch the category of each row.
+    """The parts of the model that depend on the category, for one category or for each row of a batch.
 
     Attributes:
-        prompts: (L, n, d) or (B, L, n, d), the visual prompts of every layer; None without.
-        scales: (L, 2, r) or (B, L, 2, r), the channel scales of every layer's two branches; None for no scaling.
-        text: (D_t,) or (B, D_t), the text features they were made of; None without.
+        prompts: (L, n, d) or (B, L, n, d), visual prompts of all layers. None without prompts.
+        scales: (L, 2, r) or (B, L, 2, r), channel scales of the two branches of each layer. None for no scaling.
+        text: (D_t,) or (B, D_t), the text features of the scales. None without scales.
     """
 
     prompts: Tensor | None = None
@@ -30,18 +30,18 @@ class DpClipCondition:
     text: Tensor | None = None
 
     def rows(self, index) -> "DpClipCondition":
-        """Those of a batch of conditions that `index` selects; an integer selects the one."""
+        """The rows `index` of a batch of conditions. An integer selects a single one."""
         parts = (self.prompts, self.scales, self.text)
         return DpClipCondition(*(None if part is None else part[index] for part in parts))
 
 
 def draw_support(sketches: Tensor, photos: Tensor, row_class: Tensor, size: tuple[int, int]) -> Tensor:
-    """A support set of every class of a batch, drawn from the batch; with several processes all get the same.
+    """Draw a support set for each class from the batch. With several processes, all get the same.
 
     Args:
-        sketches, photos: (B, 3, H, W), this process's share of the batch.
-        row_class: (N B,) class of every row of the whole batch, from 0 to C - 1.
-        size: sketches and photos of a support set; a class with fewer gives some several times.
+        sketches, photos: (B, 3, H, W), the share of this process.
+        row_class: (N B,) class of each row of the whole batch, from 0 to C - 1.
+        size: Numbers of sketches and photos in a support set. Classes with fewer use some several times.
 
     Returns:
         (C, n, 3, H, W), sketches first.
@@ -58,12 +58,12 @@ def draw_support(sketches: Tensor, photos: Tensor, row_class: Tensor, size: tupl
 class CategoryRegister:
     """Categories by name. The names are in the configuration, the conditions in buffers of the adapter.
 
-    Both are saved with the checkpoint. Categories that training has made out of date are dropped; only their names
-    are remembered, for the error message.
+    Both are saved with the checkpoint. Training makes categories out of date and removes them. Only their names are
+    kept, for an error message.
 
     Args:
-        adapter: the module that has the `BUFFERS`.
-        config: the `DpClipConfig` that has the names.
+        adapter: The module with the `BUFFERS`.
+        config: The `DpClipConfig` with the names.
     """
 
     def __init__(self, adapter: nn.Module, config):
@@ -74,19 +74,19 @@ class CategoryRegister:
 
     @property
     def names(self) -> list[str]:
-        """Of all categories, in the order of the rows."""
+        """The names of all categories, in the order of the rows."""
         return list(self._config.categories or ())
 
     @property
     def conditions(self) -> DpClipCondition:
-        """Of all categories, row by row."""
+        """The conditions of all categories, row by row."""
         return DpClipCondition(*(getattr(self._adapter, buffer) for buffer in BUFFERS))
 
     def rows(self, names: Sequence[str]) -> list[int]:
-        """The row of each of these categories.
+        """The rows of these categories.
 
         Raises:
-            ValueError: for a name that the model was not shown, or not since it was trained.
+            ValueError: There is no such category, or it is out of date.
         """
         known = {name: row for row, name in enumerate(self.names)}
         for name in names:
@@ -104,7 +104,7 @@ class CategoryRegister:
         return [known[name] for name in names]
 
     def add(self, name: str, condition: DpClipCondition) -> None:
-        """Add a category, in place of one of the same name."""
+        """Add a category, or replace the one with the same name."""
         self.remove(name)
         self._outdated.discard(name)
         for buffer, part in zip(BUFFERS, (condition.prompts, condition.scales, condition.text)):
@@ -114,12 +114,12 @@ class CategoryRegister:
         self._config.categories = [*self.names, name]
 
     def remove(self, name: str) -> None:
-        """Forget a category, if there is one of this name."""
+        """Remove a category, if there is one with this name."""
         if name in self.names:
             self._keep([row for row, other in enumerate(self.names) if other != name])
 
     def outdate(self) -> None:
-        """Drop all categories: training has changed the modules that their conditions were made with."""
+        """Remove all categories: training has changed the modules that computed their conditions."""
         if self.names:
             self._outdated.update(self.names)
             self._keep([])
@@ -132,7 +132,7 @@ class CategoryRegister:
         self._config.categories = [names[row] for row in rows] or None
 
     def check(self, source, made: Sequence[bool]) -> None:
-        """Raise ValueError unless the buffers read from `source` have a row for each name, where they are `made`."""
+        """Raise a ValueError if the buffers from `source` do not have a row for each name."""
         for buffer, is_made in zip(BUFFERS, made):
             value = getattr(self._adapter, buffer)
             count, expected = 0 if value is None else len(value), len(self.names) if is_made else 0
@@ -146,7 +146,7 @@ class CategoryRegister:
 def read_support(
     images: Sequence[ImageLike], domain: Domain, name: str, processor: SketchPromptProcessor
 ) -> Tensor:
-    """Pixel values (S, 3, H, W) of the support images of category `name`; ValueError names one that is unusable."""
+    """Pixel values (S, 3, H, W) of the support images of category `name`. A ValueError names an unusable one."""
     prepared = []
     for number, image in enumerate(images):
         try:

@@ -1,12 +1,12 @@
 """DP-CLIP: Dual-Modal Prompting for Sketch-Based Image Retrieval (Gao et al., 2024).
 
-The frozen CLIP is adapted to a category before images of it are embedded: a support set (a sketch and two photos)
-becomes deep visual prompts, and the category's name scales the channels of low-rank branches beside every layer. Four
-overlapping windows of the patch grid are matched in addition to the whole image. The loss pulls a sketch towards its
-own photo and pushes it away from another of its category; over the epochs random negatives give way to the hardest of
-the batch. At category level, where a sketch's photo is any of its category, the negatives are of other categories.
+The frozen CLIP is adapted to a category before its images are embedded. A support set (a sketch and two photos) is
+turned into deep visual prompts, and the name of the category scales the channels of low-rank branches beside each
+layer. Four overlapping windows of the patch grid are matched in addition to the whole image. The loss pulls a sketch
+towards its own photo and pushes it away from another photo of its category. In the course of training, random
+negatives are replaced by the hardest ones of the batch. At category level, negatives are from other categories.
 
-`DpClipModel.condition_on` makes the condition of a category in one pass over its support set; nothing is trained.
+`DpClipModel.condition_on` computes the condition of a category in one pass over its support set, without training.
 """
 
 import math
@@ -39,9 +39,9 @@ from .prompting import LEFT_TRAINABLE_BY_REFERENCE, PromptGenerator, WindowMatch
 
 
 class DpClipAdapter(MethodAdapter):
-    """The modules of the method, and the conditions of the K categories that it was shown.
+    """The modules of the method, and the conditions of its K categories.
 
-    `class_embeddings` (C, D_t) are the text features of the training classes, each a mean over sentences.
+    `class_embeddings` (C, D_t) are the text features of the training classes.
     """
 
     data_buffers: ClassVar[tuple[str, ...]] = (*MethodAdapter.data_buffers, *BUFFERS)
@@ -65,7 +65,7 @@ class DpClipAdapter(MethodAdapter):
                 )
         if config.local_parts:
             self.matcher = WindowMatcher(vision, weights, config.rank, config.own_local_block)
-        # Parameters of the CLIP that no module of their own holds: copies of modules do not cover them.
+        # Trainable parameters of the CLIP outside of the copied modules.
         self.class_embedding: nn.Parameter | None = None
         self.logit_scale: nn.Parameter | None = None
         if config.trainable == "reference":
@@ -77,12 +77,11 @@ class DpClipAdapter(MethodAdapter):
 
 
 class DpClipModel(SketchPromptPreTrainedModel):
-    """DP-CLIP; see the module's docstring, `DpClipConfig` and the contract in the base class.
+    """DP-CLIP; see the docstring of the module, `DpClipConfig` and the base class.
 
-    `get_sketch_features` and `get_photo_features` take a `condition` from `condition_on`, or a `category` that
-    `add_category` has shown to the model (one name, or one for each row). With neither they are category-agnostic:
-    they use the mean condition of the training classes or, if the model was shown none of them, prompts made without
-    a support set and no scaling.
+    `get_sketch_features` and `get_photo_features` take a `condition` from `condition_on`, or a `category` from
+    `add_category` (one name, or one for each row). Without these, images are embedded with the mean condition of the
+    training classes or, if there is none, with prompts without a support set and no scaling.
 
     Example:
         ```python
@@ -202,11 +201,11 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
 
     @torch.no_grad()
     def category_text_features(self, name: str, processor: SketchPromptProcessor | None = None) -> Tensor:
-        """t of a category: the mean over sentences of their features (D,), not normalised again.
+        """t of a category: the mean of the features (D,) of its sentences, not normalised again.
 
         Args:
-            name: of the category, in words.
-            processor: a `SketchPromptProcessor` with the tokenizer of the base model; by default the model's own.
+            name: Name of the category.
+            processor: A `SketchPromptProcessor` with the tokenizer of the base model. The default is the model's own.
         """
         if self.config.text_templates == "ensemble":
             sentences = category_sentences(name)
@@ -217,7 +216,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
 
     @torch.no_grad()
     def embed_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> Tensor:
-        """The text features (C, D) that classes are conditioned on."""
+        """The text features (C, D) of classes for their conditions."""
         return torch.stack([self.category_text_features(name, processor) for name in class_names])
 
     @torch.no_grad()
@@ -228,13 +227,14 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         photos: Sequence[ImageLike],
         processor: SketchPromptProcessor | None = None,
     ) -> None:
-        """Show the model a category, which `category=` can name from then on; saved with the adapter.
+        """Add a category for `category=`, or replace it. It is saved with the adapter.
 
-        A category of the same name is replaced. A training step makes all categories out of date: to use one
-        afterwards, show it again. Arguments are those of the base class; the text features of `name` are used.
+        A training step makes all categories out of date; add them again afterwards. Arguments are those of the base
+        class.
 
         Raises:
-            ValueError: if both are empty, a picture cannot be read (the message says which), or there is no processor.
+            ValueError: Both lists are empty, an image cannot be read (the message says which), or there is no
+                processor.
         """
         processor = self._require_processor(processor)
         pixels = [
@@ -255,7 +255,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         self.adapter.register.add(name, condition)
 
     def remove_category(self, name: str) -> None:
-        """Forget a category, if the model was shown it."""
+        """Remove a category, if there is one with this name."""
         self.adapter.register.remove(name)
 
     def _condition(
@@ -288,14 +288,14 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
 
     @torch.no_grad()
     def predict_categories(self, pixel_values: Tensor, candidates: Sequence[str] | None = None) -> list[str]:
-        """The category of every image among `candidates`, by the frozen CLIP and the categories' text features.
+        """Predict the category of each image among `candidates`, with the frozen CLIP.
 
         Args:
             pixel_values: (B, 3, H, W) of sketches or photos.
-            candidates: some of `categories`; by default all.
+            candidates: Some of `categories`. The default is all of them.
 
         Raises:
-            ValueError: for a candidate that the model was not shown, or if there is none.
+            ValueError: There is no such category, or no category at all.
         """
         names = list(self.categories if candidates is None else candidates)
         if not names:
@@ -314,7 +314,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
 
         Args:
             pixel_values: (B, 3, H, W)
-            condition: of the category, or of each row's.
+            condition: Condition of a category, or of each row.
 
         Returns:
             (B, 1 + local_parts, D), not normalised.
@@ -377,7 +377,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         """Embed sketches of a category: (B, 3, H, W) -> (B, (1 + local_parts) * D), L2-normalised.
 
         Raises:
-            ValueError: for a category that the model was not shown.
+            ValueError: There is no such category.
         """
         return self.through_lens(self._embed(pixel_values, condition, category))
 
@@ -387,7 +387,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         condition: DpClipCondition | None = None,
         category: str | Sequence[str] | None = None,
     ) -> Tensor:
-        """Embed photos of a category, as `get_sketch_features` embeds sketches."""
+        """Embed photos of a category, as `get_sketch_features` does with sketches."""
         return self._embed(pixel_values, condition, category)
 
     def get_patch_features(
@@ -397,7 +397,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         condition: DpClipCondition | None = None,
         category: str | Sequence[str] | None = None,
     ) -> Tensor:
-        """Keys of the last layer, (B, P, d); with windows joined by those of the windows' block, (B, P, 2 d)."""
+        """Keys of the last layer, (B, P, d). With windows, joined with the keys of their block, (B, P, 2 d)."""
         check_pixel_values(pixel_values, self.clip.config.vision_config.image_size)
         condition = self._condition(pixel_values.shape[0], condition, category)
         tower, vision = self._encode(pixel_values, condition), self.adapter.clip.vision_model
@@ -414,19 +414,19 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
     # Training
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Anneal the loss towards hard negatives: weight hard_weight_step * (epoch // hard_weight_every)."""
+        """Move the loss towards hard negatives: weight hard_weight_step * (epoch // hard_weight_every)."""
         self._hard_weight = self.config.hard_weight_step * (epoch // self.config.hard_weight_every)
 
     @classmethod
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["DpClipModel", set[str]]:
-        """The model in a checkpoint of the reference code; see the base class."""
+        """Convert a checkpoint of the reference code; see the base class."""
         from .conversion_dp_clip import convert
 
         return convert(state_dict)
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """(1 - w) of the triplet loss, w of the hardest in the batch; w grows by epochs and may exceed 1."""
+        """(1 - w) for the triplet loss and w for the hardest negatives. w grows with the epochs and may exceed 1."""
         return {"triplet": max(0.0, 1 - self._hard_weight), "hard_triplet": self._hard_weight}
 
     def whole_batch_needs(self) -> list[str]:
@@ -439,22 +439,22 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Embed aligned triplets and compute the losses `terms`; see the base class.
 
-        Each sketch, photo and negative is embedded under the category of its row's label. In training the support
-        set of a category is drawn from the sketches and photos of the batch. Each loss is that of the whole image
-        plus the weighted ones of the windows.
+        Each sketch, photo and negative is embedded with the category of its row's label. In training, the support set
+        of a category is drawn from the sketches and photos of the batch. Each loss is that of the whole image plus the
+        weighted losses of the windows.
 
         Args:
-            batch: the triplets.
-            terms: names of the losses to compute.
-            condition: of all rows, or of each, instead of that of the labels.
+            batch: The triplets.
+            terms: Names of the losses to compute.
+            condition: Condition of all rows, or of each row, instead of that of the labels.
 
-        Negatives of other categories (`negative_labels`) make it category level: then a photo of the sketch's own
-        category is never its negative. The paper is silent on the condition there: the random negative is embedded
-        under the category of its row, as a photo that a search for that category comes across, and the photos of
-        other rows, among which the hardest is sought, under their own.
+        If there are negatives of other categories (`negative_labels`), it is category level: a photo of the sketch's
+        own category is never its negative. The paper does not specify the condition there. We embed the random
+        negative with the category of its row, like a photo in a search for that category, and the photos of other
+        rows, among which the hardest is chosen, with their own.
 
         Raises:
-            ValueError: in training, without labels and class texts or a condition, or without hard negatives.
+            ValueError: In training, labels and class texts, or a condition, or hard negatives are missing.
         """
         if self.training and self.config.hard_weight_step:
             require_negatives(batch, self.of_whole_batch)
@@ -484,7 +484,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         return [self.fuse(part) for part in parts], values
 
     def _batch_condition(self, batch: TripletBatch) -> DpClipCondition:
-        """The condition of each row, with a support set drawn from the rows of the same label."""
+        """The condition of each row, with a support set from rows with the same label."""
         if not self.training:
             return self._agnostic_condition()
         self.require_inputs(batch, ("labels", "classes"), "training under categories", "or a condition")

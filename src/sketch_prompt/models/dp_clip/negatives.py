@@ -1,4 +1,4 @@
-"""Which photos of a batch are negatives of a sketch: other instances, or at category level other categories.
+"""The negatives of a sketch in a batch: photos of other instances or, at category level, of other categories.
 
 `whole` is `of_whole_batch` of the model: it gathers the rows of all processes, (B, ...) -> (N B, ...).
 """
@@ -13,22 +13,22 @@ Whole = Callable[[Tensor], Tensor]
 
 
 def is_of_categories(batch: TripletBatch, whole: Whole) -> bool:
-    """Whether these are triplets of category level: with negatives of other categories."""
+    """Whether the triplets are of category level: with negatives of other categories."""
     if batch.labels is None or batch.negative_labels is None:
         return False
     return bool((whole(batch.labels) != whole(batch.negative_labels)).any())
 
 
 def identities(batch: TripletBatch, whole: Whole) -> Tensor:
-    """What sketch and photo of every row are of, (N B,): photos of the same are no negatives."""
+    """What the sketch and photo of each row show, (N B,). Photos with the same identity are not negatives."""
     return whole(batch.labels if is_of_categories(batch, whole) else batch.instance_ids)
 
 
 def require_negatives(batch: TripletBatch, whole: Whole) -> None:
-    """Check that hard negatives can be sought in such a batch, also where they do not count yet.
+    """Check that the batch has hard negatives, even if their weight is still 0.
 
     Raises:
-        ValueError: it is of category level, and of one category.
+        ValueError: It is of category level, and has only one category.
     """
     if is_of_categories(batch, whole) and len(whole(batch.labels).unique()) < 2:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What DP-CLIP tunes, and its three modules: prompts from a support set, scales from a text, matching of windows."""
+"""The modules of DP-CLIP: prompts from a support set, scales from a text, and matching of windows."""
 
 import math
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ class PromptGenerator(nn.Module):
     """Deep visual prompts for a category, from the patches of its support set (section 3.2 of the paper).
 
     The learned embeddings of each layer are projected, appended to the tokens of the support images, and passed with
-    them through one transformer block that all layers share. Its outputs in their places are the prompts.
+    them through one transformer block that all layers share. Its outputs at their positions are the prompts.
 
     Args:
-        vision: architecture of the vision tower.
-        n_prompts: n, prompts in each layer.
-        dropout: of the projected embeddings, in training.
-        with_block: without it the projected embeddings themselves are the prompts, whatever the category.
+        vision: Architecture of the vision tower.
+        n_prompts: n, number of prompts in each layer.
+        dropout: Dropout of the projected embeddings in training.
+        with_block: Without it, the projected embeddings are the prompts, for all categories.
     """
 
     def __init__(self, vision: CLIPVisionConfig, n_prompts: int, dropout: float, with_block: bool = True):
@@ -53,8 +53,8 @@ class PromptGenerator(nn.Module):
         """Prompts (K, L, n, d) of K categories.
 
         Args:
-            support: (K, T, d), the tokens of each category's support images one after the other: class token and
-                patches with their positions, before `pre_layrnorm`. T may be 0.
+            support: (K, T, d), the tokens of the support images of each category in sequence: class token and patches
+                with their positions, before `pre_layrnorm`. T may be 0.
         """
         embeddings = self.embeddings.expand(len(support), -1, -1, -1)
         prompts = self.dropout(self.projection(embeddings))
@@ -81,7 +81,7 @@ def _initialise_block(block: CLIPEncoderLayer) -> None:
 
 
 def channel_scaler(text_dim: int, hidden: int, rank: int) -> nn.Sequential:
-    """From a category's text features (..., text_dim) to the scales of a layer's two branches, (..., 2 * rank)."""
+    """Computes the scales of a layer's two branches (..., 2 * rank) from text features (..., text_dim)."""
     scaler = nn.Sequential(nn.Linear(text_dim, hidden), nn.ReLU(), nn.Linear(hidden, 2 * rank))
     for module in (scaler[0], scaler[2]):
         nn.init.normal_(module.weight, std=0.01)
@@ -91,10 +91,10 @@ def channel_scaler(text_dim: int, hidden: int, rank: int) -> nn.Sequential:
 
 @lru_cache
 def window_masks(grid: int) -> Tensor:
-    """The tokens that belong to each of four overlapping corner windows of a patch grid; the class token to all.
+    """The tokens of four overlapping corner windows of a patch grid. The class token belongs to all windows.
 
     Args:
-        grid: g, patches in a row.
+        grid: g, number of patches in a row.
 
     Returns:
         (4, 1 + g * g) bool: upper left, upper right, lower left, lower right.
@@ -111,16 +111,17 @@ def window_masks(grid: int) -> Tensor:
 class WindowMatcher(nn.Module):
     """Local features of four overlapping windows of the patch grid (section 3.4 of the paper).
 
-    Each window passes, with the class token, through a copy of the tower's last block, a LayerNorm and a projection of
-    its own. Only the output of the class token is used, and its input is the same in all windows. So queries, keys
-    and values are computed once, and a window is a mask.
+    Each window passes, with the class token, through a copy of the tower's last block, and a LayerNorm and a
+    projection of its own. Only the output of the class token is used, and its input is the same in all windows. So
+    queries, keys and values are computed once, and a window is a mask.
 
     Args:
-        vision: architecture of the vision tower.
-        weights: of the tower under their names in `CLIPModel`; the LayerNorms and projections start as copies.
-        rank: of low-rank branches beside the block, which are not scaled by text; 0 for none.
-        own_block: keep a block of its own, whose query, key and value projections train; otherwise all but the
-            LayerNorms is the tower's.
+        vision: Architecture of the vision tower.
+        weights: Weights of the tower by their names in `CLIPModel`. The LayerNorms and projections start as copies of
+            them.
+        rank: Rank of low-rank branches beside the block, which are not scaled by text. 0 for none.
+        own_block: Use a block of its own, whose query, key and value projections are trained. Otherwise only its
+            LayerNorms differ from those of the tower.
     """
 
     def __init__(self, vision: CLIPVisionConfig, weights: Mapping[str, Tensor], rank: int, own_block: bool):
@@ -146,7 +147,7 @@ class WindowMatcher(nn.Module):
                 _freeze(module)
 
     def forward(self, tokens: Tensor, last_block: nn.Module) -> Tensor:
-        """Local features (B, 4, D) of image tokens (B, 1 + P, d) as they enter `last_block`, the tower's own."""
+        """Local features (B, 4, D) of image tokens (B, 1 + P, d) before `last_block`, the last block of the tower."""
         attn, mlp = self.self_attn or last_block.self_attn, self.mlp or last_block.mlp
         normed = self.layer_norm1(tokens)
         parts = [attn.q_proj(normed[:, :1]), attn.k_proj(normed), attn.v_proj(normed)]
@@ -165,7 +166,7 @@ class WindowMatcher(nn.Module):
         return (normed @ self.projections.to(normed.dtype)).transpose(0, 1)
 
     def patch_keys(self, tokens: Tensor, last_block: nn.Module) -> Tensor:
-        """The keys of the patches in the windows' attention, (B, P, d); arguments as in `forward`."""
+        """The keys of the patches in the attention of the windows, (B, P, d). Arguments are as in `forward`."""
         normed = self.layer_norm1(tokens)
         keys = (self.self_attn or last_block.self_attn).k_proj(normed)
         if self.branches is not None:
@@ -174,7 +175,7 @@ class WindowMatcher(nn.Module):
 
 
 def _freeze(module: nn.Linear) -> None:
-    """Turn parameters into buffers: part of the checkpoint, but not trainable."""
+    """Turn parameters into buffers, which are part of the checkpoint but not trained."""
     for name in ("weight", "bias"):
         value = getattr(module, name).detach()
         delattr(module, name)

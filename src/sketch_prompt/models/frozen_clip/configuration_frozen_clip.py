@@ -5,7 +5,7 @@ from ..configuration_base import SketchPromptPreTrainedConfig, strict
 
 @strict
 class FrozenClipConfig(SketchPromptPreTrainedConfig):
-    r"""Configuration of `FrozenClipModel`, which has nothing to configure but its base model.
+    """Configuration of `FrozenClipModel`. Only the base model can be chosen.
 
     Example:
         ```python

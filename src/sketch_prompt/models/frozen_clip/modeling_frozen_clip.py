@@ -1,4 +1,4 @@
-"""The baseline every table needs: a frozen CLIP, without any adapter."""
+"""The baseline: a frozen CLIP without adapter."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ from .configuration_frozen_clip import FrozenClipConfig
 
 
 class FrozenClipModel(SketchPromptPreTrainedModel):
-    """Sketches and photos embedded alike, by CLIP's own vision tower. Nothing trains.
+    """Embeds sketches and photos with the vision tower of a CLIP. Nothing is trained.
 
     Example:
         ```python

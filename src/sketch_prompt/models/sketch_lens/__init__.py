@@ -1,4 +1,4 @@
-"""The sketch lens: the frozen CLIP with a linear map on the sketch side alone."""
+"""The sketch lens: a frozen CLIP with a linear map of the sketch features."""
 
 from ..auto import SketchPromptModel
 from .configuration_sketch_lens import SketchLensConfig

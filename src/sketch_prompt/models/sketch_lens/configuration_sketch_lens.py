@@ -8,29 +8,29 @@ from ..configuration_base import SketchPromptPreTrainedConfig, require, strict
 
 @strict
 class SketchLensConfig(SketchPromptPreTrainedConfig):
-    r"""Configuration of `SketchLensModel`.
+    """Configuration of `SketchLensModel`.
 
     Example:
         ```python
         lens = SketchLensModel.from_base_model("openai/clip-vit-base-patch32", lens="both")
         ```
 
-    Everything but `lens` concerns the trained lens, for which docs/sketch_lens.md has the measurements.
+    All fields but `lens` are for the trained lens. docs/sketch_lens.md has measurements.
 
     Args:
-        lens (`str`): what sketches are mapped to: "photos", "text", "both", "instances" or "none".
+        lens (`str`): Targets of the sketches: "photos", "text", "both", "instances" or "none".
         train_tower (`bool`):
-            Train prompts and LayerNorms of the tower that reads sketches before the lens is fitted. Photos are read by
-            the frozen CLIP as always.
-        n_prompts (`int`): number of prompt tokens.
-        prompt_init_std (`float`): standard deviation of their normal initialisation.
-        softmax_weight (`float`): weight of the softmax over all seen photos.
-        temperature (`float`): its temperature.
-        label_smoothing (`float`): share of the softmax's target that all photos have alike.
-        pull_weight (`float`): kappa, the weight of the pull to the features of the frozen CLIP.
+            Train prompts and LayerNorms of the tower for sketches before the lens is fitted. Photos are always
+            embedded with the frozen CLIP.
+        n_prompts (`int`): Number of prompt tokens.
+        prompt_init_std (`float`): Standard deviation of their normal initialisation.
+        softmax_weight (`float`): Weight of the softmax over all seen photos.
+        temperature (`float`): Temperature of the softmax.
+        label_smoothing (`float`): Share of the softmax's target that is uniform over all photos.
+        pull_weight (`float`): kappa, weight of the loss that pulls features towards those of the frozen CLIP.
         ambiguity_margin (`float`):
-            Margin of the softmax for a drawing of average clarity (`sketch_prompt.lens.clarity`): the clearer a
-            drawing, the nearer its photos have to be. 0 for none.
+            Margin of the softmax for a drawing of average clarity (`sketch_prompt.lens.clarity`). The photos of
+            clearer drawings must be nearer. 0 for none.
     """
 
     model_type = "sketch-lens"
@@ -54,6 +54,6 @@ class SketchLensConfig(SketchPromptPreTrainedConfig):
     ambiguity_margin: float | int = 0.0
 
     def check_values(self) -> None:
-        """Raise ValueError for a temperature that is not above 0, or a smoothing of 1 and more."""
+        """Raise a ValueError for a temperature that is not above 0, or a smoothing of 1 or more."""
         require(self.temperature > 0, "temperature", self.temperature, "above 0")
         require(self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "below 1")

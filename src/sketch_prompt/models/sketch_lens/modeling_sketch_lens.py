@@ -1,4 +1,4 @@
-"""The sketch lens: the query is adapted, the gallery never. See docs/sketch_lens.md."""
+"""The sketch lens changes the query, and never the gallery. See docs/sketch_lens.md."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SketchLensAdapter(MethodAdapter):
-    """The lens, and with `train_tower` prompts (n, d_v) of the tower that reads sketches."""
+    """The lens and, with `train_tower`, prompts (n, d_v) of the tower for sketches."""
 
     def __init__(self, config: SketchLensConfig):
         super().__init__()
@@ -31,17 +31,17 @@ class SketchLensAdapter(MethodAdapter):
 
 
 class SketchLensModel(FrozenClipModel):
-    """A frozen CLIP whose sketch features go through a lens: q' = normalise((q - m) W).
+    """A frozen CLIP with a lens on the sketch features: q' = normalise((q - m) W).
 
-    Photo features are bit for bit those of `FrozenClipModel`, so every gallery of that CLIP is searched as it is.
-    Before it was fitted, the model is the frozen CLIP.
+    Photo features are exactly those of `FrozenClipModel`, so any gallery of that CLIP can be searched. Before the lens
+    is fitted, the model is the frozen CLIP.
 
     Example:
         ```python
         from sketch_prompt import Gallery, SketchLensModel
 
         lens = SketchLensModel.from_base_model("openai/clip-vit-base-patch32")
-        lens.fit()  # the bundled doodles and the texts of their classes
+        lens.fit()  # to the bundled doodles and the texts of their classes
         lens.save_pretrained("my-lens")
         Gallery.load("gallery-of-frozen-clip", "my-lens").search("drawing.png")
         ```
@@ -57,11 +57,11 @@ class SketchLensModel(FrozenClipModel):
     _seen: SeenFeatures | None = None
 
     def tuned_modules(self, config: SketchLensConfig) -> str | None:
-        """With `train_tower` the LayerNorms of the vision tower, for sketches alone."""
+        """With `train_tower`, the LayerNorms of the vision tower, only for sketches."""
         return VISION_LAYER_NORMS if config.train_tower else None
 
     def build_adapter(self, config: SketchLensConfig) -> SketchLensAdapter:
-        """With `train_tower` new prompts."""
+        """With `train_tower`, new prompts."""
         return SketchLensAdapter(config)
 
     def get_sketch_features(self, pixel_values: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class SketchLensModel(FrozenClipModel):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """Of the trained lens: the softmax over all seen photos, and kappa."""
+        """Weights of the trained lens: the softmax over all seen photos, and kappa."""
         config = self.config
         if not config.train_tower:
             return {}
@@ -91,13 +91,13 @@ class SketchLensModel(FrozenClipModel):
 
     @property
     def trains_on_seen_features(self) -> bool:
-        """Photos stay as the frozen CLIP embeds them."""
+        """True, as photos are embedded with the frozen CLIP."""
         return self.config.train_tower
 
     def begin_training(self, seen: SeenFeatures) -> None:
-        """Keep what the frozen CLIP makes of the training data: a step then reads sketches alone, in one pass.
+        """Store the features of the training data from the frozen CLIP. A step then reads only sketches, in one pass.
 
-        Without it, the photos of a batch stand in for all seen photos and are embedded in every step.
+        Otherwise the photos of the batch are used as all seen photos, and are embedded in each step.
         """
         self._seen = seen.to(self.device)
 
@@ -106,12 +106,13 @@ class SketchLensModel(FrozenClipModel):
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Embed sketches and compute the losses `terms`; see the base class.
 
-        Queries are centred as the lens will do it: normalise(q - m), m the mean of the frozen CLIP's sketches.
+        Queries are centred like the lens does: normalise(q - m), where m is the mean of the frozen CLIP's sketch
+        features.
 
         Args:
-            batch: the triplets; without photos after `begin_training`.
-            terms: names of the losses.
-            sketch_rows: (B,) rows of the sketches in what `begin_training` was given.
+            batch: The triplets, without photos after `begin_training`.
+            terms: Names of the losses.
+            sketch_rows: (B,) rows of the sketches in the data of `begin_training`.
         """
         config, values = self.config, {}
         sketches = self._embed_sketches(batch.sketches)
@@ -136,7 +137,7 @@ class SketchLensModel(FrozenClipModel):
 
     @torch.no_grad()
     def _of_batch(self, batch: TripletBatch) -> SeenFeatures:
-        """The batch as all that is seen, embedded by the frozen CLIP."""
+        """The features of the batch from the frozen CLIP, as those of all seen data."""
         if batch.photos is None:
             raise ValueError("give photo_pixel_values, or call begin_training first")
         photos, labels = [self._embed(part) for part in batch.images[1:]], [batch.labels]
@@ -150,7 +151,7 @@ class SketchLensModel(FrozenClipModel):
 
     @property
     def photo_method(self) -> str:
-        """Photos are embedded as the frozen CLIP does."""
+        """Photos are embedded like in the frozen CLIP."""
         return FrozenClipModel.config_class.model_type
 
     def fit(
@@ -165,18 +166,18 @@ class SketchLensModel(FrozenClipModel):
         """Fit the lens in closed form.
 
         Args:
-            sketches: tables of drawings with the columns image, label and instance_id, such as `train_sketch` of
-                `load_benchmark`, `folder_table("drawings/", "sketch")`; None for the bundled doodles.
-            photos: tables of photos.
-            targets: what sketches are mapped to; see `sketch_prompt.lens.LensFitter`. Without photos "text".
-            exclude_classes: classes to leave out, in any spelling: those that the lens shall be tested on.
-            options: further ones of `sketch_prompt.lens.tables.fit_model_lens`, such as `batch_size`.
+            sketches: Tables of drawings with the columns image, label and instance_id, such as `train_sketch` of
+                `load_benchmark` or `folder_table("drawings/", "sketch")`. None for the bundled doodles.
+            photos: Tables of photos.
+            targets: What sketches are mapped to; see `sketch_prompt.lens.LensFitter`. "text" without photos.
+            exclude_classes: Classes to leave out, in any spelling, to test the lens on them.
+            options: Further options of `sketch_prompt.lens.tables.fit_model_lens`, such as `batch_size`.
 
         Returns:
             The model.
 
         Raises:
-            ValueError: there is too little to fit a lens on; see `fit_model_lens`.
+            ValueError: There is too little data to fit a lens; see `fit_model_lens`.
         """
         import datasets
 
