@@ -16,50 +16,59 @@ from .command import (
     ModelOption,
 )
 
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Folder of a run, checkpoint or gallery; bundled name of a checkpoint; or name of a benchmark.",
+    ),
+]
+RepositoryArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="Repository on the Hub: owner/name, or name for your own. Created if it is new.",
+    ),
+]
+PrivateOption = Annotated[bool, typer.Option("--private", help="Make a new repository private.")]
+RevisionOption = Annotated[
+    str | None, typer.Option(help="Branch to commit to. Created from main if it is new.")
+]
+PullRequestOption = Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")]
+MessageOption = Annotated[str | None, typer.Option(help="Title of the commit.")]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(help="Token of the Hub. The default is that of `hf auth login`.", envvar="HF_TOKEN"),
+]
+BackboneOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--include-backbone/--adapter-only",
+        help="Push a model with its CLIP or without. By default without, unless others cannot download the CLIP.",
+    ),
+]
+TagOption = Annotated[list[str] | None, typer.Option(help="Tag for the card of a model. May be repeated.")]
+IncludePhotosOption = Annotated[
+    bool, typer.Option("--include-photos", help="Push the photos of a gallery too.")
+]
+LicenseOption = Annotated[
+    str, typer.Option(help="Licence of the images of a gallery or benchmark, as on the Hub: cc-by-4.0, ...")
+]
+
 
 def push(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="Folder of a run, checkpoint or gallery; bundled name of a checkpoint; or name of a benchmark.",
-        ),
-    ],
-    repo_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID",
-            help="Repository on the Hub: owner/name, or name for your own. Created if it is new.",
-        ),
-    ],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch to commit to. Created from main if it is new.")
-    ] = None,
-    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False,
-    message: Annotated[str | None, typer.Option(help="Title of the commit.")] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(help="Token of the Hub. The default is that of `hf auth login`.", envvar="HF_TOKEN"),
-    ] = None,
-    include_backbone: Annotated[
-        bool | None,
-        typer.Option(
-            "--include-backbone/--adapter-only",
-            help="Push a model with its CLIP or without. By default without, unless others cannot download the CLIP.",
-        ),
-    ] = None,
+    source: SourceArgument,
+    repo_id: RepositoryArgument,
+    private: PrivateOption = False,
+    revision: RevisionOption = None,
+    create_pr: PullRequestOption = False,
+    message: MessageOption = None,
+    token: TokenOption = None,
+    include_backbone: BackboneOption = None,
     base_model: BaseModelOption = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="Tag for the card of a model. May be repeated.")
-    ] = None,
-    include_photos: Annotated[
-        bool, typer.Option("--include-photos", help="Push the photos of a gallery too.")
-    ] = False,
-    license: Annotated[
-        str,
-        typer.Option(help="Licence of the images of a gallery or benchmark, as on the Hub: cc-by-4.0, ..."),
-    ] = "unknown",
+    tag: TagOption = None,
+    include_photos: IncludePhotosOption = False,
+    license: LicenseOption = "unknown",
     data_dir: DataDirOption = None,
 ) -> None:
     """Publish a model, a gallery or a benchmark on the Hub, with a card.

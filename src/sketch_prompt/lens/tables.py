@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import datasets
@@ -105,31 +106,10 @@ def fit_model_lens(
         texts = model.embed_classes(names, processor)
     model.set_lens(None)
     fitter = LensFitter(names, targets, texts, ambiguity)
+    options = {"batch_size": batch_size, "num_workers": num_workers}
+    options |= {"accelerator": accelerator, "progress": progress}
     unreadable: list[str] = []
-    options = {
-        "batch_size": batch_size,
-        "num_workers": num_workers,
-        "accelerator": accelerator,
-        "progress": progress,
-    }
-
-    def embedded(
-        domain: Domain, tables: Sequence[datasets.Dataset]
-    ) -> Iterator[tuple[EmbeddingTable, np.ndarray]]:
-        start = 0
-        for table in tables:
-            labels = _labels(table, names)
-            rows = np.flatnonzero(labels >= 0)
-            for first in range(0, len(rows), _ROWS_AT_ONCE):
-                part = rows[first : first + _ROWS_AT_ONCE]
-                chunk = table.select(part)
-                pair = datasets.DatasetDict(dict.fromkeys(TEST_SPLITS.values(), chunk))
-                with conditioned(model, processor, pair, condition, progress=progress) as conditions:
-                    found = embed(model, chunk, processor, domain, conditions=conditions, **options)
-                unreadable.extend(map(str, found.unreadable))
-                yield found, labels[part][found.rows], start + part[found.rows]
-            start += len(table)
-
+    embedded = partial(_embed_chunks, model, processor, names, condition, options, unreadable)
     if fitter.needs_photos:
         for found, labels, rows in embedded("photo", photos):
             fitter.add_photos(found.features, labels, rows, found.instance_ids)
@@ -146,6 +126,35 @@ def fit_model_lens(
     model.set_lens(lens, targets, names)
     model.config.lens_ambiguity = ambiguity
     return LensResult(lens, targets, names, unreadable)
+
+
+def _embed_chunks(
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
+    names: list[str],
+    condition: Condition,
+    options: dict,
+    unreadable: list[str],
+    domain: Domain,
+    tables: Sequence[datasets.Dataset],
+) -> Iterator[tuple[EmbeddingTable, np.ndarray, np.ndarray]]:
+    """Embed the images of the named classes, some thousand at a time, with their labels and rows in all tables.
+
+    Images that cannot be read are added to `unreadable`.
+    """
+    start = 0
+    for table in tables:
+        labels = _labels(table, names)
+        rows = np.flatnonzero(labels >= 0)
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[first : first + _ROWS_AT_ONCE]
+            chunk = table.select(part)
+            pair = datasets.DatasetDict(dict.fromkeys(TEST_SPLITS.values(), chunk))
+            with conditioned(model, processor, pair, condition, progress=options["progress"]) as conditions:
+                found = embed(model, chunk, processor, domain, conditions=conditions, **options)
+            unreadable.extend(map(str, found.unreadable))
+            yield found, labels[part][found.rows], start + part[found.rows]
+        start += len(table)
 
 
 @contextmanager
