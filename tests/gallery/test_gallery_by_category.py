@@ -66,9 +66,9 @@ def test_a_photo_that_changes_its_category_is_embedded_again(conditional, photos
 def test_the_two_ways_of_embedding_are_kept_apart(conditional, photos, tmp_path):
     model = conditional()
     Gallery.build(model, photos, tmp_path / "gallery", progress=False)
-    with pytest.raises(ValueError, match="its photos are not embedded under their categories"):
+    with pytest.raises(ValueError, match="its photos are not embedded with their categories"):
         Gallery.build(model, photos, tmp_path / "gallery", by_category=True, progress=False)
-    with pytest.raises(ValueError, match="frozen-clip embeds all categories alike"):
+    with pytest.raises(ValueError, match="frozen-clip does not use categories"):
         Gallery(make_model(), by_category=True)
     model.remove_category("cat")
     with pytest.raises(ValueError, match="the weights are others"):

@@ -230,5 +230,5 @@ def test_drawings_are_prepared_as_the_gallery_was_told_and_explanations_work(tmp
 
 
 def test_what_is_not_about_drawings_cannot_be_set_for_them(tmp_path):
-    with pytest.raises(ValueError, match="photo_resize is not about drawings"):
+    with pytest.raises(ValueError, match="photo_resize is not a setting for drawings"):
         Gallery("mini-frozen-clip", sketches={"photo_resize": "pad"}, device="cpu")

@@ -92,8 +92,8 @@ def test_scores_are_a_matrix_and_top_k_is_positive():
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"text": 5}, "text is one text, not int"),
-        ({"text": ["a"]}, "text is one text, not list"),
+        ({"text": 5}, "text must be a single text, not int"),
+        ({"text": ["a"]}, "text must be a single text, not list"),
         ({"sketch": [[[10**400, 1], [2, 3]]]}, "finite numbers"),
         ({"sketch": Image.new("RGB", (9, 9)), "weight": 7}, "weight must be between 0"),
         ({"sketch": Image.new("RGB", (9, 9)), "weight": float("nan")}, "weight must be between 0"),

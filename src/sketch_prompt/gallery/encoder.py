@@ -102,11 +102,11 @@ class GalleryEncoder:
                 "the model came without a processor: pass processor=SketchPromptProcessor.from_base_model(...)"
             )
         if by_category and not model.is_conditional:
-            raise ValueError(f"{model.method} embeds all categories alike: leave out by_category")
+            raise ValueError(f"{model.method} does not use categories: leave out by_category")
         others = [name for name in sketches or {} if not name.startswith("sketch_")]
         if others:
             raise ValueError(
-                f"{others[0]} is not about drawings: photos are prepared as the model's processor says"
+                f"{others[0]} is not a setting for drawings; photos are preprocessed as the model's processor says"
             )
         if sketches:
             processor = processor.with_settings(**sketches)
@@ -146,7 +146,7 @@ class GalleryEncoder:
         wanted = [wanted] if isinstance(wanted, str) else list(wanted or ())
         if len(wanted) != 1:
             raise ValueError(
-                "the photos of this gallery are embedded under their categories: name the one to search "
+                "the photos of this gallery are embedded with their categories: name the category to search "
                 "(--category on the command line, filters={'category': ...} in Python)"
             )
         return self.categories.get(category_key(wanted[0]))
@@ -171,7 +171,7 @@ class GalleryEncoder:
         if sketch is None and text is None:
             raise ValueError("nothing to search for: give a sketch, a text, or both")
         if text is not None and not isinstance(text, str):
-            raise TypeError(f"text is one text, not {type(text).__name__}")
+            raise TypeError(f"text must be a single text, not {type(text).__name__}")
         if not 0 <= weight <= 1:
             raise ValueError(
                 f"weight must be between 0 (the sketch alone) and 1 (the text alone), not {weight}"
@@ -194,8 +194,8 @@ class GalleryEncoder:
         photos = sample()
         if len(photos) and written.shape != photos.shape[1:]:
             raise ValueError(
-                f"{self.model.method} does not embed photos where its texts are ({photos.shape[1]} numbers a photo, "
-                f"{len(written)} a text), so it cannot search by text"
+                f"{self.model.method} cannot search by text: its features of photos have {photos.shape[1]} numbers, "
+                f"and those of texts {len(written)}"
             )
         return written if drawn is None else combine(drawn, written, weight, photos)
 

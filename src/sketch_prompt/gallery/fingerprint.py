@@ -74,7 +74,7 @@ def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[st
         return [f"its method is {saved['method']}, this model's {ours['method']}"]
     if saved["by_category"] != ours["by_category"]:
         return [
-            "its photos are " + ("" if saved["by_category"] else "not ") + "embedded under their categories"
+            "its photos are " + ("" if saved["by_category"] else "not ") + "embedded with their categories"
         ]
     for side in (saved, ours):
         if side["dtype"] not in _DTYPES:
