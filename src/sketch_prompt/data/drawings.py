@@ -17,14 +17,9 @@ UNNAMED_CLASS = "drawing"
 """The class of images that are not in a class folder."""
 
 
-def doodle_table(exclude: Iterable[str] = ()) -> datasets.Dataset:
-    """The bundled doodles as a table of sketches; see `sketch_prompt.data.doodles`.
-
-    Args:
-        exclude: Names of classes to leave out, in any spelling. Unknown classes are ignored.
-    """
-    excluded = set(map(class_key, exclude))
-    names = [name for name in doodle_classes() if class_key(name) not in excluded]
+def doodle_table() -> datasets.Dataset:
+    """The bundled doodles as a table of sketches; see `sketch_prompt.data.doodles`."""
+    names = doodle_classes()
     doodles = read_doodles(names)
     columns = {
         "image": [{"bytes": encode_png(rasterize(doodle.strokes)), "path": None} for doodle in doodles],

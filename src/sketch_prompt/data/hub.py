@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import datasets
+from datasets.table import embed_table_storage
 from huggingface_hub import CommitInfo
 
 from sketch_prompt import sources
@@ -150,17 +151,9 @@ def _embed(table: datasets.Dataset) -> datasets.Dataset:
     """The table with the bytes of its images instead of their paths on this machine."""
     if not len(table):
         return table
-    plain = table.cast_column("image", datasets.Image(decode=False))
-
-    def read(row: dict) -> dict:
-        image = row["image"]
-        content = image["bytes"]
-        if content is None:
-            content = Path(image["path"]).read_bytes()
-        return {"image": {"bytes": content, "path": os.path.basename(image["path"] or "") or None}}
-
-    embedded = plain.map(read, keep_in_memory=True, load_from_cache_file=False, new_fingerprint="embedded")
-    return embedded.cast_column("image", datasets.Image())
+    options = {"keep_in_memory": True, "load_from_cache_file": False, "new_fingerprint": "embedded"}
+    arrow = table.with_format("arrow")
+    return arrow.map(embed_table_storage, batched=True, **options).with_format(None)
 
 
 def _picture_bytes(table: datasets.Dataset) -> int:
