@@ -97,7 +97,9 @@ def test_a_gallery_by_category_says_what_the_model_does_not_know_and_wants_a_cat
     assert "Embedded without a category, because the model does not know it: zebra\n" in result.stderr
     picture(3).save(tmp_path / "drawing.png")
     result = run("search", tmp_path / "gallery", tmp_path / "drawing.png")
-    assert result.exit_code == 1 and "name the one to search (--category" in " ".join(result.stderr.split())
+    assert result.exit_code == 1 and "name the category to search (--category" in " ".join(
+        result.stderr.split()
+    )
     result = run("search", tmp_path / "gallery", tmp_path / "drawing.png", "--category", "Cat")
     assert [Path(line.split("\t")[2]).parent.name for line in result.stdout.splitlines()] == ["cat", "cat"]
 

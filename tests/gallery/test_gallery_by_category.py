@@ -49,7 +49,7 @@ def test_photos_and_sketch_meet_under_their_category(conditional, photos):
 def test_a_search_has_to_name_one_category(conditional, photos):
     gallery = Gallery.build(conditional(), photos, by_category=True, progress=False)
     for filters in (None, {"path": "*"}, {"category": ["cat", "dog"]}, lambda photo: True):
-        with pytest.raises(ValueError, match="name the one to search"):
+        with pytest.raises(ValueError, match="name the category to search"):
             gallery.search(picture(0), filters=filters)
 
 

@@ -78,7 +78,7 @@ def test_in_any_precision_vectors_come_and_go_and_a_saved_index_goes_on(kind, pr
     again = make_index(kind, precision)
     again.load(tmp_path / kind, index.save(tmp_path / kind, "index-1"), left, vectors[left])
     np.testing.assert_array_equal(again.search(queries, 10).ids, found)
-    assert "built anew" not in caplog.text and again.describe() == index.describe()
+    assert "rebuilt" not in caplog.text and again.describe() == index.describe()
 
 
 @pytest.mark.parametrize(("photos", "asked"), [(600, 1), (400, 0)])
