@@ -1,14 +1,14 @@
 """SpLIP: Elevating All Zero-Shot SBIR Through Multimodal Prompt Learning (Singha et al., ECCV 2024).
 
-Prompts go both ways between the towers of a frozen CLIP. B_t maps image patches to m tokens of every text layer. B_v
-maps the words "sketch of a" or "photo of a" to tokens of every vision layer (V^tg, the same in each layer), and B_vt
-maps what the text tower's layers know of the seen classes to n more (V^ms, different in each layer). Besides these
-mappings only LayerNorms and the jigsaw solver train. The triplet loss has a margin that grows with the similarity of
-the two classes, the classification losses pull sketches and photos towards the text of their class, and in the jigsaw
-the photo must help more than the negative to put the shuffled sketch together.
+The towers of a frozen CLIP exchange prompts in both directions. B_t maps image patches to m tokens of each text layer.
+B_v maps the words "sketch of a" or "photo of a" to tokens of each vision layer (V^tg, the same in all layers). B_vt
+maps the features of the seen classes in the layers of the text tower to n more tokens (V^ms, different in each layer).
+Besides these mappings, only LayerNorms and the jigsaw solver are trained. The margin of the triplet loss grows with
+the similarity of the two classes. The classification losses pull sketches and photos towards the text of their class.
+In the jigsaw, the photo must help more than the negative to solve the shuffled sketch.
 
-After training no prompt depends on an image: they are computed once and kept. (With `text_prompt_source="image"` V^ms
-does, at the price of a pass of the text tower for every image.)
+After training, the prompts do not depend on the image. They are computed once and cached. (With
+`text_prompt_source="image"`, V^ms depends on the image, and each image costs a pass of the text tower.)
 """
 
 import itertools
@@ -99,7 +99,7 @@ class SplipModel(SketchPromptPreTrainedModel):
     _kept: tuple[TensorState, SplipPrompts] | None = None
 
     def tuned_modules(self, config: SplipConfig) -> str | None:
-        """The LayerNorms that `layer_norms` names and the losses reach."""
+        """The LayerNorms in `layer_norms` that get a gradient from the losses."""
         if config.layer_norms == "none":
             return None
         patterns = [VISION_LAYER_NORMS]
@@ -110,16 +110,16 @@ class SplipModel(SketchPromptPreTrainedModel):
         return "|".join(patterns)
 
     def build_adapter(self, config: SplipConfig) -> SplipAdapter:
-        """The mappings and the solver that the configuration asks for, newly initialised."""
+        """The mappings and the solver of the configuration, newly initialised."""
         return SplipAdapter(config, self.clip)
 
     @torch.no_grad()
     def set_classes(self, class_names: list[str], processor: SketchPromptProcessor) -> None:
-        """Make `class_names` the training classes: remember their sentences and embed them with the frozen CLIP.
+        """Set the training classes: store their sentences and embed them with the frozen CLIP.
 
         Raises:
-            ValueError: if the words before the class differ in their number of tokens between sketches and photos,
-                or are too few to be replaced.
+            ValueError: The words before the class have different numbers of tokens for sketches and photos, or are too
+                few to be replaced.
         """
         config, adapter = self.config, self.adapter
 
@@ -155,11 +155,11 @@ class SplipModel(SketchPromptPreTrainedModel):
     # Prompts
 
     def prompts(self) -> SplipPrompts:
-        """The prompts with which images are embedded; without gradients they are computed once and kept.
+        """The prompts for embedding images. Without gradients, they are computed once and cached.
 
-        They are computed again once a tensor that they depend on has been replaced, moved or written to. Every
-        training step writes to one of them, the mean patches. A compiled or exported graph has those that were kept
-        when it was made, or computes them if there were none.
+        They are computed again if a tensor that they depend on was replaced, moved or written to. Each training step
+        writes to one of them, the mean patches. A compiled or exported graph has the cached prompts of the time when
+        it was made, or computes them if there were none.
         """
         if torch.compiler.is_compiling() and self._kept is not None and not self.training:
             return self._kept[1]
@@ -221,7 +221,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         return joined, embeds.unflatten(0, shape)
 
     def _encode_prompted(self, input_ids: Tensor, prompts: Tensor | None, **options):
-        """The text tower with the same prompts, (B, m, d_t), after the start token of every layer."""
+        """The text tower with the same prompts, (B, m, d_t), after the start token of each layer."""
         tower = self.adapter.clip.text_model
         deep = None if prompts is None else self._first_layers([prompts] * len(tower.encoder.layers))
         return encode_text(tower, input_ids, deep, **options)
@@ -237,11 +237,11 @@ class SplipModel(SketchPromptPreTrainedModel):
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, domain: Domain = "photo"
     ) -> Tensor:
-        """Embed texts with the text prompts that B_t makes from photos, or from sketches.
+        """Embed texts with the text prompts that B_t computes from photos, or from sketches.
 
         Args:
             input_ids: (B, T)
-            attention_mask: accepted for the tokenizer's sake; the text tower is causal and needs none.
+            attention_mask: Ignored. The text tower is causal and needs no mask.
             domain: `"photo"` or `"sketch"`.
 
         Returns:
@@ -262,7 +262,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         return self._embed(pixel_values, self.prompts(), PHOTO)
 
     def get_patch_features(self, pixel_values: Tensor, domain: Domain) -> Tensor:
-        """Keys of the last layer under the prompts of the domain, (B, P, d)."""
+        """Keys of the last layer with the prompts of the domain, (B, P, d)."""
         tower = self._encode(pixel_values, self.prompts(), _DOMAINS[domain])
         return patch_keys(self.adapter.clip.vision_model, tower)
 
@@ -291,7 +291,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     @torch.no_grad()
     def _mean_patches(self, images: list[Tensor]) -> Tensor:
-        """E_0 of the batch, (2, P, d_v), which also enters the running mean."""
+        """E_0 of the batch, (2, P, d_v), which is also added to the running mean."""
         adapter, momentum = self.adapter, self.config.patch_mean_momentum
         sketches, photos = images[0], torch.cat(images[1:])
         # The patch embedding is affine: the mean of the patches is the patches of the mean image.
@@ -305,7 +305,7 @@ class SplipModel(SketchPromptPreTrainedModel):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """1, alpha for every classification loss, and beta in the paper."""
+        """1, alpha for each classification loss, and beta in the paper."""
         config = self.config
         return {
             "triplet": config.triplet_weight,
@@ -317,7 +317,7 @@ class SplipModel(SketchPromptPreTrainedModel):
         }
 
     def whole_batch_needs(self) -> list[str]:
-        """The patches that B_t makes text prompts of."""
+        """The patches from which B_t computes text prompts."""
         return [] if self.adapter.patches_to_text is None else ["B_t takes a mean"]
 
     def process_triplets(

@@ -1,11 +1,12 @@
 """ZSE-SBIR: Zero-Shot Everything Sketch-Based Image Retrieval, and in Explainable Style (Lin et al., CVPR 2023).
 
-A sketch's strokes cross the borders of patches, so a convolutional pyramid with overlapping windows helps to make its
-tokens (learned tokenizer). The tokens of an image attend to each other in a vision transformer (self attention), which
-may drop those that its class token attends to least (token selection). Then the tokens of a sketch and of a photo
-attend to each other (cross attention), and a relation network turns the cosines between their patches into one score.
-The class token after the self attention is an embedding that can be indexed (`ret` in the paper); the relation score
-ranks pairs (`rn`). Here the self attention is a frozen CLIP with deep prompts, or the reference code's transformer.
+The strokes of a sketch cross the borders of patches, so its tokens come from a convolutional pyramid with overlapping
+windows (learned tokenizer). The tokens of an image attend to each other in a vision transformer (self attention),
+which may drop those with the least attention of the class token (token selection). Then the tokens of a sketch and of
+a photo attend to each other (cross attention), and a relation network turns the cosines between their patches into a
+single score. The class token after the self attention is an embedding that can be indexed (`ret` in the paper). The
+relation score ranks pairs (`rn`). Here the self attention is a frozen CLIP with deep prompts, or the transformer of
+the reference code.
 """
 
 from collections.abc import Collection, Mapping
@@ -33,18 +34,18 @@ _LEAST_SCORE = 1e-6
 
 
 class LearnedTokenizer(nn.Module):
-    """A pyramid of convolutions from the image to the patch grid: 7 x 7, then 3 x 3, each halving, ReLU between.
+    """A pyramid of convolutions from the image to the patch grid: 7 x 7, then 3 x 3, with stride 2 and ReLU between.
 
     If the patch size is not a power of two, a last convolution has the remaining odd factor as its stride.
 
     Args:
-        patch_size: of the tower.
-        channels: after each convolution but the last.
-        width: of the tower's tokens, after the last.
+        patch_size: Patch size of the tower.
+        channels: Channels after each convolution but the last.
+        width: Width of the tower's tokens, the channels after the last convolution.
         fusion: `"average"` or `"add"`, see `ZseSbirConfig`.
 
     Raises:
-        ValueError: if there are fewer channels than convolutions.
+        ValueError: There are fewer channels than convolutions.
     """
 
     def __init__(self, patch_size: int, channels: list[int], width: int, fusion: str):
@@ -101,16 +102,16 @@ class ZseSbirAdapter(MethodAdapter):
 
 @dataclass
 class PairEvidence:
-    """How a model compared one sketch with one photo, each of P = g x g patches, row by row.
+    """How a model compared a sketch with a photo, each with P = g x g patches, row by row.
 
     Attributes:
-        score: the relation score, 0 to 1.
-        sketch_tokens, photo_tokens: (P, d) the patches after the cross attention; zero where left out.
+        score: The relation score, 0 to 1.
+        sketch_tokens, photo_tokens: (P, d) the patches after the cross attention. Dropped patches are zero.
         sketch_kept, photo_kept: (P,) whether token selection kept the patch.
         sketch_attention: (P, P) attention of each sketch patch to each photo patch, the mean over heads.
         photo_attention: (P, P) attention of each photo patch to each sketch patch.
-        cosines: (A, A) similarity of the sketch's and the photo's anchors, each 2 x 2 patches.
-        relation_weights: (A, A) how much each of these similarities adds to the logit of the score, to first order.
+        cosines: (A, A) similarity of the anchors of sketch and photo, each for 2 x 2 patches.
+        relation_weights: (A, A) contribution of each of these similarities to the logit of the score, to first order.
     """
 
     score: float
@@ -125,7 +126,7 @@ class PairEvidence:
 
 
 class ZseSbirModel(SketchPromptPreTrainedModel):
-    """ZSE-SBIR; see the module's docstring, `ZseSbirConfig` and the contract in the base class.
+    """ZSE-SBIR; see the docstring of the module, `ZseSbirConfig` and the base class.
 
     `get_*_features` are the class tokens of the self attention (`ret`), `score_pairs` the relation scores (`rn`).
 
@@ -172,12 +173,12 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
     def from_base_model(
         cls, base_model: str, *, config: ZseSbirConfig | None = None, **kwargs
     ) -> "ZseSbirModel":
-        """A new model on a pretrained tower, ready to train.
+        """Create a model on a pretrained tower, ready to train.
 
         Args:
-            base_model: Hub id, directory or bundled name of a CLIP; or with `backbone="vit"` of a ViT, with whose
-                weights the transformer starts, or a file of them: see `vit_weights.read_vit`.
-            config, kwargs: as in `SketchPromptPreTrainedModel.from_base_model`.
+            base_model: Hub id, folder or bundled name of a CLIP. With `backbone="vit"`, those of a ViT or a file with
+                its weights, with which the transformer starts; see `vit_weights.read_vit`.
+            config, kwargs: As in `SketchPromptPreTrainedModel.from_base_model`.
         """
         if (kwargs.get("backbone", "clip") if config is None else config.backbone) == "clip":
             return super().from_base_model(base_model, config=config, **kwargs)
@@ -222,7 +223,7 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
             domain: `"sketch"` or `"photo"`.
 
         Returns:
-            (B, 1 + P, d); the rows of patches that token selection left out are zero.
+            (B, 1 + P, d). The rows of patches that token selection dropped are zero.
         """
         out = self._encode(pixel_values, domain)
         n = self._tower.embeddings.num_patches if out.kept is None else out.kept.shape[1]
@@ -234,7 +235,7 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
         return torch.cat([tokens[:, :1], full], dim=1)
 
     def pool_tokens(self, tokens: Tensor, domain: str) -> Tensor:
-        """The class token as an embedding (`ret`), projected as CLIP's where there is one: (B, D), L2-normalised."""
+        """The class token as an embedding (`ret`), projected as in CLIP if there is one: (B, D), L2-normalised."""
         pooled = tokens[:, 0]
         features = (
             F.normalize(pooled, dim=-1) if self.clip is None else project_image(self.adapter.clip, pooled)
@@ -250,16 +251,16 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
         return self.pool_tokens(self.encode_tokens(pixel_values, "photo"), "photo")
 
     def prepare_pairs(self, tokens: Tensor, domain: str) -> Prepared:
-        """Queries, keys and values of each image, which its cross attention with any other image needs."""
+        """Queries, keys and values of each image for the cross attention with other images."""
         asking = "class" if self.config.pair_score == "class" else "patches"
         return self.adapter.matcher.prepare(tokens, domain, asking)
 
     def score_prepared(self, sketches: Prepared, photos: Prepared) -> Tensor:
-        """Relation scores (`rn`) of every pair, (Ns, Np) in 0 to 1, block by block; or as `pair_score` says."""
+        """Relation scores (`rn`) of all pairs, (Ns, Np) in 0 to 1, block by block; or scores by `pair_score`."""
         return self.adapter.matcher.score(sketches, photos, self.config.pair_score)
 
     def fuse_scores(self, similarities: np.ndarray, pair_scores: np.ndarray) -> np.ndarray:
-        """ret + w logit(rn), with w the configuration's `rerank_weight`; rn alone if that is None."""
+        """ret + w logit(rn), where w is `rerank_weight` of the configuration. Only rn if that is None."""
         weight = self.config.rerank_weight
         if weight is None:
             return pair_scores
@@ -271,7 +272,7 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
 
     @classmethod
     def convert(cls, state_dict: Mapping[str, Tensor]) -> tuple["ZseSbirModel", set[str]]:
-        """The model in a checkpoint of the reference code; see the base class."""
+        """Convert a checkpoint of the reference code; see the base class."""
         from .conversion_zse_sbir import convert
 
         return convert(state_dict)
@@ -283,11 +284,11 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
 
     @property
     def needs_second_sketch(self) -> bool:
-        """As the reference code trains, if the configuration says so."""
+        """As in the training of the reference code, if the configuration says so."""
         return self.config.mismatched_sketch == "second"
 
     def whole_batch_needs(self) -> list[str]:
-        """All pairs of a batch, where the relation loss sees them."""
+        """All pairs of a batch, if the relation loss uses them."""
         if self.config.relation_weight and self.config.relation_pairs == "batch":
             return ["the relation loss (relation_pairs='batch') pairs sketches and photos"]
         return []
@@ -300,16 +301,16 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Embed triplets and compute the losses `terms`; see the base class.
 
-        Every sketch is compared with its photo and with its negative: both losses look at pairs.
+        Each sketch is compared with its photo and with its negative. Both losses are losses of pairs.
 
         Args:
-            batch: the triplets; the losses need the negatives.
-            terms: names of the losses to compute.
-            mismatched_sketch_pixel_values: (B, 3, H, W), sketches to compare with the negatives, of other classes
-                than those, as in the reference code; by default the sketches themselves.
+            batch: The triplets. The losses need the negatives.
+            terms: Names of the losses to compute.
+            mismatched_sketch_pixel_values: (B, 3, H, W), sketches to compare with the negatives, of other classes than
+                those, as in the reference code. The default is the sketches themselves.
 
         Raises:
-            ValueError: if the configuration asks for such sketches, or for labels, that are not there.
+            ValueError: The configuration needs such sketches, or labels, and they are missing.
         """
         if terms and self.needs_second_sketch and mismatched_sketch_pixel_values is None:
             raise ValueError("mismatched_sketch='second' needs mismatched_sketch_pixel_values")
@@ -331,10 +332,10 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
     def pair_losses(
         self, sketches: Tensor, photos: Tensor, others: Tensor, negatives: Tensor
     ) -> dict[str, Tensor]:
-        """Both losses, from tokens (B, 1 + P, d) of pairs that match and that do not; and the `mismatched` scores.
+        """Both losses, from tokens (B, 1 + P, d) of matching and mismatched pairs, and the mismatched scores.
 
         Args:
-            sketches, photos: B pairs of one class each.
+            sketches, photos: B pairs of the same class.
             others, negatives: B pairs of different classes.
         """
         n = len(sketches)
@@ -371,7 +372,7 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
 
     @property
     def patch_size(self) -> int:
-        """Side in pixels of the patches that explanations connect."""
+        """Side in pixels of the patches of an explanation."""
         return self.config.tower_config.patch_size
 
     def relate_patches(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> Tensor:
@@ -406,7 +407,7 @@ scores = model.score_pairs(sketch_tokens, photo_tokens)
         return strength / strength.max().clamp_min(torch.finfo(strength.dtype).tiny)
 
     def pair_evidence(self, sketch_pixel_values: Tensor, photo_pixel_values: Tensor) -> PairEvidence:
-        """What the score of a sketch and a photo is made of.
+        """The parts of the score of a sketch and a photo.
 
         Args:
             sketch_pixel_values, photo_pixel_values: (1, 3, H, W)
