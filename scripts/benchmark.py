@@ -85,6 +85,7 @@ def time_embedding(method: str, repeats: int) -> dict[str, float]:
                 f"{method}, get_photo_features": lambda: model.get_photo_features(photos),
             },
             repeats,
+            torch.get_num_threads(),
         )
 
 
@@ -152,7 +153,7 @@ def time_training(method: str, repeats: int) -> dict[str, float]:
                 bare(pixel_values=images)
 
     contenders = {"three bare forward passes": forward, f"{method}, training step": training_step(model)}
-    return alternate(contenders, repeats)
+    return alternate(contenders, repeats, torch.get_num_threads())
 
 
 def training_step(model) -> Callable[[], None]:
@@ -405,6 +406,14 @@ BENCHMARKS = {
 }
 
 
+CODE_BYTES: dict[str, Callable[[int], float]] = {
+    "float32": lambda width: 4 * width,
+    "float16": lambda width: 2 * width,
+    "int8": lambda width: width,
+    "binary": lambda width: min(width, width // 8 + 16) / 2,  # four bits for each axis; see `indexes.axes`
+}
+
+
 def of_large_galleries(measured: dict) -> list[Figure]:
     """The figures of `large_gallery.py`; and for every precision what the slope between the two sizes says of more."""
     figures, sizes = [], {}
@@ -447,8 +456,7 @@ def of_large_galleries(measured: dict) -> list[Figure]:
 
 def _code_bytes(gallery: dict) -> float:
     """Bytes of a photo in memory: its code, its number, and where its features are."""
-    bits = {"float32": 32, "float16": 16, "int8": 8, "binary": 1}[gallery["precision"]]
-    return gallery["width"] * bits / 8 + (8 if bits == 1 else 0) + 8 + 8
+    return CODE_BYTES[gallery["precision"]](gallery["width"]) + 8 + 4
 
 
 def keep(path: Path, name: str, figures: list[Figure], setup: str) -> None:

@@ -30,15 +30,21 @@ class Figure:
         return f"{self.what}: {self.value}{compared}{limited}"
 
 
-def alternate(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each contender, run in turns after one warm-up each."""
+def alternate(
+    contenders: dict[str, Callable[[], object]], repeats: int, threads: int | None = None
+) -> dict[str, float]:
+    """Median seconds of each contender, run in turns after one warm-up each.
+
+    With one thread they are seconds of the processor: what other programs take of a shared machine does not count.
+    """
+    clock = time.process_time if threads == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(repeats + 1):
         for name, run in contenders.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if turn:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

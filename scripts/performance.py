@@ -7,14 +7,15 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmark import BENCHMARKS
+from benchmark import BENCHMARKS, CODE_BYTES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = """# Performance
 
 Made by `python scripts/performance.py` from what `python scripts/benchmark.py --json docs/performance.json` measures.
 Contenders take turns in one run, and the medians are printed: on a shared machine only what was measured side by side
-can be compared, and single times depend on the load. Models are ViT-B/32 with random weights in float32 unless
+can be compared, and single times depend on the load. With one thread, embedding and training are measured in seconds
+of the processor, which other programs do not change. Models are ViT-B/32 with random weights in float32 unless
 something else is said.
 """
 GPU = """## On a GPU
@@ -42,8 +43,10 @@ def page(measured: dict[str, dict]) -> str:
 
 WIDTH = 512
 _FEATURES = 4 * WIDTH + 40  # bytes on the disk: numbers, digest, checksum
-_CODES = {"int8": WIDTH + 16, "binary": WIDTH // 8 + 24}  # bytes in memory, with a number and a place
-_TABLE = 250  # bytes of a photo's row in memory: path, category, digest, times
+_CODES = {
+    name: CODE_BYTES[name](WIDTH) + 12 for name in ("int8", "binary")
+}  # in memory, with a number and a place
+_TABLE = 40  # bytes of a photo's row in the table on the disk: path, category, digest, times
 _CORES = 16
 _COMMANDS = {
     1_000_000: "sketch-prompt index photos -o gallery --base-model CLIP -m frozen-clip",
@@ -58,10 +61,10 @@ Made by `python scripts/performance.py`. Nothing here was run at these sizes: th
 """
 SCALE_TAIL = """- Storage is the features in full precision; what is found is compared with them.
 - Memory of an index is its codes, the number of each photo and the place of its features. The table of photos (path,
-  category, digest, times) takes 250 bytes a photo besides, more than the codes of one bit do.
-- Hours are those of the model alone on {cores} cores, at {rate:.1f} photos a second and core as measured on {date} on
-  a machine that others used too. Reading and decoding JPEGs, 300 a second and core, comes on top. A GPU was not
-  measured.
+  category, digest, times) stays on the disk; a search reads the parts that its hits are in. While photos are added or
+  removed it is in memory, with 250 bytes a photo. The program and the model take about 500 MB.
+- Hours are those of the model alone on {cores} cores, at {rate:.1f} photos a second and core as measured on {date}.
+  Reading and decoding JPEGs, 300 a second and core, comes on top. A GPU was not measured.
 - Several machines that share a disk embed together. Each saves its features every few seconds, and a run that was
   killed goes on. One process builds the index.
 - `--index lance` keeps the vectors on the disk, and `--index milvus` in a cluster. Milvus was tested as milvus-lite.
@@ -76,7 +79,7 @@ def scale_page(measured: dict[str, dict]) -> str | None:
     threads = int(group["machine"].partition(" threads")[0].rpartition(" ")[2])
     rate = 32 / group["figures"][0]["raw"]["ours"] / threads
     rows = [
-        "| photos | features on the disk | index in memory, `int8` / `binary` | table in memory | hours | command |",
+        "| photos | features on the disk | index in memory, `int8` / `binary` | table on the disk | hours | command |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for photos, command in _COMMANDS.items():

@@ -40,7 +40,7 @@ def test_more_photos_than_were_measured_are_computed_from_the_slope():
     figures = of_large_galleries({"galleries": [gallery(100_000, 310, 2.0), gallery(1_000_000, 400, 3.0)]})
     assert figures[-2].what.startswith("10,000,000 x 512, binary, computed")
     assert figures[-2].value == "1,300 MB, 9 ms a query"
-    assert "codes alone 88 MB" in figures[3].limit
+    assert "codes alone 52 MB" in figures[3].limit
 
 
 def test_every_benchmark_says_what_it_measures():
@@ -54,4 +54,4 @@ def test_costs_of_large_collections_follow_from_the_measured_rate():
     assert scale_page({}) is None
     row = next(line for line in text.splitlines() if line.startswith("| 10,000,000 |"))
     # 32 photos in 2 s are 16 a second and core, 256 on 16 cores; 512 x 4 + 40 bytes a photo on the disk
-    assert row.split(" | ")[1:5] == ["20.9 GB", "5.28 GB / 880 MB", "2.5 GB", "11"]
+    assert row.split(" | ")[1:5] == ["20.9 GB", "5.24 GB / 520 MB", "400 MB", "11"]

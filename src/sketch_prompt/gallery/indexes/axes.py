@@ -3,7 +3,8 @@
 Drawings fill little of the room that photos fill. Let C be the second moments of drawings' features, mixed with a
 share of the identity so that no direction is lost, and S the covariance of photos'. The inner product of a drawing q
 and a photo x is that of C^(-1/2) q, which is alike in all directions, and C^(1/2) x. So the axes to keep are the first
-ones of C^(1/2) S C^(1/2). Of a CLIP with 512 numbers, 96 of these axes find what 250 axes of a PCA of photos find.
+ones of C^(1/2) S C^(1/2). Of 512 numbers, the first hundred photos along 48 of these axes hold as many of the true ten
+(96 %) as those along 128 axes of a PCA of photos.
 """
 
 from typing import NamedTuple
