@@ -20,6 +20,8 @@ from pathlib import Path
 
 from sketch_prompt import FrozenClipModel, SketchPromptProcessor, load_benchmark
 from sketch_prompt.evaluation import Task, evaluate_model
+from sketch_prompt.models.loading import load_model
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.loop import train
 from sketch_prompt.training.recipe import find_recipe
@@ -85,6 +87,8 @@ FAMILIES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
     ),
 }
 """{family: (recipe, settings of all its rows, {row: changes})}; the first row is what the others are compared with."""
+RANKED_TOO = {"by ret and rn": {"ranked by ret": "embedding", "by rn": "rerank-plain"}}
+"""{row: {other row: ranking}}: other rows that are the same model, so that one training measures them all."""
 
 
 @dataclass(frozen=True)
@@ -119,33 +123,52 @@ class Run:
 
 def grid(arguments: argparse.Namespace) -> Iterator[Run]:
     """All runs; the seeds of a row come one after the other, so that early rows are complete early."""
+    along = {row for others in RANKED_TOO.values() for row in others}
     for family in arguments.families:
         for row in FAMILIES[family][2]:
+            if row in along:
+                continue
             for seed in range(arguments.seeds):
                 for benchmark in BENCHMARKS:
                     yield Run(family, row, benchmark, seed)
 
 
-def measure(run: Run, arguments: argparse.Namespace) -> dict:
-    """Train and measure a run; its folder is removed."""
+def measure(run: Run, arguments: argparse.Namespace) -> dict[str, dict]:
+    """Train a run's model and measure it by all rankings that rows ask for: {row: scores}; its folder is removed."""
     config = run.config(arguments)
     result = train(config)
+    scores = {run.row: {"held_out": result.validation, "unseen": result.test.metrics[METRIC]}}
+    others = RANKED_TOO.get(run.row, {})
+    if others:
+        model, processor = load_model(str(config.output_dir))
+        for row, ranking in others.items():
+            scores[row] = evaluate_both(model, processor, run, config, ranking)
     shutil.rmtree(config.output_dir)
-    return {"held_out": result.validation, "unseen": result.test.metrics[METRIC]}
+    return scores
 
 
-def measure_frozen(benchmark_name: str, seed: int, arguments: argparse.Namespace) -> dict:
-    """The frozen CLIP on the same held-out and unseen classes."""
+def measure_frozen(run: Run, arguments: argparse.Namespace) -> dict[str, dict]:
+    """The frozen CLIP with the first family's preprocessing, on the same held-out and unseen classes."""
     family = arguments.families[0]
-    run = Run(family, next(iter(FAMILIES[family][2])), benchmark_name, seed)
-    config = run.config(arguments)
-    benchmark = load_benchmark(benchmark_name, config.data.data_dir)
+    config = Run(family, next(iter(FAMILIES[family][2])), run.benchmark, run.seed).config(arguments)
     processor = SketchPromptProcessor.from_base_model(arguments.base_model, **config.processor)
     model = FrozenClipModel.from_base_model(arguments.base_model).eval()
-    held_out = hold_out(benchmark, config.data.validation_classes, seed).validation
+    return {run.row: evaluate_both(model, processor, run, config)}
+
+
+def evaluate_both(
+    model: SketchPromptPreTrainedModel,
+    processor: SketchPromptProcessor,
+    run: Run,
+    config: TrainingConfig,
+    ranking: str = "embedding",
+) -> dict[str, float]:
+    """A model on a run's held-out and unseen classes."""
+    benchmark = load_benchmark(run.benchmark, config.data.data_dir)
+    held_out = hold_out(benchmark, config.data.validation_classes, run.seed).validation
     scores = {}
     for name, tables in {"held_out": held_out, "unseen": benchmark}.items():
-        task = Task(benchmark_name, "category", allow_seen=True)
+        task = Task(run.benchmark, "category", allow_seen=True, ranking=ranking)
         report = evaluate_model(model, processor, tables, task, progress=False).report
         scores[name] = report.metrics[METRIC]
         scores[f"{name}_chance"] = report.chance[METRIC]
@@ -240,11 +263,12 @@ def main() -> None:
                 continue
             start = time.process_time()
             frozen = run.family == "frozen"
-            scores = measure_frozen(run.benchmark, run.seed, arguments) if frozen else measure(run, arguments)
-            line = vars(run) | scores | {"steps": arguments.steps, "cpu_seconds": time.process_time() - start}
+            measured = measure_frozen(run, arguments) if frozen else measure(run, arguments)
+            spent = {"steps": arguments.steps, "cpu_seconds": time.process_time() - start}
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print(f"{run}: {scores}", flush=True)
+                for row, scores in measured.items():
+                    file.write(json.dumps(vars(run) | {"row": row} | scores | spent) + "\n")
+            print(f"{run}: {measured}", flush=True)
     print(table(read(path), arguments.seeds))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compare_options import BENCHMARKS, FAMILIES, grid, paired_error, table
+from compare_options import BENCHMARKS, FAMILIES, RANKED_TOO, grid, paired_error, table
 
 ARGUMENTS = argparse.Namespace(
     base_model="mini-clip",
@@ -20,7 +20,9 @@ ARGUMENTS = argparse.Namespace(
 
 def test_every_row_is_a_recipe_and_differs_from_the_first_of_its_family():
     runs = list(grid(ARGUMENTS))
-    assert len(runs) == 2 * len(BENCHMARKS) * sum(len(rows) for _, _, rows in FAMILIES.values())
+    along = sum(len(others) for others in RANKED_TOO.values())
+    rows = sum(len(rows) for _, _, rows in FAMILIES.values())
+    assert len(runs) == 2 * len(BENCHMARKS) * (rows - along)
     first_seed = [run for run in runs if run.seed == 0 and run.benchmark == "sketchy-21"]
     for family in FAMILIES:
         configs = [run.config(ARGUMENTS).to_dict() for run in first_seed if run.family == family]
@@ -41,3 +43,11 @@ def test_differences_are_paired_by_seed():
     assert f"| `clip-at`, {rows[0]} | 15.0 |  | 30.0 |  |" in text
     assert f"| `clip-at`, {rows[1]} | 16.5 | +1.5 ± 0.5 (2) | 33.0 | +3.0 ± 1.0 (2) |" in text
     assert paired_error([0.02, 0.01]) == pytest.approx(100 * 0.01 / math.sqrt(2) / math.sqrt(2))
+
+
+def test_rows_that_are_measured_along_are_rows_of_the_same_family_that_train_alike():
+    for row, others in RANKED_TOO.items():
+        (rows,) = [rows for _, _, rows in FAMILIES.values() if row in rows]
+        for other, ranking in others.items():
+            assert rows[other] == [f"evaluation.ranking={ranking}"]
+            assert all(change.startswith("evaluation.") for change in rows[row])
