@@ -51,7 +51,11 @@ BENCHMARKS = {
 FAMILIES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
     "clip-at": (
         "clip-at-sketchy-21",
-        ["optimisation.learning_rate=1e-2", "optimisation.learning_rates={layer_norms: 1e-3}"],
+        [
+            "model.temperature=null",
+            "optimisation.learning_rate=1e-2",
+            "optimisation.learning_rates={layer_norms: 1e-3}",
+        ],
         {
             "separate LayerNorms": [],
             "shared LayerNorms": ["model.layer_norms=shared"],
