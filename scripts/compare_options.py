@@ -79,7 +79,7 @@ FAMILIES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
     ),
     "zse-sbir": (
         "zse-sbir-quickdraw-caltech",
-        [],
+        ["evaluation.shortlist=30"],
         {
             "ranked by ret": ["evaluation.ranking=embedding"],
             "by ret and rn": ["evaluation.ranking=rerank"],
@@ -165,14 +165,20 @@ def evaluate_both(
     processor: SketchPromptProcessor,
     run: Run,
     config: TrainingConfig,
-    ranking: str = "embedding",
+    ranking: str | None = None,
 ) -> dict[str, float]:
     """A model on a run's held-out and unseen classes."""
     benchmark = load_benchmark(run.benchmark, config.data.data_dir)
     held_out = hold_out(benchmark, config.data.validation_classes, run.seed).validation
     scores = {}
     for name, tables in {"held_out": held_out, "unseen": benchmark}.items():
-        task = Task(run.benchmark, "category", allow_seen=True, ranking=ranking)
+        task = Task(
+            run.benchmark,
+            "category",
+            allow_seen=True,
+            ranking=ranking,
+            shortlist=config.evaluation.shortlist,
+        )
         report = evaluate_model(model, processor, tables, task, progress=False).report
         scores[name] = report.metrics[METRIC]
         scores[f"{name}_chance"] = report.chance[METRIC]
