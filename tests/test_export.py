@@ -78,4 +78,5 @@ def test_the_command_exports(tmp_path):
         "sketch_encoder.onnx",
         "photo_encoder.onnx",
         "preprocessor_config.json",
+        "exported.json",
     }

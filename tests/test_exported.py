@@ -110,7 +110,7 @@ def test_what_encoders_cannot_do_says_who_can(photos, folders):
         gallery.explain(picture(3), gallery.photos.paths[0])
     with pytest.raises(ValueError, match="has no re-ranker"):
         gallery.search(picture(3), rerank=3)
-    with pytest.raises(ValueError, match="hold their CLIP"):
+    with pytest.raises(ValueError, match="contain their CLIP"):
         Gallery(folders / "full", base_model="mini-clip")
 
 

@@ -60,7 +60,7 @@ def _build(what, source, output):
 
 def test_the_wheel_holds_the_recipes_the_types_and_every_data_file(installed):
     package = installed / "sketch_prompt"
-    recipes = {path.name for path in (REPOSITORY / "hub_configs").iterdir()}
+    recipes = {path.parent.name for path in (REPOSITORY / "hub_configs").glob("*/training.yaml")}
     assert {path.parent.name for path in package.glob("recipes/*/training.yaml")} == recipes
     assert (package / "recipes/clip-at-mini-fg/ablations.yaml").is_file()
     source = REPOSITORY / "src/sketch_prompt"
@@ -89,7 +89,8 @@ app(["train", "--list"])
     assert done.returncode == 0, done.stderr
     found, *listed = done.stdout.split()
     assert found == str(installed / "sketch_prompt/recipes/clip-at-mini")
-    assert listed == sorted(path.name for path in (REPOSITORY / "hub_configs").iterdir())
+    recipes = (REPOSITORY / "hub_configs").glob("*/training.yaml")
+    assert listed == sorted(path.parent.name for path in recipes)
 
 
 @pytest.mark.parametrize(
