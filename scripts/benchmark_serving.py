@@ -83,10 +83,14 @@ def speed(name: str, encoders: dict, repeats: int) -> list[Figure]:
 def quality(encoders: dict) -> list[Figure]:
     """mAP of every encoder on some drawings and photos of unseen classes, and how rankings differ from float32."""
     from sketch_prompt import load_benchmark
+    from sketch_prompt.data.loading import first_of_each
     from sketch_prompt.metrics import evaluate_retrieval
 
     tables = load_benchmark(BENCHMARK)
-    sides = {domain: _some(tables[f"test_{domain}"]) for domain in ("sketch", "photo")}
+    sides = {}
+    for domain in ("sketch", "photo"):
+        table = tables[f"test_{domain}"]
+        sides[domain] = table.select(first_of_each(np.array(table["label"][:]), _PER_CLASS))
     labels = {domain: np.array(table["label"][:]) for domain, table in sides.items()}
     figures, expected = [], None
     for title, encoder in encoders.items():
@@ -108,9 +112,3 @@ def quality(encoders: dict) -> list[Figure]:
             )
         )
     return figures
-
-
-def _some(table):
-    labels = np.array(table["label"][:])
-    rows = [np.flatnonzero(labels == label)[:_PER_CLASS] for label in np.unique(labels)]
-    return table.select(np.sort(np.concatenate(rows)))

@@ -25,10 +25,8 @@ from sketch_prompt.data.strokes import Stroke
 
 SCRIBBLES = 100
 FALSE_ALARMS = 0.1  # at which statistics are compared
-SET_THE_LINE, COUNTED = (
-    10,
-    15,
-)  # drawings of a seen class: the first ones set the line, the next ones are counted
+# Drawings of a seen class: the first ones set the line, the next ones are counted.
+SET_THE_LINE, COUNTED = 10, 15
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:

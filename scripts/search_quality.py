@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from sketch_prompt.data.loading import first_of_each
+
 DRAWINGS_PER_CLASS = 10
 
 
@@ -47,11 +49,6 @@ def quality(found: np.ndarray, drawing_labels: np.ndarray, photo_labels: np.ndar
         drawings=len(found),
         photos=len(photo_labels),
     )
-
-
-def first_of_each(labels: np.ndarray, count: int) -> np.ndarray:
-    """The first `count` rows of each label."""
-    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]))
 
 
 def main() -> None:

@@ -43,12 +43,18 @@ def test_eight_bits_are_smaller_and_nearly_the_same(tmp_path):
     assert (first * second).sum(axis=1).min() > 0.99
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_sketch_encoder_compiles_to_one_graph_for_any_batch(method):
-    encoder = Encoder(SketchPromptModel.from_pretrained(f"mini-{method}"), "sketch").eval()
+def encoder_of(method, domain):
+    """An encoder, two pictures' pixels and what it makes of them."""
+    encoder = Encoder(SketchPromptModel.from_pretrained(f"mini-{method}"), domain).eval()
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = encoder(pixels)
+        return encoder, pixels, encoder(pixels)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_sketch_encoder_compiles_to_one_graph_for_any_batch(method):
+    encoder, pixels, expected = encoder_of(method, "sketch")
+    with torch.no_grad():
         compiled = torch.compile(encoder, fullgraph=True, backend="eager")
         for batch in (pixels, pixels.repeat(2, 1, 1, 1)):
             torch.testing.assert_close(compiled(batch)[:2], expected, atol=1e-5, rtol=1e-4)
@@ -57,10 +63,8 @@ def test_every_sketch_encoder_compiles_to_one_graph_for_any_batch(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_photo_encoder_exports_strictly_for_any_batch(method):
-    encoder = Encoder(SketchPromptModel.from_pretrained(f"mini-{method}"), "photo").eval()
-    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    encoder, pixels, expected = encoder_of(method, "photo")
     with torch.no_grad():
-        expected = encoder(pixels)
         shapes = {"pixel_values": {0: torch.export.Dim("batch")}}
         exported = torch.export.export(encoder, (pixels,), dynamic_shapes=shapes, strict=True).module()
         for batch in (pixels[:1], pixels.repeat(3, 1, 1, 1)):

@@ -46,7 +46,12 @@ def _odd_numbers(count: int) -> np.ndarray:
 
 def text_checksum(text: str) -> str:
     """BLAKE2b of a text, hexadecimal."""
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return bytes_checksum(text.encode())
+
+
+def bytes_checksum(content: bytes) -> str:
+    """BLAKE2b of bytes, hexadecimal."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def file_checksum(path: Path) -> str:

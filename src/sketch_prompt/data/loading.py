@@ -279,3 +279,8 @@ def instance_code(instance_id: str) -> int:
     The probability that two of 100,000 instances get the same number is 5e-10.
     """
     return int.from_bytes(hashlib.blake2b(instance_id.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def first_of_each(labels: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` rows of each label, ascending."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]))

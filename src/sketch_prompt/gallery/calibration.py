@@ -36,7 +36,6 @@ ENOUGH_PHOTOS = 30
 _DRAWINGS_PER_CLASS, _PHOTOS_PER_CLASS = 10, 6
 _WORDINGS = ("{}", "a photo of a {}")
 _FIRST = 10
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,10 @@ def calibrate(encoder: GalleryEncoder, collection: PhotoCollection, progress: bo
     hub = collection.photos[collection.row_of(int(ids[counts.argmax()]))].path
     drawings = _yardstick(others.drawings, names, collection, others.lines[0])
     words = None if names is None else _yardstick(names, None, collection, others.lines[1])
-    found = Calibration(key, drawings, words, hub, float(counts.max() / len(others.drawings)))
-    collection.calibration = found
-    return found
+    collection.calibration = Calibration(
+        key, drawings, words, hub, float(counts.max() / len(others.drawings))
+    )
+    return collection.calibration
 
 
 def calibrate_saved(
@@ -123,6 +123,7 @@ def _measure(encoder: GalleryEncoder, progress: bool) -> _Others:
     from sketch_prompt.data.benchmarks import load_benchmark
     from sketch_prompt.data.class_names import class_key
     from sketch_prompt.data.doodles import doodle_classes, read_doodles
+    from sketch_prompt.data.loading import first_of_each
     from sketch_prompt.data.quickdraw_caltech import SEEN_CLASSES, UNSEEN_CLASSES
     from sketch_prompt.data.strokes import rasterize
 
@@ -131,14 +132,14 @@ def _measure(encoder: GalleryEncoder, progress: bool) -> _Others:
     doodles = [rasterize(doodle.strokes) for doodle in read_doodles(others, limit=1)]
     tables = load_benchmark("quickdraw-caltech")
     sketches, photos = (
-        _first_of_each(tables[f"train_{domain}"], count)
-        for domain, count in (("sketch", _DRAWINGS_PER_CLASS), ("photo", _PHOTOS_PER_CLASS))
+        tables[split].select(first_of_each(np.array(tables[split]["label"][:]), count))
+        for split, count in (("train_sketch", _DRAWINGS_PER_CLASS), ("train_photo", _PHOTOS_PER_CLASS))
     )
     total = len(doodles) + len(sketches) + len(photos)
     with tqdm(total=total, desc="Calibrating with bundled drawings", disable=not progress) as bar:
-        bank = _embed(encoder, doodles, "sketch", bar)
-        queries = _embed(encoder, sketches["image"][:], "sketch", bar)
-        gallery = _embed(encoder, photos["image"][:], "photo", bar)
+        bank = encoder.embed(doodles, "sketch", bar)
+        queries = encoder.embed(sketches["image"][:], "sketch", bar)
+        gallery = encoder.embed(photos["image"][:], "photo", bar)
     try:
         names = encoder.embed_texts(doodle_classes())
         words = encoder.embed_texts([wording.format(name) for name in SEEN_CLASSES for wording in _WORDINGS])
@@ -160,17 +161,3 @@ def _choose_line(
     yardstick = Yardstick.of(others, names, nearest(others))
     shares = [yardstick.unlike(query, found) for query, found in zip(queries, nearest(queries))]
     return float(np.quantile(shares, 1 - FALSE_ALARMS))
-
-
-def _first_of_each(table, count: int):
-    labels = np.array(table["label"][:])
-    rows = [np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]
-    return table.select(np.sort(np.concatenate(rows)))
-
-
-def _embed(encoder: GalleryEncoder, pictures, domain, bar: tqdm) -> np.ndarray:
-    parts = []
-    for start in range(0, len(pictures), _BATCH):
-        parts.append(encoder.embed(pictures[start : start + _BATCH], domain))
-        bar.update(len(parts[-1]))
-    return np.concatenate(parts)

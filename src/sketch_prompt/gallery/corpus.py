@@ -15,7 +15,7 @@ import shutil
 import socket
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm.auto import tqdm
 
 from sketch_prompt.atomic import atomic_write, clear_leftovers
 from sketch_prompt.checksums import text_checksum
@@ -215,6 +216,7 @@ class PartWriter:
             model = load_any_model(model, **named)[0]
         self.encoder = GalleryEncoder(model, **others)
         self.corpus, self.directory = corpus, directory
+        self.schema = _schema(self.encoder.model.config.clip_config.projection_dim)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Write the parts `batch["part"]`; the interface of Ray Data."""
@@ -228,8 +230,7 @@ class PartWriter:
         if path.exists():
             return
         tables = [self._embed(source) for source in self.corpus.read(part)]
-        width = self.encoder.model.config.clip_config.projection_dim
-        schema = _schema(width).with_metadata({"worker": f"{os.getpid()}@{socket.gethostname()}"})
+        schema = self.schema.with_metadata({"worker": f"{os.getpid()}@{socket.gethostname()}"})
         with atomic_write(path) as temporary:
             pq.write_table(pa.concat_tables([schema.empty_table(), *tables]).cast(schema), temporary)
 
@@ -248,11 +249,8 @@ class PartWriter:
             [None if photo.unreadable else vectors[photo.key] for photo in loaded],
             [photo.unreadable and photo.unreadable.reason for photo in loaded],
         ]
-        width = self.encoder.model.config.clip_config.projection_dim
-        return pa.Table.from_arrays(
-            [pa.array(column, field.type) for column, field in zip(columns, _schema(width))],
-            schema=_schema(width),
-        )
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema)]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
 
 
 @dataclass(frozen=True)
@@ -326,13 +324,12 @@ def embed_corpus(
         if engine == "ray" and lacking:
             from .corpus_ray import run_on_ray
 
-            options["num_workers"] = (
-                options.get("num_workers") or 0
-            )  # an actor has the cores that Ray gives it
+            # An actor has the cores that Ray gives it.
+            options["num_workers"] = options.get("num_workers") or 0
             run_on_ray((corpus, directory, model, options), lacking, workers, gpus, progress)
         elif lacking:
             writer = PartWriter(corpus, directory, model, options)
-            for part in _shown(lacking, progress):
+            for part in tqdm(lacking, desc="Embedding", unit="part", disable=not progress):
                 writer.write(part)
         files = [part_file(directory, part) for part in range(len(corpus))]
         if missing := [path.name for path in files if not path.exists()]:
@@ -394,9 +391,3 @@ def _schema(width: int) -> pa.Schema:
     return pa.schema(
         {"path": pa.string(), "category": pa.string(), "embedding": vector, "error": pa.string()}
     )
-
-
-def _shown(parts: Sequence[int], progress: bool) -> Iterable[int]:
-    from tqdm.auto import tqdm
-
-    return tqdm(parts, desc="Embedding", unit="part", disable=not progress)

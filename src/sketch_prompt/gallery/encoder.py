@@ -207,20 +207,24 @@ class GalleryEncoder:
 
         doodles = read_doodles()
         chosen = np.linspace(0, len(doodles) - 1, _DOODLES).astype(int)
-        pictures = [rasterize(doodles[row].strokes) for row in chosen]
-        starts = range(0, len(pictures), self.batch_size)
-        return np.concatenate([self.embed(pictures[n : n + self.batch_size], "sketch") for n in starts])
+        return self.embed([rasterize(doodles[row].strokes) for row in chosen], "sketch")
 
     @torch.inference_mode()
-    def embed(self, pictures: Sequence[Image.Image], domain: Domain) -> np.ndarray:
-        """Features (n, D) of a batch of images, without categories."""
+    def embed(self, pictures: Sequence[Image.Image], domain: Domain, bar: tqdm | None = None) -> np.ndarray:
+        """Features (n, D) of images, without categories, in batches; a progress bar is told of each."""
         self._check_adapter()
         place = next(self.model.parameters())
-        pixel_values = self.processor.image_processor.stack(list(pictures), domain, "pictures")
         embed = self.model.get_sketch_features if domain == "sketch" else self.model.get_photo_features
-        with self._arithmetic(place.device):
-            features = embed(pixel_values.to(place.device, place.dtype))
-        return self._rows(features)
+        parts = []
+        for start in range(0, len(pictures), self.batch_size):
+            batch = list(pictures[start : start + self.batch_size])
+            pixel_values = self.processor.image_processor.stack(batch, domain, "pictures")
+            with self._arithmetic(place.device):
+                features = embed(pixel_values.to(place.device, place.dtype))
+            parts.append(self._rows(features))
+            if bar is not None:
+                bar.update(len(batch))
+        return np.concatenate(parts)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -316,9 +320,8 @@ class _SourcePhotos(Dataset):
         categories: dict[str, str],
     ):
         self.source = source
-        self.processor = (
-            processor.image_processor
-        )  # without a tokenizer, which need not go to other processes
+        # Without a tokenizer, which need not go to other processes.
+        self.processor = processor.image_processor
         self.known = known
         self.categories = categories
 

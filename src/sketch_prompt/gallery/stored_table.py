@@ -5,7 +5,6 @@ the part is given out; what is read of a single column is covered by the checksu
 open, so that the table is whole until the gallery is closed, although another process may have replaced it by then.
 """
 
-import hashlib
 import os
 import threading
 from collections import OrderedDict
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sketch_prompt.atomic import atomic_write
+from sketch_prompt.checksums import bytes_checksum
 
 from .saving import DamagedGalleryError
 from .table import SCHEMA, Photo, PhotoTable
@@ -270,4 +270,4 @@ def _extents(metadata: pq.FileMetaData, size: int) -> list[tuple[int, int]]:
 
 
 def _checksum(file: pa.NativeFile, start: int, end: int) -> str:
-    return hashlib.blake2b(file.read_at(max(end - start, 0), start), digest_size=16).hexdigest()
+    return bytes_checksum(file.read_at(max(end - start, 0), start))
