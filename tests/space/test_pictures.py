@@ -33,13 +33,13 @@ def test_transparent_canvas_without_ink_is_no_drawing():
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("hello", "no data URL"),
-        ("data:text/html;base64,PGI+", "no data URL"),
+        ("hello", "not a data URL"),
+        ("data:text/html;base64,PGI+", "not a data URL"),
         ("data:image/png;base64,***", "cannot be read"),
         ("data:image/png;base64,", "the file is empty"),
         ("data:image/png;base64," + base64.b64encode(b"GIF89a").decode(), "cannot be read"),
         (data_url(drawing(), "PNG")[:200], "cannot be read"),
-        ({"background": None}, "is a data URL, not dict"),
+        ({"background": None}, "must be a data URL, not dict"),
     ],
 )
 def test_what_is_no_drawing_is_one_message(value, reason):

@@ -24,16 +24,16 @@ def test_taken_port_is_said_before_anything_is_computed(taken, monkeypatch):
     monkeypatch.setattr("sketch_prompt.space.catalogue.Catalogue", compute)
     result = CliRunner().invoke(app, ["demo", "--no-browser", "--port", str(taken)])
     assert result.exit_code == 1
-    assert f"port {taken} of 127.0.0.1 is taken by another program" in result.stderr
+    assert f"port {taken} of 127.0.0.1 is in use by another program" in result.stderr
     assert "--port" in result.stderr and "launch()" not in result.stderr
 
 
 def test_port_of_the_environment_is_checked_too(taken, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(taken))
-    with pytest.raises(OSError, match=f"taken by another program: choose another with .*{VARIABLE}"):
+    with pytest.raises(OSError, match=f"in use by another program: choose another with .*{VARIABLE}"):
         check_port(None, None)
     monkeypatch.setenv(VARIABLE, "http")
-    with pytest.raises(ValueError, match="no port"):
+    with pytest.raises(ValueError, match="not a port"):
         check_port(None, None)
 
 

@@ -1,1 +1,1 @@
-"""The web page of `sketch-prompt demo` and of the Space: draw, look at what is found, ask why."""
+"""The web page of `sketch-prompt demo` and of the Space: draw something, see the photos found, and ask why."""

@@ -1,4 +1,7 @@
-"""What the page does when somebody draws, chooses, clicks or uploads: from values of its parts to new ones."""
+"""The handlers of the page's events, such as a new stroke, a click or an upload.
+
+Each one takes the values of some parts of the page and returns new values.
+"""
 
 import hashlib
 from pathlib import Path
@@ -18,12 +21,12 @@ from .searching import Found, Query, open_photo, search
 
 
 class Answers:
-    """The page's functions.
+    """The handlers of one page.
 
     Args:
-        catalogue: what is offered.
-        photos: gives photos that were clicked their addresses.
-        full_paths: show where photos are on this machine, not only in their gallery.
+        catalogue: the methods and galleries to choose from.
+        photos: gives an address to each photo that is opened.
+        full_paths: show the full paths of photos on this machine instead of their paths in the gallery.
     """
 
     def __init__(self, catalogue: Catalogue, photos: OpenPhotos, full_paths: bool):
@@ -34,7 +37,7 @@ class Answers:
     def search(
         self, drawing: str, text: str, weight: float, method: str, gallery: str, own: OwnPhotos | None
     ) -> tuple[str, str, str]:
-        """Line, photos and explanation (none any more) for what is drawn and written."""
+        """The status line, the photos found, and an empty viewer."""
         values = (drawing, text, weight, method, gallery, own)
         try:
             found = search(self._catalogue, self._query(*values))
@@ -44,30 +47,30 @@ class Answers:
         return lines, _grid(found, _key(values)) if found.cards else "", ""
 
     def more(self, event: gr.EventData, *values):
-        """Photos below those that are shown; nothing if somebody has searched for something else meanwhile.
+        """The next photos of a search, or nothing if the visitor has started another search.
 
         Args:
-            event: how many are shown, and of which search.
-            values: those that `search` takes.
+            event: how many photos are shown (`shown`), and the key of their search (`query`).
+            values: the arguments of `search`.
         """
         key = _key(values)
         if type(event.shown) is not int or event.shown < 1 or event.query != key:
             return gr.skip()
         try:
             return _grid(search(self._catalogue, self._query(*values), start=event.shown), key)
-        except (ValueError, OSError):  # the search itself has said so, or the next one will
+        except (ValueError, OSError):  # the search itself shows this error
             return gr.skip()
 
     def open(self, event: gr.EventData, *values) -> str:
-        """A photo, large, with its file and why it was found.
+        """The viewer with one photo, the path of its file, and the explanation why it was found.
 
         Args:
-            event: which photo.
-            values: those that `search` takes.
+            event: the number of the photo in the gallery (`photo`).
+            values: the arguments of `search`.
         """
         try:
             if type(event.photo) is not int:
-                raise ValueError("This is no photo of the gallery. Search again.")
+                raise ValueError("This photo is not in the gallery. Search again.")
             photo = open_photo(self._catalogue, self._query(*values), event.photo, self._full_paths)
         except (ValueError, OSError) as error:
             return views.message(str(error), "problem")
@@ -79,7 +82,7 @@ class Answers:
         return views.opened_photo(photo.name, photo.path, data_url(photo.picture, "JPEG"), address, beside)
 
     def announce(self, method: str, gallery: str) -> tuple[str, str, str]:
-        """What is said before a search with another method or in another gallery: what is loading."""
+        """The status line before a search with another method or gallery. It says what is loading."""
         method = self._catalogue.fitting(method, gallery)
         try:
             title = self._catalogue.method(method).title
@@ -92,19 +95,22 @@ class Answers:
         return views.message(line), "", ""
 
     def change_methods(self, gallery: str, advanced: bool, method: str):
-        """The methods for another gallery, or more or fewer of them; the chosen one stays if it can."""
+        """The list of methods after the gallery or the option "advanced" has changed.
+
+        The chosen method stays selected if it is still in the list.
+        """
         methods = self._catalogue.methods_for(gallery, advanced)
         names = [offer.name for offer in methods]
         return gr.update(choices=method_choices(methods), value=method if method in names else names[0])
 
     def change_examples(self, gallery: str):
-        """Drawings to start from in another gallery."""
+        """The example drawings of another gallery."""
         if gallery not in self._catalogue.samples:
             return gr.skip()
         return gr.update(examples=canvas_examples(self._catalogue, gallery))
 
     def take_drawing(self, path: str):
-        """An uploaded drawing as the canvas's value, by which the page searches; the file is deleted."""
+        """Put an uploaded drawing on the canvas, which starts a search. The uploaded file is deleted."""
         try:
             return data_url(on_canvas(read_upload(path, CANVAS_SIDE)), "PNG"), gr.skip()
         except UnreadableImageError as error:
@@ -114,7 +120,7 @@ class Answers:
             _delete([path])
 
     def take_photos(self, paths: list[str], own: OwnPhotos | None):
-        """Uploaded photos; the files are deleted."""
+        """Add uploaded photos to the visitor's gallery. The uploaded files are deleted."""
         own = own or OwnPhotos()
         before = len(own)
         try:
@@ -125,7 +131,7 @@ class Answers:
         return own, *self._own_changed(own, lines + views.skipped_list(skipped))
 
     def forget_photos(self, own: OwnPhotos | None):
-        """Nothing is left of them."""
+        """Delete all photos of the visitor."""
         if own is not None:
             own.clear()
         return None, *self._own_changed(OwnPhotos(), views.message("Your photos are forgotten."))
@@ -133,13 +139,14 @@ class Answers:
     def _query(
         self, drawing: str, text: str, weight: float, method: str, gallery: str, own: OwnPhotos | None
     ) -> Query:
-        """What the page's parts ask for."""
-        text = (text or "")[:MAX_TEXT].encode("utf-8", "replace").decode()  # half a character, from a script
+        """The query for the values of the page."""
+        # A script can send half a surrogate pair, which tokenizers refuse.
+        text = (text or "")[:MAX_TEXT].encode("utf-8", "replace").decode()
         method = self._catalogue.fitting(method, gallery)
         return Query(read_canvas(drawing), text, weight, method, gallery, own or OwnPhotos())
 
     def _own_changed(self, own: OwnPhotos, lines: str):
-        """What is shown of a visitor's photos: the choice of galleries, a message, the way to forget them."""
+        """The list of galleries, a message, and whether "Forget my photos" is visible."""
         choices = gallery_choices(self._catalogue, len(own))
         value = OWN if len(own) else self._catalogue.main
         return gr.update(choices=choices, value=value), lines, gr.update(visible=len(own) > 0)
@@ -150,7 +157,7 @@ def _grid(found: Found, key: str) -> str:
 
 
 def _key(values: tuple) -> str:
-    """Tells one search from another, by all that was asked but the visitor's photos."""
+    """A key of a search: a hash of all its values except the visitor's photos."""
     return hashlib.blake2b(repr(values[:-1]).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What the page offers: methods, each a model that is loaded when it is first used, and galleries to search."""
+"""The methods and galleries that the page offers. Models are loaded when they are first used."""
 
 import hashlib
 import json
@@ -31,19 +31,20 @@ class Catalogue:
     """Methods and galleries by name.
 
     Args:
-        models: Hub ids, directories or bundled names of checkpoints; by default all that are bundled, those for real
-            photos first.
-        gallery: folder of a saved gallery, in place of the bundled ones. It is searched with the model it was made
-            with, `models[0]` if that is given.
-        cache_dir: where bundled galleries are kept; a folder in the Hugging Face cache by default.
-        photos_per_class: photos of each class in the bundled galleries; all 30 real ones, 10 of MiniSketch by default.
+        models: Hub ids, directories or bundled names of checkpoints. By default all bundled checkpoints, those for
+            real photos first.
+        gallery: folder of a saved gallery to search instead of the bundled ones. It is searched with `models[0]`, by
+            default the model that it was made with.
+        cache_dir: folder for the bundled galleries. By default a folder in the Hugging Face cache.
+        photos_per_class: photos of each class in the bundled galleries. By default 30 real photos (all of them) or
+            10 of MiniSketch.
         photos_dir: folder of the saved gallery's photos; see `Gallery.load`.
 
     Attributes:
         offers: the methods, the default first.
-        samples: the bundled galleries that these methods can search, by name; none beside a saved one.
-        galleries: names of all galleries besides the visitor's own photos, with their titles.
-        main: the one that the page opens on.
+        samples: the bundled galleries that these methods can search, by name. Empty if `gallery` is given.
+        galleries: the titles of all galleries by name, without the visitor's own photos.
+        main: the gallery that is selected when the page opens.
 
     Raises:
         FileNotFoundError: there is no such gallery or model.
@@ -79,7 +80,8 @@ class Catalogue:
             opened.model.processor = opened.model.processor or opened.processor  # explanations need one
             self._models[name], self._galleries[name, self.main] = opened.model, opened
         self._locks = {method.name: threading.Lock() for method in self.offers}
-        self._building = threading.Lock()  # methods that embed photos alike share a gallery's folder
+        # Methods with the same photo features share the folder of a gallery, so one builds it at a time.
+        self._building = threading.Lock()
 
     @property
     def methods(self) -> list[str]:
@@ -90,7 +92,7 @@ class Catalogue:
         """A method by its name.
 
         Raises:
-            ValueError: there is none of this name.
+            ValueError: there is no method of this name.
         """
         for method in self.offers:
             if method.name == name:
@@ -101,37 +103,40 @@ class Catalogue:
         """The methods to offer for a gallery, the default first.
 
         Args:
-            gallery: its name; the visitor's own photos are searched like real ones.
-            advanced: also those that are for people who want to compare.
+            gallery: name of the gallery. The visitor's own photos count as real photos.
+            advanced: include the methods that are only offered for comparison.
         """
         toys = gallery == MINISKETCH
         fitting = [method for method in self.offers if not self.samples or method.is_toy == toys]
         return [method for method in fitting or self.offers if advanced or not method.is_advanced]
 
     def fitting(self, method: str, gallery: str) -> str:
-        """The name of the method to search a gallery with: `method`, or the default if that is for other photos.
+        """`method`, or the default method of the gallery if `method` is for other photos.
 
-        The browser tells of another gallery before it knows the methods for it.
+        When the visitor selects another gallery, the browser sends it together with the previous method.
         """
         names = [offer.name for offer in self.methods_for(gallery, advanced=True)]
         return method if method in names or method not in self.methods else names[0]
 
     def is_ready(self, method: str, gallery: str) -> bool:
-        """Whether a search can begin at once: the model is loaded, and a bundled gallery is embedded."""
+        """Whether a search can start at once, because the model is loaded and the gallery is embedded."""
         return method in self._models and (gallery == OWN or (method, gallery) in self._galleries)
 
     def prepare(self) -> int:
-        """Load the first method and its gallery, which takes a while the very first time; returns its size."""
+        """Load the first method and its gallery, and return the size of the gallery.
+
+        The first time, this embeds the photos of the gallery, which takes a while.
+        """
         method = self.methods[0]
         self.examples(self.main)
         with self.open(method, self.main, OwnPhotos()) as gallery:
             return len(gallery)
 
     def examples(self, gallery: str) -> list[Example]:
-        """Drawings to start from: such that the gallery's default method finds a photo of the same thing first.
+        """Example drawings for a gallery. For each, the default method finds a photo of the same category first.
 
-        They show what a search looks like; how often it succeeds, an evaluation says. None for a saved gallery, of
-        which nobody knows what is in it.
+        They are chosen to show what a search looks like, and say nothing about how often a search succeeds. A saved
+        gallery has no examples, since its content is unknown.
         """
         if gallery not in self.samples:
             return []
@@ -142,7 +147,7 @@ class Catalogue:
 
     @contextmanager
     def open(self, method: str, gallery: str, own: OwnPhotos) -> Iterator[Gallery]:
-        """A gallery ready to be searched with a method, whose model is the caller's alone meanwhile.
+        """Load a gallery for a method. Within the context no other thread can use the method's model.
 
         Raises:
             ValueError: there is no such method or gallery.
@@ -185,7 +190,7 @@ class Catalogue:
 
 
 def _found_examples(gallery: Gallery, sample: Sample) -> list[Example]:
-    """Of the drawings of each thing the first that finds two photos of it first, or else one."""
+    """For each category, the drawing with the most right photos among its first two hits, if it has any."""
     found: list[Example] = []
     for drawings in sample.examples():
         right = {example: _right_hits(gallery, example) for example in drawings}
@@ -198,6 +203,6 @@ def _found_examples(gallery: Gallery, sample: Sample) -> list[Example]:
 
 
 def _right_hits(gallery: Gallery, example: Example) -> int:
-    """How many of the first two photos show what the drawing does, up to the first that does not."""
+    """How many of the first two hits, counted up to the first wrong one, are of the drawing's category."""
     first = [hit.category == example.name for hit in gallery.search(example.picture, 2)]
     return next((place for place, right in enumerate(first) if not right), len(first))

@@ -1,4 +1,4 @@
-"""What a page says of itself to browsers and to sites that link to it, and what it lets a browser load."""
+"""The head of the page: its description for sites that link to it, and its content security policy."""
 
 import os
 import re
@@ -17,12 +17,12 @@ DESCRIPTION = (
 ICON = "icon.png"
 PREVIEW = "preview.png"
 _PREVIEW_SIZE = (1200, 630)
-# Gradio's page describes itself as Gradio, with a picture on another host.
+# Gradio describes each page as "Gradio", with a picture from another host.
 _DESCRIPTIONS = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 _POLICY = "; ".join(
     (
         "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio writes scripts into its page and builds functions
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # Gradio needs inline scripts and the Function constructor
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
         "font-src 'self' data:",
@@ -40,14 +40,14 @@ def asset_path(name: str) -> str:
 
 
 def preview_route() -> Route:
-    """Where sites that link to the page get its picture."""
+    """The route of the preview picture, which is shown by sites that link to the page."""
     return Route(f"/{PREVIEW}", lambda request: FileResponse(asset_path(PREVIEW)), methods=["GET"])
 
 
 class OwnHead:
-    """Middleware that gives the page its own description, and a policy: it loads nothing from other hosts.
+    """Middleware that gives the page its description, and a policy under which it loads nothing from other hosts.
 
-    In a Space the page is shown in a frame of another host and loads what the Space adds, so there is no policy there.
+    A Space shows the page in a frame of another host and adds files of its own, so there is no policy in a Space.
     """
 
     def __init__(self, app: ASGIApp):
@@ -55,7 +55,7 @@ class OwnHead:
         self._policy = None if os.environ.get("SPACE_ID") else _POLICY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; change pages on their way back."""
+        """Change responses that are HTML pages, and pass on all others unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -94,7 +94,7 @@ def _address(headers: Headers, scope: Scope) -> str:
 
 
 def _describe(page: bytes, address: str) -> bytes:
-    """The page with its own description in place of Gradio's."""
+    """Replace Gradio's description of the page with our own."""
     facts = {
         "og:type": "website",
         "og:title": TITLE,

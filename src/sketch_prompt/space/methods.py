@@ -1,5 +1,7 @@
-"""The methods that the page offers, in plain words. What comes first, and what is offered only under "advanced", is
-decided here and nowhere else."""
+"""The methods that the page offers, with titles in plain words.
+
+Only this file decides their order and which of them are offered under "advanced".
+"""
 
 import json
 from collections.abc import Sequence
@@ -9,8 +11,8 @@ from sketch_prompt.sources import bundled_names, find_checkpoint
 
 REAL = "small-clip"
 TOY = "mini-clip"
-# Of each CLIP the methods that find a right first photo for every example drawing of the page
-# (tests/space/test_methods.py); the first is the default. One that is not bundled is passed over.
+# The methods on each CLIP that find a right first photo for every example drawing of the page
+# (tests/space/test_methods.py). The first is the default. A method that is not bundled is skipped.
 _OFFERED = {REAL: ("sketch-search",), TOY: ("mini-clip-at", "mini-splip")}
 _TITLES = {
     "sketch-lens": "Sketch lens: adapts the drawing",
@@ -29,10 +31,10 @@ class Method:
     """A way to search.
 
     Attributes:
-        name: its checkpoint: a bundled name, a Hub id or a directory; of a CLIP alone, that CLIP as it is.
-        title: what it is, in plain words.
-        base_model: the CLIP it is built on.
-        is_advanced: whether it is offered only to those who ask for more.
+        name: its checkpoint: a bundled name, a Hub id or a directory. For a CLIP without an adapter, the CLIP.
+        title: its description in plain words.
+        base_model: the CLIP that it adapts.
+        is_advanced: whether it is only offered under "advanced".
     """
 
     name: str
@@ -42,12 +44,12 @@ class Method:
 
     @property
     def is_toy(self) -> bool:
-        """Whether it has seen nothing but MiniSketch."""
+        """Whether it was trained on MiniSketch only."""
         return self.base_model == TOY
 
 
 def bundled_methods(base_model: str = TOY) -> list[str]:
-    """The names of the bundled methods on a CLIP: those that are offered first, then trained ones, then the CLIP."""
+    """The names of the bundled methods on a CLIP: the recommended ones, other trained ones, and the CLIP itself."""
     return [method.name for method in _methods_on(base_model)]
 
 
@@ -55,7 +57,7 @@ def offered_methods(names: Sequence[str] | None = None) -> list[Method]:
     """The methods of a page.
 
     Args:
-        names: checkpoints; None for all that are bundled, those for real photos first.
+        names: checkpoints. By default all bundled ones, those for real photos first.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.

@@ -1,4 +1,4 @@
-"""The gallery that is there without a download: photos of MiniSketch, drawn once and kept in the cache."""
+"""The photos and example drawings of the bundled MiniSketch gallery, which are drawn by a program."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from sketch_prompt.data.minisketch.generator import SEEN_CLASSES, UNSEEN_CLASSES
 
 PHOTOS_PER_CLASS = 10
 IMAGE_SIZE = 192
-FIRST_INSTANCE = 10_000  # none of MiniSketch's splits goes this far, so no model was trained on these photos
+FIRST_INSTANCE = 10_000  # more than the splits of MiniSketch have, so no model was trained on these photos
 EXAMPLES = ("teapot", "fish", "bicycle", "house", "umbrella")
 
 
 def draw_photos(folder: Path, per_class: int = PHOTOS_PER_CLASS) -> None:
-    """Make `folder` hold photos of all 48 classes as `<class>/<number>.jpg`; those that are there stay."""
+    """Draw the photos of all 48 classes that `folder` does not have yet, as `<class>/<number>.jpg`."""
     wanted = [
         (name, number) for name in sorted((*SEEN_CLASSES, *UNSEEN_CLASSES)) for number in range(per_class)
     ]
@@ -33,6 +33,6 @@ def draw_photos(folder: Path, per_class: int = PHOTOS_PER_CLASS) -> None:
 
 
 def example_drawings() -> dict[str, Image.Image]:
-    """A few drawings to start from, by what they show; the very thing drawn is on none of the photos."""
+    """A few example drawings by category. No photo of the gallery shows the same instance."""
     mini = MiniSketch(256)
     return {name: mini.sketch(name, FIRST_INSTANCE + PHOTOS_PER_CLASS) for name in EXAMPLES}

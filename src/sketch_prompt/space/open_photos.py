@@ -1,8 +1,8 @@
-"""Photos as files: the address under which one that somebody clicked can be opened and downloaded.
+"""Addresses under which a browser can open and download the photos of a gallery.
 
-An address holds a ticket, which says nothing about the photo: no path, no name, no number. A ticket is given out when
-a photo is shown, works for that photo alone, and ends with the server, or when many later ones were given out. So no
-address can be made up, and another web site cannot ask for the photos of a page on this machine.
+An address contains a random ticket instead of the path, name or number of the photo. A ticket is made when a photo is
+opened and is valid for this photo only, until the server stops or many newer tickets have been made. So addresses
+cannot be guessed, and another web site cannot request the photos of a page that runs on this machine.
 """
 
 import io
@@ -24,7 +24,7 @@ from sketch_prompt.imaging import to_rgb
 
 TICKETS = 500
 PATH = "/photo"
-# What every browser shows; others are shown as JPEG, and downloaded as they are.
+# The formats that all browsers show. Photos of other formats are shown as JPEG and downloaded unchanged.
 _SHOWN = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -38,18 +38,19 @@ Content = bytes | Image.Image
 
 
 class OpenPhotos:
-    """Tickets of photos. `route` serves them."""
+    """The tickets of photos, and the route that serves them."""
 
     def __init__(self):
         self._tickets: OrderedDict[str, tuple[str, Callable[[], Content]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def address(self, name: str, read: Callable[[], Content]) -> str:
-        """A new address of a photo, relative to the page's.
+        """A new address of a photo, relative to the address of the page.
 
         Args:
-            name: its name as a file.
-            read: gives its encoded file, or the picture if there is none; raises UnreadableImageError if it is gone.
+            name: name of the photo's file.
+            read: returns the content of the file, or a picture if there is no file. Raises UnreadableImageError if
+                the photo cannot be read any more.
         """
         ticket = secrets.token_urlsafe(24)
         with self._lock:
@@ -59,7 +60,7 @@ class OpenPhotos:
         return f"{PATH.lstrip('/')}/{ticket}"
 
     def route(self) -> Route:
-        """Where the server answers to these addresses; with `?download` it is a file to save."""
+        """The route of these addresses. With `?download` the browser saves the photo instead of showing it."""
         return Route(f"{PATH}/{{ticket}}", self._answer, methods=["GET"])
 
     async def _answer(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Photos that a visitor brings along: in memory, for this visit, a few."""
+"""Photos that a visitor uploads. They are kept in memory while the page is open."""
 
 import os
 import weakref
@@ -17,10 +17,10 @@ MAX_SIDE = 640
 
 
 class OwnPhotos:
-    """One visitor's photos, embedded by a model when they are first searched with it.
+    """The photos of one visitor. A model embeds them when they are first searched with it.
 
     Attributes:
-        pictures: by name, at most `MAX_PHOTOS`, none larger than `MAX_SIDE` pixels a side.
+        pictures: at most `MAX_PHOTOS` pictures by name, each at most `MAX_SIDE` pixels wide and high.
     """
 
     def __init__(self):
@@ -31,7 +31,7 @@ class OwnPhotos:
         return len(self.pictures)
 
     def add(self, paths: Sequence[str | os.PathLike]) -> list[UnreadableImage]:
-        """Take in uploaded files; returns those that are left out, and why."""
+        """Add uploaded files, and return those that were skipped, with the reason."""
         skipped = []
         for path in paths:
             name = Path(path).name
@@ -45,12 +45,12 @@ class OwnPhotos:
         return skipped
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Delete all photos."""
         self.pictures.clear()
         self._galleries.clear()
 
     def gallery(self, method: str, model) -> Gallery:
-        """The photos as a gallery of `model`, which is known by the name `method`."""
+        """The photos as a gallery of `model`; `method` is the name of the model."""
         gallery = self._galleries.setdefault(method, Gallery(model, index="exact"))
         new = {name: picture for name, picture in self.pictures.items() if name not in gallery.photos}
         if new:
@@ -58,14 +58,17 @@ class OwnPhotos:
         return gallery
 
     def reader(self, name: str) -> Callable[[], Image.Image]:
-        """What gives the picture of this name until it is forgotten, and does not keep it."""
+        """A function that returns the picture of this name as long as it is here.
+
+        It holds no reference to the picture, so that a deleted photo does not stay in memory.
+        """
         own = weakref.ref(self)
 
         def read() -> Image.Image:
-            there = own()
-            if there is None or name not in there.pictures:
-                raise UnreadableImageError(name, "this photo is forgotten")
-            return there.pictures[name]
+            photos = own()
+            if photos is None or name not in photos.pictures:
+                raise UnreadableImageError(name, "this photo was deleted")
+            return photos.pictures[name]
 
         return read
 

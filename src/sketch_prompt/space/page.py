@@ -1,4 +1,4 @@
-"""The page: draw, look at what is found, ask why."""
+"""Build the page from its parts and handlers, and serve it."""
 
 import os
 from ipaddress import ip_address
@@ -17,24 +17,24 @@ from .open_photos import OpenPhotos
 from .pictures import MAX_BYTES
 from .ports import check_port
 
-SESSIONS = 200  # visitors whose photos are kept; beyond, those of who was away longest are forgotten
-UPLOAD_SECONDS = 3600  # after which an upload that was cut off is deleted
+SESSIONS = 200  # visitors whose photos are kept; beyond that, the least recently active ones lose theirs
+UPLOAD_SECONDS = 3600  # age at which an interrupted upload is deleted
 CONCURRENCY = 4
 
 
 def build_page(catalogue: Catalogue, photos: OpenPhotos | None = None, full_paths: bool = False) -> gr.Blocks:
-    """The page on a catalogue; `launch_page` serves it.
+    """Build the page without serving it; see `launch_page`.
 
     Args:
-        catalogue: what it offers.
-        photos: gives photos that somebody opens an address, which the server has to answer to.
-        full_paths: show where photos are on this machine, not only in their gallery.
+        catalogue: the methods and galleries to choose from.
+        photos: gives an address to each photo that is opened. The server needs its route.
+        full_paths: show the full paths of photos on this machine instead of their paths in the gallery.
     """
     answers = Answers(catalogue, photos or OpenPhotos(), full_paths)
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(UPLOAD_SECONDS, UPLOAD_SECONDS)
     ) as page:
-        own = gr.State(None)  # forgotten after the page is closed
+        own = gr.State(None)  # Gradio deletes it after the page is closed
         gr.HTML(parts.HEADER)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=320, elem_id="query"):
@@ -66,7 +66,7 @@ def build_page(catalogue: Catalogue, photos: OpenPhotos | None = None, full_path
         found.select(answers.open, query, viewer, **slow)
         upload_drawing.upload(answers.take_drawing, upload_drawing, [canvas, status], **hidden)
 
-        # What is loading is said at once, and nothing of the old answer stays meanwhile.
+        # Say at once what is loading, and clear the previous photos.
         def then_search(event) -> None:
             event.then(**announce, queue=False, **hidden).then(**search, **slow)
 
@@ -97,19 +97,20 @@ def launch_page(
     *,
     open_browser: bool = False,
 ) -> tuple[str, gr.Blocks]:
-    """Start serving the page.
+    """Build the page and start to serve it.
 
     Args:
-        catalogue: what it offers.
-        host: 127.0.0.1 by default, or what `GRADIO_SERVER_NAME` says; 0.0.0.0 lets other machines in.
-        port: by default the first free one from 7860 on.
+        catalogue: the methods and galleries to choose from.
+        host: address to listen on. By default `GRADIO_SERVER_NAME` or 127.0.0.1. With 0.0.0.0 other machines can open
+            the page.
+        port: by default the first free port from 7860 on.
         open_browser: open the page in a browser.
 
     Returns:
-        Its address, and the page: `block_thread` waits for it, `close` ends it.
+        The address, and the page. Call `block_thread` of the page to wait until it is closed, and `close` to stop it.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
     check_port(host, port)
     photos = OpenPhotos()
@@ -138,7 +139,7 @@ def launch_page(
 
 
 def _is_local(host: str | None) -> bool:
-    """Whether the page is served to this machine alone."""
+    """Whether only this machine can open the page."""
     host = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
     try:
         return ip_address(host.strip("[]")).is_loopback
@@ -147,10 +148,10 @@ def _is_local(host: str | None) -> bool:
 
 
 def _own_names_only(host: str | None) -> list[Middleware]:
-    """On this machine alone, answer only to this machine's names.
+    """A page for this machine only answers requests that name this machine as host.
 
-    A web site can give its own name the address 127.0.0.1 (DNS rebinding), and a browser then lets the site's scripts
-    talk to this page and read its photos.
+    Otherwise a web site could let its own host name point to 127.0.0.1 (DNS rebinding), and the browser would allow
+    the scripts of that site to read the photos of this page.
     """
     if not _is_local(host):
         return []

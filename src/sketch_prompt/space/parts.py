@@ -1,4 +1,4 @@
-"""The parts of the page, and what there is to choose from."""
+"""The parts of the page, and the choices of its menus."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ MONO_FONTS = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 
 
 def theme() -> gr.themes.Base:
-    """Colours with enough contrast, and the fonts that a device has, so that none is fetched."""
+    """Colours with enough contrast, and fonts of the device, so that no font is downloaded."""
     base = gr.themes.Base(
         primary_hue="teal", neutral_hue="slate", radius_size="lg", font=FONTS, font_mono=MONO_FONTS
     )
@@ -46,29 +46,29 @@ def canvas(catalogue: Catalogue) -> gr.HTML:
 
 
 def status() -> gr.HTML:
-    """The line that says what was found, or what is going on."""
+    """The line that says what was found or what is loading."""
     return gr.HTML(views.message("Loading …"), js_on_load=asset("status.js"), elem_id="status")
 
 
 def found_photos() -> gr.HTML:
     """The photos that were found."""
-    return _shown("photos", "photos")
+    return _empty_part("photos", "photos")
 
 
 def viewer() -> gr.HTML:
-    """A photo, large."""
-    return _shown("viewer", "why")
+    """The dialog with one large photo."""
+    return _empty_part("viewer", "why")
 
 
-def _shown(files: str, elem_id: str) -> gr.HTML:
-    """Empty at first, with a template and a script of its own."""
+def _empty_part(files: str, elem_id: str) -> gr.HTML:
+    """A part with its own template and script, which shows nothing yet."""
     template, script = asset(f"{files}.html"), asset(f"{files}.js")
     options = {"html_template": template, "js_on_load": script, "apply_default_css": False}
     return gr.HTML("", elem_id=elem_id, **options)
 
 
 def words() -> tuple[gr.Textbox, gr.Slider]:
-    """What else is known of the photo, and how much it counts."""
+    """Words that describe the photo, and their weight beside the drawing."""
     text = gr.Textbox(
         label="Add words",
         placeholder="such as: a red cup",
@@ -85,13 +85,13 @@ def words() -> tuple[gr.Textbox, gr.Slider]:
         elem_id="weight",
     )
     checked = weight.preprocess
-    # Its number field may have been emptied.
+    # The visitor may have emptied the number field.
     weight.preprocess = lambda value: checked(value if isinstance(value, int | float) else WEIGHT)
     return text, weight
 
 
 def where_and_how(catalogue: Catalogue) -> tuple[gr.Dropdown, gr.Dropdown, gr.Checkbox]:
-    """The gallery, the method, and whether all methods are offered."""
+    """The menus of galleries and of methods, and the option to offer all methods."""
     gallery = gr.Dropdown(
         gallery_choices(catalogue, 0),
         value=catalogue.main,
@@ -107,8 +107,9 @@ def where_and_how(catalogue: Catalogue) -> tuple[gr.Dropdown, gr.Dropdown, gr.Ch
         allow_custom_value=True,
         elem_id="method",
     )
-    # Their choices change, and the browser may still send an old one, which the catalogue understands. So Gradio must
-    # not refuse it: a session's copy is made from the arguments above, and the browser is told what is set here.
+    # The choices change, and the browser may still send an old one, which the catalogue handles. Gradio would refuse
+    # it without the `allow_custom_value` above: the copy for each session is made from the arguments above, while the
+    # browser gets the values that are set here.
     for dropdown in (gallery, method):
         dropdown.filterable = dropdown.allow_custom_value = False
         dropdown.preprocess = str
@@ -123,31 +124,31 @@ def where_and_how(catalogue: Catalogue) -> tuple[gr.Dropdown, gr.Dropdown, gr.Ch
 
 
 def own_photos() -> tuple[gr.UploadButton, gr.Button, gr.HTML]:
-    """Photos that the visitor brings along."""
+    """The buttons to add and forget the visitor's own photos, and their status line."""
     with gr.Accordion("Your own photos", elem_id="own"):
         gr.HTML(
-            f"<p class='fine'>Up to {MAX_PHOTOS} photos. The server keeps them in memory while the page is open; "
-            "nobody else sees them.</p>"
+            f"<p class='fine'>Up to {MAX_PHOTOS} photos. The server keeps them in memory while the page is open. "
+            "Nobody else sees them.</p>"
         )
         upload = gr.UploadButton("Add photos", file_count="multiple", elem_id="upload-photos")
-        said = gr.HTML(elem_id="own-status", js_on_load=asset("status.js"))
+        own_status = gr.HTML(elem_id="own-status", js_on_load=asset("status.js"))
         forget = gr.Button("Forget my photos", visible=False, elem_id="forget")
-    return upload, forget, said
+    return upload, forget, own_status
 
 
 def gallery_choices(catalogue: Catalogue, own: int) -> list[tuple[str, str]]:
-    """Titles and names of the galleries; `own` is the number of the visitor's photos."""
+    """The titles and names of the galleries; `own` is the number of the visitor's photos."""
     bundled = [(title, name) for name, title in catalogue.galleries.items()]
     return bundled + ([(f"Your photos ({own})", OWN)] if own else [])
 
 
 def method_choices(methods: Sequence[Method]) -> list[tuple[str, str]]:
-    """Titles and names of methods."""
+    """The titles and names of methods."""
     return [(method.title, method.name) for method in methods]
 
 
 def canvas_examples(catalogue: Catalogue, gallery: str) -> list[dict]:
-    """Drawings to start from, as the canvas takes them."""
+    """The example drawings of a gallery in the format of canvas.js."""
     return [
         {
             "name": example.name,
@@ -159,6 +160,6 @@ def canvas_examples(catalogue: Catalogue, gallery: str) -> list[dict]:
 
 
 def asset(name: str) -> str:
-    """The text of one of the page's files."""
+    """The content of one of the page's text files."""
     with open(asset_path(name), encoding="utf-8") as file:
         return file.read()

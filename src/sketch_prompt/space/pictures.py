@@ -1,4 +1,4 @@
-"""Pictures between the browser and the models: what is drawn or uploaded, and what is shown."""
+"""Read pictures that are drawn or uploaded in the browser, and prepare photos to be shown there."""
 
 import base64
 import binascii
@@ -17,10 +17,10 @@ _BASE64 = ";base64,"
 
 
 def read_upload(path: str | os.PathLike, side: int) -> Image.Image:
-    """An uploaded picture, upright RGB, reduced to at most `side` pixels a side.
+    """Read an uploaded picture as upright RGB image, at most `side` pixels wide and high.
 
     Raises:
-        UnreadableImageError: it is no picture, damaged, or too large; the message names the file without its folder.
+        UnreadableImageError: the file is not a picture, damaged, or too large. The message has its name only.
     """
     name = os.path.basename(os.fspath(path))
     try:
@@ -35,18 +35,21 @@ def read_upload(path: str | os.PathLike, side: int) -> Image.Image:
 
 
 def read_canvas(value: str | None) -> Image.Image | None:
-    """The drawing that the page sends, at most `CANVAS_SIDE` pixels a side; None if nothing is drawn.
+    """Read the value of the canvas as an image, at most `CANVAS_SIDE` pixels wide and high.
 
     Args:
-        value: a data URL of a picture, or nothing.
+        value: a picture as data URL, or nothing.
+
+    Returns:
+        None if nothing is drawn.
 
     Raises:
-        ValueError: it is no picture, or too large.
+        ValueError: the value is not a picture, or too large.
     """
     if not value:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"A drawing is a data URL, not {type(value).__name__}.")
+        raise ValueError(f"A drawing must be a data URL, not {type(value).__name__}.")
     if len(value) > MAX_BYTES * 4 // 3:
         raise ValueError(
             f"The drawing is larger than {MAX_BYTES // 2**20} MB. Make it smaller and try again."
@@ -54,7 +57,7 @@ def read_canvas(value: str | None) -> Image.Image | None:
     kind, mark, content = value.partition(_BASE64)
     try:
         if not kind.startswith("data:image/") or not mark:
-            raise ValueError("no data URL of a picture")
+            raise ValueError("not a data URL of a picture")
         picture = to_rgb(read_image(base64.b64decode(content, validate=True)))
     except (binascii.Error, ValueError, OSError, MemoryError) as error:
         reason = error.reason if isinstance(error, UnreadableImageError) else str(error)
@@ -64,15 +67,15 @@ def read_canvas(value: str | None) -> Image.Image | None:
 
 
 def is_blank(drawing: Image.Image) -> bool:
-    """Whether an RGB drawing shows nothing darker than paper."""
+    """Whether no pixel of an RGB drawing is dark enough to be ink."""
     return drawing.convert("L").getextrema()[0] >= INK_BELOW
 
 
 def on_canvas(picture: Image.Image) -> Image.Image:
-    """An RGB picture fitted into the middle of a white canvas."""
+    """Fit an RGB picture into the middle of a white canvas."""
     return ImageOps.pad(picture, (CANVAS_SIDE, CANVAS_SIDE), color="white")
 
 
 def thumbnail(photo: Image.Image, side: int) -> str:
-    """A photo's middle square as a data URL."""
+    """The central square of a photo as data URL."""
     return data_url(ImageOps.fit(to_rgb(photo), (side, side)), "JPEG")

@@ -1,4 +1,4 @@
-"""The galleries that are there without a download: real photos, and MiniSketch; and drawings to start from in each."""
+"""The bundled galleries, real photos and MiniSketch, with their example drawings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from . import minisketch
 from .pictures import CANVAS_SIDE
 
 PEN_WIDTH = 7
-# Drawings of these may be offered to start from, the first ones first. People draw them much as photos show them.
+# Categories of the example drawings, in order of preference. People draw them similar to how photos show them.
 _EXAMPLES = (
     "helicopter",
     "flamingo",
@@ -35,17 +35,17 @@ _EXAMPLES = (
     "laptop",
     "soccer ball",
 )
-_DRAWINGS_TRIED = 6  # of each
+_DRAWINGS_TRIED = 6  # of each category
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A drawing to start from.
+    """An example drawing.
 
     Attributes:
-        name: what it shows.
-        picture: as the canvas shows it.
-        strokes: its lines in the canvas's pixels, where they are known.
+        name: its category.
+        picture: the drawing in the size of the canvas.
+        strokes: its lines in pixels of the canvas, or None if they are unknown.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Example:
 
 
 class RealPhotos:
-    """Photos of the bundled benchmark `quickdraw-caltech`: 30 of each of 40 things."""
+    """The photos of the bundled benchmark `quickdraw-caltech`: 30 of each of 40 categories."""
 
     name = "real-photos"
     title = "1,200 real photos of 40 things"
@@ -64,11 +64,11 @@ class RealPhotos:
 
     @property
     def version(self) -> str:
-        """Changes with the photos."""
+        """A name that changes when the photos change."""
         return f"{self.name}-{self._per_class or 'all'}"
 
     def write(self, folder: Path) -> None:
-        """Make `folder` hold the photos as `<class>/<file>`; those that are there stay."""
+        """Write the photos that `folder` does not have yet, as `<class>/<file>`."""
         for category, files in photo_files().items():
             for file, content in list(files.items())[: self._per_class]:
                 path = folder / category / PurePosixPath(file).name
@@ -77,13 +77,13 @@ class RealPhotos:
                         Path(temporary).write_bytes(content)
 
     def examples(self) -> Iterator[list[Example]]:
-        """People's drawings of one thing after the other, of which one may be offered."""
+        """For each category in turn, drawings by people from which one is chosen."""
         for name in _EXAMPLES:
             yield [_doodle_example(name, doodle.strokes) for doodle in read_doodles([name], _DRAWINGS_TRIED)]
 
 
 class MiniSketchPhotos:
-    """Pictures of MiniSketch, which a program draws."""
+    """The pictures of MiniSketch, which are drawn by a program."""
 
     name = "minisketch"
     title = "MiniSketch, pictures of 48 things"
@@ -93,15 +93,15 @@ class MiniSketchPhotos:
 
     @property
     def version(self) -> str:
-        """Changes with the pictures."""
+        """A name that changes when the pictures change."""
         return f"{self.name}-{source_fingerprint()}-{self._per_class}"
 
     def write(self, folder: Path) -> None:
-        """Make `folder` hold the pictures as `<class>/<number>.jpg`; those that are there stay."""
+        """Draw the pictures that `folder` does not have yet, as `<class>/<number>.jpg`."""
         minisketch.draw_photos(folder, self._per_class)
 
     def examples(self) -> Iterator[list[Example]]:
-        """A drawing of one thing after the other."""
+        """For each category in turn, one drawing."""
         for name, drawing in minisketch.example_drawings().items():
             yield [Example(name, drawing)]
 

@@ -1,4 +1,4 @@
-"""What happens when somebody has drawn: the search, and the explanation of what it found."""
+"""The searches of the page, and the explanation of a photo that was found."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from .own_photos import OwnPhotos
 from .pictures import thumbnail
 from .views import Card
 
-SHOWN_PHOTOS = 12  # at once; more come with scrolling
+SHOWN_PHOTOS = 12  # per batch; the page asks for the next batch when it is scrolled
 MOST_PHOTOS = 240
 THUMBNAIL_SIDE = 192
 LARGE_SIDE = 1280
@@ -29,15 +29,15 @@ LARGE_SIDE = 1280
 
 @dataclass(frozen=True)
 class Query:
-    """What somebody looks for, where, and how.
+    """A query, and the method and gallery that it is for.
 
     Attributes:
         drawing: None if nothing is drawn.
-        text: what else is known of the photo; may be empty.
-        weight: of the text beside the drawing, in [0, 1].
-        method: one of the catalogue's.
-        gallery: likewise.
-        own: the photos that the visitor has brought along.
+        text: words that describe the photo; may be empty.
+        weight: weight of the text beside the drawing, in [0, 1].
+        method: name of a method of the catalogue.
+        gallery: name of a gallery of the catalogue.
+        own: the visitor's own photos.
     """
 
     drawing: Image.Image | None
@@ -49,20 +49,20 @@ class Query:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it asks for nothing."""
+        """Whether there is neither a drawing nor a text."""
         return self.drawing is None and not self.text.strip()
 
 
 @dataclass
 class Found:
-    """Photos to show.
+    """A batch of photos that were found.
 
     Attributes:
-        cards: best first.
-        status: one line about them.
-        skipped: photos that were found and cannot be read any more.
-        start: how many photos were shown before these.
-        has_more: whether there are others after these.
+        cards: the photos, best first.
+        status: one line about the search.
+        skipped: photos that were found but cannot be read any more.
+        start: how many photos the earlier batches have.
+        has_more: whether there is another batch.
     """
 
     cards: list[Card]
@@ -74,15 +74,15 @@ class Found:
 
 @dataclass(frozen=True)
 class OpenedPhoto:
-    """A photo that somebody wants to see.
+    """A photo that was opened in the viewer.
 
     Attributes:
-        name: its category or file.
-        path: where it is, as far as the visitor may know.
-        picture: upright RGB.
-        file_name: its name as a file.
-        read: gives its encoded file, or the picture if there is none.
-        correspondence: why it was found; None where there is no drawing to compare it with.
+        name: its category, or the name of its file.
+        path: path of the file as it is shown to the visitor.
+        picture: the photo as upright RGB image.
+        file_name: name of the file.
+        read: returns the content of the file, or a picture if there is no file.
+        correspondence: why it was found, or None if there is no drawing to compare it with.
     """
 
     name: str
@@ -94,7 +94,7 @@ class OpenedPhoto:
 
 
 def search(catalogue: Catalogue, query: Query, top_k: int = SHOWN_PHOTOS, start: int = 0) -> Found:
-    """The best photos for a query, from the place `start` on; for an empty one, some photos of the gallery.
+    """The best photos for a query, without the first `start`. For an empty query, some photos of the gallery.
 
     Raises:
         ValueError: the query cannot be answered; the message says why.
@@ -102,7 +102,7 @@ def search(catalogue: Catalogue, query: Query, top_k: int = SHOWN_PHOTOS, start:
     with catalogue.open(query.method, query.gallery, query.own) as gallery:
         size = len(gallery)
         if size == 0:
-            return Found([], "There is no photo here yet. Add some of your own.")
+            return Found([], "There are no photos here yet. Add some of your own.")
         began = time.perf_counter()
         wanted = min(start + top_k, MOST_PHOTOS)
         hits = _some(gallery, wanted) if query.is_empty else _hits(gallery, query, wanted)
@@ -126,8 +126,8 @@ def open_photo(catalogue: Catalogue, query: Query, photo_id: int, full_path: boo
     """A photo, and why it was found.
 
     Args:
-        photo_id: its number in the gallery.
-        full_path: name the file with its folders on this machine, not only with those in the gallery.
+        photo_id: number of the photo in the gallery.
+        full_path: show the full path of the file on this machine instead of its path in the gallery.
 
     Raises:
         ValueError: the photo is not in the gallery or cannot be read.
@@ -138,7 +138,7 @@ def open_photo(catalogue: Catalogue, query: Query, photo_id: int, full_path: boo
         except ValueError as error:
             raise ValueError("This photo is not in the gallery any more. Search again.") from error
         picture = to_rgb(gallery.image(photo))
-        # Exported encoders cannot explain.
+        # Exported encoders have no explanations.
         explains = query.drawing is not None and isinstance(gallery.model, SketchPromptPreTrainedModel)
         why = gallery.model.explain(query.drawing, picture) if explains else None
         collection = gallery.collection
@@ -161,7 +161,7 @@ def _hits(gallery: Gallery, query: Query, top_k: int) -> Hits:
 
 
 def _some(gallery: Gallery, count: int) -> list[Photo]:
-    """Photos from all over the gallery."""
+    """Photos at equal distances in the gallery."""
     rows = np.unique(np.linspace(0, len(gallery) - 1, count).astype(int))
     return [gallery.photos[int(row)] for row in rows]
 

@@ -1,6 +1,6 @@
-"""What the page shows, as HTML: photos in a grid, an explanation, a message, a list of what was left out.
+"""The HTML of what the page shows: the grid of photos, an opened photo, an explanation, messages.
 
-Names of files and folders are a visitor's or a stranger's: everything that comes from outside is escaped.
+Names of files and folders come from visitors and strangers, so everything from outside is escaped.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from sketch_prompt.explain.figures import match_colours, synthesize
 from sketch_prompt.notebook import data_url
 
 SHOWN_MATCHES = 8
-_GAP = 64  # between drawing and photo, in the units of both, of which each is _SIDE wide
-_SIDE = 448
+_SIDE = 448  # width of the drawing and of the photo in an explanation, in units of the SVG
+_GAP = 64  # between the two
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Card:
 
     Attributes:
         id: its number in the gallery.
-        name: its category or file.
+        name: its category, or the name of its file.
         picture: a data URL.
-        score: similarity to the query; None where there is no query.
-        place: its place among what was found, from 1.
-        file: its file's name.
+        score: similarity to the query, or None if there is no query.
+        place: its rank, from 1.
+        file: name of its file.
     """
 
     id: int
@@ -41,13 +41,13 @@ class Card:
 
 
 def photo_grid(cards: Sequence[Card], start: int = 0, has_more: bool = False, query: str = "") -> str:
-    """Photos as buttons, best first.
+    """A batch of photos as buttons, best first.
 
     Args:
         cards: the photos.
-        start: how many photos of this search are shown already, below which these come.
-        has_more: whether there are others after these.
-        query: tells one search from another.
+        start: how many photos of the same search are shown above them.
+        has_more: whether there is another batch.
+        query: key of the search.
     """
     return (
         f'<div class="batch" data-start="{start}" data-more="{int(has_more)}" data-query="{escape(query)}">'
@@ -68,12 +68,12 @@ def _card(card: Card) -> str:
 
 
 def message(text: str, kind: str = "note") -> str:
-    """One line; `kind` is "note" or "problem"."""
+    """A message of one line; `kind` is "note" or "problem"."""
     return f'<p class="message {kind}">{escape(text)}</p>'
 
 
 def skipped_list(skipped: Sequence[UnreadableImage]) -> str:
-    """Files that were left out, each with its reason; nothing if there are none."""
+    """A list of the files that were skipped, each with its reason. Empty if there are none."""
     if not skipped:
         return ""
     items = "".join(f"<li><b>{escape(item.path)}</b>: {escape(item.reason)}</li>" for item in skipped)
@@ -81,14 +81,14 @@ def skipped_list(skipped: Sequence[UnreadableImage]) -> str:
 
 
 def opened_photo(name: str, path: str, picture: str, address: str, beside: str) -> str:
-    """A photo, large, and what is beside it.
+    """The content of the viewer: a large photo and an explanation or note beside it.
 
     Args:
-        name: its category or file.
-        path: where it is.
+        name: category of the photo, or the name of its file.
+        path: path of the file.
         picture: a data URL.
-        address: where its file is opened; with `?download` it is saved.
-        beside: HTML: why it was found, or a note.
+        address: address of the file. With `?download` the browser saves it.
+        beside: the explanation or note, as HTML.
     """
     name, path, address = escape(name), escape(path), escape(address)
     return (
@@ -101,7 +101,7 @@ def opened_photo(name: str, path: str, picture: str, address: str, beside: str) 
 
 
 def explanation(correspondence: Correspondence, name: str) -> str:
-    """Why the photo called `name`: its strongest matches with the drawing, and the drawing made of its patches."""
+    """The strongest matches between the drawing and the photo `name`, and the drawing rebuilt from its patches."""
     title = f"<h3>Why “{escape(name)}”?</h3>"
     if not len(correspondence.matches):
         return note("This method connects no part of the drawing with a part of this photo.", title)
@@ -117,12 +117,12 @@ def explanation(correspondence: Correspondence, name: str) -> str:
 
 
 def note(text: str, title: str = "") -> str:
-    """What stands beside a photo where there is no explanation."""
+    """A note that takes the place of an explanation."""
     return f'<section class="why">{title}<p class="fine">{escape(text)}</p></section>'
 
 
 def _matches(correspondence: Correspondence) -> str:
-    """Drawing and photo side by side, matched patches framed in one colour, numbered and joined."""
+    """Drawing and photo side by side. Each pair of matched patches has a number, a colour, and a line between them."""
     sketch, photo = correspondence.sketch_image.convert("L"), correspondence.photo_image.convert("RGB")
     pictures = (
         f'<image href="{data_url(sketch, "PNG")}" width="{_SIDE}" height="{_SIDE}"/>'
@@ -143,7 +143,7 @@ def _matches(correspondence: Correspondence) -> str:
 
 
 def _scaled(box, size: tuple[int, int], shift: float) -> tuple[float, float, float, float]:
-    """A box of an image of this size as left, top, width, height in the drawing's units."""
+    """Left, top, width and height in units of the SVG, for a box in pixels of an image of this size."""
     left, top, right, bottom = box
     x, y = _SIDE / size[0], _SIDE / size[1]
     return left * x + shift, top * y, (right - left) * x, (bottom - top) * y

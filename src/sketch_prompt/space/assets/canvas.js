@@ -1,6 +1,6 @@
-// The drawing area, after strokes.js. What was done is a list of actions: strokes, and new sheets, which are blank or
-// hold an example or a picture. Undo takes the last action away, redo puts it back, and all is painted anew.
-// The component's value is the drawing as a data URL, or "" for a blank one; it is sent when the hand rests.
+// The drawing area; it needs strokes.js. A drawing is a list of actions: strokes, and new sheets, which are blank or
+// have an example or a picture. Undo removes the last action, redo adds it again, and the canvas is painted again.
+// The value of the component is the drawing as data URL, or "" if it is blank. It is sent when the visitor pauses.
 const REST_MS = 350;
 const START_WIDTHS = { pen: 7, eraser: 44 };
 const EXPORT_SCALE = 2;
@@ -19,9 +19,9 @@ const widths = { ...START_WIDTHS };
 let actions = [];
 let undone = [];
 let tool = "pen";
-let stroke = null; // the one that is being drawn
+let stroke = null; // the stroke that is being drawn
 let timer = null;
-let hand = [SIDE / 2, SIDE / 2]; // where the keyboard's pen is
+let hand = [SIDE / 2, SIDE / 2]; // position of the pen that the keyboard moves
 
 // Painting
 
@@ -36,7 +36,7 @@ function paintSegment(onto, { points, tool, width }, from) {
   onto.stroke();
 }
 
-// What is on the sheet: the picture below, and the strokes on top of it.
+// The content of the current sheet: a picture, and the strokes on top of it.
 function sheet() {
   const start = actions.findLastIndex((action) => action.sheet);
   const below = start < 0 ? {} : actions[start].sheet;
@@ -58,7 +58,7 @@ function isBlank() {
   return true;
 }
 
-// What the buttons show
+// State of the buttons
 
 function showState() {
   const { picture, strokes } = sheet();
@@ -87,7 +87,7 @@ function setWidth(width) {
   showState();
 }
 
-// What is done
+// Actions
 
 function send() {
   timer = null;
@@ -112,7 +112,7 @@ function act(action) {
 function newSheet(content) {
   endStroke();
   act({ sheet: content });
-  tool = "pen"; // an eraser would leave nothing on a clean sheet
+  tool = "pen"; // an eraser has nothing to erase on a new sheet
   paint(context);
   changed(0);
 }
@@ -132,7 +132,7 @@ function step(from, to, what) {
 }
 
 const undo = () => step(actions, undone, "Undone.");
-const redo = () => step(undone, actions, "Done again.");
+const redo = () => step(undone, actions, "Redone.");
 
 function startStroke(point) {
   clearTimeout(timer);
@@ -151,7 +151,7 @@ function extendStroke(points) {
 function endStroke() {
   if (!stroke) return;
   stroke = null;
-  paint(context); // the line in one piece, as undo will paint it
+  paint(context); // paint the whole line at once, so that it looks the same after an undo and a redo
   changed(REST_MS);
 }
 
@@ -198,7 +198,7 @@ async function share() {
   const { picture, strokes } = sheet();
   const text = picture ? null : strokesAsText(strokes);
   if (!text) {
-    say(`${picture ? "A picture" : "So large a drawing"} does not fit into a link. Save it as PNG instead.`);
+    say(`${picture ? "A picture" : "A drawing of this size"} does not fit into a link. Save it as PNG instead.`);
     return;
   }
   const address = location.href.split("#")[0] + LINK_MARK + text;
@@ -214,7 +214,7 @@ async function share() {
   }
 }
 
-// The drawing of the address, once the page has answered for the first time, so that its answer comes last.
+// Show the drawing of a link. Wait for the first answer of the page, which would replace the photos of this drawing.
 async function openLink() {
   if (!location.hash.startsWith(LINK_MARK)) return;
   try {
@@ -320,7 +320,7 @@ canvas.addEventListener("blur", () => {
   crosshair.hidden = true;
 });
 
-// An uploaded drawing comes from the server as the value.
+// The server sends an uploaded drawing as the value.
 watch("value", async () => {
   if (!props.value) return;
   const picture = await loadPicture(props.value);
@@ -333,7 +333,7 @@ watch("value", async () => {
   trigger("input");
 });
 
-watch("examples", showState); // other examples draw the buttons anew
+watch("examples", showState); // new examples render all buttons again
 window.addEventListener("hashchange", openLink);
 paint(context);
 showState();

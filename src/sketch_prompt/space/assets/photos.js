@@ -1,13 +1,13 @@
-// The photos found. A value is a batch of them: the first one of a search takes the place of what is shown, the next
-// ones join it. The next one is asked for when the end comes into view, or by the button.
-// Talks with the viewer of a photo (viewer.js) by events of the document.
-const WAIT_MS = 20_000; // after which a batch that did not come may be asked for again
+// The grid of photos. A value is a batch of photos: the first batch of a search replaces the photos shown, later ones
+// are added below. The next batch is requested when the end of the grid comes into view, or with the button.
+// The grid and the viewer of a photo (viewer.js) communicate by events of the document.
+const WAIT_MS = 20_000; // after this time, a batch that did not come can be requested again
 const NEAR_PIXELS = 300;
 
 const grid = element.querySelector(".photos");
 const more = element.querySelector(".more");
 let query = null;
-let waitingSince = null; // when the next batch was asked for
+let waitingSince = null; // when the next batch was requested
 
 const cards = () => [...grid.querySelectorAll("[data-photo]")];
 const chosen = () => grid.querySelector(".chosen");
@@ -18,10 +18,10 @@ function askForMore() {
   trigger("input", { shown: cards().length, query });
 }
 
-function take(batch) {
+function show(batch) {
   const start = Number(batch.dataset.start);
   if (start) {
-    if (batch.dataset.query !== query || start !== cards().length) return; // of a search that is over
+    if (batch.dataset.query !== query || start !== cards().length) return; // a batch of an earlier search
   } else {
     query = batch.dataset.query;
     grid.replaceChildren();
@@ -34,7 +34,7 @@ watch("value", () => {
   waitingSince = null;
   const parsed = new DOMParser().parseFromString(props.value || "", "text/html");
   const batch = parsed.querySelector(".batch");
-  if (batch) take(batch);
+  if (batch) show(batch);
   else {
     grid.replaceChildren();
     more.hidden = true;

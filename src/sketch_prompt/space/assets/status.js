@@ -1,3 +1,3 @@
-// What is said here, screen readers read out.
+// Screen readers read the content aloud when it changes.
 element.setAttribute("role", "status");
 element.setAttribute("aria-live", "polite");

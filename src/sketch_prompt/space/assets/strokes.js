@@ -1,7 +1,7 @@
-// Drawings as text: the strokes of a drawing in the part of an address after "#", which no server sees.
-// A stroke is { tool, width, points: [[x, y], ...] }, its points in the canvas's pixels.
-// The text is a version, a dot, and bytes in base64url: for each stroke one byte (128 for the eraser, plus the width),
-// the number of points, the first point, and the steps to the next ones; numbers take as many bytes as they need.
+// Drawings as text for links. The text is the part of an address after "#", which browsers do not send to servers.
+// A stroke is { tool, width, points: [[x, y], ...] }, with points in pixels of the canvas.
+// The text is a version, a dot, and bytes in base64url: for each stroke one byte (the width, plus 128 for the eraser),
+// the number of points, the first point, and the steps to the next points. Numbers have a variable length (LEB128).
 const LINK_MARK = "#drawing=";
 const LINK_VERSION = "1";
 const LINK_CHARACTERS = 6000;
@@ -11,7 +11,7 @@ const SIDE = 512;
 const MAX_WIDTH = 64;
 const TOOLS = ["pen", "eraser"];
 
-// The points of a line without those that are closer to the line of the others than the tolerance (Douglas-Peucker).
+// Remove the points of a line that are closer to the simplified line than the tolerance (Douglas-Peucker).
 function simplified(points, tolerance) {
   if (points.length < 3) return points;
   const [[x1, y1], [x2, y2]] = [points[0], points[points.length - 1]];
@@ -50,7 +50,7 @@ function strokesAsBytes(strokes, tolerance) {
   return bytes;
 }
 
-// The drawing as a link's text; null for one that has too much in it.
+// The strokes as the text of a link, or null if they are too long for it.
 function strokesAsText(strokes) {
   if (strokes.length > LINK_STROKES) return null;
   for (const tolerance of [0.7, 1.5, 3, 6]) {
@@ -64,7 +64,7 @@ function strokesAsText(strokes) {
   return null;
 }
 
-// The strokes of a link's text; throws an Error that says what is wrong. Anybody can have written it.
+// The strokes of a link's text. Throws an Error if it is invalid: the text is untrusted.
 function textAsStrokes(text) {
   if (text.length > LINK_CHARACTERS + 10) throw new Error("it is too long");
   const [version, content, ...more] = text.split(".");

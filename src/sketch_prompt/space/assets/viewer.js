@@ -1,4 +1,4 @@
-// A photo, large, with its file and why it was found. The value is what the dialog shows; an empty one closes it.
+// The dialog with one large photo. The value is its content as HTML; an empty value closes the dialog.
 const dialog = element.querySelector("dialog");
 const body = element.querySelector(".body");
 const said = element.querySelector(".said");
@@ -7,7 +7,7 @@ function open() {
   if (!dialog.open) dialog.showModal();
 }
 
-// At once: what is there already, the small picture.
+// Show the small picture at once, until the server sends the large one.
 document.addEventListener("photo-chosen", ({ detail: { picture, name } }) => {
   const title = Object.assign(document.createElement("h2"), { id: "opened-name", textContent: name });
   const figure = Object.assign(document.createElement("figure"), { className: "large" });
@@ -40,7 +40,7 @@ async function copy(path) {
     said.textContent = "The path is copied.";
   } catch {
     getSelection().selectAllChildren(element.querySelector(".path"));
-    said.textContent = "The path is marked: copy it with Ctrl+C.";
+    said.textContent = "The path is selected: copy it with Ctrl+C.";
   }
 }
 
