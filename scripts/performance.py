@@ -67,7 +67,8 @@ SCALE_TAIL = """- Storage is the features in full precision; what is found is co
   Reading and decoding JPEGs, 300 a second and core, comes on top. A GPU was not measured.
 - Several machines that share a disk embed together. Each saves its features every few seconds, and a run that was
   killed goes on. One process builds the index.
-- `--index lance` keeps the vectors on the disk, and `--index milvus` in a cluster. Milvus was tested as milvus-lite.
+- `--index lance` keeps the vectors on the disk, and `--index milvus` in a cluster. Milvus was tested as
+  milvus-lite and as a single server.
 """
 
 

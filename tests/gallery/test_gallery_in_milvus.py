@@ -103,7 +103,9 @@ def test_parameters_of_an_index_that_only_a_server_has_are_handed_to_it():
             self.search_params = search_params
             return [[{"distance": 1.0, "id": 0}]]
 
-    index = MilvusIndex("http://cluster:19530?index_type=IVF_RABITQ&nlist=4096&refine=true&nprobe=64")
+    index = MilvusIndex(
+        "http://cluster:19530?collection=photos&index_type=IVF_RABITQ&nlist=4096&refine=true&nprobe=64"
+    )
     index._opened = client = Client()
     index._create(8)
     index.search(np.ones((1, 8), np.float32), 1)

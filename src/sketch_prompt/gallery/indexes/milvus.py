@@ -1,6 +1,7 @@
 """Vectors in Milvus: a file beside the gallery (milvus-lite), or a cluster."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ _UNSETTLED = "index-unsettled.milvus"
 # pymilvus pings an idle server every ten seconds. milvus-lite then closes the connection, with messages on stderr.
 _CHANNEL = {"grpc.keepalive_time_ms": 300_000}
 _TYPE = "index_type"
+_COLLECTION = "collection"
 # Every other parameter is one of building.
 _OF_SEARCH = frozenset({"ef", "nprobe", "search_list", "refine_k", "reorder_k", "rbq_query_bits"})
 _ROWS_A_CALL = 2048
@@ -41,21 +43,25 @@ class MilvusIndex(VectorIndex):
         uri: Address of a cluster, such as `http://localhost:19530`. By default the database is in the gallery's
             folder. The token of a cluster is read from the environment variable MILVUS_TOKEN. The part after a `?` is
             the index that Milvus builds, with its parameters, such as `?index_type=IVF_RABITQ&nlist=4096&nprobe=64`.
-            By default Milvus chooses one (AUTOINDEX).
-        collection: Name of the collection.
+            By default Milvus chooses one (AUTOINDEX). `collection=` there names the collection. By default each
+            gallery gets a new name on a server, so that galleries which share one do not replace each other.
+
+    Attributes:
+        collection: Name of the collection. None on a server until the collection is made.
     """
 
     backend = "milvus"
 
-    def __init__(self, uri: str | None = None, collection: str = "photos"):
-        self.uri, self._kind = _split(uri)
-        self.collection = collection
+    def __init__(self, uri: str | None = None):
+        self.uri, collection, self._kind = _split(uri)
+        self.collection = collection or (None if self.uri else "photos")
+        self._is_ours = self.uri is None
         self.recall: float | None = None
         self._opened: MilvusClient | None = None
 
     def __len__(self) -> int:
         with self._errors():
-            if self._opened is None or not self._client.has_collection(self.collection):
+            if self._opened is None or not self._exists():
                 return 0
             return int(self._client.query(self.collection, output_fields=["count(*)"])[0]["count(*)"])
 
@@ -76,10 +82,25 @@ class MilvusIndex(VectorIndex):
             self._opened.close()
             self._opened = None
 
+    def open(self, directory: Path) -> None:
+        """Take up the collection of a process that was killed before it saved the gallery."""
+        super().open(directory)
+        marked = self._mark.read_text(encoding="utf-8") if self.uri and self._mark.exists() else ""
+        if marked and self.collection in (None, marked):
+            self.collection, self._is_ours = marked, True
+
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
-        """Create the collection again."""
+        """Create the collection again.
+
+        Raises:
+            ValueError: There is a collection with the name that was asked for, and it is not this gallery's.
+        """
+        if self.collection is None:
+            self.collection, self._is_ours = f"sketch_prompt_{secrets.token_hex(8)}", True
+        self._refuse_anothers()
+        self._is_ours = True
         with self._changing():
-            if self._client.has_collection(self.collection):
+            if self._exists():
                 self._client.drop_collection(self.collection)
             self._create(vectors[:1].shape[1])
             sample = RunningTruth(sample_queries(vectors, self.drawings))
@@ -135,13 +156,16 @@ class MilvusIndex(VectorIndex):
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
         """Connect, and repair the collection if a process was killed while changing it."""
-        self.uri, asked = _split(saved["address"])
-        self.collection, built = saved["collection"], saved.get("kind") or {}
+        self.uri, collection, asked = _split(saved["address"])
+        self.collection, built = collection or saved["collection"], saved.get("kind") or {}
+        self._is_ours = self.uri is None or (saved["own"] and self.collection == saved["collection"])
         wanted = asked or self._kind
         if _TYPE not in wanted:
             wanted = {**_of_building(built), **(wanted or _of_search(built))}
         self._kind = wanted
         self.recall = saved[f"recall@{RECALL_AT}"]
+        if saved["own"]:
+            self._refuse_anothers()
         if len(ids) and (self._mark.exists() or not self._is_there()):
             if self.uri is not None and not saved["own"]:
                 raise ValueError(
@@ -152,9 +176,19 @@ class MilvusIndex(VectorIndex):
         elif len(ids) and saved["own"] and _of_building(self._kind) != _of_building(built):
             self.build(ids, vectors)
 
+    def _refuse_anothers(self) -> None:
+        if not self._is_ours and self._is_there():
+            raise ValueError(
+                f"Milvus at {self.uri} has a collection {self.collection!r} already, which is not this gallery's: "
+                "choose another name (?collection=NAME), or drop it there first"
+            )
+
     def _is_there(self) -> bool:
         with self._errors():
-            return self._client.has_collection(self.collection)
+            return self._exists()
+
+    def _exists(self) -> bool:
+        return self.collection is not None and self._client.has_collection(self.collection)
 
     def _repair(self, ids: np.ndarray, vectors: Vectors) -> None:
         if not self._is_there():
@@ -218,7 +252,7 @@ class MilvusIndex(VectorIndex):
                 token=os.environ.get("MILVUS_TOKEN", ""),
                 grpc_options=_CHANNEL,
             )
-            if self._opened.has_collection(self.collection):
+            if self._exists():
                 self._opened.load_collection(self.collection)
         return self._opened
 
@@ -231,7 +265,7 @@ class MilvusIndex(VectorIndex):
         with self._errors():
             if self.directory is not None:
                 self.directory.mkdir(parents=True, exist_ok=True)
-                self._mark.touch()
+                self._mark.write_text(self.collection or "", encoding="utf-8")
             yield
 
     @contextmanager
@@ -242,15 +276,17 @@ class MilvusIndex(VectorIndex):
             raise OSError(f"Milvus at {self.uri or self.directory / DATABASE}: {error.message}") from error
 
 
-def _split(address: str | None) -> tuple[str | None, dict[str, Any]]:
-    """`http://host:19530?index_type=HNSW&M=16` as the address and the parameters."""
+def _split(address: str | None) -> tuple[str | None, str | None, dict[str, Any]]:
+    """`http://host:19530?collection=photos&index_type=HNSW&M=16` as address, collection and parameters."""
     uri, _, query = (address or "").partition("?")
-    kind = {name: _value(text) for name, text in parse_qsl(query, strict_parsing=bool(query))}
+    texts = dict(parse_qsl(query, strict_parsing=bool(query)))
+    collection = texts.pop(_COLLECTION, None)
+    kind = {name: _value(text) for name, text in texts.items()}
     if kind and _TYPE not in kind and _of_building(kind):
         raise ValueError(
             f"{address!r} has parameters of an index but no {_TYPE}=, such as ?{_TYPE}=HNSW&M=16"
         )
-    return uri or None, kind
+    return uri or None, collection, kind
 
 
 def _value(text: str) -> int | float | bool | str:
