@@ -118,7 +118,7 @@ def test_photos_that_come_later_make_it_void_and_indexing_again_makes_it_anew(ga
 
 
 def test_a_model_is_measured_once(gallery, monkeypatch):
-    monkeypatch.setattr(calibration, "_measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(calibration, "_embed_references", lambda *_: pytest.fail("measured again"))
     Gallery.load(gallery, device="cpu").calibrate(progress=False)
 
 

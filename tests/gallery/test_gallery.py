@@ -72,7 +72,7 @@ def test_filters_keep_only_what_they_name(model, photos):
     assert len(gallery.search(picture(0), 99, filters=lambda photo: photo.category is None)) == 2
     assert gallery.search(picture(0), 99, filters={"path": "2024/*"}) == []
     for wanted in ("catt", ["dog", "Catt"]):
-        with pytest.raises(ValueError, match=r"no photo is of category '[Cc]att'; did you mean 'cat'"):
+        with pytest.raises(ValueError, match=r"no photo has the category '[Cc]att'; did you mean 'cat'"):
             gallery.search(picture(0), filters={"category": wanted})
     with pytest.raises(ValueError, match="no filter 'categry'; did you mean 'category'"):
         gallery.search(picture(0), filters={"categry": "cat"})

@@ -100,7 +100,7 @@ def test_an_index_that_is_opened_in_another_precision_is_built_anew(tmp_path, ca
     index.build(ids, vectors)
     again = make_index("exact", "binary")
     again.load(tmp_path, index.save(tmp_path, "index-1"), ids, vectors)
-    assert "it is in int8, and binary is asked for" in caplog.text
+    assert "it is in int8 instead of binary" in caplog.text
     assert again.describe()["precision"] == "binary" and len(again) == 400
 
 

@@ -1,10 +1,10 @@
-"""Features of photos by the digest of their content, in memory or in files that survive a kill.
+"""Features of photos by the digest of their content, in memory or in files.
 
-A photo that was renamed, copied or touched has the digest it had, so it is never embedded again. On disk the store is
-a folder of blocks, each a safetensors file that is complete or absent and says which model it is of. A run that was
-killed leaves the blocks it had finished, and the next one goes on from there. Every row has a checksum, which is
-compared whenever the row is read: features that a disk has altered are never searched. Rows are read where they lie,
-without keeping a file mapped or open: the memory of a search in millions of photos stays what the index takes.
+A photo that was renamed, copied or touched keeps its digest, so it is not embedded again. On the disk, a store is a
+folder of blocks. Each block is a safetensors file that is either complete or absent, and names its model. If a run is
+killed, the next one continues after the last complete block. Each row has a checksum that is verified whenever the row
+is read, so features that were altered on the disk are never searched. Rows are read without keeping a file mapped or
+open, so a search in millions of photos needs no more memory than its index.
 """
 
 import errno
@@ -28,46 +28,46 @@ from .fingerprint import describe_differences
 
 BLOCK_ROWS = 8192
 FLUSH_SECONDS = 15.0
-_KEY_BYTES = 16  # the 32 letters of a digest in half the memory
+_KEY_BYTES = 16  # the 32 hexadecimal letters of a digest as bytes
 _DIGEST, _KEY = f"S{2 * _KEY_BYTES}", f"S{_KEY_BYTES}"
 _HEXADECIMAL = np.full(256, 255, np.uint8)
 _HEXADECIMAL[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 _DIGESTS_AT_ONCE = 2**18
 SUFFIX = ".safetensors"
-_FEW = 8  # one row in so many, or fewer, are read one by one
-_OPEN_FILES = 128  # at a time
+_FEW = 8  # if at most one row in eight is read, the rows are read one by one
+_OPEN_FILES = 128  # at the same time
 _DIGEST_BYTES = 32
 _TYPES = {"digests": "U8", "features": "F32"}
 _NUMPY = {"digests": np.dtype(np.uint8), "features": np.dtype("<f4"), "checksums": np.dtype("<u8")}
 
 
 class DamagedFeaturesError(ValueError):
-    """Features on disk are not those that were written."""
+    """Features on the disk differ from those that were written."""
 
     def __init__(self, path: Path):
         super().__init__(
-            f"{path} is damaged: features in it are not those that were written. Index the photos into the gallery "
-            f"once more (sketch-prompt index PHOTOS -o {path.parent.parent}): only these are embedded again."
+            f"{path} is damaged: some features in it have changed. Index the photos into the gallery again "
+            f"(sketch-prompt index PHOTOS -o {path.parent.parent}). Only the damaged features are embedded again."
         )
 
 
-class _Place(NamedTuple):
-    start: int
+class _TensorLayout(NamedTuple):
+    start: int  # of the first row in the file
     width: int  # numbers in a row
-    length: int  # its bytes
+    length: int  # bytes of a row
 
 
 class BlockFile:
-    """A file of features, of which little more than its name is held.
+    """A file of features. The features stay on the disk.
 
     Args:
         path: the file.
 
     Attributes:
-        model: what `describe_model` said of the model when it was written.
+        model: the description of the model (`describe_model`) that made the features.
 
     Raises:
-        ValueError, SafetensorError, OSError, KeyError, TypeError: it is none.
+        ValueError, SafetensorError, OSError, KeyError, TypeError: the file is not a block.
     """
 
     def __init__(self, path: Path):
@@ -78,11 +78,11 @@ class BlockFile:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
-        self._places = {}
+        self._layout = {}
         for name in header.keys() & _NUMPY.keys():
             width = 1 if name == "checksums" else header[name]["shape"][-1]
             start = 8 + size + header[name]["data_offsets"][0]
-            self._places[name] = _Place(start, width, width * _NUMPY[name].itemsize)
+            self._layout[name] = _TensorLayout(start, width, width * _NUMPY[name].itemsize)
 
     @classmethod
     def write(
@@ -94,7 +94,7 @@ class BlockFile:
         tensors = {"digests": names, "features": features, "checksums": row_checksums(names, features)}
         with atomic_write(path, durable=True) as temporary:
             save_file(tensors, temporary, metadata={"model": json.dumps(model)})
-            temporary.chmod(0o644)  # safetensors keeps what it writes to its owner
+            temporary.chmod(0o644)  # files of safetensors are readable by their owner only
         return cls(path)
 
     def __len__(self) -> int:
@@ -106,49 +106,49 @@ class BlockFile:
             return self._read(file, np.arange(len(self)), ["digests"])["digests"].view(_DIGEST).ravel()
 
     def damaged(self) -> np.ndarray:
-        """Numbers of the rows that are not as they were written."""
+        """Numbers of the damaged rows."""
         with self.open(()) as file:
             return np.flatnonzero(_are_damaged(self.tensors(file, np.arange(len(self)))))
 
     def open(self, rows: Sequence[int]) -> BinaryIO:
-        """The file; the disk is told which few rows will be read, so that it looks for all of them at once."""
+        """Open the file. A few rows are announced to the system, so that the disk reads them in parallel."""
         file = self.path.open("rb", buffering=0)
         if hasattr(os, "posix_fadvise") and len(rows) * _FEW < len(self):
-            for place in self._places.values():
+            for tensor in self._layout.values():
                 for row in rows:
-                    start = place.start + int(row) * place.length
-                    os.posix_fadvise(file.fileno(), start, place.length, os.POSIX_FADV_WILLNEED)
+                    start = tensor.start + int(row) * tensor.length
+                    os.posix_fadvise(file.fileno(), start, tensor.length, os.POSIX_FADV_WILLNEED)
         return file
 
     def tensors(self, file: BinaryIO, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Digests (k, 32), features (k, D) and checksums (k, 1) of some rows."""
-        tensors = self._read(file, rows, self._places)
-        if "checksums" not in tensors:  # blocks of before had none
+        tensors = self._read(file, rows, self._layout)
+        if "checksums" not in tensors:  # blocks of earlier versions have none
             tensors["checksums"] = row_checksums(tensors["digests"], tensors["features"])[:, None]
         return tensors
 
     def _read(self, file: BinaryIO, rows: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """Some rows of some tensors; a few are read one by one, without the rest."""
+        """Some rows of some tensors. Few rows are read one by one, many in one piece with the rows between them."""
         few = len(rows) * _FEW < len(self)
         first = int(rows.min(initial=len(self)))
         count, found = int(rows.max(initial=first - 1)) - first + 1, {}
         for name in names:
-            (start, width, length), kind = self._places[name], _NUMPY[name]
+            (start, width, length), kind = self._layout[name], _NUMPY[name]
             if few:
-                parts = [_at(file, start + int(row) * length, length) for row in rows]
+                parts = [_read_at(file, start + int(row) * length, length) for row in rows]
                 found[name] = np.frombuffer(bytearray().join(parts), kind).reshape(len(rows), width)
             else:
-                content = _at(file, start + first * length, count * length)
+                content = _read_at(file, start + first * length, count * length)
                 between = np.frombuffer(content, kind).reshape(count, width)
                 found[name] = between if (np.diff(rows) == 1).all() else between[rows - first]
         return found
 
 
 def read_rows(wanted: Sequence[tuple[BlockFile, np.ndarray]]) -> np.ndarray:
-    """Features (n, D) of some rows of each of several files.
+    """Features (n, D) of some rows of several files.
 
     Raises:
-        DamagedFeaturesError: a row is not what was written, or a file is gone.
+        DamagedFeaturesError: a row is damaged, or a file does not exist any more.
     """
     with ExitStack() as stack:
         try:
@@ -167,35 +167,35 @@ def read_rows(wanted: Sequence[tuple[BlockFile, np.ndarray]]) -> np.ndarray:
 
 
 def _are_damaged(tensors: dict[str, np.ndarray]) -> np.ndarray:
-    """Which rows are not as they were written."""
+    """A boolean mask of the rows that differ from their checksums."""
     altered = row_checksums(tensors["digests"], tensors["features"]) != tensors["checksums"][:, 0]
     return altered | ~np.isfinite(tensors["features"]).all(axis=1)
 
 
-def _at(file, start: int, length: int) -> bytes:
+def _read_at(file, start: int, length: int) -> bytes:
     file.seek(start)
     content = file.read(length)
     if len(content) != length:
-        raise OSError(errno.EIO, "it ends early", file.name)
+        raise OSError(errno.EIO, "the file is too short", file.name)
     return content
 
 
 def _check_layout(file) -> int:
-    """How many rows a file has; ValueError unless its tensors are of the types and shapes that are written."""
+    """Check the types and shapes of a block's tensors and return the number of rows; ValueError if they are wrong."""
     types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
-    if types not in ({**_TYPES, "checksums": "U64"}, _TYPES):  # blocks of before had no checksums
-        raise ValueError(f"it holds {types}, which are not features")
+    if types not in ({**_TYPES, "checksums": "U64"}, _TYPES):  # blocks of earlier versions have no checksums
+        raise ValueError(f"its tensors {types} are not features")
     shapes = {name: file.get_slice(name).get_shape() for name in types}
     (rows, length), (n, width) = shapes["digests"], shapes["features"]
     if rows != n or length != _DIGEST_BYTES or width == 0:
-        raise ValueError(f"it holds {n} features of {width} numbers for {rows} photos")
+        raise ValueError(f"it has {n} features of {width} numbers for {rows} photos")
     if int(np.prod(shapes.get("checksums", [rows]))) != rows:
-        raise ValueError(f"it holds checksums of the shape {shapes['checksums']} for {rows} photos")
+        raise ValueError(f"it has checksums of the shape {shapes['checksums']} for {rows} photos")
     return rows
 
 
 class _MemoryBlock:
-    """Features (n, D) of digests (n,) of 32 letters that no file has, read as those of a `BlockFile`."""
+    """Features (n, D) of digests (n,) of 32 letters in memory, with the interface of `BlockFile`."""
 
     path = None
 
@@ -216,14 +216,14 @@ class FeatureStore:
     """Features (D,) float32 by content digest.
 
     Args:
-        directory: where blocks are kept; None keeps them in memory.
-        model: what `describe_model` says of the model, written into every block.
-        flush_seconds: how much work may be lost when the process is killed.
+        directory: folder of the blocks. By default they are in memory.
+        model: the description of the model (`describe_model`), which is written into each block.
+        flush_seconds: time after which new features are written, and may no longer be lost if the process is killed.
 
     Attributes:
-        damaged: what is wrong with files that were read, a line each.
-        other_models: the models of blocks that are not this model's.
-        changes: how often blocks have come and gone.
+        damaged: a line for each damaged file.
+        other_models: the models of blocks that were made with another model.
+        changes: how often blocks were added or removed.
     """
 
     def __init__(self, directory: Path | None, model: dict[str, Any], flush_seconds: float = FLUSH_SECONDS):
@@ -242,11 +242,11 @@ class FeatureStore:
         self._vectors: StoredVectors | None = None
 
     def read_blocks(self, verify: bool = False) -> None:
-        """Read the blocks in the folder; damaged ones are named in `damaged`, other models in `other_models`.
+        """Find the blocks in the folder. Damaged ones are listed in `damaged`, other models in `other_models`.
 
         Args:
-            verify: also read all features, and forget those that are damaged, so that they are made again. Otherwise
-                it is found out when they are read.
+            verify: also read all features and drop the damaged ones, so that they are made again. Otherwise damage is
+                found when features are read.
         """
         self._blocks, self.damaged, self.other_models = [], [], []
         for path in sorted(self.directory.glob(f"*{SUFFIX}")):
@@ -268,12 +268,12 @@ class FeatureStore:
 
     @property
     def digests(self) -> set[str]:
-        """Everything that is known."""
+        """All digests that have features."""
         known = {key.ljust(_KEY_BYTES, b"\0").hex() for key in self._all_places()[0]}
         return known.union(*(digests for digests, _ in self._pending))
 
     def append(self, digests: list[str], features: np.ndarray) -> None:
-        """Add features (n, D). On disk they are after `flush`, which happens by itself every now and then."""
+        """Add features (n, D). They are on the disk after `flush`, which is also called after `flush_seconds`."""
         if not digests:
             return
         if not self._pending:
@@ -284,7 +284,7 @@ class FeatureStore:
             self.flush()
 
     def flush(self) -> None:
-        """Make a block of what was appended."""
+        """Write a block with the features that were appended."""
         if not self._pending:
             return
         digests = np.array([digest for digests, _ in self._pending for digest in digests], _DIGEST)
@@ -297,20 +297,20 @@ class FeatureStore:
         """Features (n, D) of these digests.
 
         Raises:
-            KeyError: one is not known.
+            KeyError: a digest has no features.
         """
         return self.read(self.places(np.array(list(digests), _DIGEST)))
 
     def places(self, digests: np.ndarray) -> np.ndarray:
-        """Where the features of digests (n,) are: the number of their row, counted from the first block on.
+        """Where the features of digests (n,) are: row numbers, counted through all blocks.
 
-        They hold until `changes` grows.
+        They are valid until `changes` increases.
 
         Returns:
             (n,) uint32.
 
         Raises:
-            KeyError: one is not known.
+            KeyError: a digest has no features.
         """
         self.flush()
         keys, places = self._all_places()
@@ -326,7 +326,7 @@ class FeatureStore:
         """Features (n, D) at some `places`.
 
         Raises:
-            DamagedFeaturesError: some are not what was written.
+            DamagedFeaturesError: some features are damaged.
         """
         starts = self._block_starts()
         blocks = np.searchsorted(starts, places, side="right") - 1
@@ -347,7 +347,7 @@ class FeatureStore:
         return np.empty((0, 0), np.float32) if features is None else features
 
     def lacking(self, digests: np.ndarray) -> np.ndarray:
-        """Which of these digests (n,) are not known."""
+        """A boolean mask of the digests (n,) that have no features."""
         self.flush()
         keys, lacking = self._all_places()[0], np.empty(len(digests), bool)
         for part in _parts(len(digests)):
@@ -355,25 +355,26 @@ class FeatureStore:
         return lacking
 
     def vectors(self, digests: np.ndarray, places: np.ndarray | None = None) -> "StoredVectors":
-        """The features of these digests (n,) as rows; the same object for the same array.
+        """The features of these digests (n,) as rows. The same array gets the same object.
 
         Args:
-            digests: of the rows.
-            places: (n,) where they are, if that is known.
+            digests: the digest of each row.
+            places: (n,) their `places`, if they are known.
         """
         if self._vectors is None or self._vectors.digests is not digests:
             self._vectors = StoredVectors(self, digests, places)
         return self._vectors
 
     def layout(self) -> list[tuple[str, int]]:
-        """Name and rows of every block, in the order of the places."""
+        """Name and number of rows of each block, in the order of the places."""
         return [(block.path.name, len(block)) for block in self._blocks]
 
     def arrange(self, layout: Iterable[tuple[str, int]], places: np.ndarray) -> bool:
-        """Put the blocks into the order in which places (n,) were counted.
+        """Put the blocks into the order for which some places (n,) are valid.
 
         Returns:
-            Whether that can be done: all blocks are there, as long as they were, and no place is beyond them.
+            Whether the places are valid now. They are not if a block is missing, has another length, or a place is
+            beyond the last row.
         """
         there = {block.path.name: block for block in self._blocks}
         blocks = [there.pop(name, None) for name, _ in layout]
@@ -384,13 +385,14 @@ class FeatureStore:
         return int(places.max(initial=0)) < self._block_starts()[-1]
 
     def release(self) -> None:
-        """Forget where digests are until somebody asks again: 20 bytes a photo."""
+        """Free the directory of all digests (20 bytes for each photo). It is made again when it is needed."""
         self._directory = None
 
     def compact(self, digests: np.ndarray, directory: Path | None = None) -> None:
-        """Keep only these digests (n,), in as few blocks as there can be, in `directory` from now on.
+        """Keep only the features of these digests (n,), in as few blocks as possible.
 
-        The files of the old blocks stay until `delete_others`, so a kill loses nothing.
+        The new blocks are in `directory`, if it is given. The files of the old blocks stay until `delete_others`, so
+        nothing is lost if the process is killed.
         """
         self.flush()
         unique = list(dict.fromkeys(digests))
@@ -403,14 +405,14 @@ class FeatureStore:
         self._forget_places()
 
     def delete_others(self) -> None:
-        """Delete all blocks in the folder that are not in use: damaged, superseded, or another model's."""
+        """Delete all blocks in the folder that are not in use: damaged, replaced, or of another model."""
         used = {block.path for block in self._blocks}
         for path in self.directory.glob(f"*{SUFFIX}"):
             if path not in used:
                 path.unlink(missing_ok=True)
 
     def is_scattered(self, n_photos: int) -> bool:
-        """Whether `compact` is worthwhile: half of the features are not used, some are damaged, or blocks small."""
+        """Whether to `compact`: half of the features are unused, some are damaged, or there are many small blocks."""
         if any(len(rows) for rows in self._damaged_rows.values()):
             return True
         rows = sum(map(len, self._blocks))
@@ -422,7 +424,7 @@ class FeatureStore:
         return BlockFile.write(self.directory, digests, features, self.model)
 
     def _all_places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Keys (n,) of 16 bytes, in their order, and places (n,) uint32 of all digests."""
+        """Sorted keys (n,) of 16 bytes, and places (n,) uint32, of all digests."""
         if self._directory is None:
             keys, places = [np.empty(0, _KEY)], [np.empty(0, np.uint32)]
             for start, block in zip(self._block_starts(), self._blocks):
@@ -438,7 +440,7 @@ class FeatureStore:
         return self._directory
 
     def _block_starts(self) -> np.ndarray:
-        """(blocks + 1,) rows before each block, and in all."""
+        """(blocks + 1,) the number of rows before each block, and of all rows."""
         if self._starts is None:
             self._starts = np.cumsum([0, *map(len, self._blocks)])
         return self._starts
@@ -453,7 +455,7 @@ def _parts(size: int) -> Iterator[slice]:
 
 
 def _find(keys: np.ndarray, digests: np.ndarray) -> np.ndarray:
-    """The place (n,) of every digest in sorted keys; -1 where it is not."""
+    """(n,) the index of each digest in sorted keys, or -1."""
     if not len(keys):
         return np.full(len(digests), -1)
     wanted, valid = _keys(digests.astype(_DIGEST))
@@ -462,21 +464,21 @@ def _find(keys: np.ndarray, digests: np.ndarray) -> np.ndarray:
 
 
 def _keys(digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Digests (n,) of 32 letters as 16 bytes, and whether they are digests: a disk may have altered them."""
+    """Digests (n,) of 32 letters as 16 bytes, and whether they are valid: the disk may have altered them."""
     numbers = _HEXADECIMAL[np.ascontiguousarray(digests).view(np.uint8).reshape(len(digests), 2 * _KEY_BYTES)]
     keys = (numbers[:, ::2] << 4) | (numbers[:, 1::2] & 15)
     return keys.view(_KEY).ravel(), (numbers < 16).all(axis=1)
 
 
 class StoredVectors:
-    """Features of photos as rows that are read when they are asked for.
+    """Features of photos as rows that are read when they are used.
 
-    Where they are is looked up once, and takes four bytes a photo.
+    Their places are looked up once, and take four bytes for each photo.
 
     Args:
-        store: where they are.
-        digests: (N,) of str: the digest of every row.
-        places: (N,) uint32, where that is known; see `FeatureStore.places`.
+        store: the store that has them.
+        digests: (N,) of str, the digest of each row.
+        places: (N,) uint32, if they are known; see `FeatureStore.places`.
     """
 
     def __init__(self, store: FeatureStore, digests: np.ndarray, places: np.ndarray | None = None):
@@ -492,7 +494,7 @@ class StoredVectors:
         return self.store.read(self.places()[rows])
 
     def places(self) -> np.ndarray:
-        """(N,) uint32: where they are."""
+        """(N,) uint32, the places of the rows; see `FeatureStore.places`."""
         self.store.flush()
         if self._found is None or self._found[0] != self.store.changes:
             self._found = self.store.changes, self.store.places(self.digests)

@@ -1,8 +1,8 @@
-"""The table of a large gallery, left on the disk: what a search needs of it is read part by part.
+"""The table of a large gallery on the disk. A search reads only the parts that it needs.
 
-The file is Parquet, and a part is a row group. Every part has a checksum, which is compared before the first photo of
-the part is given out; what is read of a single column is covered by the checksums of Parquet's pages. The file stays
-open, so that the table is whole until the gallery is closed, although another process may have replaced it by then.
+The table is a Parquet file, and its parts are row groups. Each part has a checksum that is verified before the first
+photo of the part is returned. Reads of a single column are verified by the checksums of Parquet's pages. The file
+stays open, so the table stays valid until the gallery is closed, even if another process replaces the file.
 """
 
 import os
@@ -22,24 +22,24 @@ from .saving import DamagedGalleryError
 from .table import SCHEMA, Photo, PhotoTable
 
 PART_ROWS = 2048
-"""Photos in a part. A table of no more than one is read whole."""
+"""Number of photos in a part. A table with only one part is read into memory."""
 
-_PLACE = pa.field("place", pa.uint32())  # of the photo's features; see `FeatureStore.places`
+_PLACE = pa.field("place", pa.uint32())  # the place of the photo's features; see `FeatureStore.places`
 _KEPT_PARTS = 16
 _ROWS_AT_ONCE = 2**16
 _NUMBERS = [field.name for field in [*SCHEMA, _PLACE] if pa.types.is_integer(field.type)]
 
 
 def write_parts(photos: PhotoTable, path: Path, places: np.ndarray) -> list[str]:
-    """Write a table, complete or not at all.
+    """Write a table. If this fails, an earlier file stays as it was.
 
     Args:
         photos: the table.
         path: the file.
-        places: (N,) where the features are.
+        places: (N,) the places of the features.
 
     Returns:
-        A checksum of every part, and one of what comes after them and says where they are.
+        A checksum of each part, and one of the footer of the file.
     """
     schema = SCHEMA.append(_PLACE)
     encoding = dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED")
@@ -55,16 +55,16 @@ def write_parts(photos: PhotoTable, path: Path, places: np.ndarray) -> list[str]
 
 
 def part_checksums(path: Path) -> list[str]:
-    """A checksum of every part of a table in a file, and one of the rest."""
+    """A checksum of each part of a file, and one of its footer."""
     with pa.OSFile(os.fspath(path)) as file:
         return [_checksum(file, *extent) for extent in _extents(pq.read_metadata(file), file.size())]
 
 
 class IdRuns:
-    """(N,) int64, ascending, as runs of consecutive numbers: sixteen bytes for each, however long it is.
+    """Ascending ids (N,) as runs of consecutive numbers, which take 16 bytes for each run.
 
     Args:
-        parts: the ids, some at a time.
+        parts: arrays that together are the ids.
     """
 
     def __init__(self, parts: Iterable[np.ndarray]):
@@ -82,7 +82,7 @@ class IdRuns:
         return self._size
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """(n,) of a slice, of rows, or of those that a mask keeps."""
+        """(n,) the ids of a slice, of row numbers, or of a boolean mask."""
         rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         run = np.searchsorted(self._starts, rows, "right") - 1
@@ -92,14 +92,14 @@ class IdRuns:
         return np.asarray(self[:], dtype)
 
     def searchsorted(self, ids: np.ndarray | int) -> np.ndarray:
-        """The rows of ids, as `numpy.searchsorted` finds them."""
+        """The rows of ids, with the same result as `numpy.searchsorted`."""
         run = np.searchsorted(self._firsts, ids, "right") - 1
         rows = self._starts[run] + np.minimum(ids - self._firsts[run], self._lengths[run])
         return np.where(run < 0, 0, rows)
 
 
 class StoredColumn:
-    """A column of a stored table, read as it is asked for; as an array is, by rows, slices, or one after the other."""
+    """A column of a stored table with the interface of an array. Its values are read when they are used."""
 
     def __init__(self, table: "StoredTable", name: str):
         self._table, self._name = table, name
@@ -130,16 +130,15 @@ class StoredColumn:
 
 
 class StoredTable(PhotoTable):
-    """A table that `write_parts` wrote. A change of it is a `PhotoTable` in memory.
+    """A table in a file that `write_parts` has written. Its methods that change a table return a `PhotoTable`.
 
     Args:
         path: the file.
-        checksums: what `write_parts` returned.
+        checksums: the checksums that `write_parts` has returned.
 
     Raises:
-        DamagedGalleryError: the file is not what was written, as far as that is looked at; every other method raises
-            it, too, when it comes to a part that is not.
-        FileNotFoundError: there is none.
+        DamagedGalleryError: the footer of the file is damaged. Other methods raise it when they read a damaged part.
+        FileNotFoundError: there is no such file.
     """
 
     def __init__(self, path: Path, checksums: Sequence[str]):
@@ -150,7 +149,7 @@ class StoredTable(PhotoTable):
         self._extents = _extents(self._metadata, self._source.size())
         self._checked = np.zeros(len(self._extents), bool)
         if len(self._extents) != len(self._checksums):
-            raise self._damaged("it has other parts than were written")
+            raise self._damaged("it has another number of parts")
         self._check(len(self._extents) - 1)
         self._part_rows = self._metadata.row_group(0).num_rows
         self._file = self._open()
@@ -172,7 +171,7 @@ class StoredTable(PhotoTable):
 
     @property
     def ids_for_search(self) -> IdRuns:
-        """The same as runs, which is what is kept."""
+        """The ids as runs, in the form in which they are kept in memory."""
         if self._ids is None:
             self._ids = IdRuns(self.parts("id"))
         return self._ids
@@ -189,12 +188,12 @@ class StoredTable(PhotoTable):
 
     @property
     def sizes(self) -> StoredColumn:
-        """(N,) int64, -1 for a photo that is no file."""
+        """(N,) int64, -1 for a photo without a file."""
         return StoredColumn(self, "size")
 
     @property
     def places(self) -> np.ndarray:
-        """(N,) uint32: where the features are."""
+        """(N,) uint32, the places of the features; see `FeatureStore.places`."""
         places, start = np.empty(len(self), np.uint32), 0
         for part in self.parts(_PLACE.name):
             places[start : start + len(part)] = part
@@ -208,22 +207,22 @@ class StoredTable(PhotoTable):
     def columns(
         self, start: int, stop: int, names: Sequence[str] = PhotoTable.names
     ) -> dict[str, np.ndarray]:
-        """Some columns of the photos from `start` to before `stop`."""
+        """{name: column} of the rows from `start` to `stop`, without `stop`."""
         stop = min(stop, len(self))
         first = start // self._part_rows
         groups = list(range(first, -(-stop // self._part_rows)))
-        # A reader of its own: they are not made for several threads.
+        # Readers are not thread-safe, so each call opens its own.
         found = self._read(lambda: self._open().read_row_groups(groups, list(names), use_threads=False))
         found = found.slice(start - first * self._part_rows, max(stop - start, 0))
         return {name: found[name].to_numpy() for name in names}
 
     def parts(self, name: str) -> Iterator[np.ndarray]:
-        """A column, one part after the other."""
+        """The parts of a column in turn."""
         for start in range(0, len(self), _ROWS_AT_ONCE):
             yield self.columns(start, start + _ROWS_AT_ONCE, [name])[name]
 
     def verify(self) -> None:
-        """Compare all parts with their checksums."""
+        """Verify the checksums of all parts."""
         for number in range(len(self._extents)):
             self._check(number)
 
@@ -243,7 +242,7 @@ class StoredTable(PhotoTable):
         if self._checked[number]:
             return
         if self._read(lambda: _checksum(self._source, *self._extents[number])) != self._checksums[number]:
-            raise self._damaged("it is not what was written")
+            raise self._damaged("its checksum is wrong")
         self._checked[number] = True
 
     def _open(self) -> pq.ParquetFile:
@@ -260,7 +259,7 @@ class StoredTable(PhotoTable):
 
 
 def _extents(metadata: pq.FileMetaData, size: int) -> list[tuple[int, int]]:
-    """Where every part and the rest begin and end."""
+    """Start and end of each part and of the footer."""
     ends = [0]
     for number in range(metadata.num_row_groups):
         column = metadata.row_group(number).column(metadata.num_columns - 1)

@@ -1,5 +1,4 @@
-"""The table of a gallery's photos, columns of one length in the order in which photos came, and how it changes when
-files appear, vanish, change or get another name."""
+"""The table of a gallery's photos, and its update when files are added, removed, changed or renamed."""
 
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,13 +39,13 @@ class Photo:
 
     Attributes:
         id: its number, which never changes.
-        path: where it is: relative to the gallery's folder of photos with `/` between folders, or absolute where it
-            lies elsewhere; a name for one that is in memory or in a data set.
-        category: its class: the folder it lies in, or the data set's label; None if there is none.
-        digest: `content_digest` of its content. Photos of one digest share their features.
-        size: bytes; -1 for one that is no file.
-        mtime_ns: when the file was last changed, in nanoseconds of the epoch; -1 for one that is no file.
-        read_ns: when its content was read.
+        path: path of the file, relative to the gallery's folder of photos and with `/` between folders. It is absolute
+            for a file outside of this folder, and a name for a photo in memory or in a data set.
+        category: its class, from the name of its folder or the label of the data set. None if it has none.
+        digest: `content_digest` of its content. Photos with the same digest share their features.
+        size: size of the file in bytes, -1 if there is no file.
+        mtime_ns: time of the file's last change, in nanoseconds since the epoch, -1 if there is no file.
+        read_ns: time at which its content was read.
     """
 
     id: int
@@ -62,12 +61,12 @@ Filters = Mapping[str, Any] | Callable[[Photo], bool]
 
 
 class PhotoTable:
-    """Photos as columns in memory, ids ascending; a million of them take about 250 MB.
+    """A table of photos in memory, with ascending ids. A million photos take about 250 MB.
 
-    A large gallery that was opened has a `StoredTable` instead, until photos come or go.
+    A large gallery that was loaded has a `StoredTable` instead, until photos are added or removed.
 
     Args:
-        columns: NumPy arrays by the names of `Photo`'s fields; an empty table by default.
+        columns: a NumPy array for each field of `Photo`, all of one length. By default the table is empty.
     """
 
     names = tuple(field.name for field in fields(Photo))
@@ -78,7 +77,7 @@ class PhotoTable:
 
     @classmethod
     def of(cls, photos: Iterable[Photo]) -> "PhotoTable":
-        """The table of these photos."""
+        """A table of these photos."""
         photos = list(photos)
         columns = _empty()
         return cls(
@@ -108,7 +107,7 @@ class PhotoTable:
 
     @property
     def ids_for_search(self) -> "np.ndarray | IdRuns":
-        """The same, in as little memory as there is, for what needs their rows, slices and `searchsorted`."""
+        """The ids in the most compact form that has `len`, indexing and `searchsorted`."""
         return self.ids
 
     @property
@@ -123,12 +122,12 @@ class PhotoTable:
 
     @property
     def sizes(self) -> np.ndarray:
-        """(N,) int64, -1 for a photo that is no file."""
+        """(N,) int64, -1 for a photo without a file."""
         return self._columns["size"]
 
     @property
     def categories(self) -> list[str]:
-        """Names of the categories that photos are of, in order."""
+        """The sorted names of all categories."""
         return sorted(set().union(*map(set, self.parts("category"))) - {None})
 
     @property
@@ -139,31 +138,33 @@ class PhotoTable:
         return self._rows
 
     def take(self, rows: np.ndarray) -> "PhotoTable":
-        """The table of these rows, or of those a boolean mask keeps."""
+        """A table of these rows, given as numbers or as a boolean mask."""
         return PhotoTable({name: column[rows] for name, column in self._columns.items()})
 
     def extended(self, photos: "PhotoTable") -> "PhotoTable":
-        """This table and then the other."""
+        """A table of these photos followed by others."""
         return PhotoTable(
             {name: np.concatenate([column, photos._columns[name]]) for name, column in self._columns.items()}
         )
 
     def replaced(self, rows: np.ndarray, photos: Sequence[Photo]) -> "PhotoTable":
-        """This table with other photos in some rows."""
+        """A copy of this table with other photos in some rows."""
         columns = {name: column.copy() for name, column in self._columns.items()}
         for name, column in columns.items():
             column[rows] = np.array([getattr(photo, name) for photo in photos], column.dtype)
         return PhotoTable(columns)
 
     def select(self, filters: Filters | None) -> np.ndarray | None:
-        """Which rows the filters keep, as a boolean mask; None if there is nothing to filter by.
+        """A boolean mask of the rows that pass the filters, or None if there are no filters.
 
         Args:
-            filters: {"category": a name or several, in any spelling of `data.class_names`; "path": a pattern such as
-                `"2024/*.jpg"`, or several}, all of which must hold; or a function of a `Photo`.
+            filters: a mapping with the keys `"category"` (a name or several, in any spelling of `data.class_names`)
+                and `"path"` (a pattern such as `"2024/*.jpg"`, or several), or a function of a `Photo`. A photo must
+                pass all filters.
 
         Raises:
-            ValueError: for any other key, or for a category that no photo is of.
+            ValueError: a key is unknown, or no photo has the category.
+            TypeError: the filters are neither a mapping nor a function, or a value is not a text.
         """
         if not filters and not callable(filters):
             return None
@@ -171,7 +172,7 @@ class PhotoTable:
             return np.fromiter((bool(filters(photo)) for photo in self), bool, len(self))
         if not isinstance(filters, Mapping):
             raise TypeError(
-                f"filters are a mapping such as {{'category': 'cat'}} or a function of a photo, not {filters!r}"
+                f"filters must be a mapping such as {{'category': 'cat'}} or a function of a photo, not {filters!r}"
             )
         kept = np.ones(len(self), bool)
         for name, wanted in filters.items():
@@ -179,18 +180,18 @@ class PhotoTable:
                 raise ValueError(f"there is no filter {name!r}; {suggestion(name, _CONDITIONS)}")
             values = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Iterable) else list(wanted)
             if not all(isinstance(value, str) for value in values):
-                raise TypeError(f"the filter {name!r} is a text or several, not {wanted!r}")
+                raise TypeError(f"the filter {name!r} must be a text or several texts, not {wanted!r}")
             if name == "category":
                 self._check_categories(values)
             kept &= np.concatenate([_CONDITIONS[name](part, values) for part in self.parts(name)])
         return kept
 
     def parts(self, name: str) -> Iterator[np.ndarray]:
-        """A column, one part after the other; in memory there is only one."""
+        """The parts of a column in turn. A table in memory has one part."""
         yield self._columns[name]
 
     def columns(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """The columns of the photos from `start` to before `stop`, by the names of `Photo`'s fields."""
+        """{field of `Photo`: column} of the rows from `start` to `stop`, without `stop`."""
         return {name: column[start:stop] for name, column in self._columns.items()}
 
     def _check_categories(self, names: Sequence[str]) -> None:
@@ -198,21 +199,21 @@ class PhotoTable:
         keys = {category_key(name) for name in known} - {None}
         for name in names:
             if category_key(name) not in keys:
-                raise ValueError(f"no photo is of category {name!r}; {suggestion(name, known)}")
+                raise ValueError(f"no photo has the category {name!r}; {suggestion(name, known)}")
 
     def write(self, path: Path) -> None:
-        """Write the table as Parquet, complete or not at all."""
+        """Write the table as a Parquet file. If this fails, an earlier file stays as it was."""
         arrays = [pa.array(self._columns[name], field.type) for name, field in zip(self.names, SCHEMA)]
         with atomic_write(path, durable=True) as temporary:
             pq.write_table(pa.table(arrays, schema=SCHEMA), temporary, write_page_checksum=True)
 
     @classmethod
     def read(cls, path: Path) -> "PhotoTable":
-        """Read what `write` wrote.
+        """Read a table from a file.
 
         Raises:
             ValueError: the file is damaged.
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such file.
         """
         try:
             table = pq.read_table(path, schema=SCHEMA, page_checksum_verification=True)
@@ -235,10 +236,10 @@ def _in_categories(column: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def category_key(name: str | None) -> str | None:
-    """What two spellings of a category have in common; None for a name that is none."""
+    """A key that is the same for all spellings of a category. None if the name is not a category."""
     try:
         return None if name is None else class_key(name)
-    except ValueError:  # a folder called "..." is no class
+    except ValueError:  # for example a folder called "..."
         return None
 
 
@@ -252,18 +253,18 @@ _CONDITIONS = {"category": _in_categories, "path": _matches_path}
 
 @dataclass
 class Changes:
-    """What an addition, removal or refresh did.
+    """What was changed when photos were added, removed or refreshed.
 
     Attributes:
-        added: photos that are new.
-        removed: photos that are gone.
-        changed: photos whose file has other content than before.
-        renamed: photos whose file has another name than before.
-        unchanged: photos looked at that are as they were.
-        embedded: contents that went through the model.
-        checked: photos that were embedded again to compare them with vectors from elsewhere.
-        skipped: files that are not in the gallery, and why.
-        links: links out of the folder of photos that were followed, as `link -> place`.
+        added: number of new photos.
+        removed: number of photos that were removed.
+        changed: number of photos whose file has new content.
+        renamed: number of photos whose file has a new name.
+        unchanged: number of photos that were examined and are the same.
+        embedded: number of contents that the model embedded.
+        checked: number of photos that were embedded to compare them with given vectors.
+        skipped: files that were not added, with the reason.
+        links: links out of the folder of photos that were followed, as `link -> target`.
     """
 
     added: int = 0
@@ -277,14 +278,14 @@ class Changes:
     links: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
+        """All attributes as values for JSON."""
         return {**asdict(self), "skipped": [skipped._asdict() for skipped in self.skipped]}
 
     def describe(self, total: int) -> str:
-        """A line of counts for people, and a line for each file that was skipped.
+        """A readable line with the counts, and a line for each file that was skipped.
 
         Args:
-            total: photos there are now.
+            total: number of photos in the gallery now.
         """
         counts = [("added", self.added), ("changed", self.changed), ("renamed", self.renamed)]
         counts += [("removed", self.removed), ("unchanged", self.unchanged)]
@@ -292,7 +293,7 @@ class Changes:
         lines = [f"{total:,} photos: {done}; {self.embedded:,} embedded"]
         if self.links:
             lines.append(
-                f"Followed {len(self.links):,} links out of the folder (--no-links leaves them out):"
+                f"Followed {len(self.links):,} links out of the folder (use --no-links to skip them):"
             )
             lines += [f"  {printable(link)}" for link in self.links]
         if self.skipped:
@@ -302,12 +303,12 @@ class Changes:
 
 
 class Update(NamedTuple):
-    """A new table, and what that means for the index.
+    """A new table, and its differences from the old one for the index.
 
     Attributes:
-        table: the photos.
-        removed: ids that are gone.
-        added: ids that are new, ascending.
+        table: the new table.
+        removed: ids that were removed.
+        added: ids that were added, ascending.
     """
 
     table: PhotoTable
@@ -318,22 +319,22 @@ class Update(NamedTuple):
 def update_table(
     table: PhotoTable, loaded: "Iterable[LoadedPhoto]", gone: Iterable[str], next_id: int, changes: Changes
 ) -> Update:
-    """Apply what was read to a table.
+    """Update a table with photos that were read.
 
-    A photo keeps its id as long as its content stays the same, whatever its file is called.
+    A photo keeps its id as long as its content stays the same, even if its file is renamed.
 
     Args:
-        table: the photos so far; it is not changed.
-        loaded: photos that were read; of those of one name the last counts.
-        gone: names in the table whose files are there no longer.
-        next_id: greater than all ids there have been.
-        changes: counts are added to it.
+        table: the photos so far. It is not changed.
+        loaded: photos that were read. If a path occurs twice, the last one counts.
+        gone: paths in the table whose files do not exist any more.
+        next_id: a number greater than all earlier ids.
+        changes: the counts to add to.
     """
-    free = [table.rows[path] for path in gone]
-    nameless: dict[str, list[int]] = {}
-    for row in free:
-        nameless.setdefault(table.digests[row], []).append(row)
-    dropped, kept, new = set(free), {}, []
+    missing = [table.rows[path] for path in gone]
+    missing_by_digest: dict[str, list[int]] = {}
+    for row in missing:
+        missing_by_digest.setdefault(table.digests[row], []).append(row)
+    dropped, kept, new = set(missing), {}, []
     for photo in {photo.entry.path: photo for photo in loaded}.values():
         row = table.rows.get(photo.entry.path)
         if row is not None and photo.key == table.digests[row]:
@@ -343,8 +344,8 @@ def update_table(
         if row is not None:
             dropped.add(row)
             changes.changed += photo.key is not None
-        elif nameless.get(photo.key):
-            row = nameless[photo.key].pop(0)
+        elif missing_by_digest.get(photo.key):
+            row = missing_by_digest[photo.key].pop(0)
             dropped.discard(row)
             kept[row] = photo
             changes.renamed += 1
@@ -353,17 +354,14 @@ def update_table(
             new.append(photo)
     changes.added += len(new) - changes.changed
     changes.removed += len(dropped) - changes.changed
-    photos = [_row(next_id + number, photo) for number, photo in enumerate(new)]
-    renewed = [_row(int(table.ids[row]), photo) for row, photo in kept.items()]
+    added = PhotoTable.of(_photo(next_id + number, photo) for number, photo in enumerate(new))
+    # Their paths and dates may have changed.
+    refreshed = [_photo(int(table.ids[row]), photo) for row, photo in kept.items()]
     mask = np.ones(len(table), bool)
     mask[list(dropped)] = False
-    renewed_table = table.replaced(np.array(list(kept), np.int64), renewed)
-    return Update(
-        renewed_table.take(mask).extended(PhotoTable.of(photos)),
-        table.ids[~mask],
-        np.array([photo.id for photo in photos], np.int64),
-    )
+    remaining = table.replaced(np.array(list(kept), np.int64), refreshed).take(mask)
+    return Update(remaining.extended(added), table.ids[~mask], added.ids)
 
 
-def _row(id: int, photo: "LoadedPhoto") -> Photo:
+def _photo(id: int, photo: "LoadedPhoto") -> Photo:
     return Photo(id, photo.entry.path, photo.entry.category, photo.key, *photo.entry[2:], photo.read_ns)

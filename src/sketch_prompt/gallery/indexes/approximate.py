@@ -1,4 +1,4 @@
-"""Search with faiss in less memory: all vectors in few bits, a graph (HNSW) of them, or lists (IVF)."""
+"""Search with faiss in less memory or time: compressed vectors, a graph (HNSW), or inverted lists (IVF)."""
 
 import logging
 import os
@@ -18,34 +18,34 @@ from .recall import RECALL_AT, RunningTruth, chunks, queries_to_fit, sample_quer
 
 logger = logging.getLogger(__name__)
 
-_TARGET_RECALL = 0.97  # on the sample; the promise is 0.95
+_TARGET_RECALL = 0.97  # on the sample, so that it is at least 0.95 on other queries
 _TRAINING_VECTORS_PER_LIST = 40
 _LEAST_TRAINING_VECTORS = 10_000
 _HNSW_NEIGHBOURS = 32
 _LIST_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _GRAPH_EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
 _CODECS = {"float32": "Flat", "float16": "SQfp16", "int8": "SQ8", "binary": "SQ4"}
-# How many times as many vectors as are asked for an index proposes: more, the coarser it has compressed them.
+# The number of candidates for each vector that is wanted. A coarser compression needs more of them.
 _PROPOSALS = {"float32": 1, "float16": 1, "int8": 3, "binary": 20}
-_RUN = 32  # vectors in a row that are read together to train on
-_GAIN = 0.002  # a smaller gain is not worth twice the effort
+_RUN = 32  # number of consecutive vectors in the training sample, which are read together
+_GAIN = 0.002  # a smaller gain in recall is not worth twice the effort
 _REBUILD_SHARE = 0.3  # of vectors that were added or removed since the index was trained
 
 
 class FaissIndex(VectorIndex):
-    """An index of faiss whose effort is set, when it is built, so that it finds what exact search finds.
+    """An index of faiss, whose search effort is chosen for a high recall when it is built.
 
-    What it proposes is compared in full precision, with vectors that are read for it.
+    The index finds candidates. They are then compared in full precision, with vectors that are read from the gallery.
 
     Args:
-        kind: "exact" compares a query with all vectors; "hnsw" is a graph over them; "ivf" are inverted lists, of
-            which the nearest are searched. "ivf-sq8" is "ivf" with 8 bits a number; "ivf-pq" has one bit a number by
-            product quantisation.
-        precision: of the numbers in memory: "float32", "float16", "int8", or "binary": about one bit a number, spent
-            as four bits for each of an eighth as many numbers and 16; see `axes`.
+        kind: "exact" compares a query with all vectors, "hnsw" is a graph of vectors, and "ivf" are inverted lists, of
+            which the nearest ones are searched. "ivf-sq8" is "ivf" with 8 bits for each number, and "ivf-pq" has one
+            bit for each number by product quantisation.
+        precision: precision of the numbers in memory: "float32", "float16", "int8", or "binary", which is about one
+            bit for each number: four bits for each of D / 8 + 16 numbers (see `axes`).
 
     Attributes:
-        recall: recall@10 against exact search on a sample, measured when the index was built; None before.
+        recall: recall@10 against exact search, measured on a sample when the index is built.
     """
 
     backend = "faiss"
@@ -56,12 +56,10 @@ class FaissIndex(VectorIndex):
         self.recall: float | None = None
         self.effort = 1
         self._index: faiss.Index | None = None
-        self._of_queries: np.ndarray | None = (
-            None  # (d, D), where the index holds fewer numbers than vectors have
-        )
-        self._removed = np.empty(
-            0, np.int64
-        )  # from a graph nothing can be removed: it is left out when searching
+        # (d, D), projects queries if the index has fewer numbers than the vectors.
+        self._of_queries: np.ndarray | None = None
+        # A vector cannot be removed from a graph, so it is excluded from searches.
+        self._removed = np.empty(0, np.int64)
         self._trained_size = 0
         self._changed = 0
 
@@ -80,7 +78,7 @@ class FaissIndex(VectorIndex):
         }
 
     def build(self, ids: np.ndarray, vectors: Vectors) -> None:
-        """Train, fill and tune the index, reading the vectors in chunks; log the recall."""
+        """Train, fill and tune the index with vectors that are read in chunks. Logs the recall."""
         n = len(ids)
         drawings = None if self.drawings is None else cache(self.drawings)
         self._use(self._new_index(n, vectors, drawings))
@@ -93,7 +91,7 @@ class FaissIndex(VectorIndex):
         self._tune(sample)
 
     def update(self, removed: np.ndarray, added: np.ndarray, ids: np.ndarray, vectors: Vectors) -> None:
-        """Remove and add, or rebuild if much has changed since the index was trained."""
+        """Remove and add vectors, or rebuild the index if much has changed since it was trained."""
         self._changed += len(removed) + len(added)
         if self._index is None or self._changed > _REBUILD_SHARE * self._trained_size:
             self.build(ids, vectors)
@@ -108,10 +106,10 @@ class FaissIndex(VectorIndex):
             self._index.add_with_ids(new, np.ascontiguousarray(added, np.int64))
 
     def search(self, queries: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> Neighbours:
-        """The `top_k` best of all (or of the allowed) vectors, as far as they are found.
+        """The `top_k` best of all (or of the allowed) vectors that the index finds.
 
-        The index proposes several times as many, which are then compared as exact search would. Among allowed ids more
-        effort is made, in the measure in which they are rarer.
+        The index returns more candidates than `top_k`, which are then ranked exactly. If only 1 in n ids is allowed,
+        the effort is multiplied by n.
         """
         effort = self.effort
         if allowed is not None:
@@ -124,7 +122,7 @@ class FaissIndex(VectorIndex):
         return Neighbours(*map(np.stack, zip(*ranked)))
 
     def rank_by_codes(self, queries: np.ndarray) -> np.ndarray:
-        """Ids (Q, N) of all vectors in the order of what is in memory alone, to measure what that loses."""
+        """Ids (Q, N) of all vectors, ranked by the compressed vectors only, to measure what compression loses."""
         return self._propose(np.ascontiguousarray(queries, np.float32), self._index.ntotal)[1]
 
     def _propose(self, queries: np.ndarray, count: int, **options) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +132,7 @@ class FaissIndex(VectorIndex):
         return inner.search(np.ascontiguousarray(queries @ self._of_queries.T), count, **options)
 
     def _use(self, index: faiss.Index) -> None:
-        """Hold an index; the map of queries, if they have one of their own, is in its file."""
+        """Use an index of faiss, and take the projection of queries from it if they have their own."""
         self._index, self._of_queries = index, None
         if self.precision == "binary" and self.kind != "ivf-pq":
             both = faiss.downcast_VectorTransform(index.chain.at(0))
@@ -146,7 +144,7 @@ class FaissIndex(VectorIndex):
         return best(exact_scores(query, vectors), ids, top_k)
 
     def save(self, directory: Path, name: str) -> dict[str, Any]:
-        """Write the index as faiss does."""
+        """Write the index with faiss."""
         path = directory / f"{name}.faiss"
         with atomic_write(path, durable=True) as temporary:
             faiss.write_index(self._index, os.fspath(temporary))
@@ -160,20 +158,20 @@ class FaissIndex(VectorIndex):
         }
 
     def load(self, directory: Path, saved: dict[str, Any], ids: np.ndarray, vectors: Vectors) -> None:
-        """Read the index; rebuild it if that fails or is not safe, or if it holds other vectors."""
+        """Read the index. Rebuild it if it cannot be read, is not safe to read, or has other vectors."""
         self._ids, self._vectors = ids, vectors
         try:
             if saved.get("problem"):
                 raise ValueError(saved["problem"])
             precision = saved.get("precision", OWN_PRECISION.get(saved.get("kind")))
             if precision != self.precision:
-                raise ValueError(f"it is in {precision}, and {self.precision} is asked for")
+                raise ValueError(f"it is in {precision} instead of {self.precision}")
             self._use(faiss.read_index(os.fspath(directory / saved["file"])))
             self.effort, self.recall = saved["effort"], saved[f"recall@{RECALL_AT}"]
             self._removed = np.array(saved["removed"], np.int64)
             self._trained_size, self._changed = saved["trained_size"], saved["changed"]
             if len(self) != len(ids):
-                raise ValueError(f"it holds {len(self)} of {len(ids)} vectors")
+                raise ValueError(f"it has {len(self)} of {len(ids)} vectors")
         except (RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
             logger.warning("The index in %s cannot be used (%s); it is rebuilt.", directory, error)
             self.build(ids, vectors)
@@ -202,7 +200,7 @@ class FaissIndex(VectorIndex):
             return faiss.index_factory(width, f"IDMap2,HNSW{_HNSW_NEIGHBOURS},{codec}", metric)
         if self.kind == "ivf-pq":
             index = faiss.index_factory(width, f"IVF{lists},PQ{_subquantizers(width)}", metric)
-            index.do_polysemous_training = False  # minutes, for a kind of search that is not used
+            index.do_polysemous_training = False  # takes minutes, for a kind of search that is not used
             index.pq.cp.min_points_per_centroid = 1
         elif self.precision == "binary":
             nearest = faiss.IndexFlatL2(width)
@@ -210,10 +208,10 @@ class FaissIndex(VectorIndex):
                 nearest, width, lists, faiss.ScalarQuantizer.QT_4bit, metric, False
             )
             index.own_fields = nearest.this.disown() or True
-            index.cp.spherical = False  # these vectors have no common length
+            index.cp.spherical = False  # the vectors differ in length
         else:
             index = faiss.index_factory(width, f"IVF{lists},{codec}", metric)
-        index.cp.min_points_per_centroid = 1  # no warning: a small gallery has no more
+        index.cp.min_points_per_centroid = 1  # otherwise faiss warns for small galleries
         return index
 
     def _lists(self, index: faiss.Index) -> faiss.IndexIVF | None:
@@ -233,14 +231,14 @@ class FaissIndex(VectorIndex):
         return faiss.SearchParametersIVF(nprobe=min(effort, self._lists(self._index).nlist), sel=selector)
 
     def _tune(self, sample: RunningTruth) -> None:
-        """Choose the least effort that finds enough, and remember how much that is."""
+        """Choose the least effort that reaches the target recall, and keep the recall measured."""
         self.recall = 0.0
         efforts = {"hnsw": _GRAPH_EFFORTS, "exact": (1,)}.get(self.kind, _LIST_EFFORTS)
         for effort in efforts:
             before, self.effort = self.effort, effort
             found = sample.recall_of(self)
             if self.recall > 0 and found < self.recall + _GAIN:
-                self.effort = before  # what is still missing was lost in compression
+                self.effort = before  # the rest was lost in compression, and more effort does not find it
                 break
             self.recall = found
             if found >= _TARGET_RECALL:
@@ -249,7 +247,7 @@ class FaissIndex(VectorIndex):
 
 
 def _spread(n: int, size: int) -> np.ndarray:
-    """About `size` of n rows, at random, but `_RUN` side by side, which a disk reads at once."""
+    """About `size` of n rows in random runs of `_RUN` consecutive rows, which are faster to read."""
     if size >= n:
         return np.arange(n)
     starts = np.random.default_rng(1).choice(n // _RUN, min(-(-size // _RUN), n // _RUN), replace=False)
@@ -257,15 +255,14 @@ def _spread(n: int, size: int) -> np.ndarray:
 
 
 def _along(axes: Axes, index: faiss.Index) -> faiss.Index:
-    """An index that takes whole vectors and holds their numbers along axes.
+    """An index that projects vectors onto axes before it adds them to another index.
 
-    faiss knows one map for vectors and queries alike. The first step computes both, and the second keeps the vectors'.
+    In faiss, an index has the same projection for vectors and queries. So the first step computes both projections,
+    and the second keeps the one of the vectors. `_use` takes the one of the queries from the first step.
     """
     count, width = axes.of_photos.shape
-    both, first = (
-        faiss.LinearTransform(width, 2 * count, True),
-        faiss.LinearTransform(2 * count, count, False),
-    )
+    both = faiss.LinearTransform(width, 2 * count, True)
+    first = faiss.LinearTransform(2 * count, count, False)
     faiss.copy_array_to_vector(np.concatenate([axes.of_photos, axes.of_queries]).ravel(), both.A)
     bias = np.concatenate([-axes.of_photos @ axes.mean, np.zeros(count, np.float32)])
     faiss.copy_array_to_vector(bias.astype(np.float32), both.b)
@@ -277,5 +274,5 @@ def _along(axes: Axes, index: faiss.Index) -> faiss.Index:
 
 
 def _subquantizers(width: int) -> int:
-    """The most bytes a vector up to an eighth of its width that divide it."""
+    """The greatest number of bytes for each vector that divides its width and is at most an eighth of it."""
     return next(size for size in range(max(width // 8, 1), 0, -1) if width % size == 0)
