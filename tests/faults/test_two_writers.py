@@ -58,5 +58,5 @@ def test_a_lock_is_let_go_by_an_error_too(tmp_path):
 def test_another_seed_is_another_run(recipe):
     config = recipe(optimisation={"epochs": 1}, data={"validation_classes": 0})
     train(config)
-    with pytest.raises(RecipeError, match=r"was trained with run.seed=0, not 2: put it back"):
+    with pytest.raises(RecipeError, match=r"was trained with run.seed=0, not 2: change it back"):
         train(recipe(optimisation={"epochs": 2}, data={"validation_classes": 0}, run={"seed": 2}))

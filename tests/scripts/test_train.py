@@ -121,7 +121,7 @@ def test_ctrl_c_in_a_terminal_saves_the_run_workers_or_not(write):
     wait_for_step(folder, 2, process)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 130 and "the same command goes on" in stderr, stderr
+    assert process.returncode == 130 and "the same command continues the run" in stderr, stderr
     assert (folder / "checkpoints/last/training_state.pt").exists()
 
 

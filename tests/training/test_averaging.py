@@ -30,7 +30,7 @@ def test_the_average_follows_the_weights_ever_more_slowly():
         final.update(step)
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * np.array(values)
-    with final.in_place():
+    with final.applied():
         np.testing.assert_allclose(model.weight.detach(), expected, rtol=1e-6)
     assert model.weight.tolist() == [7.0, 7.0]
 
@@ -40,7 +40,7 @@ def test_the_mixture_lies_between_the_initial_and_the_trained_weights(alpha):
     model = Model()
     final = FinalWeights(model, wise_ft_alpha=alpha)
     model.move_to(3.0, 0.0)
-    final.settle()
+    final.apply()
     np.testing.assert_allclose(model.weight.detach(), [1 + 2 * alpha, 2 - 2 * alpha])
 
 
@@ -49,9 +49,9 @@ def test_without_either_the_weights_stay():
     final = FinalWeights(model)
     model.move_to(3.0, 0.0)
     final.update(1)
-    with final.in_place():
+    with final.applied():
         assert model.weight.tolist() == [3.0, 0.0]
-    final.settle()
+    final.apply()
     assert model.weight.tolist() == [3.0, 0.0] and final.average is None
 
 

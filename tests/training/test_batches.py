@@ -81,7 +81,7 @@ def test_one_category_batches_are_full_even_of_a_small_class():
     [
         (
             {"batches": "pk", "sketches_per_class": 3},
-            "batch_size 4 is no multiple of data.sketches_per_class 3",
+            "batch_size 4 is not a multiple of data.sketches_per_class 3",
         ),
         ({"batches": "pk", "sketches_per_class": 1}, "data.batches=pk: batches of 4 classes need"),
         ({"level": "instance"}, "data.level=instance, .*: instance-level triplets need sketches"),

@@ -102,8 +102,8 @@ def test_overrides_are_yaml_and_reach_into_sections(path):
         ("optimisation.learning_rates.prompts=-1", "learning_rates.prompts must be 0 or more"),
         ("optimisation.betas=[0.9]", "optimisation.betas must be two of"),
         ("optimisation.schedule=cosin", "optimisation.schedule: expected one of"),
-        ("optimisation=3", "an override reads section.key=value"),
-        ("optimisation.epochs", "an override reads section.key=value"),
+        ("optimisation=3", "an override has the form section.key=value"),
+        ("optimisation.epochs", "an override has the form section.key=value"),
         ("optimisation.epochs.x=3", None),
         ("optimisation.epochs=[1", "is not valid YAML"),
         ("evaluation.metric=mAP@7", "evaluation.metric must be one of mAP@all, mAP@100, P@100"),
@@ -112,7 +112,7 @@ def test_overrides_are_yaml_and_reach_into_sections(path):
         ("data.batches=pairs", r"data.batches: expected one of \('triplets', 'one-category', 'pk'\)"),
         ("run.resume=maybe", r"run.resume: expected one of \('auto', 'never', 'must'\)"),
         ("data.validation_classes=1.5", "data.validation_classes must be a share below 1 or a whole number"),
-        ("processor=", "an override reads section.key=value"),
+        ("processor=", "an override has the form section.key=value"),
     ],
 )
 def test_a_mistake_is_an_error_that_names_its_place(path, override, message):
@@ -130,7 +130,7 @@ def test_a_mistake_is_an_error_that_names_its_place(path, override, message):
         ("model: {method: clip-at, base_model: x}", "data.benchmark is missing"),
         ("model: clip-at\ndata: {benchmark: mini}", "model must be a section of keys"),
         (RECIPE + "data: {benchmark: sketchy-21}", "the key 'data' stands there twice"),
-        ("- model", "must hold sections"),
+        ("- model", "must have sections"),
         ("model: [", "is not valid YAML"),
     ],
 )

@@ -17,10 +17,10 @@ from sketch_prompt.training.recipe import RecipeError
 def embedded(monkeypatch):
     """How many images the frozen CLIP embedded for the cache, one entry a forward pass."""
     counts = []
-    encode = seen._encoded
+    encode = seen._encode
     monkeypatch.setattr(
         seen,
-        "_encoded",
+        "_encode",
         lambda way, pixels, images: counts.append(len(images)) or encode(way, pixels, images),
     )
     return counts

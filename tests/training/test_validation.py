@@ -58,7 +58,7 @@ def test_a_share_or_a_number_of_classes_is_held_out(benchmark, amount, held_out)
 
 @pytest.mark.parametrize("amount", [1, 5, 6, 0.9, 40])
 def test_too_few_classes_on_either_side_is_an_error(benchmark, amount):
-    with pytest.raises(RecipeError, match=r"data.validation_classes=.* parts 6 seen classes into"):
+    with pytest.raises(RecipeError, match=r"data.validation_classes=.* divides 6 seen classes into"):
         hold_out(benchmark, amount)
 
 
@@ -104,5 +104,5 @@ def test_where_the_test_classes_are_trained_on_instances_are_held_out_with_all_t
     assert not held_out & trained and held_out | trained == set("abcde")
     assert set(split.validation["test_photo"]["instance_id"]) == held_out
     assert split.class_names == ["class 0"]
-    with pytest.raises(RecipeError, match="parts 1 seen classes"):
+    with pytest.raises(RecipeError, match="divides 1 seen classes"):
         hold_out(shoes, 0.4, level="category")

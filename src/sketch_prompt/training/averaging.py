@@ -1,4 +1,4 @@
-"""Other weights than those of the last step: a running average, and a mixture with those that a model began with."""
+"""The weights that are evaluated and saved: a running average of the trained weights, mixed with the initial ones."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 class FinalWeights:
-    """The weights that a training evaluates and saves, in place of those that the optimiser moves.
+    """The weights that are evaluated and saved, which may differ from the weights that the optimiser updates.
 
     Args:
         model: The model, before its first step.
         ema_decay: d of an exponential running average a of the weights w. After step t it is d_t a + (1 - d_t) w with
-            d_t = min(d, (1 + t) / (10 + t)), so that it does not cling to the first weights. None averages nothing.
-        wise_ft_alpha: Share of the trained weights, averaged or not, beside those that the model began with:
+            d_t = min(d, (1 + t) / (10 + t)), which gives the first weights less influence. None does not average.
+        wise_ft_alpha: Share alpha of the trained (or averaged) weights w. The rest is the initial weights w_0:
             (1 - alpha) w_0 + alpha w (WiSE-FT, Wortsman et al., CVPR 2022, eq. 1).
     """
 
@@ -26,7 +26,7 @@ class FinalWeights:
         self.average: dict[str, Tensor] | None = None if ema_decay is None else self._copy()
 
     def update(self, step: int) -> None:
-        """Take in the weights after an optimiser step; steps count from 1."""
+        """Update the average after an optimiser step. Steps are counted from 1."""
         if self.average is None:
             return
         decay = min(self.decay, (1 + step) / (10 + step))
@@ -34,36 +34,36 @@ class FinalWeights:
             average.lerp_(self._weights[name].detach(), 1 - decay)
 
     def load_average(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put the average back to what was saved."""
+        """Restore the average from a saved one."""
         for name, average in (self.average or {}).items():
             average.copy_(tensors[name])
 
-    def settle(self) -> None:
-        """Give the model the final weights for good."""
+    def apply(self) -> None:
+        """Set the weights of the model to the final ones."""
         if self.average is not None:
-            self._put(self.average)
+            self._set(self.average)
         if self._first is not None:
-            self._put(
+            self._set(
                 {name: torch.lerp(self._first[name], w, self.alpha) for name, w in self._copy().items()}
             )
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The model with the final weights, and with its own again afterwards."""
+    def applied(self) -> Iterator[None]:
+        """Within the context, the model has the final weights. Afterwards it has its own weights again."""
         if self.average is None and self._first is None:
             yield
             return
         own = self._copy()
-        self.settle()
+        self.apply()
         try:
             yield
         finally:
-            self._put(own)
+            self._set(own)
 
     def _copy(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight in self._weights.items()}
 
     @torch.no_grad()
-    def _put(self, tensors: Mapping[str, Tensor]) -> None:
+    def _set(self, tensors: Mapping[str, Tensor]) -> None:
         for name, weight in self._weights.items():
             weight.copy_(tensors[name])

@@ -30,7 +30,7 @@ def build_sampler(data: DataConfig, sketches, photos, batch_size: int, seed: int
         seed: Seed for all random choices.
 
     Raises:
-        RecipeError: The data have no triplets of that level, or no such batches.
+        RecipeError: The data have no triplets of this level, or not enough for these batches.
     """
     options = {"level": data.level, "seed": seed}
     try:
@@ -40,7 +40,7 @@ def build_sampler(data: DataConfig, sketches, photos, batch_size: int, seed: int
             classes, rest = divmod(batch_size, data.sketches_per_class)
             if rest:
                 raise RecipeError(
-                    f"optimisation.batch_size {batch_size} is no multiple of data.sketches_per_class "
+                    f"optimisation.batch_size {batch_size} is not a multiple of data.sketches_per_class "
                     f"{data.sketches_per_class}"
                 )
             return PKBatchSampler(sketches, photos, classes, data.sketches_per_class, **options)
@@ -60,7 +60,7 @@ def build_triplets(
     sampler: TripletSampler | TripletBatchSampler,
     class_names: Sequence[str],
 ) -> TripletDataset:
-    """The training triplets of a recipe, with the images that the model needs of each.
+    """The training triplets of a recipe, with the images that the model needs.
 
     Args:
         data: The recipe's section.
@@ -95,8 +95,8 @@ def build_triplets(
 class EpochBatches(Sampler[list[Triplet]]):
     """The batches of one process in an epoch, split into micro-batches for its forward passes.
 
-    An optimiser step has the same triplets for any number of processes: each of eight processes takes every eighth.
-    Triplets that do not fill a last step are left out; another epoch has another order.
+    An optimiser step has the same triplets for any number of processes: with eight processes, each one takes every
+    eighth triplet. Triplets that do not fill a last step are left out. They differ between epochs.
 
     Args:
         sampler: Samples all triplets or all batches of an epoch. It is the same in every process.
@@ -120,7 +120,7 @@ class EpochBatches(Sampler[list[Triplet]]):
         shares = num_replicas * accumulation_steps
         if batch_size % shares:
             raise RecipeError(
-                f"optimisation.batch_size {batch_size} cannot be shared by {num_replicas} processes "
+                f"optimisation.batch_size {batch_size} cannot be divided among {num_replicas} processes "
                 f"with {accumulation_steps} accumulation steps: make it a multiple of {shares}"
             )
         self.sampler = sampler
@@ -134,11 +134,11 @@ class EpochBatches(Sampler[list[Triplet]]):
         if self.steps == 0:
             raise RecipeError(
                 f"optimisation.batch_size is {batch_size}, but an epoch has only "
-                f"{len(sampler)} triplets (one a training sketch): lower it"
+                f"{len(sampler)} triplets (one for each training sketch): use a smaller one"
             )
         self._start = 0
 
-    def warn_of_parts(self, needs: list[str]) -> None:
+    def warn_of_split_batches(self, needs: list[str]) -> None:
         """Warn if accumulation splits a batch that the model needs as a whole (`whole_batch_needs`)."""
         if needs and self.accumulation_steps > 1:
             seen = self.micro_batch * self.num_replicas
@@ -152,7 +152,7 @@ class EpochBatches(Sampler[list[Triplet]]):
             )
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the next epoch, from its optimiser step `start` on."""
+        """Choose the next epoch, and the optimiser step in it to start from."""
         self.sampler.set_epoch(epoch)
         self._start = start
 

@@ -164,19 +164,19 @@ def load_state(
         if checksum.is_file() and checksum.read_bytes().decode("ascii").strip() != file_checksum(
             folder / STATE
         ):
-            raise ValueError(f"{STATE} is not what was written")
+            raise ValueError(f"the checksum of {STATE} is wrong")
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         tensors = read_tensors(folder / ADAPTER_WEIGHTS)
         progress = Progress(**state["progress"])
         missing = {"class_names", "optimizer", "scheduler", "scaler", "random"} - state.keys()
         if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+            raise ValueError(f"{', '.join(sorted(missing))} are missing")
     except Exception as error:  # torch raises pickle, zip, key, runtime and system errors alike
         raise _damaged(folder, error) from error
     if state["class_names"] != model.config.class_names:
         raise ValueError(
-            f"{folder} was trained on other classes: the data has changed. Give the run another "
-            "run.output_dir, or start afresh with run.resume=never"
+            f"{folder} was trained on other classes: the data has changed. Use another "
+            "run.output_dir, or start again with run.resume=never"
         )
     try:
         load_adapter_tensors(model, tensors)
@@ -195,7 +195,7 @@ def load_state(
 
 def _damaged(folder: Path, error: Exception) -> ValueError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return ValueError(f"{folder} is damaged ({reason}): start afresh with run.resume=never")
+    return ValueError(f"{folder} is damaged ({reason}): start again with run.resume=never")
 
 
 @torch.no_grad()
@@ -217,15 +217,15 @@ def find_resumable(config: TrainingConfig) -> Path | None:
     if last is None:
         if config.run.resume == "must":
             raise FileNotFoundError(
-                f"run.resume is 'must', but {folder / 'checkpoints/last'} is not there: "
-                "give the run.output_dir of the run to go on with, or run.resume=auto"
+                f"run.resume is 'must', but there is no {folder / 'checkpoints/last'}: "
+                "set run.output_dir to the folder of the run to resume, or use run.resume=auto"
             )
         return None
     earlier = TrainingConfig.from_dict(read_recipe(folder)).to_dict()
     for key, (old, new) in _differences(earlier, config.to_dict()).items():
         raise RecipeError(
-            f"{folder} was trained with {key}={old}, not {new}: put it back, give another run.output_dir, "
-            "or start afresh with run.resume=never"
+            f"{folder} was trained with {key}={old}, not {new}: change it back, use another run.output_dir, "
+            "or start again with run.resume=never"
         )
     return last
 

@@ -69,13 +69,13 @@ class DataConfig:
             `"pk"` (several classes with `sketches_per_class` sketches each).
         sketches_per_class: K of `"pk"`.
         validation_classes: Seen classes to hold out for choosing the best checkpoint: a share below 1, or a number of
-            classes. With 0, all classes are trained on and the last checkpoint is kept. If a benchmark trains and
-            tests on the same classes (`shoe-v2`), instances are held out instead.
+            classes. With 0, the model is trained on all classes, and the last checkpoint is kept. If a benchmark
+            trains and tests on the same classes (`shoe-v2`), instances are held out instead.
         refit: Use the held-out classes only to choose the number of steps, and then train on all seen classes for that
             many steps, as the papers do. This takes twice as long. The first run is in `selection/`.
-        training_share: Share of each training class's sketches and photos that is trained on, drawn by `run.seed`; at
-            instance level of its photos, with their sketches.
-        training_classes: How many of the classes to train on, drawn by `run.seed`; None for all.
+        training_share: Share of the sketches and photos of each class to train on, drawn with `run.seed`. At instance
+            level, a share of the photos with their sketches.
+        training_classes: Number of classes to train on, drawn with `run.seed`; None for all.
         num_workers: Number of processes that read images, for each training process.
         min_image_size: Decode JPEGs at a reduced scale with sides of at least so many pixels; None decodes at full
             size.
@@ -122,7 +122,7 @@ class OptimisationConfig:
 
     Attributes:
         epochs: Number of passes over the training sketches.
-        max_steps: Stop after so many optimiser steps, whatever `epochs` says.
+        max_steps: Stop after so many optimiser steps, even before the last epoch.
         batch_size: Number of triplets in an optimiser step, over all processes and accumulation steps. The number of
             GPUs does not change the training: losses that compare triplets use the triplets of all processes.
         gradient_accumulation_steps: Split each process's share of a batch into so many parts, to save memory. A loss
@@ -196,12 +196,13 @@ class EvaluationConfig(TaskOptions):
         metric: The metric that chooses the best checkpoint: `"mAP@all"`, `"P@100"`, ... or, at instance level,
             `"Acc@1"`, ...; None for the first of these.
         batch_size: Number of images in a forward pass, for each process.
-        sample: At most so many held-out sketches, and so many photos, are evaluated during training; None for all.
-        pair_dtype: Type of what a ranking by pairs keeps of every image; float16 and bfloat16 take half the space.
-        work_dir: Where that goes when it exceeds memory (see `pairwise.MEMORY_BYTES`), for as long as an evaluation
-            takes; None for `run.output_dir`.
+        sample: Maximum number of held-out sketches, and of photos, to evaluate on during training; None for all.
+        pair_dtype: Type of the features that a ranking by pairs stores for each image. float16 and bfloat16 take half
+            the space.
+        work_dir: Folder for these features while an evaluation runs, if they exceed the memory (see
+            `pairwise.MEMORY_BYTES`); None for `run.output_dir`.
         test: Evaluate the final model on the unseen classes.
-        baseline: Also evaluate the frozen CLIP on them, for the model card.
+        baseline: Also evaluate the frozen CLIP on the unseen classes, for the model card.
     """
 
     every_epochs: int = 1
@@ -342,7 +343,7 @@ class TrainingConfig:
         )
 
     def with_sections(self, **sections: Any) -> "TrainingConfig":
-        """The same recipe with other sections; whose its values are stays known."""
+        """A copy of the recipe with other sections. The origins of its values are kept."""
         changed = dataclasses.replace(self, **sections)
         changed.origins = self.origins
         return changed
@@ -399,7 +400,7 @@ def _build_model(values: Any) -> ModelConfig:
         model.fields, sorted(known - inherited | own | {"class_prompt", "lens", "lens_ambiguity"}), "model"
     )
     try:
-        _ = model.config  # which checks the values
+        _ = model.config  # checks the values
     except Exception as error:  # strict dataclasses wrap a method's own checks in several classes of errors
         raise RecipeError(f"model: {str(error).strip().splitlines()[-1].strip()}") from error
     return model

@@ -1,4 +1,4 @@
-"""What a recipe leaves to the base model and the machine: the size of pictures, and which processes do what."""
+"""Fit a recipe to the base model and the machine: the size of images, and the processes that share the work."""
 
 import dataclasses
 import json
@@ -20,16 +20,16 @@ _SHARDING = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.ME
 
 
 def build_accelerator(config: TrainingConfig) -> Accelerator:
-    """What computes: the processes and devices that there are, as the recipe uses them.
+    """The accelerator for a recipe on this machine.
 
     Raises:
-        RecipeError: A tracker is not installed, or the processes were launched to share the model's weights.
+        RecipeError: A tracker is not installed, or the launcher shards the weights of the model.
     """
     missing = set(config.run.trackers) - {str(tracker) for tracker in get_available_trackers()}
     if missing:
         raise RecipeError(
-            f"run.trackers: {', '.join(sorted(missing))} is not installed; `pip install "
-            "sketch-prompt[train]` brings tensorboard, accelerate's documentation names the others"
+            f"run.trackers: {', '.join(sorted(missing))} is not installed. For tensorboard, `pip install "
+            "sketch-prompt[train]`. See the documentation of accelerate for other trackers"
         )
     accelerator = Accelerator(
         mixed_precision=config.optimisation.mixed_precision,
@@ -48,14 +48,14 @@ def build_accelerator(config: TrainingConfig) -> Accelerator:
 
 
 def fitted(config: TrainingConfig, processes: int = 1) -> TrainingConfig:
-    """The recipe as this base model and this machine can follow it, before any data are read.
+    """The recipe with the image size of the base model, and not more workers than the machine has cores.
 
     Args:
         config: The recipe.
-        processes: That train on this machine, which share its cores.
+        processes: Number of training processes on this machine, which share its cores.
 
     Raises:
-        RecipeError: `processor.size` is not what the base model sees.
+        RecipeError: `processor.size` is not the image size of the base model.
         FileNotFoundError: There is no such base model.
     """
     return _with_workers(_with_size(config), processes)
@@ -71,19 +71,21 @@ def _with_size(config: TrainingConfig) -> TrainingConfig:
         return config if own == size else _replaced(config, size)
     if SketchPromptImageProcessor(size=given).size != size:
         raise RecipeError(
-            f"processor.size={given} does not fit {config.model.base_model}, which sees {size} x {size} pixels: leave "
-            f"processor.size out, or set processor.size={size}"
+            f"processor.size={given} does not fit {config.model.base_model}, which takes images of {size} x {size} "
+            f"pixels: leave out processor.size, or set processor.size={size}"
         )
     return config
 
 
 def _replaced(config: TrainingConfig, size: int) -> TrainingConfig:
-    logger.info("%s sees %d x %d pixels: processor.size=%d", config.model.base_model, size, size, size)
+    logger.info(
+        "%s takes images of %d x %d pixels: processor.size=%d", config.model.base_model, size, size, size
+    )
     return config.with_sections(processor={**config.processor, "size": size})
 
 
 def _image_size(config: TrainingConfig) -> int | None:
-    """The side of the pictures that the CLIP sees, in pixels; None where it does not say, or does not encode them."""
+    """The image size of the CLIP in pixels. None if its configuration has none, or the model does not use the CLIP."""
     if not config.model.config.uses_clip:
         return None
     model = config.model
@@ -92,7 +94,7 @@ def _image_size(config: TrainingConfig) -> int | None:
         fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         size = fields.get("clip_config", fields).get("vision_config", {}).get("image_size")
     except (OSError, ValueError, AttributeError):
-        return None  # loading the model says what is wrong
+        return None  # loading the model will raise a clear error
     return size if isinstance(size, int) else None
 
 
@@ -101,5 +103,5 @@ def _with_workers(config: TrainingConfig, processes: int) -> TrainingConfig:
     most = max(1, cores // processes)
     if config.data.num_workers <= most:
         return config
-    logger.info("data.num_workers=%d instead of %d: there are %d cores", most, config.data.num_workers, cores)
+    logger.info("data.num_workers=%d instead of %d for %d cores", most, config.data.num_workers, cores)
     return config.with_sections(data=dataclasses.replace(config.data, num_workers=most))

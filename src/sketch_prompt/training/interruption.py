@@ -33,7 +33,7 @@ def ending_workers(loader: DataLoader) -> Iterator[None]:
             iterator._shutdown_workers()
         for worker in workers:
             worker.join(_PATIENCE)
-            if worker.is_alive():  # it hangs in a read, for example of a network drive that is gone
+            if worker.is_alive():  # it hangs in a read, for example from a lost network drive
                 worker.kill()
                 worker.join()
 
@@ -42,7 +42,7 @@ class Interruption:
     """Context manager: the first SIGINT or SIGTERM only sets `requested`, and a second one interrupts at once.
 
     Args:
-        enabled: False leaves the signals alone. Several processes must stop together, so none of them can decide.
+        enabled: False does not handle signals. This is for several processes, which must stop at the same step.
     """
 
     def __init__(self, enabled: bool = True):

@@ -41,7 +41,7 @@ class TrainingLog:
 
     @staticmethod
     def lines(path: Path) -> list[dict]:
-        """The complete lines of a log. An incomplete last line, of a run that was killed, is left out."""
+        """The complete lines of a log. An incomplete last line of a killed run is left out."""
         if not path.exists():
             return []
         lines = []
@@ -54,7 +54,7 @@ class TrainingLog:
 
 
 def hyper_parameters(recipe: dict[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
-    """A recipe as trackers take it: a plain value for each `section.key`; lists and null as their JSON."""
+    """A recipe for trackers: a plain value for each `section.key`. Lists and null are JSON."""
     found: dict[str, int | float | str | bool] = {}
     for name, value in recipe.items():
         if isinstance(value, dict):

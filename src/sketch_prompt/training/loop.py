@@ -137,7 +137,7 @@ class Trainer:
         self.final = FinalWeights(self.model, how.ema_decay, how.wise_ft_alpha)
         only_a_lens = self.model.config.lens is not None or (chosen is not None and not chosen.steps)
         if only_a_lens and not self.model.trainable_parameters():
-            # There is only a lens to fit, in closed form; or not even that, if the run that chose rejected it.
+            # There is at most a lens to fit, which needs no optimiser.
             self.forward, self.optimizer, self.scheduler, self.total_steps = self.model, None, None, 0
             return
         self._build_loader()
@@ -164,7 +164,7 @@ class Trainer:
         ).to(self.accelerator.device)
         self.model.set_classes(self.split.class_names, self.processor)
         if self.config.optimisation.gradient_checkpointing:
-            # Versions of transformers 5 have different names for it.
+            # The name of the method depends on the version of transformers.
             enable = getattr(self.model, "activation_checkpointing_enable", None)
             (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
 
@@ -180,7 +180,7 @@ class Trainer:
             rank=accelerator.process_index,
         )
         if accelerator.is_main_process:
-            self.batches.warn_of_parts(self.model.whole_batch_needs())
+            self.batches.warn_of_split_batches(self.model.whole_batch_needs())
         names = self.benchmark["train_photo"].features["label"].names
         triplets = build_triplets(data, self.model, self.processor, *tables, sampler, names)
         if self.model.trains_on_seen_features:
@@ -229,7 +229,7 @@ class Trainer:
             self.progress = load_state(
                 self.last, self.model, self.optimizer, self.scheduler, rank, scaler, self.final
             )
-            logger.info("%s: going on after step %d", self.folder, self.progress.step)
+            logger.info("%s: continuing after step %d", self.folder, self.progress.step)
         if self.accelerator.is_main_process:
             clear_leftovers(self.folder)
             if not self._resumable:
@@ -263,7 +263,7 @@ class Trainer:
             if interruption.requested:
                 self._save_last()
                 raise KeyboardInterrupt(
-                    f"stopped after step {progress.step} of {self.total_steps}; the same command goes on"
+                    f"stopped after step {progress.step} of {self.total_steps}; the same command continues the run"
                 )
             if run.save_every and progress.step % run.save_every == 0:
                 self._save_last()
@@ -332,7 +332,7 @@ class Trainer:
             progress.epoch, progress.epoch_step = progress.epoch + 1, 0
         finished = progress.step == self.total_steps
         if self.split.validation and (finished or progress.epoch % self.config.evaluation.every_epochs == 0):
-            with self.final.in_place():
+            with self.final.applied():
                 self._validate()
             progress.seconds += self.meter.lap()
         self._save_last()
@@ -341,7 +341,7 @@ class Trainer:
 
     def _push(self) -> None:
         if self.accelerator.is_main_process:
-            with self.final.in_place():
+            with self.final.applied():
                 self.publisher.saved(self.model, self.processor, self.progress.step)
 
     def _evaluate(self, benchmark: DatasetDict, name: str, model=None, ranking=None) -> Evaluation:
@@ -366,7 +366,7 @@ class Trainer:
         return self._evaluate(self.split.validation, name, ranking=ranking)
 
     def _evaluate_frozen_clip(self) -> Report | None:
-        """The same test without the adapter; None if it is switched off or the model has no CLIP."""
+        """The test of the CLIP without the adapter; None if it is switched off or the model has no CLIP."""
         if not self.config.evaluation.baseline or self.model.clip is None:
             return None
         frozen = FrozenClipModel(FrozenClipConfig(base_model=None), backbone=self.model.clip).eval()
@@ -425,7 +425,7 @@ class Trainer:
         self.log.write("lens", progress.step, kept=self.model.config.lens_fit is not None, **facts)
 
     def _choose_rerank_weight(self) -> None:
-        """Choose how much the score of a pair weighs in re-ranking, on the held-out classes, where there are any."""
+        """Choose the weight of pair scores in re-ranking on the held-out classes, if there are any."""
         config, model, chosen = self.config, self.model.config, None
         by_embedding = config.evaluation.expand is not None or config.evaluation.query != "sketch"
         if not self.split.validation or by_embedding:
@@ -444,10 +444,10 @@ class Trainer:
             load_adapter_tensors(self.model, load_file(recover_folder(self.best) / ADAPTER_WEIGHTS))
         else:
             progress.best_step = progress.step
-            self.final.settle()
+            self.final.apply()
         self.model.eval()
         if self.model.is_conditional:
-            # The training classes are saved with the model, as something that it has learnt.
+            # The training classes are saved with the model as a part of what it has learnt.
             tables = self.split.training["train_sketch"], self.split.training["train_photo"]
             show_categories(self.model, self.processor, *tables, progress=config.run.progress)
         if self.model.config.lens is not None:

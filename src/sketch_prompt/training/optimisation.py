@@ -21,7 +21,7 @@ def build_optimizer(model, config: OptimisationConfig) -> Optimizer:
     """
     groups = model.parameter_groups()
     if not groups:
-        raise ValueError(f"{model.method} has nothing to train: evaluate it as it is")
+        raise ValueError(f"{model.method} has nothing to train: evaluate it without training")
     refuse_unknown(config.learning_rates, [g["name"] for g in groups], "optimisation.learning_rates")
     rates = [config.learning_rates.get(group["name"], config.learning_rate) for group in groups]
     return _OPTIMIZERS[config.optimizer](

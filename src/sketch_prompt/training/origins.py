@@ -1,4 +1,4 @@
-"""Where the values of a recipe are from: the paper, its code, this project, or the command line."""
+"""The origins of the values of a recipe: the paper, its code, this project, or the command line."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _COMMENT = re.compile(r"\s#\s*(?P<words>.+)$")
 
 
 def read_origins(recipe: str | os.PathLike, overrides: Iterable[str] = ()) -> dict[str, str]:
-    """Read where the values of a recipe are from: the comments beside them.
+    """Read the origins of the values of a recipe, which are the comments beside them.
 
     Args:
         recipe: See `find_recipe`.

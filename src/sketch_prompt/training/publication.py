@@ -119,7 +119,7 @@ class Publisher:
         self.repo_id = None
 
     def start(self) -> None:
-        """Create the repository, so that a wrong token is an error before the training.
+        """Create the repository. This finds a wrong token before the training.
 
         Raises:
             PermissionError, ConnectionError, ValueError: The Hub refuses it.
@@ -137,7 +137,7 @@ class Publisher:
                 self.repo_id, processor=processor, commit_message=f"Training in progress, step {step}"
             )
         except (OSError, ValueError) as error:
-            logger.warning("not pushed at step %d, the run goes on: %s", step, error)
+            logger.warning("not pushed at step %d, the run continues: %s", step, error)
         model.train(training)
 
     def finished(self, folder: Path) -> CommitInfo | None:

@@ -31,12 +31,12 @@ class RecipeError(ValueError):
 def recipe_folders() -> dict[str, Path]:
     """{name: folder} of all recipes.
 
-    These are the recipes of this package and of installed packages. An installed package has an entry point in the
-    group `sketch_prompt.recipes`, for a package whose folder has `<recipe>/training.yaml`.
+    These are the recipes of this package and of other installed packages. Such a package has an entry point in the
+    group `sketch_prompt.recipes`, which names a Python package with files `<recipe>/training.yaml`.
     """
     package = Path(__file__).parents[1]
     own = package / "recipes"
-    # In a checkout or an editable installation the recipes are outside of the package.
+    # In a checkout or an editable installation, the recipes are outside of the package.
     roots = [own if own.is_dir() else package.parents[1] / "hub_configs"]
     for point in entry_points(group=ENTRY_POINTS):
         roots.append(Path(str(resources.files(point.module))))
@@ -48,7 +48,7 @@ def find_recipe(source: str | os.PathLike) -> Path:
     """A recipe's folder or file.
 
     Args:
-        source: a YAML file, a folder that holds a `training.yaml`, or a name such as `clip-at-mini`.
+        source: A YAML file, a folder with a `training.yaml`, or a name such as `clip-at-mini`.
 
     Raises:
         RecipeError: There is no such recipe. The message suggests the nearest name.
@@ -62,7 +62,7 @@ def find_recipe(source: str | os.PathLike) -> Path:
     near = nearest(path.stem, folders)
     hint = f": did you mean the recipe {near!r}?" if near else "."
     raise RecipeError(
-        f"there is no recipe {str(source)!r}{hint} Give a YAML file, a folder that holds a {RECIPE_FILE}, or a "
+        f"there is no recipe {str(source)!r}{hint} Give a YAML file, a folder with a {RECIPE_FILE}, or a "
         "name that `sketch-prompt train --list` prints"
     )
 
@@ -75,7 +75,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
         overrides: Overrides of the form `section.key=value`, with the value in YAML.
 
     Raises:
-        RecipeError: There is no such recipe, it is not a YAML mapping, or an override has another form.
+        RecipeError: There is no such recipe, it is not a YAML mapping, or an override has the wrong form.
     """
     path = find_recipe(path)
     if path.is_dir():
@@ -88,7 +88,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     except NotPlainYamlError as error:
         raise RecipeError(str(error)) from error
     if not isinstance(recipe, dict):
-        raise RecipeError(f"{path} must hold sections (model:, data:, ...), not a {type(recipe).__name__}")
+        raise RecipeError(f"{path} must have sections (model:, data:, ...), not a {type(recipe).__name__}")
     for override in overrides:
         _apply(recipe, override)
     return recipe
@@ -98,7 +98,7 @@ def _apply(recipe: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     *sections, last = key.strip().split(".")
     if not equals or not sections or not all([*sections, last]):
-        raise RecipeError(f"an override reads section.key=value, not {shortened(override)}")
+        raise RecipeError(f"an override has the form section.key=value, not {shortened(override)}")
     target = recipe
     for section in sections:
         if target.get(section) is None:
@@ -120,7 +120,7 @@ def with_checksum(text: str) -> str:
 def _warn_if_altered(path: Path) -> None:
     first, _, text = path.read_text(encoding="utf-8").partition("\n")
     if first.startswith(_CHECKSUM) and first != _CHECKSUM + text_checksum(text):
-        logger.warning("%s is not what the run wrote. If you did not edit it, it is damaged", path)
+        logger.warning("%s was changed after the run wrote it. If you did not edit it, it is damaged", path)
 
 
 def build(cls: type, section: str, values: Any) -> Any:

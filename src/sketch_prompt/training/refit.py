@@ -1,7 +1,8 @@
 """Training on all seen classes, after a first run on some of them has chosen the number of steps.
 
 These are two ordinary runs, each with its own recipe. The first one, in `selection/`, holds classes out. The second
-one holds none out, and stops at the step at which the first was best. Both have the same learning-rate schedule.
+one trains on all classes, and stops at the step at which the first one was best. Both have the same learning-rate
+schedule.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ SELECTION = "selection"
 
 
 def selection_recipe(config: TrainingConfig) -> TrainingConfig:
-    """The recipe of the first run: it holds classes out, is not tested, and is not published."""
+    """The recipe of the first run, which is neither tested nor published."""
     return config.with_sections(
         data=dataclasses.replace(config.data, refit=False),
         evaluation=dataclasses.replace(config.evaluation, test=False),
@@ -26,25 +27,25 @@ def selection_recipe(config: TrainingConfig) -> TrainingConfig:
 
 
 def refit_recipe(config: TrainingConfig, chosen: TrainingResult) -> TrainingConfig:
-    """The recipe of the second run: on all seen classes, for the number of steps that the first run has chosen."""
+    """The recipe of the second run, on all seen classes and for the number of steps that the first run has chosen."""
     model, optimisation, run = config.model, config.optimisation, config.run
     kept = _saved_config(chosen)
     if kept.get("lens") is None:
-        # It did not help on the held-out classes. Said outright: a method may have one by default.
+        # The lens did not help on the held-out classes. None is explicit, since a method may have a lens by default.
         model = dataclasses.replace(model, fields=model.fields | {"lens": None})
     if kept.get("rerank_weight") is not None:
         model = dataclasses.replace(model, fields={**model.fields, "rerank_weight": kept["rerank_weight"]})
     if chosen.steps:
         schedule = optimisation.schedule_steps or chosen.steps
         optimisation = dataclasses.replace(optimisation, max_steps=chosen.best_step, schedule_steps=schedule)
-    if run.resume == "must":  # this was for the first run
+    if run.resume == "must":  # this applied to the first run
         run = dataclasses.replace(run, resume="auto")
     data = dataclasses.replace(config.data, refit=False, validation_classes=0)
     return config.with_sections(model=model, data=data, optimisation=optimisation, run=run)
 
 
 def lens_on_held_out_classes(chosen: TrainingResult) -> dict[str, Any] | None:
-    """What the lens of the first run did on its held-out classes: the metric, and its value with and without."""
+    """The scores of the first run on its held-out classes, with and without the lens."""
     return (_saved_config(chosen).get("lens_fit") or {}).get("held_out")
 
 

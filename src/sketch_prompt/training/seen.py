@@ -1,4 +1,4 @@
-"""The frozen CLIP's features of the training data, computed once and kept by content for later epochs and runs."""
+"""Compute the frozen CLIP's features of the training data once, and keep them for later epochs and runs."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def begin_with_features(
     class_index: Tensor,
     accelerator: Accelerator,
 ) -> None:
-    """Give a model what `begin_training` asks for, as a recipe says; see `seen_features`."""
+    """Call `begin_training` of a model with the features of the training data; see `seen_features`."""
     seen = seen_features(
         model,
         processor,
@@ -70,22 +70,22 @@ def seen_features(
     accelerator: Accelerator | None = None,
     progress: bool = True,
 ) -> SeenFeatures:
-    """What the frozen CLIP under a model makes of the training data.
+    """The features of the training data by the frozen CLIP of a model.
 
-    Features are kept under the content of an image and how it is prepared. What is known is not embedded again,
-    whatever run, epoch or benchmark it was embedded for.
+    Features are stored by the content of an image and its preprocessing. So an image is embedded only once for all
+    epochs, runs and benchmarks.
 
     Args:
-        model: the model to train, on its CLIP.
-        processor: prepares the images.
-        sketches: table of the training sketches.
-        photos: table of the training photos.
-        class_index: (labels of the benchmark,) what a label is in the model's classes.
-        cache_dir: folder of the features; None for one in the cache of `datasets`.
-        batch_size: images in a forward pass.
-        num_workers: processes that read images.
-        accelerator: shares the embedding.
-        progress: show bars on stderr.
+        model: The model to train.
+        processor: Turns images into tensors.
+        sketches: Table of the training sketches.
+        photos: Table of the training photos.
+        class_index: (labels of the benchmark,) index of each label in the model's classes.
+        cache_dir: Folder of the features; None for one in the cache of `datasets`.
+        batch_size: Number of images in a forward pass.
+        num_workers: Number of processes that read images.
+        accelerator: Divides the work among processes.
+        progress: Show progress bars.
     """
     folder = Path(cache_dir or Path(datasets.config.HF_DATASETS_CACHE, "sketch_prompt_features"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def seen_features(
         )
         batches = split_batches(range(len(table)), batch_size, accelerator)
         keys: list[tuple[int, str]] = []
-        run = partial(_encoded, encode)
+        run = partial(_encode, encode)
         for batch in encode_images(frozen, images, batches, run, num_workers, bar):
             if batch.encoded is not None:
                 store.append([image.key for image in batch.new], batch.encoded)
@@ -115,27 +115,27 @@ def seen_features(
             store.read_blocks()
         parts[domain] = _rows(store, dict(keys), len(table))
     labels = [class_index[torch.as_tensor(np.asarray(table["label"][:]))] for table in (sketches, photos)]
-    (sketch_features, _), (photo_features, there) = parts["sketch"], parts["photo"]
-    return SeenFeatures(sketch_features, labels[0], photo_features[there], labels[1][there])
+    (sketch_features, _), (photo_features, found) = parts["sketch"], parts["photo"]
+    return SeenFeatures(sketch_features, labels[0], photo_features[found], labels[1][found])
 
 
-def _encoded(encode, pixel_values: Tensor, images: list[LoadedImage]) -> np.ndarray:
+def _encode(encode, pixel_values: Tensor, images: list[LoadedImage]) -> np.ndarray:
     return encode(pixel_values).float().cpu().numpy()
 
 
 def _rows(store: FeatureStore, keys: dict[int, str], count: int) -> tuple[Tensor, Tensor]:
-    """(count, D) features, NaN where there are none, and (count,) whether there are any."""
-    there = torch.zeros(count, dtype=torch.bool)
+    """(count, D) features, NaN for images without any, and a mask (count,) of the images that have some."""
     rows = sorted(keys)
-    found = torch.from_numpy(store.lookup([keys[row] for row in rows]))
-    there[rows] = True
-    features = torch.full((count, found.shape[1]), torch.nan)
-    features[rows] = found
-    return features, there
+    stored = torch.from_numpy(store.lookup([keys[row] for row in rows]))
+    found = torch.zeros(count, dtype=torch.bool)
+    found[rows] = True
+    features = torch.full((count, stored.shape[1]), torch.nan)
+    features[rows] = stored
+    return features, found
 
 
 class _KeyedImages(Dataset):
-    """The images of a table by the digest of their content; only those that are not known are decoded."""
+    """The images of a table with the digest of their content. Only images without stored features are decoded."""
 
     def __init__(
         self, table: datasets.Dataset, processor: SketchPromptProcessor, domain: Domain, known: set[str]

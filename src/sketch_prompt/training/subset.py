@@ -1,4 +1,4 @@
-"""Training on less than there is: a share of each class, or fewer classes, as CLIP-AT's figures vary them."""
+"""Train on a share of each class or on fewer classes, as in the figures of the CLIP-AT paper."""
 
 import datasets
 import numpy as np
@@ -11,17 +11,18 @@ from sketch_prompt.training.validation import LEAST_CLASSES, Split
 def fewer(
     split: Split, share: float = 1.0, classes: int | None = None, seed: int = 0, level: Level = "category"
 ) -> Split:
-    """The same split with less to train on; what is held out stays as it is.
+    """A split with less training data. The held-out data stays the same.
 
-    At category level a share of each class's sketches and one of its photos is drawn; at instance level a share of its
-    photos, with their sketches. A class keeps at least one sketch and one photo, or two photos at instance level.
+    At category level, a share of the sketches and a share of the photos of each class are drawn. At instance level, a
+    share of the photos of each class is drawn, and their sketches are kept. A class keeps at least one sketch and one
+    photo, or two photos at instance level.
 
     Args:
         split: From `hold_out`.
-        share: Of each class, above 0; 1 for all.
-        classes: How many training classes, drawn at random; None for all.
-        seed: Of the draws. With the same seed a smaller number of classes is part of a greater one.
-        level: Of training.
+        share: The share of each class, above 0; 1 for all.
+        classes: Number of training classes, drawn at random; None for all.
+        seed: Seed for the choice. With the same seed, a smaller choice of classes is a subset of a larger one.
+        level: The level of training.
 
     Raises:
         RecipeError: There are fewer classes than that.
@@ -55,7 +56,7 @@ def fewer(
 
 
 def _share_of_images(tables, labels, share: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Which rows of each table to keep, drawn class by class."""
+    """A mask of the rows to keep for each table, drawn for each class."""
     kept = {}
     for domain in tables:
         rows = [
@@ -67,7 +68,7 @@ def _share_of_images(tables, labels, share: float, rng: np.random.Generator) -> 
 
 
 def _share_of_instances(tables, labels, share: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The same by photos that have a sketch, and photos that have none."""
+    """A mask of the rows to keep for each table. Photos with and without sketches are drawn separately."""
     names = {domain: np.asarray(table["instance_id"][:], str) for domain, table in tables.items()}
     drawn = np.isin(names["photo"], names["sketch"])
     rows = []

@@ -1,4 +1,4 @@
-"""A search for good values in a recipe with Optuna: many short trainings, compared on held-out seen classes."""
+"""Search for good hyper-parameters with Optuna: many trainings, compared on held-out seen classes."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from sketch_prompt.training.recipe import RecipeError
 from sketch_prompt.training.result import TrainingResult
 
 JOURNAL = "trials.journal"
-# What no trial does: look at the unseen classes, train twice, or publish.
+# A trial is not tested on the unseen classes, trains only once, and is not published.
 _ALWAYS = ("data.refit=false", "evaluation.test=false", "evaluation.baseline=false", "run.hub_model_id=null")
 
 logger = logging.getLogger(__name__)
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a key of a recipe may take.
+    """The possible values of a key of a recipe.
 
     Attributes:
         key: `section.key`.
-        low, high: The smallest and the greatest value, both whole numbers or both not; None for `choices`.
-        log: Draw from the logarithms.
-        choices: The values themselves, if they are no range.
+        low, high: The smallest and the greatest value, both int or both float; None for `choices`.
+        log: Draw from a logarithmic scale.
+        choices: The values to choose from, instead of a range.
     """
 
     key: str
@@ -42,13 +42,13 @@ class Range:
         """Read `section.key=LOW:HIGH`, `section.key=LOW:HIGH:log` or `section.key=[one, other]`.
 
         Raises:
-            RecipeError: It is none of these.
+            RecipeError: The text has none of these forms.
         """
         from sketch_prompt.strict_yaml import NotPlainYamlError, parse_yaml
 
         key, _, values = text.partition("=")
         wrong = RecipeError(
-            f"{text!r} is no range: write section.key=LOW:HIGH, section.key=LOW:HIGH:log or section.key=[ONE, OTHER]"
+            f"{text!r} is not a range: write section.key=LOW:HIGH, section.key=LOW:HIGH:log or section.key=[ONE, TWO]"
         )
         if "." not in key or not values:
             raise wrong
@@ -81,14 +81,14 @@ class Range:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep has found.
+    """The result of a sweep.
 
     Attributes:
         metric: The metric on the held-out seen classes.
         best: The best score.
-        values: The values that reached it, by key.
-        trials: How many trainings were compared, those of earlier calls too.
-        recipe: The file of the recipe with these values.
+        values: {key: value} of the best trial.
+        trials: Number of trials that were compared, including those of earlier calls.
+        recipe: File of the recipe with the best values.
     """
 
     metric: str
@@ -107,23 +107,23 @@ def sweep(
     seed: int = 0,
     run: Callable[[TrainingConfig], TrainingResult] = train,
 ) -> SweepResult:
-    """Train a recipe many times with other values, and write the recipe with the best ones.
+    """Train a recipe many times with different values, and write the recipe with the best ones.
 
-    Each training is judged on classes that are held out of the seen ones; unseen classes are never looked at. Trials
-    are kept in the folder: the same call goes on with a sweep that was stopped, and ends when there are `trials`.
+    The trials are compared on held-out seen classes, never on unseen ones. They are saved in the folder, so the same
+    call continues a sweep that was stopped, until there are `trials` in all.
 
     Args:
-        recipe: Name, file or folder, see `find_recipe`.
-        ranges: Keys with the values they may take, see `Range.parse`.
-        folder: A folder for each trial, and `best.yaml`.
-        trials: Number of trainings.
-        overrides: Further `section.key=value` for all of them.
-        seed: Of the drawing of values. Every training has the seed of the recipe.
-        run: The training; another one for tests.
+        recipe: Name, file or folder; see `find_recipe`.
+        ranges: Keys with their possible values; see `Range.parse`.
+        folder: Folder for the trials and for `best.yaml`.
+        trials: Number of trials.
+        overrides: Overrides `section.key=value` for all trials.
+        seed: Seed for the choice of values. All trainings have the seed of the recipe.
+        run: Trains a trial.
 
     Raises:
-        ValueError: Optuna is not installed, or no training came to an end.
-        RecipeError: A range or a value is not valid, or the recipe holds no classes out.
+        ValueError: Optuna is not installed, or no trial was completed.
+        RecipeError: A range or a value is not valid, or the recipe does not hold out classes.
     """
     try:
         import optuna
@@ -134,13 +134,11 @@ def sweep(
     spaces = [Range.parse(text) for text in ranges]
     if not spaces:
         raise RecipeError(
-            "nothing to vary: name keys with their ranges, such as optimisation.learning_rate=1e-5:1e-2:log"
+            "there are no ranges: give keys with ranges, such as optimisation.learning_rate=1e-5:1e-2:log"
         )
     overrides = list(overrides)
     if TrainingConfig.load(recipe, overrides).data.validation_classes == 0:
-        raise RecipeError(
-            "data.validation_classes is 0: a sweep compares trainings on classes that are held out"
-        )
+        raise RecipeError("data.validation_classes is 0, but a sweep compares its trials on held-out classes")
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -155,8 +153,8 @@ def sweep(
     def objective(trial) -> float:
         nonlocal metric
         values = {space.key: space.suggest(trial) for space in spaces}
-        place = f"run.output_dir={json.dumps(str(folder / f'trial-{trial.number}'))}"
-        config = TrainingConfig.load(recipe, [*overrides, *_as_overrides(values), *_ALWAYS, place])
+        own = values | {"run.output_dir": str(folder / f"trial-{trial.number}")}
+        config = TrainingConfig.load(recipe, [*overrides, *_as_overrides(own), *_ALWAYS])
         try:
             result = run(config)
         except DivergedError as error:
@@ -169,7 +167,7 @@ def sweep(
     study.optimize(objective, n_trials=max(0, trials - len(study.get_trials(states=complete))))
     ended = study.get_trials(states=complete[:1])
     if not ended:
-        raise ValueError("no training came to an end: all diverged; try smaller learning rates")
+        raise ValueError("all trials diverged: try smaller learning rates")
     best = TrainingConfig.load(recipe, [*overrides, *_as_overrides(study.best_params)])
     with atomic_write(folder / "best.yaml") as temporary:
         temporary.write_text(best.to_yaml(), encoding="utf-8")

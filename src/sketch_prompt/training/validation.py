@@ -9,7 +9,7 @@ from sketch_prompt.data.configs import Level
 from sketch_prompt.evaluation.search import instance_keys, parts_instances
 from sketch_prompt.training.recipe import RecipeError
 
-LEAST_CLASSES = 2  # a negative has another class, and with a single class every ranking is right
+LEAST_CLASSES = 2  # negatives are from another class, and with a single class every ranking is right
 
 
 class Split(NamedTuple):
@@ -61,8 +61,8 @@ def hold_out(
     least = LEAST_CLASSES if level == "category" or held_out == "instances" else 1
     if count == 1 or len(pool) - count < least:
         raise RecipeError(
-            f"data.validation_classes={amount} parts {len(pool)} {held_out} into {len(pool) - count} for "
-            f"training and {count} for validation; both need at least {LEAST_CLASSES} (0 holds none out)"
+            f"data.validation_classes={amount} divides {len(pool)} {held_out} into {len(pool) - count} for "
+            f"training and {count} for validation, but both need at least {LEAST_CLASSES} (0 holds out none)"
         )
     chosen = np.random.default_rng(seed).permutation(pool)[:count]
     training = classes if held_out == "instances" else np.setdiff1d(classes, chosen)
@@ -93,13 +93,13 @@ def hold_out(
 def sampled(
     validation: datasets.DatasetDict, count: int | None, seed: int = 0, level: Level = "category"
 ) -> datasets.DatasetDict:
-    """At most `count` of the held-out sketches, and of the photos, drawn at random.
+    """A random sample of the held-out data, with at most `count` sketches and `count` photos.
 
     Args:
         validation: From `hold_out`.
         count: None for all.
-        seed: Of the draw, which is the same on every machine.
-        level: At instance level the photos of the sketches that were drawn stay, even if they are more than `count`.
+        seed: Seed for the choice, which is the same on every machine.
+        level: At instance level, all photos of the chosen sketches are kept, even if there are more than `count`.
     """
     if count is None:
         return validation
@@ -110,7 +110,7 @@ def sampled(
     if level == "instance":
         own = np.isin(instance_keys(photos), instance_keys(sketches))[order]
     else:
-        # A class without a photo would leave its sketches nothing to find.
+        # Each class keeps a photo, so that its sketches have something to find.
         labels = np.asarray(photos["label"][:])[order]
         own = np.isin(np.arange(len(order)), np.unique(labels, return_index=True)[1])
     order = np.concatenate([order[own], order[~own]])[: max(count, own.sum())]
