@@ -98,7 +98,10 @@ def test_scores_are_a_matrix_and_top_k_is_positive():
         ({"sketch": Image.new("RGB", (9, 9)), "weight": 7}, "weight must be between 0"),
         ({"sketch": Image.new("RGB", (9, 9)), "weight": float("nan")}, "weight must be between 0"),
         ({"sketch": Image.new("RGB", (9, 9)), "filters": "cat"}, "filters must be a mapping"),
-        ({"sketch": Image.new("RGB", (9, 9)), "filters": {"category": 5}}, "the filter 'category' must be a text"),
+        (
+            {"sketch": Image.new("RGB", (9, 9)), "filters": {"category": 5}},
+            "the filter 'category' must be a text",
+        ),
         ({"sketch": Image.new("RGB", (9, 9)), "filters": {"path": [1]}}, "the filter 'path' must be a text"),
         ({"sketch": Image.new("RGB", (9, 9)), "top_k": -1}, "top_k must be at least 1"),
         ({"sketch": 5}, "a sketch is a path"),
