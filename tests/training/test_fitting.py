@@ -34,7 +34,8 @@ def test_another_size_is_an_error_that_names_the_key_before_any_data_are_looked_
 
     config = load("model.base_model=mini-clip", "processor.size=224", "data.data_dir=/nowhere")
     with pytest.raises(
-        RecipeError, match=r"processor.size=224 .* mini-clip, which takes images of 64 x 64.*processor.size=64"
+        RecipeError,
+        match=r"processor.size=224 .* mini-clip, which takes images of 64 x 64.*processor.size=64",
     ):
         train(config)
 

@@ -193,7 +193,9 @@ def test_an_interrupted_run_is_saved_after_its_step_and_goes_on(recipe, tmp_path
             return add(self, *losses)
 
         context.setattr(LossMeter, "add", interrupting)
-        with pytest.raises(KeyboardInterrupt, match="stopped after step 5 of 9; the same command continues the run"):
+        with pytest.raises(
+            KeyboardInterrupt, match="stopped after step 5 of 9; the same command continues the run"
+        ):
             train(cut)
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     assert handlers == (signal.default_int_handler, signal.SIG_DFL)
