@@ -117,7 +117,7 @@ def test_results_and_facts_survive_loading_saving_and_pushing(hub, model, tmp_pa
     again.push_to_hub("me/a")
     SketchPromptModel.from_pretrained("me/a").save_pretrained(tmp_path / "b")
     for card in (hub["me/a"].files()["README.md"].decode(), (tmp_path / "b" / "README.md").read_text()):
-        assert "| mAP@all | **50.00** |" in card and "Nothing was measured" not in card
+        assert "| mAP@all | **50.00** |" in card and "There are no results" not in card
     (result,) = [
         r
         for r in ModelCard.load("me/a").data.eval_results

@@ -733,7 +733,7 @@ def test_values_that_no_splip_can_have_are_refused(fields):
 def test_the_card_tells_every_choice_that_the_paper_left_open():
     config = SplipConfig(jigsaw_weight=0.125, **SMALL)
     card = str(model_card(SplipModel(config, backbone=tiny_clip()), config, "my-splip"))
-    assert "Where the paper is silent" in card and "| `jigsaw_weight` | `0.125` |" in card
+    assert "Choices that the paper does not specify" in card and "| `jigsaw_weight` | `0.125` |" in card
     for field in SplipConfig.choices:
         assert f"`{field}`" in card and hasattr(config, field)
         assert field in SplipConfig.__doc__

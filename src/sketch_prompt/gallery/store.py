@@ -312,14 +312,11 @@ class FeatureStore:
         Raises:
             KeyError: a digest has no features.
         """
-        self.flush()
-        keys, places = self._all_places()
         found = np.empty(len(digests), np.uint32)
-        for part in _parts(len(digests)):
-            place = _find(keys, digests[part])
-            if (place < 0).any():
+        for part, index in self._find(digests):
+            if (index < 0).any():
                 raise KeyError("features are missing")
-            found[part] = places[place]
+            found[part] = self._all_places()[1][index]
         return found
 
     def read(self, places: np.ndarray) -> np.ndarray:
@@ -348,10 +345,9 @@ class FeatureStore:
 
     def lacking(self, digests: np.ndarray) -> np.ndarray:
         """A boolean mask of the digests (n,) that have no features."""
-        self.flush()
-        keys, lacking = self._all_places()[0], np.empty(len(digests), bool)
-        for part in _parts(len(digests)):
-            lacking[part] = _find(keys, digests[part]) < 0
+        lacking = np.empty(len(digests), bool)
+        for part, index in self._find(digests):
+            lacking[part] = index < 0
         return lacking
 
     def vectors(self, digests: np.ndarray, places: np.ndarray | None = None) -> "StoredVectors":
@@ -439,6 +435,14 @@ class FeatureStore:
             self._directory = joined[order], np.concatenate(places)[order]
         return self._directory
 
+    def _find(self, digests: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Parts of digests (n,), each with the indices of its digests in the sorted keys, or -1."""
+        self.flush()
+        keys = self._all_places()[0]
+        for start in range(0, len(digests), _DIGESTS_AT_ONCE):
+            part = slice(start, start + _DIGESTS_AT_ONCE)
+            yield part, _find(keys, digests[part])
+
     def _block_starts(self) -> np.ndarray:
         """(blocks + 1,) the number of rows before each block, and of all rows."""
         if self._starts is None:
@@ -450,12 +454,7 @@ class FeatureStore:
         self.changes += 1
 
 
-def _parts(size: int) -> Iterator[slice]:
-    return (slice(start, start + _DIGESTS_AT_ONCE) for start in range(0, size, _DIGESTS_AT_ONCE))
-
-
 def _find(keys: np.ndarray, digests: np.ndarray) -> np.ndarray:
-    """(n,) the index of each digest in sorted keys, or -1."""
     if not len(keys):
         return np.full(len(digests), -1)
     wanted, valid = _keys(digests.astype(_DIGEST))

@@ -77,7 +77,9 @@ def model_card(
         "usage": model.usage_text.strip(),
         "measurements": [_as_table(m) for m in facts.measurements],
         "run": [(name, _text(value)) for name, value in facts.run.items()],
-        "untrained": "How it was trained was not recorded." if trained else "Nothing was trained.",
+        "untrained": "The details of the training were not recorded."
+        if trained
+        else "This checkpoint was not trained.",
         "classes": config.seen_classes,
         "benchmark": facts.benchmark,
         "hyperparameters": _hyperparameters(config, facts),
@@ -101,12 +103,12 @@ def _is_plain(name: str | None) -> bool:
 def _description(model, base: str | None, self_contained: bool) -> str:
     size = sum(value.numel() for value in model.adapter_tensors().values())
     if model.clip is None:
-        return f"A model of {_format_count(size)} weights with a vision tower of its own."
+        return f"A model of {_format_count(size)} weights with its own vision tower."
     clip = f"frozen CLIP ({base})" if base else "frozen CLIP"
     if not size:
-        return f"A {clip} without anything trained: the baseline."
-    where = "which is included here" if self_contained else "which is loaded from where it lies"
-    return f"An adapter of {_format_count(size)} weights on a {clip}, {where}."
+        return f"A {clip} without training, which is the baseline."
+    where = "is included in this checkpoint" if self_contained else "is loaded from its own checkpoint"
+    return f"An adapter of {_format_count(size)} weights on a {clip}. The CLIP {where}."
 
 
 def _lens(config) -> Iterator[str]:
@@ -116,13 +118,13 @@ def _lens(config) -> Iterator[str]:
     fit = config.lens_fit
     map = "no map" if fit["penalty"] is None else f"a linear map (lambda {fit['penalty']:g})"
     yield (
-        f"Sketch features go through a lens: centring and {map}, fitted on {fit['drawings']:,} drawings of "
-        f"{len(config.lens_classes)} classes, targets `{config.lens}`."
+        f"A lens is applied to sketch features: centring and {map}, fitted on {fit['drawings']:,} drawings of "
+        f"{len(config.lens_classes)} classes with the targets `{config.lens}`."
     )
     if scores := fit.get("held_out"):
         yield (
-            f"On held-out seen classes {scores['metric']} is {100 * scores['lens']:.1f} % with it and "
-            f"{100 * scores['plain']:.1f} % without."
+            f"On held-out seen classes, {scores['metric']} is {100 * scores['lens']:.1f} % with the lens and "
+            f"{100 * scores['plain']:.1f} % without it."
         )
     yield from fit["notes"]
 

@@ -101,7 +101,7 @@ class DpClipModel(SketchPromptPreTrainedModel):
   year = {2024}
 }"""
     usage_text = """\
-# under a category, which the model is shown once; nothing is trained
+# with a category, which is shown to the model once and needs no training
 model.add_category("teapot", sketches=["drawing.png"], photos=["1.jpg", "2.jpg"], processor=processor)
 sketch_features = model.get_sketch_features(inputs.sketch_pixel_values, category="teapot")
 photo_features = model.get_photo_features(inputs.photo_pixel_values, category="teapot")

@@ -101,24 +101,23 @@ class SplipConfig(SketchPromptPreTrainedConfig):
     }
     before_there_was_a_choice: ClassVar[dict[str, Any]] = {"classify_negatives": False}
     choices: ClassVar[dict[str, str]] = {
-        "classification_weight": "alpha, found by grid search in the paper, which does not print it",
-        "jigsaw_weight": "beta, likewise",
-        "patch_mean_momentum": "B_t is fed the mean patches of a training batch and, afterwards, their running mean "
-        "(null: over all training images), so that embeddings do not depend on the batch",
-        "mapping_hidden_size": "width inside B_t (three linear layers) and B_vt (two, for each layer its own)",
-        "text_readout": "what B_vt reads of every class's sentence in a text layer",
-        "class_aggregation": "how B_vt joins the classes",
-        "text_prompt_placement": "whether B_t's tokens precede the words or replace some",
-        "least_margin": "what an adaptive margin is at least (null: the cosines as they are)",
-        "layer_norms": "the towers whose LayerNorms train",
-        "margin_text": "whose class texts the adaptive margin compares",
-        "class_prompt": "the sentence it compares them in",
-        "same_class_margin": "the margin between photos of one class (fine-grained), where the adaptive one would "
-        "compare a text with itself (1)",
-        "temperature": "of the classification losses (null: the CLIP's)",
-        "n_permutations": "size of the bank of 3 x 3 permutations; up to 72 can differ in 8 of 9 tiles pairwise",
+        "classification_weight": "alpha, which the paper finds by grid search but does not report",
+        "jigsaw_weight": "beta, which the paper finds by grid search but does not report",
+        "patch_mean_momentum": "B_t sees the mean patches of the batch in training and their running mean afterwards "
+        "(null: the mean of all training images), so that embeddings do not depend on the batch",
+        "mapping_hidden_size": "hidden width of B_t (three linear layers) and of B_vt (two for each text layer)",
+        "text_readout": "the token of a class's sentence that B_vt reads in each text layer",
+        "class_aggregation": "how B_vt combines the classes",
+        "text_prompt_placement": "whether the tokens of B_t precede the words or replace some of them",
+        "least_margin": "minimum of the adaptive margin (null: no minimum)",
+        "layer_norms": "the towers whose LayerNorms are trained",
+        "margin_text": "the class texts that the adaptive margin compares",
+        "class_prompt": "the sentence for these class texts",
+        "same_class_margin": "the margin between photos of one class (fine-grained), whose texts have the cosine 1",
+        "temperature": "temperature of the classification losses (null: that of the CLIP)",
+        "n_permutations": "number of 3 x 3 permutations; at most 72 differ pairwise in at least 8 of 9 tiles",
         "text_prompt_source": "whether B_t sees mean patches, or those of each image as in the paper's figure",
-        "prompt_init": "whether visual prompts start at each layer's mean token",
+        "prompt_init": "whether visual prompts start at the mean token of each layer",
         "solver_heads": "attention heads of the jigsaw solver",
         "solver_feedforward": "feed-forward width of the jigsaw solver",
     }

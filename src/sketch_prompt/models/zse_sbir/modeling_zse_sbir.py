@@ -152,7 +152,7 @@ class ZseSbirModel(SketchPromptPreTrainedModel):
   year = {2023}
 }"""
     usage_text = """\
-# pair by pair (rn)
+# scores of pairs (rn)
 sketch_tokens = model.encode_tokens(inputs.sketch_pixel_values, "sketch")
 photo_tokens = model.encode_tokens(inputs.photo_pixel_values, "photo")
 scores = model.score_pairs(sketch_tokens, photo_tokens)
