@@ -36,7 +36,6 @@ _DIGESTS_AT_ONCE = 2**18
 SUFFIX = ".safetensors"
 _FEW = 8  # if at most one row in eight is read, the rows are read one by one
 _OPEN_FILES = 128  # at the same time
-_DIGEST_BYTES = 32
 _TYPES = {"digests": "U8", "features": "F32"}
 _NUMPY = {"digests": np.dtype(np.uint8), "features": np.dtype("<f4"), "checksums": np.dtype("<u8")}
 
@@ -187,7 +186,7 @@ def _check_layout(file) -> int:
         raise ValueError(f"its tensors {types} are not features")
     shapes = {name: file.get_slice(name).get_shape() for name in types}
     (rows, length), (n, width) = shapes["digests"], shapes["features"]
-    if rows != n or length != _DIGEST_BYTES or width == 0:
+    if rows != n or length != 2 * _KEY_BYTES or width == 0:
         raise ValueError(f"it has {n} features of {width} numbers for {rows} photos")
     if int(np.prod(shapes.get("checksums", [rows]))) != rows:
         raise ValueError(f"it has checksums of the shape {shapes['checksums']} for {rows} photos")
