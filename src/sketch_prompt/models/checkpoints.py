@@ -240,17 +240,7 @@ def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list
         module = module_source(type(config), type(model))
         (new / f"{MODEL_MODULE}.py").write_text(module, encoding="utf-8")
         if options.include_backbone:
-            frozen = {
-                f"clip.{name}": value.cpu().contiguous() for name, value in model.clip.state_dict().items()
-            }
-            stem, suffix = with_variant(BACKBONE_WEIGHTS, options.variant).rsplit(".", 1)
-            save_torch_state_dict(
-                frozen,
-                new,
-                filename_pattern=f"{stem}{{suffix}}.{suffix}",
-                max_shard_size=options.max_shard_size,
-                metadata={"format": "pt", **checksum_metadata(frozen)},
-            )
+            _write_backbone(model.clip, new, options)
         if options.processor is not None:
             options.processor.save_pretrained(new, tokenizer=options.include_backbone)
         if model.facts:
@@ -269,15 +259,32 @@ def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list
             save_file(tensors, new / with_variant(ADAPTER_WEIGHTS, options.variant), metadata=metadata)
         (new / "README.md").write_text(str(card), encoding="utf-8")
         sync_folder(new)
-        names = sorted(path.name for path in new.iterdir())
-        # The configuration is written last: a folder that has one is complete.
-        for name in sorted(names, key=lambda name: name == CONFIG):
-            (new / name).chmod(0o644)  # safetensors writes files that only their owner can read
-            os.replace(new / name, directory / name)
-        for pattern in REPLACED:
-            for path in directory.glob(pattern):
-                if path.name not in names:
-                    path.unlink()
+        return _move_files(new, directory)
+
+
+def _write_backbone(clip: CLIPModel, directory: Path, options: CheckpointOptions) -> None:
+    weights = {f"clip.{name}": value.cpu().contiguous() for name, value in clip.state_dict().items()}
+    stem, suffix = with_variant(BACKBONE_WEIGHTS, options.variant).rsplit(".", 1)
+    save_torch_state_dict(
+        weights,
+        directory,
+        filename_pattern=f"{stem}{{suffix}}.{suffix}",
+        max_shard_size=options.max_shard_size,
+        metadata={"format": "pt", **checksum_metadata(weights)},
+    )
+
+
+def _move_files(new: Path, directory: Path) -> list[str]:
+    """Move the files of a new checkpoint to `directory`, and delete those of an earlier one. Returns the names."""
+    names = sorted(path.name for path in new.iterdir())
+    # The configuration is moved last, so a folder that has one is complete.
+    for name in sorted(names, key=lambda name: name == CONFIG):
+        (new / name).chmod(0o644)  # safetensors writes files that only their owner can read
+        os.replace(new / name, directory / name)
+    for pattern in REPLACED:
+        for path in directory.glob(pattern):
+            if path.name not in names:
+                path.unlink()
     return names
 
 

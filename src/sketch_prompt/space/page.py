@@ -67,26 +67,21 @@ def build_page(catalogue: Catalogue, photos: OpenPhotos | None = None, full_path
         upload_drawing.upload(answers.take_drawing, upload_drawing, [canvas, status], **hidden)
 
         # Say at once what is loading, and clear the previous photos.
-        def then_search(event) -> None:
-            event.then(**announce, queue=False, **hidden).then(**search, **slow)
+        def search_after(event):
+            return event(**announce, queue=False, **hidden).then(**search, **slow)
 
-        def announced(event) -> None:
-            event.then(**announce, queue=False, **hidden).then(**search, **slow).then(
-                answers.change_examples, gallery, canvas, **hidden
-            )
+        def change_gallery_after(event) -> None:
+            changed = event(*methods, queue=False, **hidden)
+            search_after(changed.then).then(answers.change_examples, gallery, canvas, **hidden)
 
         methods = (answers.change_methods, [gallery, advanced, method], method)
-        method.input(**announce, queue=False, **hidden).then(**search, **slow)
-        announced(gallery.input(*methods, queue=False, **hidden))
-        advanced.input(*methods, queue=False, **hidden).then(**announce, queue=False, **hidden).then(
-            **search, **slow
-        )
+        search_after(method.input)
+        search_after(advanced.input(*methods, queue=False, **hidden).then)
+        change_gallery_after(gallery.input)
         mine = [own, gallery, own_status, forget]
-        for event in (
-            upload_photos.upload(answers.take_photos, [upload_photos, own], mine, **hidden),
-            forget.click(answers.forget_photos, own, mine, **hidden),
-        ):
-            announced(event.success(*methods, queue=False, **hidden))
+        upload = upload_photos.upload(answers.take_photos, [upload_photos, own], mine, **hidden)
+        change_gallery_after(upload.success)
+        change_gallery_after(forget.click(answers.forget_photos, own, mine, **hidden).success)
     return page
 
 

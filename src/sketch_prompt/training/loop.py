@@ -17,10 +17,7 @@ from tqdm.auto import tqdm
 
 from sketch_prompt.atomic import atomic_write, clear_leftovers
 from sketch_prompt.data.benchmarks import load_benchmark
-from sketch_prompt.data.loading import (
-    NoReadableTripletError,
-    TripletCollator,
-)
+from sketch_prompt.data.loading import NoReadableTripletError, TripletCollator
 from sketch_prompt.embedding.conditioning import show_categories
 from sketch_prompt.evaluation import Evaluation, Report, evaluate_model
 from sketch_prompt.evaluation.environment import describe_environment, peak_memory
@@ -47,11 +44,7 @@ from sketch_prompt.training.checkpoints import (
 )
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.fitting import build_accelerator, fitted
-from sketch_prompt.training.interruption import (
-    Interruption,
-    ending_workers,
-    ignore_signals,
-)
+from sketch_prompt.training.interruption import Interruption, ending_workers, ignore_signals
 from sketch_prompt.training.log import LossMeter, TrainingLog, hyper_parameters
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
 from sketch_prompt.training.publication import Publisher, public_recipe, training_facts
@@ -211,11 +204,7 @@ class Trainer:
             return self._finish(0)
         self.meter = LossMeter(self.accelerator, self.batches.micro_batch * self.accelerator.num_processes)
         alone = self.accelerator.num_processes == 1
-        with (
-            ending_workers(self.loader),
-            Interruption(enabled=alone) as interruption,
-            self._bar() as bar,
-        ):
+        with ending_workers(self.loader), Interruption(enabled=alone) as interruption, self._bar() as bar:
             while self.progress.step < self.total_steps:
                 self._train_epoch(bar, interruption)
                 self._end_epoch()
@@ -439,29 +428,49 @@ class Trainer:
         model.rerank_weight = broadcast_object_list([chosen])[0]
 
     def _finish(self, steps: int) -> TrainingResult:
-        progress, config = self.progress, self.config
+        """Complete the model, test it and save it. `steps` is the number of steps since the run was resumed."""
+        self._complete_model()
+        result = self._result(steps, self._test())
+        baseline = self._evaluate_frozen_clip() if result.test is not None else None
+        if self.accelerator.is_main_process:
+            machine = describe_environment(self.accelerator.device, self.model.dtype)
+            self.model.adapter.facts = training_facts(self.config, result, baseline, machine)
+            self.model.save_pretrained(self.folder, processor=self.processor)
+            result.save(self.folder / "results.json")
+            self.publisher.finished(self.folder)
+        self.accelerator.wait_for_everyone()
+        return result
+
+    def _complete_model(self) -> None:
+        """Load the best or final weights, and compute what is not learnt by steps: categories, lens, weights."""
         if self.split.validation and self.total_steps:
             load_adapter_tensors(self.model, load_file(recover_folder(self.best) / ADAPTER_WEIGHTS))
         else:
-            progress.best_step = progress.step
+            self.progress.best_step = self.progress.step
             self.final.apply()
         self.model.eval()
         if self.model.is_conditional:
             # The training classes are saved with the model as a part of what it has learnt.
             tables = self.split.training["train_sketch"], self.split.training["train_photo"]
-            show_categories(self.model, self.processor, *tables, progress=config.run.progress)
+            show_categories(self.model, self.processor, *tables, progress=self.config.run.progress)
         if self.model.config.lens is not None:
             self._fit_lens()
         if getattr(self.model.config, "rerank_weight", None) is not None:
             self._choose_rerank_weight()
-        test = (
-            self._evaluate(self.benchmark, config.data.benchmark).report if config.evaluation.test else None
-        )
-        if test is not None:
-            recipe = without_seed(public_recipe(config))
-            test = replace(test, seed=config.run.seed, recipe=recipe)
-            self.log.write("test", progress.step, best_step=progress.best_step, metrics=test.metrics)
-        result = TrainingResult(
+
+    def _test(self) -> Report | None:
+        """The report on the unseen classes; None if it is switched off."""
+        config, progress = self.config, self.progress
+        if not config.evaluation.test:
+            return None
+        report = self._evaluate(self.benchmark, config.data.benchmark).report
+        self.log.write("test", progress.step, best_step=progress.best_step, metrics=report.metrics)
+        return replace(report, seed=config.run.seed, recipe=without_seed(public_recipe(config)))
+
+    def _result(self, steps: int, test: Report | None) -> TrainingResult:
+        progress, config = self.progress, self.config
+        triplets = steps * config.optimisation.batch_size
+        return TrainingResult(
             output_dir=self.folder,
             method=self.model.method,
             benchmark=config.data.benchmark,
@@ -473,18 +482,7 @@ class Trainer:
             validation=progress.best if self.chosen is None else self.chosen.validation,
             test=test,
             seconds=round(progress.seconds, 1),
-            triplets_per_second=round(
-                steps * config.optimisation.batch_size / max(self.training_seconds, 1e-9), 1
-            ),
+            triplets_per_second=round(triplets / max(self.training_seconds, 1e-9), 1),
             peak_memory_mb=peak_memory(self.accelerator.device),
             unreadable=sorted(set(gather_object(list(self.unreadable)))),
         )
-        baseline = self._evaluate_frozen_clip() if test is not None else None
-        if self.accelerator.is_main_process:
-            machine = describe_environment(self.accelerator.device, self.model.dtype)
-            self.model.adapter.facts = training_facts(config, result, baseline, machine)
-            self.model.save_pretrained(self.folder, processor=self.processor)
-            result.save(self.folder / "results.json")
-            self.publisher.finished(self.folder)
-        self.accelerator.wait_for_everyone()
-        return result

@@ -127,8 +127,6 @@ def sweep(
     """
     try:
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
     except ImportError as error:
         raise ValueError("a sweep needs Optuna: pip install 'sketch-prompt[sweep]'") from error
     spaces = [Range.parse(text) for text in ranges]
@@ -139,15 +137,7 @@ def sweep(
     overrides = list(overrides)
     if TrainingConfig.load(recipe, overrides).data.validation_classes == 0:
         raise RecipeError("data.validation_classes is 0, but a sweep compares its trials on held-out classes")
-    folder.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name="sweep",
-        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
-        sampler=optuna.samplers.TPESampler(seed=seed),
-        direction="maximize",
-        load_if_exists=True,
-    )
+    study = _open_study(folder, seed)
     metric = ""
 
     def objective(trial) -> float:
@@ -173,6 +163,23 @@ def sweep(
         temporary.write_text(best.to_yaml(), encoding="utf-8")
     metric = metric or best.evaluation.metric
     return SweepResult(metric, study.best_value, study.best_params, len(ended), folder / "best.yaml")
+
+
+def _open_study(folder: Path, seed: int):
+    """The Optuna study in a folder, with the trials of earlier calls."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        study_name="sweep",
+        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        direction="maximize",
+        load_if_exists=True,
+    )
 
 
 def _number(text: str) -> int | float:
