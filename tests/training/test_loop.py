@@ -382,4 +382,4 @@ def test_a_trained_method_keeps_its_lens_where_it_helps_on_held_out_classes(reci
     model = SketchPromptModel.from_pretrained(result.output_dir)
     assert (model.adapter.lens_mean is not None) == fitted["kept"] == (model.config.lens == "none")
     if fitted["kept"]:
-        assert "go through a lens" in (result.output_dir / "README.md").read_text()
+        assert "A lens is applied to sketch features" in (result.output_dir / "README.md").read_text()

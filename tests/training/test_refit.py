@@ -99,4 +99,4 @@ def test_a_lens_that_helped_is_fitted_on_all_classes_and_the_card_says_by_how_mu
     assert model.adapter.lens_mean is not None and len(model.config.lens_classes) == 4
     assert model.config.lens_fit["held_out"]["plain"] == 0.4
     card = (result.output_dir / "README.md").read_text()
-    assert "On held-out seen classes mAP@all is 50.0 % with it and 40.0 % without" in card
+    assert "On held-out seen classes, mAP@all is 50.0 % with the lens and 40.0 % without it" in card
