@@ -55,6 +55,12 @@ class EncodedBatch(NamedTuple):
 class EmbeddingTable:
     """Features of the readable images of a table, in its order.
 
+    Example:
+        ```python
+        photos = embed(model, load_benchmark("mini")["test_photo"], processor, "photo")
+        photos.features @ photos.features[0]
+        ```
+
     Attributes:
         features: (N, D) float32, L2-normalised.
         labels: (N,) class numbers.

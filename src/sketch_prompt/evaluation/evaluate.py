@@ -34,6 +34,12 @@ from .task import Task
 class Evaluation:
     """A report, and the search that it reports.
 
+    Example:
+        ```python
+        evaluation = evaluate_model(model, processor, load_benchmark("mini"), Task("mini"))
+        evaluation.report.metrics["mAP@all"], evaluation.search.quality.argmin()
+        ```
+
     Attributes:
         report: The report, on every process.
         search: The search, on the first process; None on the others.

@@ -35,6 +35,13 @@ _NAMED = 5
 class Search:
     """The results of searching a gallery with every query.
 
+    Example:
+        ```python
+        sketches, photos = embed_benchmark(model, processor, benchmark)
+        search = search_categories(sketches, photos, "standard", ks=[100])
+        search.details.mean(), search.chance
+        ```
+
     Attributes:
         level: "category" (photos of the sketch's class are right) or "instance" (only its own photo is).
         gallery: Which photos are ranked for a query: "all", or those of its "category".

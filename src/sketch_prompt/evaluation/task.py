@@ -18,6 +18,10 @@ DEFAULT_KS: dict[Level, tuple[int, ...]] = {"category": (100, 200), "instance": 
 class TaskOptions:
     """How photos are ranked and what is measured, on any benchmark.
 
+    Example:
+        >>> TaskOptions(ks=[10], ranking="rerank").shortlist
+        100
+
     Attributes:
         gallery: Which photos are ranked for a sketch at instance level: `"all"` of them, or those of its
             `"category"`, the default. At category level always `"all"`.

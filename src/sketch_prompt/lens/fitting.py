@@ -40,6 +40,11 @@ class ClassTargets:
     y_c = normalise(normalise(p_c - mean p) + normalise(t_c - mean t)), with means over the classes that are fitted. A
     summand that is not given for a class is left out.
 
+    Example:
+        >>> targets = ClassTargets(photos=torch.tensor([[1.0, 0.0], [0.0, 1.0], [math.nan, math.nan]]))
+        >>> targets.known().tolist()
+        [True, True, False]
+
     Args:
         photos: (C, D) mean photo feature of each class, NaN if it has no photo. None without photos.
         texts: (C, D) text features of the classes. None without texts.
@@ -67,6 +72,10 @@ class ClassTargets:
 
 class InstanceTargets:
     """The target of a sketch is the photo that it draws. Both are residuals: the mean of their class is subtracted.
+
+    Example:
+        >>> InstanceTargets([0, 0, 1]).known().tolist()  # three photos of two classes
+        [True, True, True]
 
     Args:
         classes: (C,) the class of each group.

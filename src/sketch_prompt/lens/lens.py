@@ -13,6 +13,11 @@ _NO_DIRECTION = 1e-6
 class Lens:
     """A fitted lens: q' = normalise((q - m) W).
 
+    Example:
+        >>> lens = Lens(mean=torch.tensor([0.0, 1.0]), map=None, penalty=math.inf)
+        >>> lens(torch.tensor([[2.0, 1.0]])).tolist()
+        [[1.0, 0.0]]
+
     Attributes:
         mean: (D,) float64, the mean m of the sketches that it was fitted to.
         map: (D, D) float64, W. None for only centring.

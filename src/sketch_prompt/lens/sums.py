@@ -15,6 +15,12 @@ MEAN_ONLY = -1
 class FeatureMeans:
     """Count and sum of features by group, for the mean photo features of classes.
 
+    Example:
+        >>> photos = FeatureMeans(groups=2, dim=2)
+        >>> photos.add(torch.tensor([[1.0, 0.0], [3.0, 0.0]]), labels=torch.tensor([1, 1]))
+        >>> photos.means.tolist()
+        [[nan, nan], [2.0, 0.0]]
+
     Args:
         groups: Number C of groups.
         dim: Width D of the features.
@@ -50,6 +56,12 @@ class LensSums:
 
     With n the (weighted) number of sketches: n, sum q and sum y by group, and sum q q' and sum q y' by fold of groups.
     So a lens can be fitted to all folds but one.
+
+    Example:
+        >>> sums = LensSums(folds=[0, 1], dim=2)
+        >>> sums.add(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), groups=torch.tensor([0, 1]))
+        >>> sums.drawings, sums.mean.tolist()
+        (2, [0.5, 0.5])
 
     Args:
         folds: (C,) fold of each group, from 0. `MEAN_ONLY` for groups that count only for the mean.

@@ -35,6 +35,12 @@ _ROWS_AT_ONCE = 16_384
 class LensResult(NamedTuple):
     """A lens and facts about its fit.
 
+    Example:
+        ```python
+        result = fit_model_lens(model, processor, [doodle_table()])
+        print(len(result.class_names), result.lens.describe())
+        ```
+
     Attributes:
         lens: The lens.
         targets: The targets that sketches are mapped to.

@@ -13,6 +13,12 @@ PER_GROUP = 20
 class Sample:
     """The first features of each group, by their row in the data, however the rows were distributed.
 
+    Example:
+        >>> sample = Sample(per_group=1)
+        >>> sample.add(torch.eye(2), groups=torch.tensor([0, 0]), rows=torch.tensor([1, 0]))
+        >>> sample.features.tolist()
+        [[0.0, 1.0]]
+
     Args:
         per_group: Number of features to keep of each group.
     """
@@ -61,6 +67,14 @@ class Sample:
 
 class Validation:
     """Sketches of held-out groups search the photos of held-out groups.
+
+    Example:
+        >>> sketches, photos = Sample(), Sample()
+        >>> for sample in (sketches, photos):
+        ...     sample.add(torch.eye(3), groups=torch.arange(3), rows=torch.arange(3))
+        >>> search = Validation(sketches, photos).without(torch.tensor([True, True, False]))
+        >>> search.scores(search.queries.float() @ search.photos.T).tolist()
+        [1.0, 1.0, nan]
 
     Args:
         sketches: A sample of the sketches that a lens is fitted to.

@@ -29,7 +29,13 @@ _PAIRS_WORTH_A_BAR = 500_000_000
 
 @dataclass(frozen=True)
 class RetrievalDetails(QueryScores):
-    """What each query scored in category-level retrieval.
+    """The scores of each query in category-level retrieval.
+
+    Example:
+        >>> scores = FeatureScores([[1.0, 0.0], [0.8, 0.2]], [[1.0, 0.0], [0.0, 1.0]])
+        >>> details = retrieval_details(scores, ["cat", "dog"], ["cat", "dog"], ks=[1])
+        >>> details.values["AP@all"].tolist()
+        [1.0, 0.5]
 
     Attributes:
         values: {"AP@all": (N,), "AP@100": (N,), "P@100": (N,), ...}. A query without a relevant photo is 0 in

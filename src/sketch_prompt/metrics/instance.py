@@ -15,6 +15,10 @@ from .similarity import BLOCK_BYTES
 class InstanceDetails(QueryScores):
     """The scores of each query in instance-level retrieval.
 
+    Example:
+        >>> instance_details(np.array([0, 3]), ks=[1, 5]).values["Acc@1"].tolist()
+        [1.0, 0.0]
+
     Attributes:
         values: {"Acc@1": (N,), ...}: 1 if the query's own photo is among the first k, else 0.
         query_labels: (N,) categories; all 0 if none were given.

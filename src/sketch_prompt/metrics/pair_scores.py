@@ -14,6 +14,11 @@ from .similarity import BLOCK_BYTES, as_feature_pair, similarity_blocks
 class PairScores:
     """Scores of N queries with M photos. The highest score ranks first.
 
+    Example:
+        >>> scores: PairScores = FeatureScores([[1.0, 0.0]], [[0.6, 0.8], [1.0, 0.0]])
+        >>> scores.take(np.array([0]), np.array([1])).shape
+        (1, 1)
+
     Attributes:
         shape: (N, M)
     """
@@ -73,6 +78,10 @@ class FeatureScores(PairScores):
 class MatrixScores(PairScores):
     """Scores that are already computed.
 
+    Example:
+        >>> MatrixScores(np.array([[0.75, 0.5, 0.25]])).shape
+        (1, 3)
+
     Args:
         matrix: (N, M) floats, in memory or mapped from a file.
     """
@@ -94,6 +103,13 @@ class RerankedScores(PairScores):
     """Scores whose first photos were scored again. These come first, ordered by their new scores.
 
     The other photos keep their order: their scores are moved below the lowest new score.
+
+    Example:
+        >>> first = MatrixScores(np.array([[0.75, 0.5, 0.25]]))
+        >>> reranked = RerankedScores(first, shortlist=np.array([[0, 1]]), scores=np.array([[1.0, 2.0]]))
+        >>> for queries, block in reranked.blocks():
+        ...     print(queries.tolist(), block.tolist())
+        [0] [[1.0, 2.0, -0.5]]
 
     Args:
         first: The scores of the first ranking.

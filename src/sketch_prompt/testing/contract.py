@@ -18,16 +18,23 @@ CLASSES = ["cup", "cat", "hot air balloon"]
 
 
 class MethodContract:
-    """What every method promises, checked on the tiny CLIP. Subclass it in a test file and set `model_class`.
+    """Tests of what every method promises, on the tiny CLIP. Subclass it in a test file and set `model_class`.
 
-    Losses are given sketches, photos, negatives and both labels of three classes; a method whose losses need more, or
-    that trains in another way, overrides `loss` or `train_a_little`. A method without losses must refuse to compute
-    one.
+    Losses get the sketches, photos, negatives and labels of three classes. A method whose losses need more, or that
+    trains in another way, overrides `loss` or `train_a_little`. A method without losses must raise an error if a loss
+    is computed.
+
+    Example:
+        ```python
+        class TestMyMethod(MethodContract):
+            model_class = MyMethodModel
+            fields = {"n_prompts": 2}
+        ```
 
     Attributes:
-        model_class: the method's model.
-        fields: its configuration where the tests need another than the default.
-        trains_on: how many steps bring its loss down, at a learning rate of 1e-2.
+        model_class: the class of the method.
+        fields: fields of its configuration that differ from the default in these tests.
+        trains_on: number of steps that reduce its loss, with a learning rate of 1e-2.
     """
 
     model_class: type[SketchPromptPreTrainedModel]
@@ -55,7 +62,7 @@ class MethodContract:
         return bool(model.loss_weights)
 
     def loss(self, model: SketchPromptPreTrainedModel, seed: int = 0, size: int = IMAGE_SIZE) -> Tensor:
-        """The loss of a batch that `seed` decides, in training mode."""
+        """The loss of a random batch in training mode."""
         labels = torch.arange(3)
         batch = {
             "sketch_pixel_values": images(3, seed, size),
@@ -68,7 +75,7 @@ class MethodContract:
         return model.train()(**batch).loss
 
     def train_a_little(self, seed: int = 0, steps: int = 2) -> SketchPromptPreTrainedModel:
-        """A model, in eval mode, whose adapter has moved away from its initialisation."""
+        """A model in eval mode whose adapter differs from its initialisation."""
         model = self.ready(seed)
         if self.has_losses(model):
             optimizer = torch.optim.Adam(list(model.trainable_parameters().values()), lr=1e-2)

@@ -53,7 +53,12 @@ def token_ids(n: int, seed: int = 0) -> torch.Tensor:
 
 
 class WordProcessor:
-    """The text side of a processor over the tiny vocabulary: one id for each word."""
+    """The text part of a processor for the tiny vocabulary, with one id for each word.
+
+    Example:
+        >>> WordProcessor()(["a cup"]).input_ids.shape
+        torch.Size([1, 4])
+    """
 
     def __call__(self, text: list[str], return_tensors: str = "pt") -> BatchFeature:
         """Ids (B, T) of whitespace-separated words."""

@@ -56,6 +56,11 @@ class MiniSketchConfig(BenchmarkConfig):
 class MiniSketchBuilder(datasets.GeneratorBasedBuilder):
     """Draws the splits train_sketch, train_photo (36 seen classes), test_sketch and test_photo (12 unseen).
 
+    Example:
+        ```python
+        load_benchmark("mini", instances_per_class=4)["train_sketch"][0]["image"]
+        ```
+
     Columns: image (PNG bytes of a sketch, JPEG bytes of a photo), label (seen classes first), instance_id
     ("cup-0007", shared by an instance's photo and sketches), domain ("sketch" or "photo").
     """

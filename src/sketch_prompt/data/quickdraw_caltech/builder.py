@@ -103,6 +103,11 @@ class QuickDrawCaltechConfig(BenchmarkConfig):
 class QuickDrawCaltechBuilder(TableBuilder):
     """The splits train_sketch and train_photo (30 seen classes), test_sketch and test_photo (10 unseen classes).
 
+    Example:
+        ```python
+        load_benchmark("quickdraw-caltech")["test_photo"][0]["image"]
+        ```
+
     The columns are image (PNG bytes of a drawing, JPEG bytes of a photo), label (seen classes first), instance_id
     (nothing is paired: each picture is an instance of its own), and domain ("sketch" or "photo").
     """

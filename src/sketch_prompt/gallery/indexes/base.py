@@ -16,6 +16,10 @@ OWN_PRECISION = {"exact": "float32", "hnsw": "float16", "ivf": "int8", "ivf-sq8"
 class Neighbours(NamedTuple):
     """The nearest vectors of each query, best first.
 
+    Example:
+        >>> Neighbours(*best(np.array([0.5, 0.75]), ids=np.array([3, 4]), top_k=1)).ids.tolist()
+        [4]
+
     Attributes:
         scores: (Q, k) float32 inner products, descending. -inf if there are fewer than k.
         ids: (Q, k) int64. -1 if there are fewer than k. Equal scores are in the order of their ids.
@@ -26,7 +30,13 @@ class Neighbours(NamedTuple):
 
 
 class Vectors(Protocol):
-    """Rows of features, in memory (a NumPy array) or read from the disk when they are used."""
+    """Rows of features, in memory (a NumPy array) or read from the disk when they are used.
+
+    Example:
+        >>> vectors: Vectors = np.eye(3, dtype=np.float32)
+        >>> vectors[:2].shape
+        (2, 3)
+    """
 
     def __len__(self) -> int: ...
 
@@ -39,6 +49,13 @@ class VectorIndex(ABC):
     """Vectors with stable 64-bit ids, searched by inner product.
 
     Ids only grow: a vector that is added later has a greater id.
+
+    Example:
+        >>> from sketch_prompt.gallery.indexes import make_index
+        >>> index = make_index("exact")
+        >>> index.build(ids=np.array([3, 4]), vectors=np.eye(2, dtype=np.float32))
+        >>> index.search(np.array([[0.0, 1.0]], np.float32), top_k=1).ids.tolist()
+        [[4]]
     """
 
     backend: ClassVar[str]

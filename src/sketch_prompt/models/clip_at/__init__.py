@@ -2,8 +2,8 @@
 
 from ..auto import SketchPromptModel
 from .configuration_clip_at import ClipAtConfig
-from .modeling_clip_at import ClipAtAdapter, ClipAtModel
+from .modeling_clip_at import ClipAtModel
 
-__all__ = ["ClipAtAdapter", "ClipAtConfig", "ClipAtModel"]
+__all__ = ["ClipAtConfig", "ClipAtModel"]
 
 SketchPromptModel.register(ClipAtModel)

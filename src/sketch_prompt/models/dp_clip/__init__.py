@@ -2,8 +2,8 @@
 
 from ..auto import SketchPromptModel
 from .configuration_dp_clip import DpClipConfig
-from .modeling_dp_clip import DpClipAdapter, DpClipCondition, DpClipModel
+from .modeling_dp_clip import DpClipCondition, DpClipModel
 
-__all__ = ["DpClipAdapter", "DpClipCondition", "DpClipConfig", "DpClipModel"]
+__all__ = ["DpClipCondition", "DpClipConfig", "DpClipModel"]
 
 SketchPromptModel.register(DpClipModel)

@@ -19,6 +19,11 @@ BUFFERS = ("category_prompts", "category_scales", "category_texts")
 class DpClipCondition:
     """The parts of the model that depend on the category, for one category or for each row of a batch.
 
+    Example:
+        >>> condition = DpClipCondition(text=torch.zeros(8, 512))
+        >>> condition.rows(0).text.shape
+        torch.Size([512])
+
     Attributes:
         prompts: (L, n, d) or (B, L, n, d), visual prompts of all layers. None without prompts.
         scales: (L, 2, r) or (B, L, 2, r), channel scales of the two branches of each layer. None for no scaling.

@@ -2,8 +2,8 @@
 
 from ..auto import SketchPromptModel
 from .configuration_splip import SplipConfig
-from .modeling_splip import SplipAdapter, SplipModel, SplipPrompts
+from .modeling_splip import SplipModel
 
-__all__ = ["SplipAdapter", "SplipConfig", "SplipModel", "SplipPrompts"]
+__all__ = ["SplipConfig", "SplipModel"]
 
 SketchPromptModel.register(SplipModel)

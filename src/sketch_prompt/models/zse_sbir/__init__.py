@@ -2,8 +2,8 @@
 
 from ..auto import SketchPromptModel
 from .configuration_zse_sbir import ZseSbirConfig
-from .modeling_zse_sbir import PairEvidence, ZseSbirAdapter, ZseSbirModel
+from .modeling_zse_sbir import ZseSbirModel
 
-__all__ = ["PairEvidence", "ZseSbirAdapter", "ZseSbirConfig", "ZseSbirModel"]
+__all__ = ["ZseSbirConfig", "ZseSbirModel"]
 
 SketchPromptModel.register(ZseSbirModel)
