@@ -4,11 +4,12 @@
     python scripts/device_benchmark.py --rehearse                      # a tiny CLIP on the CPU, to see that it runs
 
 The operations of a pass are counted, not estimated. Rankings of random pictures in bfloat16 and float16 are compared
-with those in float32.
+with those in float32. A gallery is built from JPEG files, to see whether reading and decoding keep up.
 """
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,51 @@ def compare_rankings(name: str, vision: dict, settings: argparse.Namespace) -> d
     return found
 
 
+def measure_files(name: str, vision: dict, settings: argparse.Namespace) -> dict:
+    """Photos a second from JPEG files of 640 x 480 to a gallery, and of decoding and preprocessing alone."""
+    from sketch_prompt import Gallery, SketchPromptProcessor
+    from sketch_prompt.processing import SketchPromptImageProcessor
+
+    dtype = settings.dtype if settings.device.type == "cuda" else torch.float32
+    model = make_model(vision, "clip-at", settings.device, dtype).eval()
+    model.processor = SketchPromptProcessor(SketchPromptImageProcessor(size=vision.get("image_size", 224)))
+    with tempfile.TemporaryDirectory() as folder:
+        photos = write_photos(Path(folder), settings.photos)
+        begin = time.perf_counter()
+        few = photos[: max(1, len(photos) // 16)]
+        for photo in few:
+            model.processor.preprocess(photo, "photo")
+        decoding = len(few) / (time.perf_counter() - begin)
+        begin = time.perf_counter()
+        Gallery.build(
+            model,
+            folder,
+            index="exact",
+            batch_size=settings.batch_size,
+            num_workers=settings.workers,
+            progress=False,
+        )
+        seconds = time.perf_counter() - begin
+    return {
+        "what": f"a gallery of {len(photos):,} JPEG files, {settings.workers} workers, {name}",
+        "photos a second": len(photos) / seconds,
+        "decoded and preprocessed a second, by one process": decoding,
+    }
+
+
+def write_photos(folder: Path, count: int) -> list[Path]:
+    """Different JPEG files of about 60 kB: smooth noise, which compresses like a photo."""
+    from PIL import Image
+
+    base = Image.effect_noise((80, 60), 90).resize((640, 480), Image.Resampling.BICUBIC)
+    grain = Image.effect_noise((640, 480), 12)
+    paths = [folder / f"{number:06d}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        turned = base.rotate(number * 360 / count)
+        Image.merge("RGB", (turned, grain, Image.blend(turned, grain, 0.3))).save(path, quality=85)
+    return paths
+
+
 def main() -> None:
     """Measure, print a line of JSON for each result, and write all to a file."""
     parser = argparse.ArgumentParser(
@@ -156,6 +202,8 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--photos", type=int, default=20_000, help="JPEG files of the gallery")
+    parser.add_argument("--workers", type=int, default=8, help="processes that read them")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rehearse", action="store_true", help="a tiny CLIP, two repeats, nothing compiled")
     parser.add_argument("--json", type=Path, help="file to write the results to")
@@ -163,6 +211,7 @@ def main() -> None:
     settings.dtype, sizes, side = torch.bfloat16, SIZES, 8192
     if settings.rehearse:
         settings.batch_size, settings.repeats, settings.compile = 8, 2, False
+        settings.photos, settings.workers = 32, 0
         sizes, side = {"tiny": TINY}, 256
     on_gpu = settings.device.type == "cuda"
     name = torch.cuda.get_device_name(settings.device) if on_gpu else "CPU"
@@ -173,6 +222,7 @@ def main() -> None:
             measure_embedding(size, vision, settings, peak),
             measure_training(size, vision, settings, peak),
             compare_rankings(size, vision, settings),
+            measure_files(size, vision, settings),
         ]
     for result in results:
         print(json.dumps(result), flush=True)
