@@ -136,7 +136,7 @@ class OnnxEncoders:
         missing = [name for name in ENCODERS.values() if not (Path(directory) / name).is_file()]
         if missing:
             raise FileNotFoundError(
-                f"{directory} holds no {' and no '.join(missing)}; sketch-prompt export writes them"
+                f"{directory} has no {' and no '.join(missing)}; sketch-prompt export writes them"
             )
         self.processor = SketchPromptImageProcessor.from_pretrained(directory)
         options = onnxruntime.SessionOptions()

@@ -47,7 +47,7 @@ class ExportedModel(nn.Module):
 
     Raises:
         ValueError: onnxruntime is not installed, or it is not known which model the encoders are of.
-        FileNotFoundError: the folder holds no encoders.
+        FileNotFoundError: the folder has no encoders.
     """
 
     categories: tuple[str, ...] = ()

@@ -101,7 +101,7 @@ def _channels_last(array: np.ndarray, expected_axis: int) -> np.ndarray:
             if array.shape[axis] in (1, 2, 3, 4):
                 return np.moveaxis(array, axis, -1)
     raise ValueError(
-        f"an array of shape {tuple(array.shape)} is no image: expected (H, W), (H, W, C) for NumPy or "
+        f"an array of shape {tuple(array.shape)} is not an image: expected (H, W), (H, W, C) for NumPy or "
         "(C, H, W) for torch, with C of 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA); "
         "pass a batch as a list of images"
     )
@@ -124,7 +124,7 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint16:
         return np.rint(array * (255 / 65535)).astype(np.uint8)
     if array.dtype.kind not in "iuf":
-        raise ValueError(f"an array of {array.dtype} is no image; pass uint8, uint16 or floats in [0, 1]")
+        raise ValueError(f"an array of {array.dtype} is not an image; pass uint8, uint16 or floats in [0, 1]")
     low, high = array.min(), array.max()
     if array.dtype.kind == "f":
         if not (low >= 0 and high <= 1):

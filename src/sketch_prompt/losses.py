@@ -90,7 +90,7 @@ def balanced_relation_loss(
 def hardest_triplet_loss(sketch: Tensor, photo: Tensor, instance_ids: Tensor, margin: float) -> Tensor:
     """mean_i max(0, margin + d(s_i, p_i) / 2 - min_j d(s_i, p_j) / 2), j over photos of other instances, DP-CLIP.
 
-    The halves are the reference code's. A sketch is left out if the batch holds no photo of another instance.
+    The halves are the reference code's. A sketch is left out if the batch has no photo of another instance.
 
     Args:
         sketch, photo: (B, D), L2-normalised; row i of `photo` is a photo that sketch i should find.

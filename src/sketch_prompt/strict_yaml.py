@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
                 )
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | None):
-                raise _describe_error(key_node.start_mark, "this is no key")
+                raise _describe_error(key_node.start_mark, "this is not a key")
             if key in seen:
                 raise _describe_error(key_node.start_mark, f"the key {key!r} stands there twice")
             seen.add(key)
@@ -99,7 +99,7 @@ def read_yaml(path: str | os.PathLike) -> Any:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise NotPlainYamlError(f"{path} is not valid YAML: it is no text in UTF-8 ({error})") from error
+        raise NotPlainYamlError(f"{path} is not valid YAML: it is not text in UTF-8 ({error})") from error
     return parse_yaml(text, str(path))
 
 

@@ -125,7 +125,7 @@ def test_photos_that_moved_are_found_with_an_option(gallery, photos, tmp_path):
             1,
             "category 'dgo'; did you mean",
         ),
-        (("index", "nowhere", "-o", "{gallery}"), 1, "no folder of photos"),
+        (("index", "nowhere", "-o", "{gallery}"), 1, "not a folder of photos"),
         (("index", "{gallery}"), 2, "--output"),
         (("index", "{gallery}", "-o", "x", "--index", "hsnw"), 2, "--index"),
     ],

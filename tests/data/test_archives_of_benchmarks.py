@@ -79,5 +79,5 @@ def test_an_unsafe_archive_is_refused_and_nothing_is_written(load, tmp_path):
 def test_archives_without_the_benchmark_are_an_error_that_shows_the_layout(load, tmp_path, write_images):
     write_images(tmp_path / "other", {"cat": ["a.png"]})
     archive = zipped(tmp_path / "other.zip", tmp_path / "other", "")
-    with pytest.raises(FileNotFoundError, match="holds no known packaging"):
+    with pytest.raises(FileNotFoundError, match="has no known packaging"):
         load("sketchy-21", archive)

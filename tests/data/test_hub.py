@@ -89,7 +89,7 @@ def test_what_is_no_benchmark_is_refused_by_name(hub, tables):
         load_benchmark("me/none")
     hub.add("me/other", {"data.csv": b"a,b\n1,2\n"}, kind="dataset")
     with pytest.raises(
-        ValueError, match="me/other is no benchmark of sketches and photos: it has no split train_sk"
+        ValueError, match="me/other is not a benchmark of sketches and photos: it has no split train_sk"
     ):
         load_benchmark("me/other")
     push_benchmark(tables, "me/pets")

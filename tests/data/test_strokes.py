@@ -44,7 +44,7 @@ def test_lines_that_hold_no_drawing_are_skipped_and_counted(tmp_path, caplog, ba
     path.write_bytes(b"\n".join([line(key_id="1").encode(), bad, line(key_id="3").encode()]))
     with caplog.at_level(logging.WARNING, "sketch_prompt"):
         assert [drawing.key_id for drawing in read_drawings(str(path))] == ["1", "3"]
-    assert f"{path}: 1 lines hold no drawing and are skipped (lines 2" in caplog.text
+    assert f"{path}: 1 lines have no drawing and are skipped (lines 2" in caplog.text
 
 
 def test_a_drawing_fills_the_image_is_centred_and_black_on_white():

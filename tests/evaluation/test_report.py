@@ -96,7 +96,7 @@ def test_saved_report_is_read_back_and_anything_else_refused(report, tmp_path):
     report.save(tmp_path)
     assert Report.load(tmp_path / "report.json") == report
     (tmp_path / "other.json").write_text('{"method": "clip-at"}')
-    with pytest.raises(ValueError, match=r"other\.json is no report of sketch-prompt evaluate"):
+    with pytest.raises(ValueError, match=r"other\.json is not a report of sketch-prompt evaluate"):
         Report.load(tmp_path / "other.json")
 
 

@@ -156,7 +156,7 @@ def test_what_does_not_belong_together_is_refused(model, built, tmp_path):
         Gallery.from_embeddings(built.features, ["one"], model=model)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         read_embeddings(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="holds no embeddings"):
+    with pytest.raises(FileNotFoundError, match="has no embeddings"):
         read_embeddings(tmp_path)
     pq.write_table(pa.table({"where": ["a"], "numbers": [[1.0]]}), tmp_path / "table.parquet")
     with pytest.raises(ValueError, match="no column of paths under a usual name"):

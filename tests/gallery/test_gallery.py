@@ -209,7 +209,7 @@ def test_an_empty_gallery_can_be_searched_and_filled(model):
 def test_a_folder_that_vanished_or_is_empty_does_not_empty_the_gallery(model, photos):
     gallery = Gallery.build(model, photos, progress=False)
     photos.rename(photos.with_name("away"))
-    with pytest.raises(FileNotFoundError, match="no folder of photos"):
+    with pytest.raises(FileNotFoundError, match="not a folder of photos"):
         gallery.refresh()
     photos.mkdir()
     with pytest.raises(ValueError, match="Is the drive connected"):

@@ -82,7 +82,7 @@ def test_galleries_of_other_models_and_other_data_sets_are_refused(hub, model, p
         Gallery.from_hub("me/x")
     files = hub["datasets/me/x"].files()
     hub.add("me/other", {name: files[name] for name in files if name != "gallery.json"}, kind="dataset")
-    with pytest.raises(ValueError, match="me/other is no gallery"):
+    with pytest.raises(ValueError, match="me/other is not a gallery"):
         Gallery.from_hub("me/other", model)
     with pytest.raises(FileNotFoundError, match="no data set 'me/none': the Hub has none of that name"):
         Gallery.from_hub("me/none", model)

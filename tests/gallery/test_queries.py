@@ -59,7 +59,7 @@ def test_strokes_without_a_drawing_are_a_clear_error(strokes, tmp_path):
     if isinstance(strokes, str):
         strokes = tmp_path / strokes
         strokes.write_text("{}\n")
-    with pytest.raises(ValueError, match=r"strokes are|holds no drawing"):
+    with pytest.raises(ValueError, match=r"strokes are|has no drawing"):
         as_drawing(strokes)
 
 

@@ -331,7 +331,7 @@ REFUSED = [
         {"quantization_config": object()},
         "quantization_config is not supported.*dtype=torch.bfloat16 halves the memory",
     ),
-    ({"variant": "fp16"}, "holds no adapter_model.fp16.safetensors; leave variant='fp16' out"),
+    ({"variant": "fp16"}, "has no adapter_model.fp16.safetensors; leave out variant='fp16'"),
     ({"ignore_mismatched_sizes": True}, "a tensor that does not fit is an error"),
     ({"load_in_8bit": True}, "has no key 'load_in_8bit'"),
     ({"revison": "main"}, "did you mean 'revision'"),

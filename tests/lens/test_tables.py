@@ -73,7 +73,7 @@ def test_images_in_no_class_folder_are_of_one_unnamed_class(folders):
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         folder_table(tmp_path / "nowhere", "photo")
-    with pytest.raises(FileNotFoundError, match="holds no image"):
+    with pytest.raises(FileNotFoundError, match="has no images"):
         folder_table(tmp_path, "photo")
 
 

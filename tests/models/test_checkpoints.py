@@ -77,7 +77,7 @@ def test_damaged_files_are_named(saved):
     with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
         SketchPromptModel.from_pretrained(saved)
     (saved / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"holds no config\.json"):
+    with pytest.raises(FileNotFoundError, match=r"has no config\.json"):
         SketchPromptModel.from_pretrained(saved)
 
 

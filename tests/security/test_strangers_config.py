@@ -141,7 +141,7 @@ def test_shards_lie_in_the_checkpoint(clip_at, tmp_path):
     (clip_at / "model.safetensors").rename(tmp_path / "elsewhere.safetensors")
     index = {"weight_map": {"clip.logit_scale": "../elsewhere.safetensors"}}
     (clip_at / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match="is no index of files with weights"):
+    with pytest.raises(ValueError, match="is not an index of files with weights"):
         SketchPromptModel.from_pretrained(clip_at)
 
 

@@ -197,7 +197,7 @@ def _other_type(rows, column):
 )
 def test_a_table_of_the_hub_that_is_no_gallerys_is_refused(altered_on_the_hub, model, alter):
     place = altered_on_the_hub(alter)
-    with pytest.raises(ValueError, match="you/x is no gallery, or a damaged one"):
+    with pytest.raises(ValueError, match="you/x is not a gallery, or it is damaged"):
         Gallery.from_hub(place, model)
 
 

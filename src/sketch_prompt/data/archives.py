@@ -26,7 +26,7 @@ _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".tx
 ARCHIVE_SUFFIXES = (".zip", *_TAR_SUFFIXES, ".7z")
 _KEPT_EXTENSIONS = IMAGE_EXTENSIONS | {STROKE_EXTENSION, ".txt", ".yaml", ".yml"}
 
-# Images hardly compress, and text compresses about ten times. An archive that grows more than this is no data set.
+# Images hardly compress, and text compresses about ten times. An archive that grows more than this is not a data set.
 MAX_GROWTH = 100
 FREE_GROWTH = 1 << 30  # bytes below which growth does not matter
 _CHUNK = 1 << 20

@@ -64,7 +64,7 @@ def merge_spellings(names: Iterable[str]) -> dict[str, str]:
 def _letters(name: str) -> str:
     letters = "".join(filter(_is_letter, _fold(name)))
     if not letters:
-        raise ValueError(f"{name!r} is no class name: it holds no letter or digit")
+        raise ValueError(f"{name!r} is not a class name: it has no letter or digit")
     return letters
 
 

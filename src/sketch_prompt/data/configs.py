@@ -130,7 +130,7 @@ class FolderConfig(BenchmarkConfig):
         """Find one of the packagings in `data_dir`. If its folders are not enough, its archives are unpacked.
 
         Raises:
-            FileNotFoundError: `data_dir` is missing, or holds no known packaging.
+            FileNotFoundError: `data_dir` is missing, or has no known packaging.
             ArchiveError: An archive is unsafe or damaged.
         """
         containers = tuple(containers)
@@ -147,7 +147,7 @@ class FolderConfig(BenchmarkConfig):
             found = find_packaging(bases, packagings, extra_photos=extra_photos)
         if found is None:
             raise FileNotFoundError(
-                f"{self.data_dir!r} holds no known packaging of the data. {self.help_text()}"
+                f"{self.data_dir!r} has no known packaging of the data. {self.help_text()}"
             )
         return found
 
@@ -240,7 +240,7 @@ class StrokeOptions(FolderConfig):
         """Find the training and test files, and check the stroke files.
 
         Raises:
-            ValueError: Stroke files hold no drawing; the message names them.
+            ValueError: Stroke files have no drawing; the message names them.
         """
         contents = super().find()
         empty = [path for path in _stroke_files(contents) if next(read_drawings(path, 1), None) is None]

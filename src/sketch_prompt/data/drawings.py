@@ -43,7 +43,7 @@ def folder_table(
         photos: A table of photos that the drawings may show: `<id>-<k>.png` draws `<id>.jpg` of the same class.
 
     Raises:
-        FileNotFoundError: There is no such folder, or it holds no image.
+        FileNotFoundError: There is no such folder, or it has no images.
     """
     folder = os.path.abspath(os.path.expanduser(os.fspath(folder)))
     if not os.path.isdir(folder):
@@ -53,7 +53,7 @@ def folder_table(
         found = {UNNAMED_CLASS: list_images(folder, [])}
     if not any(found.values()):
         raise FileNotFoundError(
-            f"{folder} holds no image: drawings and photos lie in a folder for each class (<class>/<id>.jpg), "
+            f"{folder} has no images: drawings and photos must be in a folder for each class (<class>/<id>.jpg), "
             "drawings also in <class>.ndjson"
         )
     names = merge_spellings(found)

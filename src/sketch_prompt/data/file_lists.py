@@ -77,7 +77,7 @@ def read_numbered_lines(path: str) -> list[tuple[str, int]]:
                         raise ValueError(f"{path}, line {number}: not `path class_id` but {line.strip()!r}")
                     lines.append((text.strip(), int(value)))
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is no text file: {error}") from error
+            raise ValueError(f"{path} is not a text file: {error}") from error
     return lines
 
 

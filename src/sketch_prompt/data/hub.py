@@ -63,14 +63,14 @@ def load_from_hub(
     missing = [split for split in SPLIT_NAMES if split not in tables]
     if missing:
         raise ValueError(
-            f"{repo_id} is no benchmark of sketches and photos: it has no split {', '.join(missing)}"
+            f"{repo_id} is not a benchmark of sketches and photos: it has no split {', '.join(missing)}"
         )
     for split in SPLIT_NAMES:
         columns = tables[split].features or {}
         lacking = [name for name in COLUMNS if name not in columns]
         if lacking:
             raise ValueError(
-                f"{repo_id} is no benchmark: its split {split} has no column {', '.join(lacking)}"
+                f"{repo_id} is not a benchmark: its split {split} has no column {', '.join(lacking)}"
             )
     ordered = {split: tables[split].select_columns(list(COLUMNS)) for split in SPLIT_NAMES}
     return datasets.IterableDatasetDict(ordered) if streaming else datasets.DatasetDict(ordered)

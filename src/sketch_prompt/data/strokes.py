@@ -55,7 +55,7 @@ def read_drawings(path: str, limit: int | None = None) -> Iterator[Drawing]:
     if bad_lines:
         shown = ", ".join(map(str, bad_lines[:10]))
         logger.warning(
-            "%s: %d lines hold no drawing and are skipped (lines %s ...)", path, len(bad_lines), shown
+            "%s: %d lines have no drawing and are skipped (lines %s ...)", path, len(bad_lines), shown
         )
 
 

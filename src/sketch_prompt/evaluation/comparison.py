@@ -244,7 +244,7 @@ def _report_of_training(path: Path) -> Report:
             raise ValueError("the run was not evaluated (evaluation.test is off)")
         return Report(**test)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no result of sketch-prompt train: {error}") from error
+        raise ValueError(f"{path} is not a result of sketch-prompt train: {error}") from error
 
 
 def compare(reports: Sequence[Report], seed: int = 0) -> Comparison:

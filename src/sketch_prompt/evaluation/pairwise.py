@@ -161,7 +161,7 @@ class PairStore:
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                     check_tensors(path, tensors, file.metadata())
                     if not {"rows", "features", "left_out"} <= tensors.keys():
-                        raise ValueError("it holds no encoded images")
+                        raise ValueError("it has no encoded images")
                     self._checked.add(path)
             except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
                 raise ValueError(

@@ -174,7 +174,7 @@ class Report:
                 raise ValueError("it is damaged, or was edited")
             return cls(**_with_new_keys(content, path))
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path} is no report of sketch-prompt evaluate: {error}") from error
+            raise ValueError(f"{path} is not a report of sketch-prompt evaluate: {error}") from error
 
     @classmethod
     def of_summary(cls, result: dict) -> "Report":

@@ -281,7 +281,7 @@ class PhotoCollection:
         found = scan(root, self.follow_links)
         if not found.entries and len(self):
             raise ValueError(
-                f"{root} holds no photo any more, the gallery {len(self):,}. Is the drive connected? "
+                f"{root} has no photos any more, but the gallery has {len(self):,}. Is the drive connected? "
                 "To start anew, build another gallery."
             )
         self.root = root

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -176,16 +175,10 @@ class GalleryEncoder:
             raise ValueError(
                 f"weight must be between 0 (the sketch alone) and 1 (the text alone), not {weight}"
             )
-        place = next(self.model.parameters())
         drawn = None
         if sketch is not None:
             pixel_values = self.processor.preprocess(as_drawing(sketch), "sketch")[None]
-            condition = {} if category is None else {"category": category}
-            with self._arithmetic(place.device):
-                drawn = self.model.get_sketch_features(
-                    pixel_values.to(place.device, place.dtype), **condition
-                )
-            drawn = self._rows(drawn)[0]
+            drawn = self._features(pixel_values, "sketch", category)[0]
         if text is None:
             return drawn
         if not text.strip():
@@ -213,15 +206,11 @@ class GalleryEncoder:
     def embed(self, pictures: Sequence[Image.Image], domain: Domain, bar: tqdm | None = None) -> np.ndarray:
         """Features (n, D) of images, without categories, in batches; a progress bar is told of each."""
         self._check_adapter()
-        place = next(self.model.parameters())
-        embed = self.model.get_sketch_features if domain == "sketch" else self.model.get_photo_features
         parts = []
         for start in range(0, len(pictures), self.batch_size):
             batch = list(pictures[start : start + self.batch_size])
             pixel_values = self.processor.image_processor.stack(batch, domain, "pictures")
-            with self._arithmetic(place.device):
-                features = embed(pixel_values.to(place.device, place.dtype))
-            parts.append(self._rows(features))
+            parts.append(self._features(pixel_values, domain))
             if bar is not None:
                 bar.update(len(batch))
         return np.concatenate(parts)
@@ -282,24 +271,24 @@ class GalleryEncoder:
         groups: dict[str | None, list[int]] = {}
         for place, photo in enumerate(photos):
             groups.setdefault(photo.category, []).append(place)
-        parts = []
-        for category, places in groups.items():
-            condition = {} if category is None else {"category": category}
-            with self._arithmetic(pixel_values.device):
-                features = self.model.get_photo_features(pixel_values[places], **condition)
-            parts.append(self._rows(features))
+        parts = [
+            self._features(pixel_values[places], "photo", category) for category, places in groups.items()
+        ]
         order = np.argsort([place for places in groups.values() for place in places])
         return np.concatenate(parts)[order]
 
-    def _arithmetic(self, device: torch.device) -> AbstractContextManager:
-        return (
-            nullcontext() if self.dtype is None else torch.autocast(device.type, getattr(torch, self.dtype))
-        )
-
-    def _rows(self, features: Tensor) -> np.ndarray:
-        """float32 of length 1; a length that was computed in fewer bits is a per cent off."""
-        features = features.float()
-        return (features if self.dtype is None else normalize(features, dim=-1)).cpu().numpy()
+    def _features(self, pixel_values: Tensor, domain: Domain, category: str | None = None) -> np.ndarray:
+        """Features (B, D) float32 of pixel values (B, 3, H, W), computed in `dtype`."""
+        embed = self.model.get_sketch_features if domain == "sketch" else self.model.get_photo_features
+        condition = {} if category is None else {"category": category}
+        place = next(self.model.parameters())
+        pixel_values = pixel_values.to(place.device, place.dtype)
+        if self.dtype is None:
+            return embed(pixel_values, **condition).float().cpu().numpy()
+        with torch.autocast(place.device.type, getattr(torch, self.dtype)):
+            features = embed(pixel_values, **condition)
+        # The lengths of features that were computed in fewer bits are wrong by a per cent.
+        return normalize(features.float(), dim=-1).cpu().numpy()
 
     def _check_adapter(self) -> None:
         if self.model.active_adapter != self._adapter:

@@ -116,7 +116,9 @@ def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset
         version, fingerprint = description["format"], description["model"]["fingerprint"]
         describe_differences(fingerprint, fingerprint)  # fails unless everything is there
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{repo_id} is no gallery: its {DESCRIPTION} is not one's ({error!r})") from error
+        raise ValueError(
+            f"{repo_id} is not a gallery: its {DESCRIPTION} is not that of a gallery ({error!r})"
+        ) from error
     if version != FORMAT:
         raise ValueError(f"{repo_id} has format {version}, this version reads {FORMAT}")
     try:
@@ -124,7 +126,9 @@ def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset
         if len(rows) != description["count"]:
             raise ValueError(f"{len(rows)} of {description['count']} photos are there")
     except (ValueError, pa.ArrowException, datasets.exceptions.DatasetsError, OSError) as error:
-        raise ValueError(f"{repo_id} is no gallery, or a damaged one: {error.__cause__ or error}") from error
+        raise ValueError(
+            f"{repo_id} is not a gallery, or it is damaged: {error.__cause__ or error}"
+        ) from error
     return description, rows
 
 

@@ -256,7 +256,7 @@ def check_folder(root: str | os.PathLike) -> None:
     """Raise a FileNotFoundError or NotADirectoryError if `root` is not a folder."""
     if not os.path.isdir(root):
         kind = NotADirectoryError if os.path.exists(root) else FileNotFoundError
-        raise kind(f"{os.fspath(root)!r} is no folder of photos")
+        raise kind(f"{os.fspath(root)!r} is not a folder of photos")
 
 
 def scan_file(path: str | os.PathLike) -> Scan:

@@ -31,7 +31,7 @@ def as_drawing(sketch: Sketch) -> Image.Image:
 
         drawing = next(read_drawings(os.fspath(sketch), limit=1), None)
         if drawing is None:
-            raise ValueError(f"{sketch} holds no drawing")
+            raise ValueError(f"{sketch} has no drawing")
         return rasterize(drawing.strokes).convert("RGB")
     if isinstance(sketch, np.ndarray | torch.Tensor):
         return to_rgb(sketch)

@@ -231,17 +231,21 @@ def saved_settings(directory: str | os.PathLike) -> dict[str, Any]:
     """
     try:
         manifest = _read_manifest(Path(directory))
-        return {
-            "model": manifest["model"]["source"],
-            "base_model": manifest["model"]["base_model"],
-            "sketches": manifest["model"].get("sketches"),
-            "dtype": manifest["model"].get("dtype"),
-            "index": manifest["index"]["name"],
-            "precision": manifest["index"].get("asked_precision", "auto"),
-            "by_category": manifest["model"]["fingerprint"]["by_category"],
-        }
+        return _settings(manifest["model"], manifest["index"])
     except (FileNotFoundError, DamagedGalleryError, KeyError, TypeError):
         return {}
+
+
+def _settings(model: dict[str, Any], index: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model": model.get("source"),
+        "base_model": model.get("base_model"),
+        "sketches": model.get("sketches"),
+        "dtype": model.get("dtype"),
+        "index": index["name"],
+        "precision": str(index.get("asked_precision", "auto")),
+        "by_category": model["fingerprint"]["by_category"],
+    }
 
 
 def writing(directory: Path) -> AbstractContextManager[None]:
@@ -265,17 +269,15 @@ def saved_options(
     Raises:
         ValueError: No model is given, and the gallery does not name one.
     """
-    options = {"model": model, "by_category": saved["fingerprint"]["by_category"]}
-    options |= {"index": index["name"], "precision": str(index.get("asked_precision", "auto"))}
-    if model is None and saved["source"] is None:
+    settings = _settings(saved, index)
+    if model is not None:
+        return {name: settings[name] for name in ("by_category", "index", "precision")} | {"model": model}
+    if settings["model"] is None:
         raise ValueError(
             f"the gallery in {place} does not say where its {saved['fingerprint']['method']} model is: pass the "
             "model, or the name of its checkpoint, as model"
         )
-    if model is None:
-        options |= {"model": saved["source"], "base_model": saved["base_model"]}
-        options |= {"sketches": saved.get("sketches"), "dtype": saved.get("dtype")}
-    return options
+    return settings
 
 
 def absolute_name(model: object) -> str | None:
@@ -303,7 +305,7 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         version = manifest["format"]
         checksum = manifest.pop("checksum", None)
         if version == FORMAT and checksum is not None and checksum != json_checksum(manifest):
-            raise ValueError("it is not what was written")
+            raise ValueError("its checksum is wrong")
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise DamagedGalleryError(directory, f"{path} cannot be read ({_describe(error)})") from error
     if version != FORMAT:
@@ -336,7 +338,7 @@ def _check_file(directory: Path, name: object, manifest: dict[str, Any]) -> None
         raise ValueError(f"{name!r} is not the name of a file of a gallery")
     expected = (manifest.get("checksums") or {}).get(name)
     if expected is not None and expected != file_checksum(directory / name):
-        raise ValueError(f"{directory / name} is not what was written")
+        raise ValueError(f"the checksum of {directory / name} is wrong")
 
 
 def _sealed_places(root: str | None, index: dict[str, Any]) -> str:

@@ -124,7 +124,7 @@ def read_config(directory: Path) -> dict:
         ValueError: A file is damaged.
     """
     if not (directory / CONFIG).is_file():
-        raise FileNotFoundError(f"{directory} holds no {CONFIG}: it is not a sketch-prompt checkpoint")
+        raise FileNotFoundError(f"{directory} has no {CONFIG}: it is not a sketch-prompt checkpoint")
     config_dict = stored_config(directory / CONFIG, read_json(directory / CONFIG))
     if not isinstance(config_dict.get("model_type", ""), str):
         raise ValueError(f"{directory / CONFIG} names no method: its model_type is not a text")
@@ -144,7 +144,7 @@ def read_adapter(directory: Path, variant: str | None = None) -> AdapterFile:
     config_dict = read_config(directory)
     weights = directory / with_variant(ADAPTER_WEIGHTS, variant)
     if variant is not None and not weights.is_file():
-        raise FileNotFoundError(f"{directory} holds no {weights.name}; leave variant={variant!r} out")
+        raise FileNotFoundError(f"{directory} has no {weights.name}; leave out variant={variant!r}")
     return AdapterFile(
         directory=directory,
         config_dict=config_dict,
@@ -171,7 +171,7 @@ def read_backbone(
     elif index.is_file():
         parts = _parts(index)
     elif config.base_model is None:
-        raise ValueError(f"{directory} names no base model and holds no {path.name}; give base_model=...")
+        raise ValueError(f"{directory} names no base model and has no {path.name}; give base_model=...")
     else:
         return None
     clip_config = config.clip_config
@@ -194,7 +194,7 @@ def _parts(index: Path) -> list[Path]:
     names = read_json(index).get("weight_map")
     names = set(names.values()) if isinstance(names, dict) else {None}
     if not all(isinstance(name, str) and name == os.path.basename(name) for name in names):
-        raise ValueError(f"{index} is no index of files with weights")
+        raise ValueError(f"{index} is not an index of files with weights")
     return [index.with_name(name) for name in sorted(names)]
 
 

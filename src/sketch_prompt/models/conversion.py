@@ -68,7 +68,7 @@ def _tensors(state_dict: Mapping) -> dict[str, Tensor]:
         if isinstance(name, str) and isinstance(value, Tensor | np.ndarray)
     }
     if not tensors:
-        raise ValueError("the checkpoint holds no tensors by name")
+        raise ValueError("the checkpoint has no named tensors")
     return tensors
 
 

@@ -52,7 +52,7 @@ def _checked(value: Any, path: Path, key: str, depth: int) -> Any:
         limit = MAX_LAYERS if key.endswith("num_hidden_layers") else MAX_SIZE
         if abs(value) > limit:
             shown = value if abs(value) < 1 << 64 else "a huge number"
-            raise ValueError(f"{path} asks for {key} = {shown}, more than {limit:,}: this is no model's")
+            raise ValueError(f"{path} asks for {key} = {shown}, more than {limit:,}: no model has so much")
     return value
 
 

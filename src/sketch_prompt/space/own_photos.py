@@ -60,7 +60,7 @@ class OwnPhotos:
     def reader(self, name: str) -> Callable[[], Image.Image]:
         """A function that returns the picture of this name as long as it is here.
 
-        It holds no reference to the picture, so that a deleted photo does not stay in memory.
+        It has no reference to the picture, so that a deleted photo does not stay in memory.
         """
         own = weakref.ref(self)
 

@@ -186,7 +186,7 @@ class MethodContract:
         half = SketchPromptModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
         assert half.explain(images(1), images(1, seed=1)).similarity.dtype == np.float32
 
-    # Odd grids, hardly any patches, and (36, 8): a border that is no whole patch.
+    # Odd grids, hardly any patches, and (36, 8): a border that is not a whole patch.
     @pytest.mark.parametrize(("size", "patch"), [(16, 8), (40, 8), (56, 8), (36, 8), (48, 16), (42, 14)])
     def test_every_patch_grid_trains_and_explains_itself(self, size, patch):
         model = self.ready(vision={"image_size": size, "patch_size": patch})

@@ -47,7 +47,7 @@ def vectors_in_memory(vectors, names: Sequence) -> VectorsInMemory:
     try:
         array = vectors if isinstance(vectors, np.ndarray) else np.asarray(list(vectors), np.float32)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"the vectors are no table of numbers: {error}") from None
+        raise ValueError(f"the vectors are not a table of numbers: {error}") from None
     names = [str(name) for name in names]
     if array.ndim != 2 or len(array) != len(names):
         raise ValueError(f"vectors must be (N, D) with N names, not {array.shape} with {len(names)} names")
@@ -101,7 +101,7 @@ def read_embeddings(
         from .files import VectorFiles
 
         if table is not None:
-            raise ValueError(f"{address} is no database: table={table!r} says nothing there")
+            raise ValueError(f"{address} is not a database, so table={table!r} is not used")
         found = VectorFiles(Path(source), columns)
     return found if path_prefix is None else WithoutPrefix(found, path_prefix)
 

@@ -27,7 +27,7 @@ class VectorFiles:
         arrays = [array for array in arrays if array not in texts]
         if not tables or tables[0].suffix != ".parquet":
             raise FileNotFoundError(
-                f"{root} holds no embeddings: give a folder of .npy files with .parquet files of their paths, as "
+                f"{root} has no embeddings: give a folder of .npy files with .parquet files of their paths, as "
                 "clip-retrieval writes them, or a .parquet file with a column of vectors"
             )
         if arrays and len(arrays) != len(tables):
@@ -77,7 +77,7 @@ def _open_array(file: Path) -> np.ndarray:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{file} is no array of numbers: {error}") from error
+        raise ValueError(f"{file} is not an array of numbers: {error}") from error
     if array.ndim != 2 or array.dtype.kind != "f":
         raise ValueError(f"{file} must hold vectors (N, D) of floats, not {array.shape} of {array.dtype}")
     return array

@@ -77,8 +77,8 @@ class PostgresTable:
             found = conninfo_to_dict(address)
         except ProgrammingError:
             raise ValueError(
-                "this is no address of a database: give postgresql://user@host:port/database, special characters in "
-                "the user's name and password as %40 (@), %3A (:), %2F (/)"
+                "this is not the address of a database: give postgresql://user@host:port/database, with special "
+                "characters in the user name and password as %40 (@), %3A (:), %2F (/)"
             ) from None
         password = found.get("password")
         if password:

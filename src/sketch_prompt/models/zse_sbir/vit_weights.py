@@ -128,7 +128,7 @@ def read_vit(
 
     Raises:
         FileNotFoundError: it cannot be found.
-        ValueError: it holds no plain ViT, or is damaged.
+        ValueError: it is not a plain ViT, or is damaged.
     """
     if Path(source).is_file():
         return _from_file(Path(source))
@@ -144,7 +144,9 @@ def read_vit(
         found = sorted(directory.glob(pattern))
         if len(found) == 1:
             return _from_file(found[0])
-    raise ValueError(f"{source} holds no single file of a ViT's weights ({', '.join(_FILES)}): name the file")
+    raise ValueError(
+        f"{source} does not have a single file with the weights of a ViT ({', '.join(_FILES)}): name the file"
+    )
 
 
 def _from_transformers(directory: Path) -> tuple[CLIPVisionConfig, dict[str, Tensor]]:
@@ -166,7 +168,7 @@ def _from_file(path: Path) -> tuple[CLIPVisionConfig, dict[str, Tensor]]:
     for layout in (TIMM, REFERENCE):
         if layout.class_token in state and layout.positions in state:
             return _converted(state, layout, source=path)
-    raise ValueError(f"{path} holds no ViT under the names of timm, of its original or of ZSE-SBIR's code")
+    raise ValueError(f"{path} has no ViT with the names of timm, of its original or of ZSE-SBIR's code")
 
 
 def _read_pickle(path: Path) -> Mapping[str, Tensor]:
@@ -180,7 +182,7 @@ def _read_pickle(path: Path) -> Mapping[str, Tensor]:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no tensors by name")
+        raise ValueError(f"{path} has no named tensors")
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
