@@ -1,4 +1,4 @@
-"""HTML for notebooks and for pages of their own: text that is always escaped, and pictures as data URLs."""
+"""HTML for notebooks and web pages. All text is escaped, and pictures are data URLs."""
 
 import base64
 import html
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def text(value: object) -> str:
-    """Any text as HTML shows it; characters that turn text around or hide it are written out."""
+    """Escape a text for HTML. Characters that hide text or change its direction are written as `\\x1b`, ..."""
     return html.escape(printable(str(value)))
 
 
 def data_url(picture: Image.Image, file_format: str = "JPEG") -> str:
-    """The picture as an address that holds it; `file_format` is PNG or JPEG."""
+    """A picture as data URL; `file_format` is PNG or JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, file_format, **({"quality": 85} if file_format == "JPEG" else {}))
     return f"data:image/{file_format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def image(picture: Image.Image | None, side: int, alt: str = "") -> str:
-    """A picture, reduced to at most `side` pixels a side; a grey square with words if there is none."""
+    """A picture with sides of at most `side` pixels, or a grey square that says "cannot be read"."""
     if picture is None:
         style = f"display:inline-grid;place-items:center;width:{side}px;height:{side}px;background:#eee;color:#555"
         return f'<span style="{style}">cannot be read</span>'
@@ -37,7 +37,7 @@ def image(picture: Image.Image | None, side: int, alt: str = "") -> str:
 
 
 def of_figure(drawn: "Figure", alt: str) -> str:
-    """A figure of matplotlib."""
+    """A figure of matplotlib as a picture."""
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png")
     content = base64.b64encode(buffer.getvalue()).decode()
@@ -45,12 +45,12 @@ def of_figure(drawn: "Figure", alt: str) -> str:
 
 
 def figure(shown: str, caption: str, side: int, link: str | None = None, title: str = "") -> str:
-    """HTML of a picture with lines below it; both are HTML already. Pictures of one side stand in rows and columns.
+    """A picture with a caption below it, both given as HTML. Figures with the same side form rows and columns.
 
     Args:
-        side: of the square in whose middle the picture is.
-        link: what the picture opens; None for nothing.
-        title: shown where the pointer rests.
+        side: side in pixels of the square around the picture.
+        link: address that the picture opens.
+        title: text that is shown when the pointer rests on the picture.
     """
     box = f"display:flex;align-items:center;justify-content:center;width:{side}px;height:{side}px"
     if link is None:

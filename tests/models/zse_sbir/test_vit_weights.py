@@ -205,7 +205,7 @@ def test_images_are_prepared_as_the_weights_were_pretrained(published):
 def test_what_is_no_plain_vit_is_refused_by_name(published, tmp_path):
     state = packed(original_arrays(), str)
     torch.save({**state, "blocks.0.ls1.gamma": torch.ones(3)}, tmp_path / "scaled.pth")
-    with pytest.raises(ValueError, match=r"scaled.pth is no plain ViT: it has blocks\.0\.ls1\.gamma"):
+    with pytest.raises(ValueError, match=r"scaled.pth is not a plain ViT: it has blocks\.0\.ls1\.gamma"):
         read_vit(tmp_path / "scaled.pth")
     torch.save({name: value for name, value in state.items() if "fc2" not in name}, tmp_path / "part.pth")
     with pytest.raises(ValueError, match=r"has no tensor 'blocks\.0\.mlp\.fc2\.weight'"):

@@ -10,69 +10,70 @@ from .jigsaw import MAX_PERMUTATIONS
 class SplipConfig(SketchPromptPreTrainedConfig):
     r"""Configuration of `SplipModel`: Elevating All Zero-Shot SBIR Through Multimodal Prompt Learning (ECCV 2024).
 
-    The value 0 (or False) leaves a module out, the weight 0 a loss; modules that would then have no effect are not
-    built. There is no code of the paper. Where the paper is silent the docstring says "ours", and `choices` lists
-    the choice in the model card.
+    A value of 0 (or False) removes a module, and a weight of 0 removes a loss. Modules that would then have no effect
+    are not built. The code of the paper is not published. "Ours" marks what the paper does not specify. `choices`
+    lists these fields in the model card.
 
     Args:
-        sketch_prompt (`str`): the sentence of a sketch's class, "sketch of a {}" in the paper.
-        photo_prompt (`str`): the sentence of a photo's class, "photo of a {}" in the paper.
-        class_prompt (`str`): ours: the sentence in which the adaptive margin compares two classes.
-        n_text_prompts (`int`): m = 4 tokens that B_t makes from patches for each text layer; 0 leaves B_t out.
+        sketch_prompt (`str`): the sentence for the class of a sketch, "sketch of a {}" in the paper.
+        photo_prompt (`str`): the sentence for the class of a photo, "photo of a {}" in the paper.
+        class_prompt (`str`): ours: the sentence for class texts in the adaptive margin.
+        n_text_prompts (`int`): m = 4 tokens that B_t computes from patches for each text layer. 0 removes B_t.
         text_prompt_placement (`str`):
-            Ours: B_t's tokens stand between the start token and the words (`"precede"`), or `"replace"` as many of
-            the words before the class, of which there must be enough; texts other than the classes' are preceded.
+            Ours: the tokens of B_t are between the start token and the words (`"precede"`), or `"replace"` the same
+            number of words before the class, of which there must be enough. In other texts they always precede.
         prompt_depth (`int`, *optional*):
-            How many layers of each tower get prompts of their own, from the first; later layers go on with what has
-            become of them. None for all, as in the paper.
+            Number of layers of each tower with their own prompts, from the first. Later layers get the outputs of the
+            last prompts. None for all layers, as in the paper.
         text_prompt_source (`str`):
-            What B_t sees. `"mean"`: the mean patches, so that prompts are computed once (ours). `"image"`: the patches
-            of the image itself, as in the paper's figure; V^ms then is of each image, and every image costs a pass of
-            the text tower over `image_prompt_classes` sentences. Class texts are under the mean patches either way.
+            The input of B_t. `"mean"`: the mean patches, so that prompts are computed once (ours). `"image"`: the
+            patches of the image itself, as in the figure of the paper. Each image then has its own V^ms, which costs a
+            pass of the text tower over `image_prompt_classes` sentences. Class texts use the mean patches in any case.
         image_prompt_classes (`int`):
-            Ours: of how many seen classes, evenly spread over their list, an image's own V^ms is made.
+            Ours: number of seen classes, at equal distances in their list, for the V^ms of an image.
         prompt_init (`str`):
-            Ours: `"mappings"`: visual prompts are what the mappings give. `"mean_token"`: to those of each layer a
-            learned vector is added that starts as the layer's mean token, without which the class token hardly
-            attends to prompts of middle layers.
-        text_guided_prompts (`bool`): whether B_v makes V^tg from the words before the class.
+            Ours: `"mappings"`: visual prompts are the outputs of the mappings. `"mean_token"`: a learned vector is
+            added to those of each layer. It starts as the mean token of the layer, since the class token hardly
+            attends to the prompts of middle layers otherwise.
+        text_guided_prompts (`bool`): whether B_v computes V^tg from the words before the class.
         n_semantic_prompts (`int`):
-            n = 2 tokens V^ms_l that B_vt makes from the text tower's layers; 0 leaves B_vt out.
-        layer_norms (`str`): ours: which LayerNorms train: of `"both"` towers, of the `"vision"` tower, or `"none"`.
+            n = 2 tokens V^ms_l that B_vt computes from the layers of the text tower. 0 removes B_vt.
+        layer_norms (`str`): ours: the LayerNorms to train: of `"both"` towers, of the `"vision"` tower, or `"none"`.
         patch_mean_momentum (`float`, *optional*):
-            Ours: B_t sees the mean patches of the batch in training and their running mean afterwards, so that no
-            embedding depends on its batch. None weighs all images equally; a number is the minimal weight of a batch.
-        mapping_hidden_size (`int`): ours: width of the hidden layer of B_t and of every layer's B_vt.
+            Ours: B_t sees the mean patches of the batch in training and their running mean afterwards, so that
+            embeddings do not depend on the batch. None weighs all images equally. A number is the minimum weight of a
+            batch.
+        mapping_hidden_size (`int`): ours: hidden width of B_t and of the B_vt of each layer.
         text_readout (`str`):
-            Ours: what B_vt reads of a sentence in each text layer: its `"end"`-of-text token, which attends to all
+            Ours: the input of B_vt from a sentence in each text layer: its `"end"`-of-text token, which attends to all
             others, or the `"mean"` of its tokens.
-        class_aggregation (`str`): ours: how B_vt combines the classes: their `"mean"`, or the `"max"` of each feature.
+        class_aggregation (`str`): ours: B_vt uses the `"mean"` of the classes, or the `"max"` of each feature.
         triplet_weight (`float`): weight of the triplet loss; 1 in the paper.
-        adaptive_margin (`bool`): the margin is the cosine of the two classes' texts; otherwise `fixed_margin`.
+        adaptive_margin (`bool`): the margin is the cosine of the texts of the two classes; otherwise `fixed_margin`.
         margin_text (`str`):
-            Ours: which class texts the margin compares: those of the `"frozen"` CLIP, which do not change, or the
-            `"prompted"` ones of photos at that step.
+            Ours: the class texts for the margin: those of the `"frozen"` CLIP, which do not change, or the
+            `"prompted"` ones of photos in the current step.
         least_margin (`float`, *optional*):
-            Ours: an adaptive margin is at least this; None takes the cosines as they are, which with some CLIPs are
-            around 0 or negative. The log has the margins' statistics.
+            Ours: minimum of the adaptive margin. None uses the cosines without a minimum. With some CLIPs they are
+            around 0 or negative. The log has statistics of the margins.
         fixed_margin (`float`):
-            The margin where it does not adapt, 0.2 in the paper's comparison. Ours: also where the negative's class
-            is not given.
+            The margin without `adaptive_margin`, 0.2 in the comparison of the paper. Ours: also used if the class of
+            the negative is not given.
         same_class_margin (`float`):
-            Ours: the adaptive margin if both photos are of the same class (fine-grained); 1 is the cosine of a text
-            with itself.
+            Ours: the adaptive margin if both photos are of the same class (fine-grained). The cosine of a text with
+            itself is 1.
         classification_weight (`float`): alpha, weight of the two classification losses, of sketches and of photos.
         classify_negatives (`bool`):
-            Whether the negative photo has a classification loss too, as in the paper's figure. A checkpoint that was
-            saved before there was a choice was trained without.
+            Whether the negative photo also has a classification loss, as in the figure of the paper. Checkpoints of
+            versions without this field were trained without it.
         temperature (`float`, *optional*): temperature of the classification losses; None for that of the CLIP.
         jigsaw_weight (`float`): beta, weight of the conditional cross-modal jigsaw.
-        n_permutations (`int`): ours: size of the permutation bank, up to 72.
-        solver_heads (`int`): ours: attention heads of the jigsaw solver's two layers.
-        solver_feedforward (`int`): ours: their feed-forward width.
+        n_permutations (`int`): ours: number of permutations, up to 72.
+        solver_heads (`int`): ours: number of attention heads in the two layers of the jigsaw solver.
+        solver_feedforward (`int`): ours: feed-forward width of these layers.
         patch_shuffling_weight (`float`):
-            Weight of CLIP-AT's patch shuffling loss, which the paper compares the jigsaw with; not part of SpLIP.
-        patch_shuffling_tiles, patch_shuffling_margin (`int`, `float`): of that loss, see `ClipAtConfig`.
+            Weight of the patch shuffling loss of CLIP-AT, which the paper compares with the jigsaw. 0 for SpLIP.
+        patch_shuffling_tiles, patch_shuffling_margin (`int`, `float`): fields of this loss; see `ClipAtConfig`.
 
     Example:
         ```python

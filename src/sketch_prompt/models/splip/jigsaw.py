@@ -13,13 +13,13 @@ MAX_PERMUTATIONS = 72
 
 @lru_cache
 def permutation_bank(size: int = MAX_PERMUTATIONS) -> Tensor:
-    """Permutations of the nine tiles that differ from one another in as many places as permutations can.
+    """Permutations of the nine tiles that differ from each other in as many places as possible.
 
-    Seen as elements a + bi of the field of nine elements (a, b modulo 3, i^2 = -1), the tiles are moved by the
-    maps x -> m x + t with m not 0. Two such maps agree in at most one place, and those of the same m nowhere. So
-    up to nine permutations differ in all 9 places pairwise, and up to 72 in 8; no bank of more than 9 (or 72)
-    reaches that, since at most 9! / (d - 1)! permutations can differ in d places pairwise. Every map is
-    followed by one exchange of two tiles, which keeps all distances and excludes the identity.
+    The tiles are identified with the elements a + bi of the field of nine elements (a, b modulo 3, i^2 = -1), and the
+    permutations are the maps x -> m x + t with m not 0. Two of these maps agree in at most one place, and two with the
+    same m in none. So up to nine permutations differ pairwise in all 9 places, and up to 72 in 8 places. Larger banks
+    cannot, since at most 9! / (d - 1)! permutations differ pairwise in d places. Each map is followed by the same
+    exchange of two tiles, which keeps all distances and excludes the identity.
 
     Args:
         size: number of permutations, up to 72; a smaller bank is a prefix of a larger one.
@@ -38,7 +38,7 @@ def permutation_bank(size: int = MAX_PERMUTATIONS) -> Tensor:
 
 
 class JigsawSolver(nn.Module):
-    """F_js: which permutation was it? Two transformer layers over a pair of image features, and a classifier.
+    """F_js, which predicts the permutation: two transformer layers over a pair of image features, and a classifier.
 
     Args:
         width: D, of an image feature.

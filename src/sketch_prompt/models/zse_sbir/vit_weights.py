@@ -1,9 +1,10 @@
-"""Pretrained vision transformers in the forms they are published in, under the names of a CLIP vision tower.
+"""Read published vision transformers, with the names of a CLIP vision tower for their weights.
 
-- transformers' `ViTModel`: `google/vit-base-patch16-224-in21k`;
-- timm's: `timm/vit_base_patch16_224.sam_in1k`, or its weights as a file;
-- the original's NumPy archive: `ViT-B_16.npz`, of which `sam/` holds those trained by sharpness-aware minimisation;
-- the file that ZSE-SBIR's reference code starts from, `sam_ViT-B_16.pth`.
+- `ViTModel` of transformers, such as `google/vit-base-patch16-224-in21k`.
+- Models of timm, such as `timm/vit_base_patch16_224.sam_in1k`, or a file with their weights.
+- The NumPy archives of the original code, such as `ViT-B_16.npz`. Those in its folder `sam/` were trained with
+  sharpness-aware minimisation.
+- The file that the reference code of ZSE-SBIR starts from, `sam_ViT-B_16.pth`.
 """
 
 import json
@@ -30,14 +31,14 @@ _QKV = tuple(f"self_attn.{part}_proj" for part in "qkv")
 
 
 class Layout(NamedTuple):
-    """How a published ViT names its parameters.
+    """The names of the parameters of a published ViT.
 
     Attributes:
-        layer: where a layer's are, with its number as `{}`.
-        parts: in a layer, its module -> ours; packed queries, keys and values go to three, in that order.
-        modules: outside the layers, its module -> ours.
-        class_token, positions: two parameters.
-        layer_norm_eps: what its LayerNorms add to the variance; not in the file.
+        layer: prefix of a layer, with `{}` for its number.
+        parts: {its module: our modules} in a layer. Packed queries, keys and values become three modules.
+        modules: {its module: our module} outside of the layers.
+        class_token, positions: names of these two parameters.
+        layer_norm_eps: epsilon of its LayerNorms, which is not in the file.
     """
 
     layer: str
@@ -48,7 +49,7 @@ class Layout(NamedTuple):
     layer_norm_eps: float
 
     def names(self, n_layers: int) -> dict[str, tuple[str, ...]]:
-        """Its name of every parameter -> ours."""
+        """{its name of a parameter: our names} for all parameters."""
         modules = {theirs: (ours,) for theirs, ours in self.modules.items()}
         for i in range(n_layers):
             for theirs, ours in self.parts.items():
@@ -119,15 +120,15 @@ _CLASSIFIER = re.compile(r"(head|fc|mlp_head|pre_logits|classifier)(\.|$)")  # n
 def read_vit(
     source: str | os.PathLike, revision: str | None = None
 ) -> tuple[CLIPVisionConfig, dict[str, Tensor]]:
-    """A pretrained ViT: the sizes of its tower, and its weights under the tower's names.
+    """Read a pretrained ViT: the configuration of its tower, and its weights with the names of the tower.
 
     Args:
-        source: Hub id or folder of a model of transformers or timm; or a file: timm's (`.safetensors`, `.bin`,
-            `.pth`), the original's (`.npz`) or the reference code's (`.pth`).
-        revision: on the Hub.
+        source: Hub id or folder of a model of transformers or timm, or a file of timm (`.safetensors`, `.bin`,
+            `.pth`), of the original code (`.npz`) or of the reference code (`.pth`).
+        revision: revision on the Hub.
 
     Raises:
-        FileNotFoundError: it cannot be found.
+        FileNotFoundError: it was not found.
         ValueError: it is not a plain ViT, or is damaged.
     """
     if Path(source).is_file():
@@ -176,7 +177,7 @@ def _read_pickle(path: Path) -> Mapping[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged or holds more than weights: {str(error).splitlines()[0]}"
+            f"{path} is damaged or has more than weights: {str(error).splitlines()[0]}"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
@@ -187,13 +188,13 @@ def _read_pickle(path: Path) -> Mapping[str, Tensor]:
 
 
 def _read_archive(path: Path) -> tuple[dict[str, Tensor], int]:
-    """The original's arrays under timm's names, and the number of heads, which their shapes tell."""
+    """The arrays of the original code with the names of timm, and the number of heads from their shapes."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: torch.from_numpy(np.asarray(archive[name], np.float32)) for name in archive.files}
     except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged or no archive of arrays: {error}") from error
-    # Some were saved with the state of their optimiser.
+        raise ValueError(f"{path} is damaged or not an archive of arrays: {error}") from error
+    # Some archives also have the state of the optimiser.
     arrays = {name.removeprefix("opt/target/").removeprefix("params/"): a for name, a in arrays.items()}
     blocks = {name.split("/")[1] for name in arrays if name.startswith("Transformer/encoderblock_")}
     state = {
@@ -231,20 +232,20 @@ def _read_archive(path: Path) -> tuple[dict[str, Tensor], int]:
 
 def _array(arrays: Mapping[str, Tensor], name: str, rank: int, path: Path) -> Tensor:
     if name not in arrays or arrays[name].dim() != rank:
-        raise ValueError(f"{path} is no ViT of the original code: it has no array {name!r} of {rank} axes")
+        raise ValueError(f"{path} is not a ViT of the original code: it has no array {name!r} of {rank} axes")
     return arrays[name]
 
 
 def _converted(
     state: Mapping[str, Tensor], layout: Layout, source: Path | None = None, **fields
 ) -> tuple[CLIPVisionConfig, dict[str, Tensor]]:
-    """Weights under our names, and the config that their shapes tell; `fields` of it are known otherwise."""
+    """Weights with our names, and the configuration from their shapes. `fields` are further values of it."""
     n_layers = count_layers(state, layout.layer.partition(".{}")[0])
     names = layout.names(n_layers)
     unknown = sorted(name for name in state if name not in names and not _CLASSIFIER.match(name))
     if unknown:
         raise ValueError(
-            f"{source} is no plain ViT: it has {', '.join(unknown[:3])}, which have no place in one"
+            f"{source} is not a plain ViT: it has {', '.join(unknown[:3])}, which are not part of one"
         )
     weights: dict[str, Tensor] = {}
     for theirs, ours in names.items():
