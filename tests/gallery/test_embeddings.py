@@ -118,7 +118,7 @@ def test_rows_without_a_vector_are_left_out_and_others_of_the_table_are_kept(mod
 @pytest.mark.parametrize("column", [[[1.0], [1.0, 2.0]], [["a"], ["b"]], [1.0, 2.0]])
 def test_a_column_that_holds_no_vectors_is_refused(column, tmp_path):
     pq.write_table(pa.table({"path": ["a", "b"], "embedding": column}), tmp_path / "table.parquet")
-    with pytest.raises(ValueError, match="no common width, or are no numbers"):
+    with pytest.raises(ValueError, match="differ in width, or are not numbers"):
         read_all(read_embeddings(tmp_path / "table.parquet"))
 
 

@@ -79,9 +79,7 @@ def calibrate(encoder: GalleryEncoder, collection: PhotoCollection, progress: bo
     return collection.calibration
 
 
-def calibrate_saved(
-    gallery: "Gallery", directory: str | os.PathLike, wanted: bool | None = None, progress: bool = True
-) -> None:
+def calibrate_saved(gallery: "Gallery", directory: str | os.PathLike, wanted: bool | None = None) -> None:
     """Calibrate a gallery and save it in its folder, unless it is already calibrated for its model.
 
     Args:
@@ -90,7 +88,7 @@ def calibrate_saved(
     if wanted is None:
         wanted = len(gallery) >= ENOUGH_PHOTOS and not gallery.model.is_conditional
     if wanted and gallery.calibration is None:
-        gallery.calibrate(progress=progress)
+        gallery.calibrate()
         gallery.save(directory)
 
 

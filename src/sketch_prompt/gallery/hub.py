@@ -110,7 +110,7 @@ def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset
     directory = sources.download(repo_id, _PATTERNS, kind="dataset", **hub)
     files = sorted((directory / "data").glob("photos-*.parquet"))
     if not (directory / DESCRIPTION).is_file() or not files:
-        raise ValueError(f"{repo_id} is no gallery: it has no {DESCRIPTION} or no data/photos-*.parquet")
+        raise ValueError(f"{repo_id} is not a gallery: it has no {DESCRIPTION} or no data/photos-*.parquet")
     try:
         description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
         version, fingerprint = description["format"], description["model"]["fingerprint"]

@@ -348,10 +348,10 @@ def encode_vision(
     )
 
 
-def coloured_blobs(size: int, each: int = 4) -> Tensor:
-    """Images of soft coloured blobs, coarse and fine, always the same: pixel values (3 * each, 3, size, size)."""
+def coloured_blobs(size: int) -> Tensor:
+    """Images of soft coloured blobs, coarse and fine, always the same: pixel values (12, 3, size, size)."""
     generator = torch.Generator().manual_seed(0)
-    grids = [torch.randn(each, 3, side, side, generator=generator, device="cpu") for side in (4, 8, 16)]
+    grids = [torch.randn(4, 3, side, side, generator=generator, device="cpu") for side in (4, 8, 16)]
     return torch.cat([nn.functional.interpolate(grid, size=(size, size), mode="bilinear") for grid in grids])
 
 

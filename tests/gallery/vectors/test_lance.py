@@ -81,5 +81,5 @@ def test_what_is_no_lance_table_of_vectors_is_refused(tmp_path):
     path = write(tmp_path / "other.lance", np.ones((2, 3)), ["a", "b"], caption=["?", "?"])
     with pytest.raises(ValueError, match="no column 'vec'; did you mean 'vector'"):
         read_embeddings(path, vector_column="vec")
-    with pytest.raises(ValueError, match="no common width, or are no numbers"):
+    with pytest.raises(ValueError, match="differ in width, or are not numbers"):
         next(read_embeddings(path, vector_column="caption").batches())

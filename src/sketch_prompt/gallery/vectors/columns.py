@@ -77,7 +77,7 @@ def vectors_of(column: pa.Array, place: object) -> np.ndarray:
         values = pc.list_flatten(column).cast(pa.float32()).to_numpy(zero_copy_only=False)
     except (ValueError, TypeError, NotImplementedError) as error:  # Arrow's errors are these, too
         raise ValueError(
-            f"{place}: the vectors have no common width, or are no numbers ({str(error).splitlines()[0]})"
+            f"{place}: the vectors differ in width, or are not numbers ({str(error).splitlines()[0]})"
         ) from None
     there = column.is_valid().to_numpy(zero_copy_only=False)
     vectors = np.full((len(column), lengths[0] if lengths else 0), np.nan, np.float32)
