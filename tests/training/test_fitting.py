@@ -10,7 +10,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from sketch_prompt.training import fitting
 from sketch_prompt.training.config import TrainingConfig
-from sketch_prompt.training.fitting import build_accelerator, fitted
+from sketch_prompt.training.fitting import build_accelerator, fit_to_machine
 from sketch_prompt.training.recipe import RecipeError
 
 ACCELERATE = Path(__file__).parents[2] / "hub_configs" / "accelerate"
@@ -24,7 +24,7 @@ def load(*overrides, recipe="clip-at-sketchy-21"):
 def test_pictures_have_the_size_that_the_base_model_sees(base_model):
     from sketch_prompt.processing import SketchPromptProcessor
 
-    config = fitted(load(f"model.base_model={base_model}"))
+    config = fit_to_machine(load(f"model.base_model={base_model}"))
     processor = SketchPromptProcessor.from_base_model(base_model, **config.processor)
     assert processor.image_processor.size == 64
 
@@ -49,21 +49,24 @@ def test_a_base_model_whose_preprocessing_says_another_size_is_followed(tmp_path
     shutil.copytree(find_checkpoint("mini-clip"), tmp_path / "clip")
     path = tmp_path / "clip" / "preprocessor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"size": 224, "crop_size": 224}))
-    assert fitted(load(f"model.base_model={tmp_path / 'clip'}")).processor["size"] == 64
+    assert fit_to_machine(load(f"model.base_model={tmp_path / 'clip'}")).processor["size"] == 64
 
 
 def test_no_more_processes_read_images_than_there_are_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     config = load("model.base_model=mini-clip")
     assert config.data.num_workers == 8
-    assert fitted(config).data.num_workers == 2 and fitted(config, processes=2).data.num_workers == 1
-    assert fitted(load("model.base_model=mini-clip", "data.num_workers=0")).data.num_workers == 0
-    assert fitted(config).origins == config.origins != {}
+    assert (
+        fit_to_machine(config).data.num_workers == 2
+        and fit_to_machine(config, processes=2).data.num_workers == 1
+    )
+    assert fit_to_machine(load("model.base_model=mini-clip", "data.num_workers=0")).data.num_workers == 0
+    assert fit_to_machine(config).origins == config.origins != {}
 
 
 def test_a_method_with_a_tower_of_its_own_keeps_its_size():
     config = load("model.backbone=vit", "processor.size=32", recipe="zse-sbir-mini")
-    assert fitted(config).processor["size"] == 32
+    assert fit_to_machine(config).processor["size"] == 32
 
 
 @pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])

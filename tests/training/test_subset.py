@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.loop import Trainer
 from sketch_prompt.training.recipe import RecipeError
-from sketch_prompt.training.subset import fewer
+from sketch_prompt.training.subset import take_share
 from sketch_prompt.training.validation import hold_out
 
 NAMES = [f"class {i}" for i in range(8)]
@@ -36,7 +36,7 @@ def benchmark() -> datasets.DatasetDict:
 
 def test_all_is_trained_on_unless_less_is_asked_for(benchmark):
     split = hold_out(benchmark, 2)
-    assert fewer(split) is split
+    assert take_share(split) is split
 
 
 @pytest.mark.parametrize(("share", "left"), [(0.5, (10, 10)), (0.1, (2, 2)), (0.01, (1, 1))])
@@ -44,7 +44,7 @@ def test_a_share_of_every_classs_sketches_and_photos_is_trained_on_and_nothing_h
     benchmark, share, left
 ):
     split = hold_out(benchmark, 2)
-    less = fewer(split, share)
+    less = take_share(split, share)
     for domain, count in zip(("sketch", "photo"), left):
         labels = less.training[f"train_{domain}"]["label"][:]
         assert [labels.count(label) for label in np.unique(labels)] == [count] * 4
@@ -53,7 +53,7 @@ def test_a_share_of_every_classs_sketches_and_photos_is_trained_on_and_nothing_h
 
 
 def test_at_instance_level_a_share_of_the_photos_keeps_their_sketches(benchmark):
-    less = fewer(hold_out(benchmark, 0), 0.5, level="instance").training
+    less = take_share(hold_out(benchmark, 0), 0.5, level="instance").training
     for label in range(6):
         drawn, photos = (
             {name for name, y in zip(less[split]["instance_id"], less[split]["label"]) if y == label}
@@ -61,13 +61,13 @@ def test_at_instance_level_a_share_of_the_photos_keeps_their_sketches(benchmark)
         )
         assert len(photos) == 10 and len(drawn) == 5 and drawn <= photos
     assert len(less["train_sketch"]) == 6 * 5 * 2
-    least = fewer(hold_out(benchmark, 0), 0.01, level="instance").training
+    least = take_share(hold_out(benchmark, 0), 0.01, level="instance").training
     assert len(least["train_sketch"]) == 6 * 2 * 2 and len(least["train_photo"]) == 6 * 2
 
 
 def test_fewer_classes_are_trained_on_and_a_smaller_number_is_part_of_a_greater_one(benchmark):
     split = hold_out(benchmark, 2)
-    two, three = (fewer(split, classes=count) for count in (2, 3))
+    two, three = (take_share(split, classes=count) for count in (2, 3))
     assert set(two.class_names) < set(three.class_names) < set(split.class_names)
     labels = np.unique(three.training["train_sketch"]["label"][:])
     assert [three.class_names[i] for i in three.class_index[labels]] == [NAMES[label] for label in labels]
@@ -77,7 +77,9 @@ def test_fewer_classes_are_trained_on_and_a_smaller_number_is_part_of_a_greater_
 
 def test_draws_are_the_seeds(benchmark):
     split = hold_out(benchmark, 0)
-    drawn = [tuple(fewer(split, 0.5, 3, seed).training["train_photo"]["instance_id"]) for seed in (0, 0, 1)]
+    drawn = [
+        tuple(take_share(split, 0.5, 3, seed).training["train_photo"]["instance_id"]) for seed in (0, 0, 1)
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -94,7 +96,7 @@ def test_a_run_trains_on_as_much_as_its_recipe_says(recipe):
 
 def test_more_classes_than_there_are_and_impossible_shares_are_errors(benchmark):
     with pytest.raises(RecipeError, match="training_classes=5: there are 4 classes"):
-        fewer(hold_out(benchmark, 2), classes=5)
+        take_share(hold_out(benchmark, 2), classes=5)
     for change in ("training_share=0", "training_share=1.5", "training_classes=1"):
         with pytest.raises(RecipeError, match=change.partition("=")[0]):
             TrainingConfig.load("clip-at-mini", [f"data.{change}"])

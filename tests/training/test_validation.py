@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sketch_prompt.training.recipe import RecipeError
-from sketch_prompt.training.validation import hold_out, sampled
+from sketch_prompt.training.validation import hold_out, take_sample
 
 NAMES = [f"class {i}" for i in range(8)]
 
@@ -64,22 +64,22 @@ def test_too_few_classes_on_either_side_is_an_error(benchmark, amount):
 
 def test_a_sample_of_the_held_out_images_has_photos_of_every_class_and_is_the_seeds(benchmark):
     validation = hold_out(benchmark, 3).validation
-    assert sampled(validation, None) is validation
-    some, again = (sampled(validation, 4, seed=5) for _ in range(2))
+    assert take_sample(validation, None) is validation
+    some, again = (take_sample(validation, 4, seed=5) for _ in range(2))
     for split, size in (("test_sketch", 4), ("test_photo", 4)):
         assert len(some[split]) == size and some[split]["row"][:] == again[split]["row"][:]
         assert set(some[split]["row"]) <= set(validation[split]["row"])
         assert some[split]["row"][:] == sorted(some[split]["row"][:])
     assert set(some["test_photo"]["label"]) == set(validation["test_photo"]["label"])
-    assert len(sampled(validation, 2)["test_photo"]) == 3  # one of each class
-    assert len(sampled(validation, 100)["test_sketch"]) == len(validation["test_sketch"])
+    assert len(take_sample(validation, 2)["test_photo"]) == 3  # one of each class
+    assert len(take_sample(validation, 100)["test_sketch"]) == len(validation["test_sketch"])
 
 
 def test_a_sample_of_instances_keeps_the_photos_that_were_drawn():
     shoes = datasets.DatasetDict(
         test_sketch=instances("uuvvwwxxyy"), test_photo=instances("uvwxyz"), train_photo=instances("abc")
     )
-    some = sampled(shoes, 3, seed=1, level="instance")
+    some = take_sample(shoes, 3, seed=1, level="instance")
     assert len(some["test_sketch"]) == 3 and len(some["test_photo"]) == 3
     assert set(some["test_sketch"]["instance_id"]) <= set(some["test_photo"]["instance_id"])
     assert some["train_photo"] is shoes["train_photo"]

@@ -1,15 +1,19 @@
-"""Fit a recipe to the base model and the machine: the size of images, and the processes that share the work."""
+"""Build what a recipe needs on this machine: the accelerator, the model, and the settings that depend on both."""
 
 import dataclasses
 import json
 import logging
 import os
 
+import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs
 
 from sketch_prompt.image_processing import SketchPromptImageProcessor
+from sketch_prompt.models.auto import SketchPromptModel
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.sources import PROCESSOR_FILES, find_checkpoint
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import RecipeError
@@ -47,7 +51,30 @@ def build_accelerator(config: TrainingConfig) -> Accelerator:
     return accelerator
 
 
-def fitted(config: TrainingConfig, processes: int = 1) -> TrainingConfig:
+def build_model(
+    config: TrainingConfig, class_names: list[str], device: torch.device
+) -> tuple[SketchPromptPreTrainedModel, SketchPromptProcessor]:
+    """The model of a recipe on its base model, with its training classes, and the processor."""
+    model = config.model
+    processor = SketchPromptProcessor.from_base_model(
+        model.base_model, revision=model.revision, **config.processor
+    )
+    built = SketchPromptModel.from_base_model(
+        model.method,
+        model.base_model,
+        config=model.config,
+        revision=model.revision,
+        attn_implementation=model.attn_implementation,
+    ).to(device)
+    built.set_classes(class_names, processor)
+    if config.optimisation.gradient_checkpointing:
+        # The name of the method depends on the version of transformers.
+        enable = getattr(built, "activation_checkpointing_enable", None)
+        (enable or built.gradient_checkpointing_enable)({"use_reentrant": False})
+    return built, processor
+
+
+def fit_to_machine(config: TrainingConfig, processes: int = 1) -> TrainingConfig:
     """The recipe with the image size of the base model, and not more workers than the machine has cores.
 
     Args:

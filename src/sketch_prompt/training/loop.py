@@ -25,10 +25,8 @@ from sketch_prompt.evaluation.fusion import choose_rerank_weight
 from sketch_prompt.evaluation.report import without_seed
 from sketch_prompt.lens.tables import fit_model_lens
 from sketch_prompt.locking import only_writer
-from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
 from sketch_prompt.models.frozen_clip import FrozenClipConfig, FrozenClipModel
-from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training.averaging import FinalWeights
 from sketch_prompt.training.batches import EpochBatches, build_sampler, build_triplets
 from sketch_prompt.training.checkpoints import (
@@ -43,7 +41,7 @@ from sketch_prompt.training.checkpoints import (
     save_state,
 )
 from sketch_prompt.training.config import TrainingConfig
-from sketch_prompt.training.fitting import build_accelerator, fitted
+from sketch_prompt.training.fitting import build_accelerator, build_model, fit_to_machine
 from sketch_prompt.training.interruption import Interruption, ending_workers, ignore_signals
 from sketch_prompt.training.log import LossMeter, TrainingLog, hyper_parameters
 from sketch_prompt.training.optimisation import build_optimizer, build_scheduler
@@ -51,9 +49,9 @@ from sketch_prompt.training.publication import Publisher, public_recipe, trainin
 from sketch_prompt.training.recipe import RecipeError, with_checksum
 from sketch_prompt.training.refit import lens_on_held_out_classes, refit_recipe, selection_recipe
 from sketch_prompt.training.result import TrainingResult
-from sketch_prompt.training.seen import begin_with_features
-from sketch_prompt.training.subset import fewer
-from sketch_prompt.training.validation import hold_out, sampled
+from sketch_prompt.training.seen import seen_features
+from sketch_prompt.training.subset import take_share
+from sketch_prompt.training.validation import hold_out, take_sample
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +80,7 @@ def train(config: TrainingConfig) -> TrainingResult:
     """
     # The accelerator comes first: it decides on the device and finds the other processes.
     accelerator = build_accelerator(config)
-    config = fitted(config, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    config = fit_to_machine(config, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     is_writer = accelerator.is_main_process
     with only_writer(config.output_dir, "is training in") if is_writer else nullcontext():
         if config.data.refit:
@@ -120,46 +118,30 @@ class Trainer:
             self._resumable = find_resumable(config) is not None
             self.benchmark = load_benchmark(data.benchmark, data.data_dir, **data.options)
         split = hold_out(self.benchmark, data.validation_classes, config.run.seed, data.level)
-        self.split = fewer(split, data.training_share, data.training_classes, config.run.seed, data.level)
+        self.split = take_share(
+            split, data.training_share, data.training_classes, config.run.seed, data.level
+        )
         if self.split.validation:
-            some = sampled(self.split.validation, config.evaluation.sample, config.run.seed, data.level)
+            some = take_sample(self.split.validation, config.evaluation.sample, config.run.seed, data.level)
             self.split = self.split._replace(validation=some)
         self.class_index = torch.from_numpy(self.split.class_index)
-        self._build_model()
-        how = config.optimisation
-        self.final = FinalWeights(self.model, how.ema_decay, how.wise_ft_alpha)
+        self.model, self.processor = build_model(config, self.split.class_names, accelerator.device)
+        optimisation = config.optimisation
+        self.final = FinalWeights(self.model, optimisation.ema_decay, optimisation.wise_ft_alpha)
         only_a_lens = self.model.config.lens is not None or (chosen is not None and not chosen.steps)
         if only_a_lens and not self.model.trainable_parameters():
             # There is at most a lens to fit, which needs no optimiser.
             self.forward, self.optimizer, self.scheduler, self.total_steps = self.model, None, None, 0
             return
         self._build_loader()
-        steps = config.optimisation.epochs * self.batches.steps
-        self.total_steps = min(steps, config.optimisation.max_steps or steps)
-        optimizer = build_optimizer(self.model, config.optimisation)
-        schedule_steps = config.optimisation.schedule_steps or self.total_steps
-        self.scheduler = build_scheduler(optimizer, config.optimisation, schedule_steps)
+        steps = optimisation.epochs * self.batches.steps
+        self.total_steps = min(steps, optimisation.max_steps or steps)
+        optimizer = build_optimizer(self.model, optimisation)
+        schedule_steps = optimisation.schedule_steps or self.total_steps
+        self.scheduler = build_scheduler(optimizer, optimisation, schedule_steps)
         self.forward, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         # From here on, random numbers differ between processes (dropout).
         set_seed(config.run.seed, device_specific=True)
-
-    def _build_model(self) -> None:
-        model = self.config.model
-        self.processor = SketchPromptProcessor.from_base_model(
-            model.base_model, revision=model.revision, **self.config.processor
-        )
-        self.model = SketchPromptModel.from_base_model(
-            model.method,
-            model.base_model,
-            config=model.config,
-            revision=model.revision,
-            attn_implementation=model.attn_implementation,
-        ).to(self.accelerator.device)
-        self.model.set_classes(self.split.class_names, self.processor)
-        if self.config.optimisation.gradient_checkpointing:
-            # The name of the method depends on the version of transformers.
-            enable = getattr(self.model, "activation_checkpointing_enable", None)
-            (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def _build_loader(self) -> None:
         data, optimisation, accelerator = self.config.data, self.config.optimisation, self.accelerator
@@ -177,9 +159,18 @@ class Trainer:
         names = self.benchmark["train_photo"].features["label"].names
         triplets = build_triplets(data, self.model, self.processor, *tables, sampler, names)
         if self.model.trains_on_seen_features:
-            begin_with_features(
-                self.config, self.model, self.processor, *tables, self.class_index, accelerator
+            seen = seen_features(
+                self.model,
+                self.processor,
+                *tables,
+                self.class_index,
+                data.feature_cache,
+                batch_size=self.config.evaluation.batch_size,
+                num_workers=data.num_workers,
+                accelerator=accelerator,
+                progress=self.config.run.progress,
             )
+            self.model.begin_training(seen)
         self.loader = DataLoader(
             triplets,
             batch_sampler=self.batches,

@@ -28,33 +28,7 @@ from sketch_prompt.models.frozen_clip import FrozenClipConfig, FrozenClipModel
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.models.outputs import SeenFeatures
 from sketch_prompt.processing import SketchPromptProcessor
-from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.vocabulary import Domain
-
-
-def begin_with_features(
-    config: TrainingConfig,
-    model: SketchPromptPreTrainedModel,
-    processor: SketchPromptProcessor,
-    sketches: datasets.Dataset,
-    photos: datasets.Dataset,
-    class_index: Tensor,
-    accelerator: Accelerator,
-) -> None:
-    """Call `begin_training` of a model with the features of the training data; see `seen_features`."""
-    seen = seen_features(
-        model,
-        processor,
-        sketches,
-        photos,
-        class_index,
-        config.data.feature_cache,
-        batch_size=config.evaluation.batch_size,
-        num_workers=config.data.num_workers,
-        accelerator=accelerator,
-        progress=config.run.progress,
-    )
-    model.begin_training(seen)
 
 
 def seen_features(

@@ -8,7 +8,7 @@ from sketch_prompt.training.recipe import RecipeError
 from sketch_prompt.training.validation import LEAST_CLASSES, Split
 
 
-def fewer(
+def take_share(
     split: Split, share: float = 1.0, classes: int | None = None, seed: int = 0, level: Level = "category"
 ) -> Split:
     """A split with less training data. The held-out data stays the same.

@@ -90,7 +90,7 @@ def hold_out(
     )
 
 
-def sampled(
+def take_sample(
     validation: datasets.DatasetDict, count: int | None, seed: int = 0, level: Level = "category"
 ) -> datasets.DatasetDict:
     """A random sample of the held-out data, with at most `count` sketches and `count` photos.
