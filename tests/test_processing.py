@@ -51,8 +51,8 @@ def test_a_path_is_read_to_its_end(tmp_path, file_format):
     [
         (np.zeros((2, 3, 8, 8)), "pass a batch as a list"),
         (np.zeros((8, 8, 7)), "is not an image"),
-        (np.full((8, 8, 3), 200.0), r"must lie in \[0, 1\]"),
-        (np.full((8, 8), np.nan), r"must lie in \[0, 1\]"),
+        (np.full((8, 8, 3), 200.0), r"must be in \[0, 1\]"),
+        (np.full((8, 8), np.nan), r"must be in \[0, 1\]"),
         (np.full((8, 8), -1), "is not understood"),
         (np.zeros((0, 8, 3), dtype=np.uint8), "empty"),
         (None, "expected a PIL image"),

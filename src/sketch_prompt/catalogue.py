@@ -66,7 +66,7 @@ class Catalogue:
             ]
         notes = [Text(f"{name}: {text}") for name, text in self.sources.items()]
         usage = (
-            "A bundled name works wherever a model is asked for. A CLIP of the Hub is downloaded on first use:",
+            "A bundled name works for every --model. A CLIP on the Hub is downloaded when it is first used:",
             f"  sketch-prompt index photos -o gallery -m frozen-clip --base-model {SUGGESTED}",
         )
         return Group(*lines, Text(), *notes, Text(), *map(Text, usage))

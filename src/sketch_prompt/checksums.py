@@ -18,7 +18,7 @@ _WORD = 8
 def row_checksums(*columns: np.ndarray) -> np.ndarray:
     """A checksum (n,) uint64 of each row of some arrays (n, ...) side by side.
 
-    It is the sum of the row's 64-bit words, each times an odd number of its own, modulo 2^64. A single changed bit
+    It is the sum of the row's 64-bit words, each multiplied by its own odd number, modulo 2^64. A single changed bit
     always changes it, and several bits with a probability of about 1 - 2^-63, at the speed of the memory.
     """
     parts = [np.ascontiguousarray(column).view(np.uint8).reshape(len(column), -1) for column in columns]

@@ -129,7 +129,7 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f":
         if not (low >= 0 and high <= 1):
             raise ValueError(
-                f"a float image must lie in [0, 1], this one spans [{low:.4g}, {high:.4g}]; "
+                f"the values of a float image must be in [0, 1], but they are in [{low:.4g}, {high:.4g}]; "
                 "divide by 255 or pass uint8 (an already normalised tensor needs no processor)"
             )
         return np.rint(array.astype(np.float32) * 255).astype(np.uint8)

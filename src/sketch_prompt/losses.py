@@ -94,7 +94,7 @@ def hardest_triplet_loss(sketch: Tensor, photo: Tensor, instance_ids: Tensor, ma
 
     Args:
         sketch, photo: (B, D), L2-normalised; row i of `photo` is a photo that sketch i should find.
-        instance_ids: (B,) what the photos are of: the same instance, or at category level the same category.
+        instance_ids: (B,) instances of the photos, or at category level their categories.
         margin: how much nearer (in half distances) a sketch's photo must be than the nearest other.
 
     Returns:
@@ -164,7 +164,7 @@ def classification_loss(
         IndexError: if a label is not in [0, C).
     """
     if labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < len(class_embeddings)):
-        raise IndexError(f"labels must lie in [0, {len(class_embeddings)}), got up to {int(labels.max())}")
+        raise IndexError(f"labels must be in [0, {len(class_embeddings)}), got up to {int(labels.max())}")
     return F.cross_entropy(embeds @ class_embeddings.T / temperature, labels)
 
 

@@ -1,6 +1,6 @@
 """YAML from untrusted files: recipes, and the split in an archive of data.
 
-With aliases to aliases, a few lines of YAML can stand for a structure that fills the memory, and deep nesting exceeds
+With aliases to aliases, a few lines of YAML can describe a structure that fills the memory, and deep nesting exceeds
 the stack of Python. Only plain values are read here, and nothing becomes larger than its text.
 """
 
@@ -51,7 +51,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, str | int | float | bool | None):
                 raise _describe_error(key_node.start_mark, "this is not a key")
             if key in seen:
-                raise _describe_error(key_node.start_mark, f"the key {key!r} stands there twice")
+                raise _describe_error(key_node.start_mark, f"the key {key!r} occurs twice")
             seen.add(key)
         return super().construct_mapping(node, deep)
 

@@ -72,7 +72,7 @@ OUTSIDE = [
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_an_entry_outside_of_the_target_refuses_the_archive(tmp_path, refused, kind, name):
     archive = make(tmp_path / f"a.{kind}", CONTENT | {name: b"evil"})
-    refused(archive, "would lie outside of the target folder")
+    refused(archive, "would be outside of the target folder")
 
 
 def test_a_7z_entry_outside_of_the_target_refuses_the_archive(tmp_path, refused, monkeypatch):
@@ -84,7 +84,7 @@ def test_a_7z_entry_outside_of_the_target_refuses_the_archive(tmp_path, refused,
     with py7zr.SevenZipFile(archive, "w") as opened:
         opened.writestr(b"evil", "good.png")
         opened.header.files_info.files[-1]["filename"] = "../e.png"
-    refused(archive, "would lie outside of the target folder")
+    refused(archive, "would be outside of the target folder")
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])

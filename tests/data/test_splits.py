@@ -69,7 +69,7 @@ def test_a_split_is_read_from_a_protocol_a_mapping_or_itself():
         ("sen: [cat]", "unknown key 'sen': did you mean 'seen'"),
         ("[cat, dog]", "must hold the lists"),
         ("seen: []", "at least one class"),
-        ("seen: [cat]\naliases: {kitty: dog}", "'dog': no class of the split"),
+        ("seen: [cat]\naliases: {kitty: dog}", "'dog', which is not a class of the split"),
         ("seen: [cat]\naliases: [kitty]", "`aliases` must map"),
         ("seen: ['--']", "no letter or digit"),
         ("seen: [cat", "not valid YAML"),

@@ -30,7 +30,7 @@ def test_curves_of_all_reports_and_chance_are_drawn_and_told_apart():
 
 
 def test_reports_of_another_level_or_without_a_curve_are_refused():
-    with pytest.raises(ValueError, match=r"clip-at on sketchy-21 is of category level .* with instance"):
+    with pytest.raises(ValueError, match=r"clip-at on sketchy-21 is at category level .* with instance"):
         check_comparable([report()], "instance")
     with pytest.raises(ValueError, match="has no curve"):
         plot_curves([report(curve={})])

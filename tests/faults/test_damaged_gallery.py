@@ -96,7 +96,7 @@ def test_a_flipped_bit_of_any_other_file_is_named_and_mended_without_embedding(s
     Gallery.build(make_model(), photos, saved, progress=False)
     path = next(saved.glob(what))
     flip(path, path.stat().st_size // 2)
-    with pytest.raises(ValueError, match=r"is damaged: .*Index its photos into it once more"):
+    with pytest.raises(ValueError, match=r"is damaged: .*Index its photos into it again"):
         Gallery.load(saved, make_model())
     assert mended(saved, photos) == 0
 

@@ -173,7 +173,7 @@ def test_every_flipped_bit_of_the_table_is_named_when_it_is_read_and_mended_with
     whole = path.read_bytes()
     for place in np.linspace(0, len(whole) - 1, 40).astype(int).tolist():
         flip(path, place)
-        with pytest.raises(DamagedGalleryError, match="Index its photos into it once more"):
+        with pytest.raises(DamagedGalleryError, match="Index its photos into it again"):
             list(Gallery.load(saved, make_model()).photos)
         path.write_bytes(whole)
     flip(path, len(whole) // 2)

@@ -157,7 +157,7 @@ def test_classes_of_the_same_name_are_one_and_left_out_ones_are_gone(folders, ti
 
 def test_a_class_to_exclude_that_is_in_no_table_is_named(folders, tiny_clip):
     sketches = folder_table(folders / "sketches", "sketch")
-    with pytest.warns(UserWarning, match="is of the class 'thing 99' to exclude; did you mean 'thing"):
+    with pytest.warns(UserWarning, match="has the class 'thing 99' to exclude; did you mean 'thing"):
         clip(tiny_clip).fit(sketches, targets="none", exclude_classes=["thing 99"], progress=False)
 
 

@@ -24,7 +24,7 @@ HOSTILE = {
     "flow nesting": ("seen: " + "[" * 3000, "nested more than 32 deep"),
     "block nesting": ("\n".join(" " * depth + "k:" for depth in range(400)), "nested more than 32 deep"),
     "list as key": ("? [a, b]\n: c\n", "this is not a key"),
-    "key twice": ("seen: [a]\nseen: [b]\n", "the key 'seen' stands there twice"),
+    "key twice": ("seen: [a]\nseen: [b]\n", "the key 'seen' occurs twice"),
     "no boolean": ("seen: !!bool x\n", "not valid YAML"),
     "no time": ("seen: !!timestamp x\n", "not valid YAML"),
     "python": ("seen: !!python/object/apply:os.system [id]\n", "not valid YAML"),

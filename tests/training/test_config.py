@@ -129,7 +129,7 @@ def test_a_mistake_is_an_error_that_names_its_place(path, override, message):
         ("model: {method: clip-at}\ndata: {benchmark: mini}", "model.base_model is missing"),
         ("model: {method: clip-at, base_model: x}", "data.benchmark is missing"),
         ("model: clip-at\ndata: {benchmark: mini}", "model must be a section of keys"),
-        (RECIPE + "data: {benchmark: sketchy-21}", "the key 'data' stands there twice"),
+        (RECIPE + "data: {benchmark: sketchy-21}", "the key 'data' occurs twice"),
         ("- model", "must have sections"),
         ("model: [", "is not valid YAML"),
     ],

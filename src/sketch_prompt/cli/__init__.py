@@ -62,7 +62,7 @@ def _main(
     context: typer.Context,
     traceback: Annotated[
         bool,
-        typer.Option("--traceback", help="Show the traceback of an error. May also stand after the command."),
+        typer.Option("--traceback", help="Show the traceback of an error. Can also follow the command."),
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")

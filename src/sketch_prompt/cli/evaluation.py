@@ -344,7 +344,7 @@ _OWN_OPTIONS = ("data_dir", "split", "seed")
 
 
 def _benchmark_options(pairs: list[str] | None, named: dict) -> dict:
-    """The options of a benchmark: those of `--option NAME=VALUE`, and those with an option of their own."""
+    """The options of a benchmark: those of `--option NAME=VALUE`, and those with their own option."""
     from sketch_prompt.data.benchmarks import OLD_OPTIONS
     from sketch_prompt.hints import with_new_names
     from sketch_prompt.strict_yaml import parse_yaml

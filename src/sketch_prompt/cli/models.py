@@ -147,7 +147,7 @@ def _train_one(config):
 
 
 def _train_seeds(config, seeds: list[int]) -> None:
-    """Train once with each seed, each time in a folder of its own, and print the mean and deviation."""
+    """Train once with each seed, each time in its own folder, and print the mean and deviation."""
     import dataclasses
 
     from accelerate import PartialState

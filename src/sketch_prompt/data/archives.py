@@ -60,7 +60,7 @@ def archives_in(folders: Iterable[str]) -> list[str]:
 
 
 def unpack(archive: str, folder: str) -> str:
-    """Unpack an archive into a folder of its own. An archive that has not changed is unpacked only once.
+    """Unpack an archive into its own folder. An archive that has not changed is unpacked only once.
 
     Args:
         archive: Path of a zip, tar or 7z file.
@@ -232,11 +232,11 @@ def _checked_parts(archive: str, name: str) -> list[str]:
     """The folders and the file name of an entry.
 
     Raises:
-        ArchiveError: if the entry would lie outside the target.
+        ArchiveError: if the entry would be outside of the target.
     """
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     if name.startswith(("/", "\\")) or not parts or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise ArchiveError(f"{archive} is refused: the entry {name!r} would lie outside of the target folder")
+        raise ArchiveError(f"{archive} is refused: the entry {name!r} would be outside of the target folder")
     return parts
 
 

@@ -187,7 +187,7 @@ class PackagedConfig(FolderConfig):
 
     @staticmethod
     def instance_of(class_name: str, stem: str, photo_stems: set[str]) -> str:
-        """The instance that an image shows. By default nothing is paired: every image is an instance of its own."""
+        """The instance that an image shows. By default nothing is paired: every image is its own instance."""
         return f"{class_name}/{stem}"
 
     def split(self) -> BenchmarkSplit:

@@ -39,7 +39,7 @@ class QuickDrawConfig(StrokeOptions, PackagedConfig):
   QuickDraw_sketches_final/<class>/*.png, QuickDraw_images_final/<class>/*.jpg
 or, packaged by SEM-PCYC and ZSE-SBIR (with list files in zeroshot/):
   sketches/<class>/*.png, images/<class>/*.jpg
-or, in place of the sketches, Google's strokes, which are drawn on loading:
+or, instead of the sketches, the strokes from Google, which are drawn when they are loaded:
   ndjson/<class>.ndjson
 data_dir is a folder around these, or one with the downloaded archives"""
     sources = """\

@@ -87,7 +87,7 @@ def cross_dataset(
 def _relabel(
     table: datasets.Dataset, names: list[str], numbers: np.ndarray | None = None
 ) -> datasets.Dataset:
-    """The table with the classes `names`, and with `numbers[label]` in place of each label if `numbers` is given."""
+    """The table with the classes `names`, and with `numbers[label]` instead of each label if `numbers` is given."""
     columns = table.column_names
     labels = np.asarray(table["label"][:], np.int64)
     labels = labels if numbers is None else numbers[labels]

@@ -19,7 +19,7 @@ SPLIT_FILES = ("split.yaml", "split.yml")
 def folder_instance(class_name: str, stem: str, photo_stems: set[str]) -> str:
     """The instance `<class>/<id>` of a photo `<id>` and of its sketches `<id>`, `<id>-<k>` and `<id>_<k>`.
 
-    A sketch with another name is an instance of its own.
+    A sketch with another name is its own instance.
     """
     if stem not in photo_stems:
         photo = re.sub(r"[-_]\d+$", "", stem)

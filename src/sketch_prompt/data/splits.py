@@ -59,7 +59,9 @@ class BenchmarkSplit:
             raise ValueError("a split needs at least one class")
         astray = sorted({name for name in self.aliases.values() if self.class_of(name) is None})
         if astray:
-            raise ValueError(f"aliases stand for {', '.join(map(repr, astray))}: no class of the split")
+            raise ValueError(
+                f"aliases are for {', '.join(map(repr, astray))}, which is not a class of the split"
+            )
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class PairAugmentation:
         greyscale: Probability that a photo becomes grey.
         greyscale_jointly: Decide once for the photo and the negative, so that colour cannot distinguish them.
             Otherwise decide for each.
-        negative: `"moved"` moves the negative photo too, by random choices of its own. `"still"` does not move it.
+        negative: `"moved"` moves the negative photo too, by its own random choices. `"still"` does not move it.
         square: Side in pixels of a square to fit images into first, with black borders. None leaves them as they are.
         resampling: Resampling of rotations.
 

@@ -22,12 +22,12 @@ def check_comparable(reports: Sequence[Report], level: Level) -> None:
     """Check that the curves of reports can be drawn into a figure for this level.
 
     Raises:
-        ValueError: A report is of the other level, or has no curve.
+        ValueError: A report is for the other level, or has no curve.
     """
     for report in reports:
         if report.level != level:
             raise ValueError(
-                f"The report of {report.title} is of {report.level} level and cannot be compared with {level} level."
+                f"The report of {report.title} is at {report.level} level and cannot be compared with {level} level."
             )
         if not report.curve:
             raise ValueError(f"The report of {report.title} has no curve: evaluate it again.")

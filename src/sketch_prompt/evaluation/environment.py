@@ -1,4 +1,4 @@
-"""What results depend on besides code and data: versions, machine and device."""
+"""The environment of a result: versions, machine and device."""
 
 import os
 import platform

@@ -82,7 +82,7 @@ def evaluate_model(
         task: What is evaluated, and how.
         source: Where the model came from, for the report; by default what the model says.
         work_dir: Folder for the encoded images and the scores of a ranking by pairs. With it, a run that was stopped
-            can go on where it was. Without it, each side's images are kept in memory up to `pairwise.MEMORY_BYTES`,
+            can continue. Without it, each side's images are kept in memory up to `pairwise.MEMORY_BYTES`,
             and beyond that in a temporary folder.
         scratch_dir: Where that temporary folder is made; None for the system's place.
         pair_dtype: Type of the encoded images of a ranking by pairs: float16 and bfloat16 take half the space, and the

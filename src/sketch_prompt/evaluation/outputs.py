@@ -42,7 +42,7 @@ def write_outputs(
         The files written.
 
     Raises:
-        ValueError: A report to compare with is of another level.
+        ValueError: A report to compare with is for another level.
     """
     folder = Path(folder)
     report, search = evaluation.report, evaluation.search
@@ -71,8 +71,8 @@ def choose_queries(labels: np.ndarray, count: int) -> np.ndarray:
 def extreme_queries(search: Search, count: int, best: bool, seed: int = 0) -> np.ndarray:
     """Indices of the `count` queries that did best or worst, the most extreme one first.
 
-    At most two are of one class, unless there are too few classes: otherwise one hard class could fill the sheet. The
-    order of queries that did equally well is random.
+    At most two have the same class, unless there are too few classes. Otherwise one hard class could fill the sheet.
+    The order of queries that did equally well is random.
     """
     quality = -search.quality if best else search.quality
     order = np.random.default_rng(seed).permutation(len(quality))

@@ -44,8 +44,8 @@ class PairStore:
     """The encoded images of one table, batch by batch.
 
     Args:
-        folder: Where to save them, so that a run that was stopped can go on. Without one they are kept in memory up to
-            `MEMORY_BYTES`, and beyond that in a temporary folder.
+        folder: Where to save them, so that a run that was stopped can continue. Without one they are kept in memory up
+            to `MEMORY_BYTES`, and beyond that in a temporary folder.
         dtype: Type to save them in; None for the model's own. float16 and bfloat16 take half the space.
         scratch: Where to make that temporary folder; None for the system's place.
     """
@@ -288,7 +288,7 @@ class Piece(NamedTuple):
 
 
 class ScoringJob:
-    """Scores all pieces, each once. With a folder, a job that was killed goes on where it was.
+    """Scores all pieces, each once. With a folder, a job that was killed continues with the missing ones.
 
     Args:
         pieces: The pairs to score.

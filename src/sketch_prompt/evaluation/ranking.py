@@ -146,7 +146,7 @@ class _PairwiseRanker:
         model: A method that scores pairs.
         sketches: The encoded sketches.
         photos: The encoded photos.
-        folder: Where scores are saved, so that a run that was stopped can go on; None keeps them in memory.
+        folder: Where scores are saved, so that a run that was stopped can continue; None keeps them in memory.
         accelerator: Shares the pairs among processes.
         progress: Show a progress bar on stderr.
     """

@@ -95,7 +95,7 @@ class Reproduction:
     """Runs and papers for each setup.
 
     Attributes:
-        setups: {setup: rows}. The runs of a method stand below its paper.
+        setups: {setup: rows}. The runs of a method are below its paper.
     """
 
     setups: dict[Setup, list[Row]]

@@ -18,9 +18,9 @@ def patch_similarity(
 ) -> Tensor:
     """Similarity of the patches of a sketch and of a photo.
 
-    The mean over all patches of an image is subtracted first, as it mostly tells the domain. Patches are then compared
-    by inner product, so that distinctive patches count more than plain ones. A patch is described by its features and
-    by the mean features of its 3 x 3 neighbourhood.
+    The mean over all patches of an image is subtracted first, since it depends mostly on the domain. Patches are then
+    compared by inner product, so that distinctive patches count more than plain ones. A patch is described by its
+    features and by the mean features of its 3 x 3 neighbourhood.
 
     Args:
         sketch_features: (P_s, d), row by row.

@@ -44,7 +44,7 @@ def build(
     if isinstance(photos, str | os.PathLike) and not os.path.isfile(photos):
         check_folder(photos)
         if directory == Path(os.path.abspath(photos)):
-            raise ValueError(f"{directory} holds the photos; give the gallery a folder of its own")
+            raise ValueError(f"{directory} holds the photos; give the gallery its own folder")
         fill = gallery.refresh
     gallery._accelerator = accelerator
     saves = directory is not None and (accelerator is None or accelerator.is_main_process)

@@ -173,7 +173,7 @@ class PhotoCollection:
             raise UnreadableImageError(
                 name,
                 "no such file: this gallery came without its photos, or is not one that you indexed here; say in "
-                "which folder its photos are (photos_dir=, --photos), or index them into it once more",
+                "which folder its photos are (photos_dir=, --photos), or index them into it again",
             )
         try:
             root, full = os.path.realpath(self.root), os.path.realpath(self.full_path(name))
@@ -282,7 +282,7 @@ class PhotoCollection:
         if not found.entries and len(self):
             raise ValueError(
                 f"{root} has no photos any more, but the gallery has {len(self):,}. Is the drive connected? "
-                "To start anew, build another gallery."
+                "To start again, build another gallery."
             )
         self.root = root
         changes.skipped += found.skipped

@@ -333,7 +333,9 @@ def embed_corpus(
                 writer.write(part)
         files = [part_file(directory, part) for part in range(len(corpus))]
         if missing := [path.name for path in files if not path.exists()]:
-            raise RuntimeError(f"{len(missing)} parts were not written, {missing[0]} first: run it once more")
+            raise RuntimeError(
+                f"{len(missing)} parts were not written, the first is {missing[0]}: run it again"
+            )
         errors = [pq.read_table(path, columns=["error"])["error"] for path in files]
         counts = sum(map(len, errors)), sum(len(column) - column.null_count for column in errors)
         if as_lance:

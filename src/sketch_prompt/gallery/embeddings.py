@@ -43,7 +43,7 @@ def fill(
     if directory is None:
         return _fill(collection, encoder, source, root, check)
     if directory == root:
-        raise ValueError(f"{directory} holds the photos; save the gallery into a folder of its own")
+        raise ValueError(f"{directory} holds the photos; save the gallery into its own folder")
     with writing(directory):
         collection.resume(directory, read_index=True)
         changes = _fill(collection, encoder, source, root, check)
@@ -90,8 +90,8 @@ def embedded_photos(
     for names, vectors in batches:
         if vectors.shape[1] not in (0, dim):
             raise ValueError(
-                f"the vectors have {vectors.shape[1]} numbers each, this CLIP's features {dim}: they are of another "
-                "model"
+                f"the vectors have {vectors.shape[1]} numbers each, but the features of this CLIP {dim}: they come "
+                "from another model"
             )
         norms = np.linalg.norm(vectors, axis=1)
         images, kept = [], []

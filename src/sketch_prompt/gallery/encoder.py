@@ -204,7 +204,7 @@ class GalleryEncoder:
 
     @torch.inference_mode()
     def embed(self, pictures: Sequence[Image.Image], domain: Domain, bar: tqdm | None = None) -> np.ndarray:
-        """Features (n, D) of images, without categories, in batches; a progress bar is told of each."""
+        """Features (n, D) of images, without categories, in batches. `bar` shows the progress."""
         self._check_adapter()
         parts = []
         for start in range(0, len(pictures), self.batch_size):

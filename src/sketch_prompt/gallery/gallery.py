@@ -278,7 +278,7 @@ class Gallery:
         """
         directory = Path(os.path.abspath(directory))
         if directory == self.root:
-            raise ValueError(f"{directory} holds the photos; save the gallery into a folder of its own")
+            raise ValueError(f"{directory} holds the photos; save the gallery into its own folder")
         with writing(directory):
             self.collection.write(directory)
 
@@ -349,7 +349,7 @@ class Gallery:
 
         Raises:
             ValueError: The number of names is wrong, two names are the same, or a data set has no column `image`.
-            TypeError: A photo is of another type.
+            TypeError: A photo has another type.
         """
         changes, collection = Changes(), self.collection
         for source in collection.sources(photos, names, changes):

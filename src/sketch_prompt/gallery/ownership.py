@@ -71,5 +71,5 @@ def _key() -> bytes:
             temporary.unlink(missing_ok=True)
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
-        raise OSError(f"{path} is damaged; delete it, and index your photos once more")
+        raise OSError(f"{path} is damaged; delete it, and index your photos again")
     return key

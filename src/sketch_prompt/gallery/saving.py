@@ -50,8 +50,8 @@ class DamagedGalleryError(ValueError):
 
     def __init__(self, directory: Path, reason: str):
         super().__init__(
-            f"the gallery in {directory} is damaged: {reason}. Index its photos into it once more "
-            f"(sketch-prompt index PHOTOS -o {directory}): what is intact is kept, only the rest is embedded again."
+            f"the gallery in {directory} is damaged: {reason}. Index its photos into it again "
+            f"(sketch-prompt index PHOTOS -o {directory}). Only what is damaged is embedded again."
         )
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 MODEL_MODULE = "sketch_prompt_model"
 PROCESSOR_MODULE = "sketch_prompt_processor"
 
-_TEXT = '''"""Leads transformers' Auto classes to the package that this checkpoint is of: pip install {distribution}"""
+_TEXT = '''"""Lets the Auto classes of transformers find the package of this checkpoint: pip install {distribution}"""
 
 {imports}
 '''

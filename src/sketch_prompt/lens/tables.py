@@ -220,7 +220,7 @@ def _class_names(
         if class_key(name) not in keys:
             near = nearest(name, known)
             hint = f"; did you mean {near!r}?" if near else ""
-            warnings.warn(f"no drawing or photo is of the class {name!r} to exclude{hint}", stacklevel=3)
+            warnings.warn(f"no drawing or photo has the class {name!r} to exclude{hint}", stacklevel=3)
     excluded = set(map(class_key, exclude))
     return sorted(name for key, name in names.items() if key not in excluded)
 

@@ -145,7 +145,7 @@ def retrieval_details(
 
     names = ["AP@all", *(name for k in ks for name in (f"AP@{k}", f"P@{k}"))]
     values = np.full((len(names), n_queries), 0.0 if convention == "standard" else np.nan)
-    # queries of one label stand together, so that they are scored as one array
+    # queries of the same label are scored as one array
     rows = np.flatnonzero(relevant)
     rows = rows[np.argsort(query_codes[rows], kind="stable")]
 

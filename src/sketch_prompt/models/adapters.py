@@ -45,7 +45,7 @@ class MethodAdapter(nn.Module):
     clip: CLIPModel | None
     """The CLIP with the tuned copies of this adapter. All other modules are shared."""
     photo_clip: CLIPModel | None
-    """The CLIP for photos: `clip`, or a view with copies of its own."""
+    """The CLIP for photos: `clip`, or a view with its own copies."""
 
     def __init__(self):
         super().__init__()
@@ -56,7 +56,7 @@ class MethodAdapter(nn.Module):
     def bind(self, clip: CLIPModel | None, pattern: str | None, separate: bool = False) -> None:
         """Copy the modules of `clip` that match `pattern`, and set `self.clip` to a view with the copies.
 
-        With `separate`, photos get copies of their own. If `pattern` is None, nothing is copied.
+        With `separate`, photos get their own copies. If `pattern` is None, nothing is copied.
         """
         view = photo_view = clip
         if pattern is not None:
@@ -127,7 +127,7 @@ class AdaptedClip(EncodingModel, SavedModel):
         super()._set_gradient_checkpointing(*args, **kwargs)
         for adapter in self.adapters.values():
             for view in (adapter.clip, adapter.photo_clip):
-                if view is not self.clip:  # its containers have switches of their own
+                if view is not self.clip:  # its containers have their own training mode
                     view._set_gradient_checkpointing(*args, **kwargs)
 
     # Adapters by name
@@ -223,7 +223,7 @@ class AdaptedClip(EncodingModel, SavedModel):
             hub_kwargs: Arguments of `find_checkpoint`: `revision`, `token`, `subfolder`, ...
 
         Raises:
-            ValueError: It is of another method, was trained on another CLIP, or its tensors do not fit.
+            ValueError: It is an adapter of another method, was trained on another CLIP, or its tensors do not fit.
         """
         adapter_name = adapter_name or "default"
         directory = find_checkpoint(source, **hub_kwargs)
@@ -255,7 +255,7 @@ class AdaptedClip(EncodingModel, SavedModel):
             NotImplementedError: Always. The message says what to use instead.
         """
         raise NotImplementedError(
-            "adapters cannot be switched off. The plain CLIP is model.clip; as a model of its own: "
+            "adapters cannot be switched off. The plain CLIP is model.clip, or as a model: "
             "FrozenClipModel(FrozenClipConfig(), backbone=model.clip)"
         )
 

@@ -1,6 +1,6 @@
 """The frozen CLIP: load it, recognise it, and make views of it with tuned modules.
 
-Methods with a vision tower of their own have no CLIP. Functions that accept None support them.
+Methods with their own vision tower have no CLIP. Functions that accept None support them.
 """
 
 import copy
@@ -50,7 +50,7 @@ def load_backbone(
     if local_checkpoint(base_model) is not None:
         place, hub_kwargs = directory, {"local_files_only": True}
     else:
-        # The commit that the configuration is of, so that both are of one moment.
+        # The commit of the configuration, so that the weights are from the same commit.
         commit = directory.parent if hub_kwargs.get("subfolder") else directory
         place, hub_kwargs = str(base_model), {**hub_kwargs, "revision": commit.name}
     try:
@@ -121,7 +121,7 @@ def sample_weights(weight: Tensor, at: Tensor) -> list[float]:
 
 
 def are_same_weights(ours: list[float], theirs: list[float], *dtypes: torch.dtype) -> bool:
-    """Whether two samples are of the same weights, up to the rounding of their data types."""
+    """Whether two samples are from the same weights, up to the rounding of their data types."""
     tolerance = max(1e-6, *(2 * torch.finfo(dtype).eps for dtype in dtypes))
     return len(ours) == len(theirs) and torch.allclose(
         *(torch.tensor(values, dtype=torch.float64) for values in (ours, theirs)),

@@ -126,7 +126,7 @@ class SketchPromptPreTrainedConfig(PreTrainedConfig):
 
     @property
     def uses_clip(self) -> bool:
-        """Whether the method uses a CLIP. A method may have a vision tower of its own instead."""
+        """Whether the method uses a CLIP. A method may have its own vision tower instead."""
         return True
 
     def to_dict(self) -> dict:

@@ -52,7 +52,7 @@ class EncodingModel(PreTrainedModel):
             show_progress_bar: Show a progress bar on stderr.
             convert_to_numpy: Return a float32 array, otherwise a tensor.
             convert_to_tensor: Return a tensor on the device of the model. Overrides `convert_to_numpy`.
-            device: Device to embed on. Several devices embed shares of the images, each in a process of its own.
+            device: Device to embed on. Several devices embed shares of the images, each in its own process.
             conditions: Conditions of `get_photo_features`, such as `category` of DP-CLIP.
 
         Returns:
@@ -112,7 +112,7 @@ class EncodingModel(PreTrainedModel):
     def _encode_on(
         self, devices: list[str], images: list, domain: Domain, batch_size: int, conditions: dict
     ) -> Tensor:
-        """Every device embeds a share of the pictures, in order, in a process of its own."""
+        """Every device embeds a share of the pictures, in order, in its own process."""
         bounds = np.linspace(0, len(images), len(devices) + 1).round().astype(int)
         shares = [images[a:b] for a, b in zip(bounds, bounds[1:])]
         _ = self.processor  # read here, once

@@ -61,7 +61,7 @@ _REBUILDERS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
 
 class _InertUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """What a pickle's global name stands for; nothing is imported."""
+        """The replacement for a global name of a pickle. Nothing is imported."""
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
         if module == "torch._utils" and name in _REBUILDERS:

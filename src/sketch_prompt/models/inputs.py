@@ -46,7 +46,9 @@ def check_input_ids(input_ids: Tensor, vocabulary: int) -> None:
     if input_ids.is_floating_point() or input_ids.dtype == torch.bool:
         raise TypeError(f"token ids are whole numbers, not {input_ids.dtype}; {advice}")
     if input_ids.dim() != 2 or 0 in input_ids.shape:
-        raise ValueError(f"token ids are of shape (B, T), at least one text, not {tuple(input_ids.shape)}")
+        raise ValueError(
+            f"token ids must have the shape (B, T), at least one text, not {tuple(input_ids.shape)}"
+        )
     if not torch.compiler.is_compiling() and not (input_ids.min() >= 0 and input_ids.max() < vocabulary):
         raise ValueError(
             f"there are token ids that this CLIP, which knows {vocabulary:,}, does not know; {advice}"

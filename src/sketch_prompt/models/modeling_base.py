@@ -77,7 +77,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
         return None
 
     def tunes_modalities_apart(self, config: SketchPromptPreTrainedConfig) -> bool:
-        """Whether photos have tuned copies of their own, in `self.adapter.photo_clip`."""
+        """Whether photos have their own tuned copies, in `self.adapter.photo_clip`."""
         return False
 
     def build_adapter(self, config: SketchPromptPreTrainedConfig) -> MethodAdapter:
@@ -133,7 +133,7 @@ class SketchPromptPreTrainedModel(AdaptedClip):
             (B, D), L2-normalised.
 
         Raises:
-            ValueError: The method has a vision tower of its own, and no text tower.
+            ValueError: The method has its own vision tower, and no text tower.
         """
         if self.clip is None:
             raise ValueError(f"this {self.method} model has no CLIP, and so no text features")
@@ -356,8 +356,8 @@ class SketchPromptPreTrainedModel(AdaptedClip):
             A `Correspondence`. `sketch_prompt.explain.figures` draws it.
 
         Raises:
-            ValueError: An image cannot be read, the model has no processor, pixel values are of several images or have
-                another size than the model's input, or the sketch is blank.
+            ValueError: An image cannot be read, the model has no processor, pixel values have another size than the
+                model's input or more than one image, or the sketch is blank.
 
         Example:
             ```python

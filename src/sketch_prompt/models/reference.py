@@ -85,7 +85,7 @@ def openai_clip_config(state: Mapping[str, Tensor], prefix: str) -> CLIPConfig:
         prefix: what its names start with, such as `"clip."`.
 
     Raises:
-        ValueError: if a tensor that tells a size is missing.
+        ValueError: if a tensor that determines a size is missing.
     """
     width, _, patch, _ = shape_of(state, f"{prefix}visual.conv1.weight", 4)
     positions = shape_of(state, f"{prefix}visual.positional_embedding")[0] - 1
@@ -108,7 +108,7 @@ def openai_clip_config(state: Mapping[str, Tensor], prefix: str) -> CLIPConfig:
         "num_attention_heads": text_width // HEAD_WIDTH,
         "max_position_embeddings": shape_of(state, f"{prefix}positional_embedding")[0],
         "projection_dim": embed_dim,
-        # 2 stands for "the highest id", which is how OpenAI's code finds the end of the text.
+        # 2 means "the highest id", which is how OpenAI's code finds the end of the text.
         "eos_token_id": 2,
         "bos_token_id": vocabulary - 2,
         "pad_token_id": 0,

@@ -47,7 +47,7 @@ def preview_route() -> Route:
 class OwnHead:
     """Middleware that gives the page its description, and a policy under which it loads nothing from other hosts.
 
-    A Space shows the page in a frame of another host and adds files of its own, so there is no policy in a Space.
+    A Space shows the page in a frame of another host and adds its own files, so there is no policy in a Space.
     """
 
     def __init__(self, app: ASGIApp):

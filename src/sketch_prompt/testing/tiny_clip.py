@@ -16,7 +16,7 @@ def tiny_clip(
         seed: of the weights.
         width, layers: of both towers.
         words: tokens that a text may have.
-        vision: fields of its `CLIPVisionConfig`, in place of these.
+        vision: fields of its `CLIPVisionConfig`, instead of these.
     """
     torch.manual_seed(seed)
     tower = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers}

@@ -210,7 +210,7 @@ def find_resumable(config: TrainingConfig) -> Path | None:
 
     Raises:
         FileNotFoundError: `run.resume` is `"must"`, and there is no checkpoint.
-        RecipeError: The checkpoint is of another recipe. The message names the first key that differs.
+        RecipeError: The checkpoint is from another recipe. The message names the first key that differs.
     """
     folder = config.output_dir
     last = recover_folder(folder / "checkpoints/last") if config.run.resume != "never" else None

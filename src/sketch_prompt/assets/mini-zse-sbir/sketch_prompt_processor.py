@@ -1,4 +1,4 @@
-"""Leads transformers' Auto classes to the package that this checkpoint is of: pip install sketch-prompt"""
+"""Lets the Auto classes of transformers find the package of this checkpoint: pip install sketch-prompt"""
 
 from sketch_prompt import SketchPromptProcessor
 from sketch_prompt.image_processing import SketchPromptImageProcessor

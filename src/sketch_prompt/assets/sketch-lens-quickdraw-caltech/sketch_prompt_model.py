@@ -1,3 +1,3 @@
-"""Leads transformers' Auto classes to the package that this checkpoint is of: pip install sketch-prompt"""
+"""Lets the Auto classes of transformers find the package of this checkpoint: pip install sketch-prompt"""
 
 from sketch_prompt import SketchLensConfig, SketchLensModel

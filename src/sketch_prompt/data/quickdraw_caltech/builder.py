@@ -109,7 +109,7 @@ class QuickDrawCaltechBuilder(TableBuilder):
         ```
 
     The columns are image (PNG bytes of a drawing, JPEG bytes of a photo), label (seen classes first), instance_id
-    (nothing is paired: each picture is an instance of its own), and domain ("sketch" or "photo").
+    (nothing is paired: each picture is its own instance), and domain ("sketch" or "photo").
     """
 
     VERSION = datasets.Version("1.0.0")

@@ -170,7 +170,7 @@ class MilvusIndex(VectorIndex):
             if self.uri is not None and not saved["own"]:
                 raise ValueError(
                     f"the collection {self.collection!r} at {self.uri} does not hold the vectors of the gallery in "
-                    f"{directory}, which is not one that you indexed here: index its photos into it once more"
+                    f"{directory}, which is not one that you indexed here: index its photos into it again"
                 )
             self._repair(ids, vectors)
         elif len(ids) and saved["own"] and _of_building(self._kind) != _of_building(built):

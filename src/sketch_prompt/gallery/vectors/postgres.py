@@ -162,7 +162,7 @@ class PostgresTable:
             try:
                 with connection.transaction():
                     (found,) = connection.execute(query, [name]).fetchone()
-            except psycopg.errors.SyntaxError:  # not a name as it stands
+            except psycopg.errors.SyntaxError:  # not a valid name
                 continue
             if found is not None:
                 return found

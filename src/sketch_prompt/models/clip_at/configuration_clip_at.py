@@ -17,7 +17,7 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
             Number of prompt tokens for sketches, and also for photos; 3 in paper and reference code. 0, no prompts,
             for the baselines that fine-tune the vision tower or probe its features.
         prompt_depth (`int`):
-            How many layers have prompts of their own: 1 in paper and reference code, more in the baseline B-Deep.
+            Number of layers with their own prompts: 1 in paper and reference code, more in the baseline B-Deep.
         prompt_kind (`str`):
             `"learned"`: the paper's. Of its baselines: `"conditional"` (B-Cond), to which a small network adds what
             the frozen CLIP sees in the image (after CoCoOp); `"multimodal"` (B-MM), which enter the text tower and,
@@ -34,7 +34,7 @@ class ClipAtConfig(SketchPromptPreTrainedConfig):
             `"vision"`: the whole vision tower and its projection (B-FT).
         linear_probe (`bool`): a linear layer on the features, which starts as the identity (B-Lin).
         layer_norms (`str`, *optional*):
-            `"separate"`: sketches and photos have LayerNorms of their own, the paper's model at category level.
+            `"separate"`: sketches and photos have their own LayerNorms, the paper's model at category level.
             `"shared"`: both have the same, as in the reference code and in the paper's model at instance level.
             None takes the paper's, and shared ones with another `trainable` than `"paper"`. With `"vision"` it is
             whole encoders that are shared or separate. A checkpoint that was saved before there was a choice has

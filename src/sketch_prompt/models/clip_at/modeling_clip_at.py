@@ -83,7 +83,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
         return _TUNED.get(config.trainable, _LEFT_TRAINABLE_BY_REFERENCE)
 
     def tunes_modalities_apart(self, config: ClipAtConfig) -> bool:
-        """Whether sketches and photos have LayerNorms, or whole encoders, of their own."""
+        """Whether sketches and photos have their own LayerNorms or whole encoders."""
         return config.layer_norms == "separate"
 
     def build_adapter(self, config: ClipAtConfig) -> ClipAtAdapter:
@@ -158,7 +158,7 @@ class ClipAtModel(SketchPromptPreTrainedModel):
     def embed_triplets(self, images: list[Tensor]) -> list[Tensor]:
         """Sketches and one or two sets of photos, each row with the prompts of its modality.
 
-        This takes one pass of the tower, or two if the modalities have LayerNorms of their own.
+        This takes one pass of the tower, or two if the modalities have their own LayerNorms.
         """
         adapter, sizes = self.adapter, [len(part) for part in images]
         if self.config.layer_norms == "separate":

@@ -9,7 +9,7 @@ from ..prompted_clip import mean_tokens
 from .configuration_clip_at import ClipAtConfig
 
 Prompts = list[Tensor]
-"""For each layer with prompts of its own, (n, d_v), or (B, n, d_v) if each row has its own."""
+"""For each layer with its own prompts, (n, d_v), or (B, n, d_v) if each row has its own."""
 
 _NARROWING = 16  # factor by which CoCoOp's meta network narrows the features
 

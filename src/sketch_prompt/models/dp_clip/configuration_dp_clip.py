@@ -33,7 +33,7 @@ class DpClipConfig(SketchPromptPreTrainedConfig):
             the packed query, key and value projections of the text tower and of the windows' block, the text tower's
             LayerNorms and `logit_scale`.
         own_local_block (`bool`):
-            Whether the windows' block has weights of its own, as in a converted checkpoint. Otherwise its frozen
+            Whether the block for windows has its own weights, as in a converted checkpoint. Otherwise its frozen
             weights are those of the vision tower's last block, of which it is a copy.
         margin (`float`): of both triplet losses; 0.15 in the reference code.
         local_loss_weight (`float`): weight of each window in the losses; 0.1 in the reference code.

@@ -125,7 +125,7 @@ photo_features = model.get_photo_features(inputs.photo_pixel_values, category="t
         return DpClipAdapter(config, self.clip.state_dict())
 
     def check_loaded(self, source) -> None:
-        """Raise ValueError unless the checkpoint's names and conditions are of the same categories."""
+        """Raise ValueError if the names and the conditions of a checkpoint have different categories."""
         adapter = self.adapter
         adapter.register.check(source, (adapter.prompts is not None, adapter.scalers is not None, True))
 

@@ -13,7 +13,7 @@ Whole = Callable[[Tensor], Tensor]
 
 
 def is_of_categories(batch: TripletBatch, whole: Whole) -> bool:
-    """Whether the triplets are of category level: with negatives of other categories."""
+    """Whether the triplets are at category level, with negatives of other categories."""
     if batch.labels is None or batch.negative_labels is None:
         return False
     return bool((whole(batch.labels) != whole(batch.negative_labels)).any())
@@ -28,10 +28,10 @@ def require_negatives(batch: TripletBatch, whole: Whole) -> None:
     """Check that the batch has hard negatives, even if their weight is still 0.
 
     Raises:
-        ValueError: It is of category level, and has only one category.
+        ValueError: The batch is at category level, but has only one category.
     """
     if is_of_categories(batch, whole) and len(whole(batch.labels).unique()) < 2:
         raise ValueError(
-            "hard negatives are photos of other categories here, and this batch is of one category: train with "
+            "hard negatives are photos of other categories here, and this batch has only one category: train with "
             "data.batches=pk, or with hard_weight_step=0"
         )

@@ -111,16 +111,16 @@ def window_masks(grid: int) -> Tensor:
 class WindowMatcher(nn.Module):
     """Local features of four overlapping windows of the patch grid (section 3.4 of the paper).
 
-    Each window passes, with the class token, through a copy of the tower's last block, and a LayerNorm and a
-    projection of its own. Only the output of the class token is used, and its input is the same in all windows. So
-    queries, keys and values are computed once, and a window is a mask.
+    Each window passes, with the class token, through a copy of the tower's last block, and through its own LayerNorm
+    and projection. Only the output of the class token is used, and its input is the same in all windows. So queries,
+    keys and values are computed once, and a window is a mask.
 
     Args:
         vision: Architecture of the vision tower.
         weights: Weights of the tower by their names in `CLIPModel`. The LayerNorms and projections start as copies of
             them.
         rank: Rank of low-rank branches beside the block, which are not scaled by text. 0 for none.
-        own_block: Use a block of its own, whose query, key and value projections are trained. Otherwise only its
+        own_block: Use its own block, whose query, key and value projections are trained. Otherwise only its
             LayerNorms differ from those of the tower.
     """
 

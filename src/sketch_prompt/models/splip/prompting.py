@@ -60,13 +60,13 @@ class LayersToVision(nn.Module):
 
 
 class SplipAdapter(MethodAdapter):
-    """The mappings, the solver, and their inputs. Parts that the configuration leaves out are None.
+    """The mappings, the solver, and their inputs. Parts that the configuration removes are None.
 
-    Buffers: `class_ids` (2, C, T) token ids of the seen classes' sentences, for sketches and for photos;
-    `template_ids` (2, J - 1) of the words before the class, start token included; `patch_means` (2, P, d_v), the
-    running mean of patch embeddings; `images_seen` (2,) what it is a mean of; `class_embeddings` (C, D) the frozen
-    CLIP's texts of the classes, for the margin. `prompt_offsets` (L, d_v) are added to the prompts of each layer with
-    prompts of its own.
+    Buffers: `class_ids` (2, C, T), the token ids of sentences for the seen classes, for sketches and for photos;
+    `template_ids` (2, J - 1), those of the words before the class, with the start token; `patch_means` (2, P, d_v),
+    the running mean of patch embeddings; `images_seen` (2,), the number of images in this mean; `class_embeddings`
+    (C, D), the text features of the classes by the frozen CLIP, for the margin. `prompt_offsets` (L, d_v) are added to
+    the prompts of each layer that has its own.
     """
 
     data_buffers = (*MethodAdapter.data_buffers, "class_ids", "template_ids")
@@ -132,7 +132,7 @@ class SplipPrompts:
         Args:
             domains: a modality, or one for each row.
             n_layers: of the vision tower.
-            semantic: V^ms_l of each row, (B, n, d_v), in place of those of its modality.
+            semantic: V^ms_l of each row, (B, n, d_v), instead of those of its modality.
             offsets: (L, d_v), added to the prompts of the first L layers.
         """
         guided = [] if self.text_guided is None else [self.text_guided[domains]]

@@ -40,7 +40,7 @@ class ZseSbirConfig(SketchPromptPreTrainedConfig):
         relation_pairs (`str`):
             Which pairs the relation loss sees. `"triplets"`: each sketch with its photo and with its negative (paper).
             `"batch"`: also each sketch with every photo of the batch, those that match and those that do not counting
-            half each (ours). Photos match by class, or where negatives are of the sketch's own class, by instance.
+            half each (ours). Photos match by class, or by instance if negatives have the class of the sketch.
         mismatched_sketch (`str`):
             The sketch that is paired with the negative: the triplet's `"own"` (paper), or a `"second"` one of its
             class (reference code).

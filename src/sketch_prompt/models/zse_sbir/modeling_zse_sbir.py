@@ -158,7 +158,7 @@ photo_tokens = model.encode_tokens(inputs.photo_pixel_values, "photo")
 scores = model.score_pairs(sketch_tokens, photo_tokens)
 """
     has_reranker = True
-    backbone_weights = ("adapter.vision.",)  # the vision transformer that stands in for the CLIP
+    backbone_weights = ("adapter.vision.",)  # the vision transformer that replaces the CLIP
     loss_needs: ClassVar[dict[str, tuple[str, ...]]] = {"triplet": ("negatives",), "relation": ("negatives",)}
 
     def tuned_modules(self, config: ZseSbirConfig) -> str | None:
