@@ -222,7 +222,7 @@ def test_what_is_no_plain_vit_is_refused_by_name(published, tmp_path):
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="has no ViT with the names of timm, of its original or of ZSE-SBIR"):
         read_vit(tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="no single file of a ViT's weights"):
+    with pytest.raises(ValueError, match="not have a single file with the weights of a ViT"):
         read_vit(published)
     with pytest.raises(FileNotFoundError):
         read_vit(tmp_path / "nowhere.npz")
