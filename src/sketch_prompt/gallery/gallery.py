@@ -260,12 +260,8 @@ class Gallery:
         """
         from . import hub
 
-        description, rows = hub.download(repo_id, revision=revision, cache_dir=cache_dir, token=token)
-        settings = saved_options(description["model"], {"name": description["index"]}, model, repo_id)
-        gallery = cls(**{**settings, **options})
-        gallery.collection.check_model(description["model"], repo_id)
-        gallery.collection.read_rows(rows)
-        return gallery
+        place = {"revision": revision, "cache_dir": cache_dir, "token": token}
+        return hub.load(cls, repo_id, model, place, options)
 
     def save(self, directory: str | os.PathLike) -> None:
         """Save the gallery to a folder. The features of photos that are added later are saved there too.

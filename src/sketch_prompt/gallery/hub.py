@@ -27,13 +27,14 @@ from ..hub import upload
 from ..hub.data_cards import gallery_card
 from .collection import PhotoCollection
 from .fingerprint import describe_differences
-from .saving import FORMAT
+from .saving import FORMAT, saved_options
 from .table import Photo
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..hub.upload import PushOptions
+    from .gallery import Gallery, Model
 
 DESCRIPTION = "gallery.json"
 _ROWS_A_FILE = 10_000
@@ -98,6 +99,22 @@ def write_data_set(
     card = gallery_card(repo_id, description, len(names), part.features, license, directory)
     (directory / "README.md").write_text(card, encoding="utf-8")
     return [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
+
+
+def load(
+    gallery_class: "type[Gallery]",
+    repo_id: str,
+    model: "Model | None",
+    place: dict[str, Any],
+    options: dict[str, Any],
+) -> "Gallery":
+    """Download a gallery; see `Gallery.from_hub`. `place` has the arguments for the Hub."""
+    description, rows = download(repo_id, **place)
+    settings = saved_options(description["model"], {"name": description["index"]}, model, repo_id)
+    gallery = gallery_class(**{**settings, **options})
+    gallery.collection.check_model(description["model"], repo_id)
+    gallery.collection.read_rows(rows)
+    return gallery
 
 
 def download(repo_id: str, **hub: Any) -> tuple[dict[str, Any], datasets.Dataset]:
