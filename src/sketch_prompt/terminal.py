@@ -18,11 +18,12 @@ def printable(text: str, keep: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        character if character in keep or not _steers(character) else _escape(character) for character in text
+        character if character in keep or not _is_control(character) else _escape(character)
+        for character in text
     )
 
 
-def _steers(character: str) -> bool:
+def _is_control(character: str) -> bool:
     category = unicodedata.category(character)
     if category == "Cf":
         return character not in _HARMLESS_FORMAT

@@ -37,9 +37,9 @@ def test_it_answers_to_this_machines_names(address, host):
 
 
 def test_a_page_that_is_served_to_others_answers_to_every_name():
-    from sketch_prompt.space.page import _own_names_only
+    from sketch_prompt.space.page import _allow_own_names
 
-    assert _own_names_only("0.0.0.0") == [] and len(_own_names_only("127.0.0.1")) == 1
+    assert _allow_own_names("0.0.0.0") == [] and len(_allow_own_names("127.0.0.1")) == 1
 
 
 def test_whatever_a_script_sends_is_answered_with_a_message(address, catalogue):

@@ -75,7 +75,7 @@ def show_categories(
             f"support={support!r} needs at least two classes, none of which the model knows: it knows "
             f"{len(present) - len(new)} of {len(present)}"
         )
-    images = [_undecoded(table) for table in tables]
+    images = [_without_decoding(table) for table in tables]
     for label in tqdm(new, desc="Showing categories", unit="class", disable=not progress):
         rng = np.random.default_rng((seed, int(label)))
         drawn, reasons = [], []
@@ -142,7 +142,7 @@ def conditioned(
         model.train(training)
 
 
-def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
+def _without_decoding(table: datasets.Dataset) -> datasets.Dataset:
     return table.select_columns("image").cast_column("image", datasets.Image(decode=False))
 
 

@@ -78,11 +78,11 @@ class PairStore:
             self._batches[start] = batch
             self._bytes += sum(value.nbytes for value in batch.prepared.values())
             if self._bytes > MEMORY_BYTES:
-                self._leave_memory()
+                self._move_to_disk()
             return
         self._write(start, batch)
 
-    def _leave_memory(self) -> None:
+    def _move_to_disk(self) -> None:
         """Move what is in memory to a temporary folder, which goes when the store does."""
         if self.scratch is not None:
             Path(self.scratch).mkdir(parents=True, exist_ok=True)
@@ -307,7 +307,7 @@ class ScoringJob:
         progress: bool = True,
     ):
         self.pieces, self.score, self.accelerator, self.progress = pieces, score, accelerator, progress
-        self.folder = None if folder is None else folder / f"scores-{_name_of(pieces)}"
+        self.folder = None if folder is None else folder / f"scores-{_digest_of(pieces)}"
         self._scores: dict[int, np.ndarray] = {}
 
     @property
@@ -327,7 +327,7 @@ class ScoringJob:
             desc="Scoring pairs", total=self.pairs, initial=done, unit="pair", unit_scale=True, disable=hidden
         ) as bar:
             for number in missing[process::processes]:
-                self._keep(number, self.score(self.pieces[number]))
+                self._store(number, self.score(self.pieces[number]))
                 # the processes work at the same pace, so the first one's bar speaks for all
                 bar.update(min(processes * self.pieces[number].pairs, self.pairs - bar.n))
         if processes > 1:
@@ -339,7 +339,7 @@ class ScoringJob:
     def _is_done(self, number: int) -> bool:
         return self.folder is not None and self._path(number).is_file()
 
-    def _keep(self, number: int, scores: np.ndarray) -> None:
+    def _store(self, number: int, scores: np.ndarray) -> None:
         if self.folder is None:
             self._scores[number] = scores
             return
@@ -353,7 +353,7 @@ class ScoringJob:
         return self.folder / f"{number:08d}.npy"
 
 
-def _name_of(pieces: Sequence[Piece]) -> str:
+def _digest_of(pieces: Sequence[Piece]) -> str:
     digest = hashlib.blake2b(digest_size=6)
     for piece in pieces:
         for numbers in piece:

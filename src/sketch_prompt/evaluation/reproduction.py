@@ -200,12 +200,12 @@ def reproduce(results: Iterable[dict]) -> Reproduction:
         runs[setup, row] = setup, result
     setups: dict[Setup, list[Row]] = {}
     for setup in dict.fromkeys(setup for setup, _ in runs.values()):
-        own = _seeds_joined([result for its_setup, result in runs.values() if its_setup == setup])
+        own = _average_seeds([result for its_setup, result in runs.values() if its_setup == setup])
         setups[setup] = _rows(_published(setup), own)
     return Reproduction(setups)
 
 
-def _seeds_joined(results: list[dict]) -> list[dict]:
+def _average_seeds(results: list[dict]) -> list[dict]:
     """One result for all runs of a recipe: the means, with `deviations` and the number of `seeds`."""
     groups: dict[str, list[dict]] = {}
     for number, result in enumerate(results):
@@ -213,10 +213,10 @@ def _seeds_joined(results: list[dict]) -> list[dict]:
         if result.get("seed") is not None and result.get("recipe"):
             key = json.dumps([result.get(name) for name in _ALIKE], sort_keys=True)
         groups.setdefault(key, []).append(result)
-    return [_joined(group) if len(group) > 1 else group[0] for group in groups.values()]
+    return [_average(group) if len(group) > 1 else group[0] for group in groups.values()]
 
 
-def _joined(results: list[dict]) -> dict:
+def _average(results: list[dict]) -> dict:
     names = [name for name in results[0]["metrics"] if all(name in other["metrics"] for other in results)]
     values = {name: [result["metrics"][name] for result in results] for name in names}
     return results[-1] | {

@@ -320,7 +320,7 @@ def embed_corpus(
     with only_writer(directory, "is embedding into"):
         if as_lance and output.exists():
             raise ValueError(f"{output} is there already: choose another name, or delete it")
-        lacking = _begin(directory, corpus, model, options)
+        lacking = _write_plan(directory, corpus, model, options)
         if engine == "ray" and lacking:
             from .corpus_ray import run_on_ray
 
@@ -350,7 +350,7 @@ def part_file(directory: Path, part: int) -> Path:
     return directory / f"part-{part:05d}.parquet"
 
 
-def _begin(directory: Path, corpus: Corpus, model: Any, options: dict[str, Any]) -> list[int]:
+def _write_plan(directory: Path, corpus: Corpus, model: Any, options: dict[str, Any]) -> list[int]:
     """Write the plan, or compare it with an existing one. Returns the missing parts."""
     how = {name: value for name, value in options.items() if name in ("base_model", "dtype")}
     name = (

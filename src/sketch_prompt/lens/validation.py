@@ -35,24 +35,24 @@ class Sample:
         columns = (torch.as_tensor(c).cpu() for c in (groups, rows, groups if labels is None else labels))
         self._parts.append((features, *columns))
         if sum(len(part[0]) for part in self._parts) > self._limit:
-            self._limit = 2 * len(self._kept()[0]) + 4096
+            self._limit = 2 * len(self._first_rows()[0]) + 4096
 
     @property
     def features(self) -> Tensor:
         """(N, D) features, by group and row."""
-        return self._kept()[0]
+        return self._first_rows()[0]
 
     @property
     def groups(self) -> Tensor:
         """(N,) group of each."""
-        return self._kept()[1]
+        return self._first_rows()[1]
 
     @property
     def labels(self) -> Tensor:
         """(N,) what each shows: its group, unless other labels were given to `add`."""
-        return self._kept()[3]
+        return self._first_rows()[3]
 
-    def _kept(self) -> tuple[Tensor, ...]:
+    def _first_rows(self) -> tuple[Tensor, ...]:
         if len(self._parts) > 1 or not self._is_cut:
             columns = tuple(torch.cat(column) for column in zip(*self._parts))
             order = torch.argsort(columns[2], stable=True)

@@ -26,13 +26,13 @@ class TensorState:
 
     def __init__(self, tensors: Iterable[Tensor] = ()):
         # A weak reference does not keep the memory, and an address could be reused by another tensor.
-        self._seen = [(weakref.ref(t.untyped_storage()), _writes(t)) for t in tensors]
+        self._seen = [(weakref.ref(t.untyped_storage()), _version_of(t)) for t in tensors]
 
     def holds(self, tensors: Iterable[Tensor]) -> bool:
         """Whether these are the same tensors, and unchanged."""
         now = list(tensors)
         return len(now) == len(self._seen) and all(
-            storage() is tensor.untyped_storage() and writes == _writes(tensor)
+            storage() is tensor.untyped_storage() and writes == _version_of(tensor)
             for tensor, (storage, writes) in zip(now, self._seen)
         )
 
@@ -40,5 +40,5 @@ class TensorState:
         return TensorState, ()
 
 
-def _writes(tensor: Tensor) -> int:
+def _version_of(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version

@@ -120,7 +120,7 @@ def launch_page(
         share=False,
         ssr_mode=False,
         app_kwargs={
-            "middleware": [*_own_names_only(host), Middleware(OwnHead)],
+            "middleware": [*_allow_own_names(host), Middleware(OwnHead)],
             "routes": [photos.route(), preview_route()],
         },
         max_file_size=2 * MAX_BYTES,
@@ -142,7 +142,7 @@ def _is_local(host: str | None) -> bool:
         return host == "localhost"
 
 
-def _own_names_only(host: str | None) -> list[Middleware]:
+def _allow_own_names(host: str | None) -> list[Middleware]:
     """A page for this machine only answers requests that name this machine as host.
 
     Otherwise a web site could let its own host name point to 127.0.0.1 (DNS rebinding), and the browser would allow

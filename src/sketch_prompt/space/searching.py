@@ -105,7 +105,7 @@ def search(catalogue: Catalogue, query: Query, top_k: int = SHOWN_PHOTOS, start:
             return Found([], "There are no photos here yet. Add some of your own.")
         began = time.perf_counter()
         wanted = min(start + top_k, MOST_PHOTOS)
-        hits = _some(gallery, wanted) if query.is_empty else _hits(gallery, query, wanted)
+        hits = _sample_photos(gallery, wanted) if query.is_empty else _hits(gallery, query, wanted)
         seconds = time.perf_counter() - began
     if query.is_empty:
         which = f"some of the {size:,} photos" if size > top_k else f"all photos there are ({size})"
@@ -160,7 +160,7 @@ def _hits(gallery: Gallery, query: Query, top_k: int) -> Hits:
     )
 
 
-def _some(gallery: Gallery, count: int) -> list[Photo]:
+def _sample_photos(gallery: Gallery, count: int) -> list[Photo]:
     """Photos at equal distances in the gallery."""
     rows = np.unique(np.linspace(0, len(gallery) - 1, count).astype(int))
     return [gallery.photos[int(row)] for row in rows]

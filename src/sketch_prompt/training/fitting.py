@@ -95,7 +95,7 @@ def _with_size(config: TrainingConfig) -> TrainingConfig:
     given = config.processor.get("size")
     if given is None:
         own = SketchPromptImageProcessor.from_base_model(config.model.base_model).size
-        return config if own == size else _replaced(config, size)
+        return config if own == size else _with_image_size(config, size)
     if SketchPromptImageProcessor(size=given).size != size:
         raise RecipeError(
             f"processor.size={given} does not fit {config.model.base_model}, which takes images of {size} x {size} "
@@ -104,7 +104,7 @@ def _with_size(config: TrainingConfig) -> TrainingConfig:
     return config
 
 
-def _replaced(config: TrainingConfig, size: int) -> TrainingConfig:
+def _with_image_size(config: TrainingConfig, size: int) -> TrainingConfig:
     logger.info(
         "%s takes images of %d x %d pixels: processor.size=%d", config.model.base_model, size, size, size
     )

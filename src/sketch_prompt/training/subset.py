@@ -60,7 +60,7 @@ def _share_of_images(tables, labels, share: float, rng: np.random.Generator) -> 
     kept = {}
     for domain in tables:
         rows = [
-            _some(np.flatnonzero(labels[domain] == label), share, 1, rng)
+            _draw(np.flatnonzero(labels[domain] == label), share, 1, rng)
             for label in np.unique(labels[domain])
         ]
         kept[domain] = np.isin(np.arange(len(labels[domain])), np.concatenate(rows))
@@ -75,12 +75,12 @@ def _share_of_instances(tables, labels, share: float, rng: np.random.Generator) 
     for label in np.unique(labels["photo"]):
         own = labels["photo"] == label
         rows += [
-            _some(np.flatnonzero(own & drawn), share, 2, rng),
-            _some(np.flatnonzero(own & ~drawn), share, 0, rng),
+            _draw(np.flatnonzero(own & drawn), share, 2, rng),
+            _draw(np.flatnonzero(own & ~drawn), share, 0, rng),
         ]
     photos = np.isin(np.arange(len(names["photo"])), np.concatenate(rows))
     return {"photo": photos, "sketch": np.isin(names["sketch"], names["photo"][photos])}
 
 
-def _some(rows: np.ndarray, share: float, least: int, rng: np.random.Generator) -> np.ndarray:
+def _draw(rows: np.ndarray, share: float, least: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(rows)[: max(least, round(share * len(rows)))]

@@ -77,7 +77,7 @@ def hold_out(
     kept = part("train", False)
     if held_out == "seen classes":
         # A class with photos but no sketch cannot be trained on.
-        kept = {name: _of_classes(table, training) for name, table in kept.items()}
+        kept = {name: _select_classes(table, training) for name, table in kept.items()}
     validation = part("test", True)
     if held_out == "instances":
         validation |= kept  # shows that these are not the instances trained on
@@ -119,7 +119,7 @@ def take_sample(
     )
 
 
-def _of_classes(table: datasets.Dataset, classes: np.ndarray) -> datasets.Dataset:
+def _select_classes(table: datasets.Dataset, classes: np.ndarray) -> datasets.Dataset:
     labels = np.asarray(table["label"][:])
     kept = np.isin(labels, classes)
     return table if kept.all() else table.select(np.flatnonzero(kept))

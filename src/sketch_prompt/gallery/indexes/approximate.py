@@ -187,7 +187,7 @@ class FaissIndex(VectorIndex):
             sample = np.ascontiguousarray(vectors[_spread(n, size)], np.float32)
         if self.precision == "binary" and self.kind != "ivf-pq":
             axes = find_axes(sample, queries_to_fit(vectors, drawings), count_for(width))
-            index = _along(axes, self._empty(len(axes.of_photos), lists))
+            index = _with_projection(axes, self._empty(len(axes.of_photos), lists))
         if len(sample):
             index.train(sample)
         return index
@@ -254,7 +254,7 @@ def _spread(n: int, size: int) -> np.ndarray:
     return (np.sort(starts)[:, None] * _RUN + np.arange(_RUN)).ravel()
 
 
-def _along(axes: Axes, index: faiss.Index) -> faiss.Index:
+def _with_projection(axes: Axes, index: faiss.Index) -> faiss.Index:
     """An index that projects vectors onto axes before it adds them to another index.
 
     In faiss, an index has the same projection for vectors and queries. So the first step computes both projections,

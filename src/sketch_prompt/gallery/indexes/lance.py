@@ -105,7 +105,7 @@ class LanceIndex(VectorIndex):
             self._forget()
             return
         self._ids, self._vectors = ids, vectors
-        self._settle()
+        self._keep_one_version()
         if len(removed):
             self._table.delete(_condition(removed))
         if len(added):
@@ -175,7 +175,7 @@ class LanceIndex(VectorIndex):
             self._temporary = tempfile.TemporaryDirectory()  # opening a gallery does not change it
             self.build(ids, vectors)
 
-    def _settle(self) -> None:
+    def _keep_one_version(self) -> None:
         """Make the gallery's version the latest one, and delete older ones."""
         latest = self._table.latest_version
         if self._table.version != latest:

@@ -97,9 +97,9 @@ class MilvusIndex(VectorIndex):
         """
         if self.collection is None:
             self.collection, self._is_ours = f"sketch_prompt_{secrets.token_hex(8)}", True
-        self._refuse_anothers()
+        self._check_owner()
         self._is_ours = True
-        with self._changing():
+        with self._change():
             if self._exists():
                 self._client.drop_collection(self.collection)
             self._create(vectors[:1].shape[1])
@@ -115,7 +115,7 @@ class MilvusIndex(VectorIndex):
             if len(ids):
                 self.build(ids, vectors)
             return
-        with self._changing():
+        with self._change():
             self._delete(removed)
             self._insert(added, vectors[np.searchsorted(ids, added)])
 
@@ -132,7 +132,7 @@ class MilvusIndex(VectorIndex):
                 limit=min(top_k, _MOST_RESULTS),
                 filter="" if allowed is None else f"id in {allowed.tolist()}",
                 output_fields=["id"],
-                search_params={"metric_type": "IP", "params": _of_search(self._kind)},
+                search_params={"metric_type": "IP", "params": _search_parameters(self._kind)},
             )
         for row, hits in enumerate(results):
             values = np.array([hit["distance"] for hit in hits], np.float32)
@@ -161,11 +161,11 @@ class MilvusIndex(VectorIndex):
         self._is_ours = self.uri is None or (saved["own"] and self.collection == saved["collection"])
         wanted = asked or self._kind
         if _TYPE not in wanted:
-            wanted = {**_of_building(built), **(wanted or _of_search(built))}
+            wanted = {**_build_parameters(built), **(wanted or _search_parameters(built))}
         self._kind = wanted
         self.recall = saved[f"recall@{RECALL_AT}"]
         if saved["own"]:
-            self._refuse_anothers()
+            self._check_owner()
         if len(ids) and (self._mark.exists() or not self._is_there()):
             if self.uri is not None and not saved["own"]:
                 raise ValueError(
@@ -173,10 +173,10 @@ class MilvusIndex(VectorIndex):
                     f"{directory}, which is not one that you indexed here: index its photos into it again"
                 )
             self._repair(ids, vectors)
-        elif len(ids) and saved["own"] and _of_building(self._kind) != _of_building(built):
+        elif len(ids) and saved["own"] and _build_parameters(self._kind) != _build_parameters(built):
             self.build(ids, vectors)
 
-    def _refuse_anothers(self) -> None:
+    def _check_owner(self) -> None:
         if not self._is_ours and self._is_there():
             raise ValueError(
                 f"Milvus at {self.uri} has a collection {self.collection!r} already, which is not this gallery's: "
@@ -195,7 +195,7 @@ class MilvusIndex(VectorIndex):
             self.build(ids, vectors)
             return
         there = self._all_ids()
-        with self._changing():
+        with self._change():
             self._delete(np.setdiff1d(there, ids))
             lacking = np.flatnonzero(~np.isin(ids, there))
             for start in range(0, len(lacking), _ROWS_A_CALL):
@@ -222,7 +222,7 @@ class MilvusIndex(VectorIndex):
             "features",
             index_type=self._kind.get(_TYPE, "AUTOINDEX"),
             metric_type="IP",
-            params={name: value for name, value in _of_building(self._kind).items() if name != _TYPE},
+            params={name: value for name, value in _build_parameters(self._kind).items() if name != _TYPE},
         )
         self._client.create_collection(
             self.collection, schema=schema, index_params=index, consistency_level="Strong"
@@ -261,7 +261,7 @@ class MilvusIndex(VectorIndex):
         return self.directory / _UNSETTLED
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _change(self) -> Iterator[None]:
         with self._errors():
             if self.directory is not None:
                 self.directory.mkdir(parents=True, exist_ok=True)
@@ -282,7 +282,7 @@ def _split(address: str | None) -> tuple[str | None, str | None, dict[str, Any]]
     texts = dict(parse_qsl(query, strict_parsing=bool(query)))
     collection = texts.pop(_COLLECTION, None)
     kind = {name: _value(text) for name, text in texts.items()}
-    if kind and _TYPE not in kind and _of_building(kind):
+    if kind and _TYPE not in kind and _build_parameters(kind):
         raise ValueError(
             f"{address!r} has parameters of an index but no {_TYPE}=, such as ?{_TYPE}=HNSW&M=16"
         )
@@ -300,9 +300,9 @@ def _value(text: str) -> int | float | bool | str:
     return text
 
 
-def _of_search(kind: dict[str, Any]) -> dict[str, Any]:
+def _search_parameters(kind: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kind.items() if name in _OF_SEARCH}
 
 
-def _of_building(kind: dict[str, Any]) -> dict[str, Any]:
+def _build_parameters(kind: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kind.items() if name not in _OF_SEARCH}

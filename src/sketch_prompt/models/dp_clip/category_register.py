@@ -121,15 +121,15 @@ class CategoryRegister:
     def remove(self, name: str) -> None:
         """Remove a category, if there is one with this name."""
         if name in self.names:
-            self._keep([row for row, other in enumerate(self.names) if other != name])
+            self._select_rows([row for row, other in enumerate(self.names) if other != name])
 
     def outdate(self) -> None:
         """Remove all categories: training has changed the modules that computed their conditions."""
         if self.names:
             self._outdated.update(self.names)
-            self._keep([])
+            self._select_rows([])
 
-    def _keep(self, rows: list[int]) -> None:
+    def _select_rows(self, rows: list[int]) -> None:
         names = self.names
         for buffer in BUFFERS:
             value = getattr(self._adapter, buffer)

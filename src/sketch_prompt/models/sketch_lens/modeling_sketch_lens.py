@@ -117,7 +117,7 @@ class SketchLensModel(FrozenClipModel):
         config, values = self.config, {}
         sketches = self._embed_sketches(batch.sketches)
         if self._seen is None or batch.photos is not None:
-            seen, rows, embeds = self._of_batch(batch), torch.arange(len(sketches)), None
+            seen, rows, embeds = self._batch_features(batch), torch.arange(len(sketches)), None
             embeds = [sketches, *seen.photos.split(len(sketches))]
         else:
             seen, rows, embeds = self._seen, sketch_rows, [sketches]
@@ -136,7 +136,7 @@ class SketchLensModel(FrozenClipModel):
         return embeds, values
 
     @torch.no_grad()
-    def _of_batch(self, batch: TripletBatch) -> SeenFeatures:
+    def _batch_features(self, batch: TripletBatch) -> SeenFeatures:
         """The features of the batch from the frozen CLIP, as those of all seen data."""
         if batch.photos is None:
             raise ValueError("give photo_pixel_values, or call begin_training first")
