@@ -88,7 +88,7 @@ def test_vectors_of_another_clip_are_refused(model, built, photos):
     other = Gallery.build(make_model(seed=1), photos, progress=False)
     with pytest.raises(ValueError, match="the vectors are not this CLIP's"):
         Gallery.from_embeddings(other.features, other.photos.paths, model=model, photos_dir=photos)
-    with pytest.raises(ValueError, match="they are of another model"):
+    with pytest.raises(ValueError, match="they come from another model"):
         Gallery.from_embeddings(built.features[:, :-1], built.photos.paths, model=model, photos_dir=photos)
 
 
