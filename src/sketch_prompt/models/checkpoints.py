@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from huggingface_hub import save_torch_state_dict
@@ -31,6 +31,11 @@ from ..hub.auto_map import MODEL_MODULE, auto_map, module_source
 from . import backbone as clip_backbone
 from .integrity import check_files, check_tensors, checksum_metadata
 from .limits import described_by, stored_config
+
+if TYPE_CHECKING:
+    from ..processing import SketchPromptProcessor
+    from .configuration_base import SketchPromptPreTrainedConfig
+    from .modeling_base import SketchPromptPreTrainedModel
 
 CONFIG = "config.json"
 OLD_ADAPTER_CONFIG = "adapter_config.json"
@@ -154,7 +159,7 @@ def read_adapter(directory: Path, variant: str | None = None) -> AdapterFile:
 
 def read_backbone(
     directory: Path,
-    config,
+    config: "SketchPromptPreTrainedConfig",
     dtype: torch.dtype,
     attn_implementation: str | None,
     variant: str | None = None,
@@ -216,7 +221,7 @@ class CheckpointOptions:
 
     include_backbone: bool
     base_model: str | None
-    processor: Any
+    processor: "SketchPromptProcessor | None"
     state_dict: Mapping[str, Tensor] | None = None
     max_shard_size: int | str = "50GB"
     variant: str | None = None
@@ -225,7 +230,9 @@ class CheckpointOptions:
     tags: Sequence[str] = ()
 
 
-def write_checkpoint(model, directory: Path, options: CheckpointOptions) -> list[str]:
+def write_checkpoint(
+    model: "SketchPromptPreTrainedModel", directory: Path, options: CheckpointOptions
+) -> list[str]:
     """Write the active adapter of `model` into `directory`, each file completely or not at all. Returns the names."""
     from ..hub.model_card import model_card  # templates that only saving needs
 
@@ -294,7 +301,9 @@ def with_variant(name: str, variant: str | None) -> str:
     return name if variant is None else f"{stem}.{variant}.{suffix}"
 
 
-def _published_config(model, options: CheckpointOptions):
+def _published_config(
+    model: "SketchPromptPreTrainedModel", options: CheckpointOptions
+) -> "SketchPromptPreTrainedConfig":
     """The configuration of the model with the further keys of a checkpoint."""
     config = copy.copy(model.config)
     config.architectures = [type(model).__name__]
@@ -310,7 +319,9 @@ def _published_config(model, options: CheckpointOptions):
     return config
 
 
-def _adapter_tensors(model, state_dict: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+def _adapter_tensors(
+    model: "SketchPromptPreTrainedModel", state_dict: Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
     """The tensors of the active adapter by their names in a checkpoint, taken from `state_dict` if they are in it."""
     tensors = model.adapter_tensors()
     if state_dict is not None:

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import CommitInfo
@@ -21,6 +21,9 @@ from . import backbone as clip_backbone
 from .checkpoints import CONFIG, REPLACED, CheckpointOptions, read_adapter, read_backbone, write_checkpoint
 from .configuration_base import SketchPromptPreTrainedConfig
 from .limits import described_by
+
+if TYPE_CHECKING:
+    from ..processing import SketchPromptProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class SavedModel(PreTrainedModel):
         return self._processor
 
     @processor.setter
-    def processor(self, processor) -> None:
+    def processor(self, processor: "SketchPromptProcessor | None") -> None:
         self._processor = processor
 
     @property
@@ -76,7 +79,7 @@ class SavedModel(PreTrainedModel):
         self,
         save_directory: str | os.PathLike,
         include_backbone: bool | None = None,
-        processor=None,
+        processor: "SketchPromptProcessor | None" = None,
         results: Mapping[str, Mapping[str, float]] | None = None,
         push_to_hub: bool = False,
         *,

@@ -9,6 +9,7 @@ from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImage, UnreadableImageError
 from sketch_prompt.gallery.gallery import Gallery
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 
 from .pictures import read_upload
 
@@ -49,7 +50,7 @@ class OwnPhotos:
         self.pictures.clear()
         self._galleries.clear()
 
-    def gallery(self, method: str, model) -> Gallery:
+    def gallery(self, method: str, model: SketchPromptPreTrainedModel) -> Gallery:
         """The photos as a gallery of `model`; `method` is the name of the model."""
         gallery = self._galleries.setdefault(method, Gallery(model, index="exact"))
         new = {name: picture for name, picture in self.pictures.items() if name not in gallery.photos}

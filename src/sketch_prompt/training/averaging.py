@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+
 
 class FinalWeights:
     """The weights that are evaluated and saved, which may differ from the weights that the optimiser updates.
@@ -18,7 +20,9 @@ class FinalWeights:
             (1 - alpha) w_0 + alpha w (WiSE-FT, Wortsman et al., CVPR 2022, eq. 1).
     """
 
-    def __init__(self, model, ema_decay: float | None = None, wise_ft_alpha: float = 1.0):
+    def __init__(
+        self, model: SketchPromptPreTrainedModel, ema_decay: float | None = None, wise_ft_alpha: float = 1.0
+    ):
         self.decay = ema_decay
         self.alpha = wise_ft_alpha
         self._weights = model.trainable_parameters()

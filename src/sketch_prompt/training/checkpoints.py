@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sketch_prompt.atomic import failed_writes_are_os_errors, sync, sync_folder
 from sketch_prompt.checksums import file_checksum
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS, read_tensors
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.training.averaging import FinalWeights
 from sketch_prompt.training.config import TrainingConfig
 from sketch_prompt.training.recipe import RecipeError, read_recipe
@@ -109,7 +110,7 @@ def set_random_state(state: dict) -> None:
 
 def save_state(
     folder: Path,
-    model,
+    model: SketchPromptPreTrainedModel,
     optimizer: Optimizer,
     scheduler: LRScheduler,
     progress: Progress,
@@ -145,7 +146,7 @@ def save_state(
 
 def load_state(
     folder: Path,
-    model,
+    model: SketchPromptPreTrainedModel,
     optimizer: Optimizer,
     scheduler: LRScheduler,
     rank: int = 0,
@@ -199,7 +200,7 @@ def _damaged(folder: Path, error: Exception) -> ValueError:
 
 
 @torch.no_grad()
-def load_adapter_tensors(model, tensors: dict[str, torch.Tensor]) -> None:
+def load_adapter_tensors(model: SketchPromptPreTrainedModel, tensors: dict[str, torch.Tensor]) -> None:
     """Copy tensors into the active adapter."""
     for name, tensor in model.adapter_tensors().items():
         tensor.copy_(tensors[name])

@@ -27,6 +27,7 @@ from sketch_prompt.lens.tables import fit_model_lens
 from sketch_prompt.locking import only_writer
 from sketch_prompt.models.checkpoints import ADAPTER_WEIGHTS
 from sketch_prompt.models.frozen_clip import FrozenClipConfig, FrozenClipModel
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.training.averaging import FinalWeights
 from sketch_prompt.training.batches import EpochBatches, build_sampler, build_triplets
 from sketch_prompt.training.checkpoints import (
@@ -52,6 +53,7 @@ from sketch_prompt.training.result import TrainingResult
 from sketch_prompt.training.seen import seen_features
 from sketch_prompt.training.subset import take_share
 from sketch_prompt.training.validation import hold_out, take_sample
+from sketch_prompt.vocabulary import Ranking
 
 logger = logging.getLogger(__name__)
 
@@ -324,7 +326,13 @@ class Trainer:
             with self.final.applied():
                 self.publisher.saved(self.model, self.processor, self.progress.step)
 
-    def _evaluate(self, benchmark: DatasetDict, name: str, model=None, ranking=None) -> Evaluation:
+    def _evaluate(
+        self,
+        benchmark: DatasetDict,
+        name: str,
+        model: SketchPromptPreTrainedModel | None = None,
+        ranking: Ranking | None = None,
+    ) -> Evaluation:
         evaluation, data = self.config.evaluation, self.config.data
         task = evaluation.task(name, data.level)
         return evaluate_model(
@@ -341,7 +349,7 @@ class Trainer:
             progress=self.config.run.progress,
         )
 
-    def _evaluate_held_out(self, ranking=None) -> Evaluation:
+    def _evaluate_held_out(self, ranking: Ranking | None = None) -> Evaluation:
         name = f"{self.config.data.benchmark} (held-out {self.split.held_out})"
         return self._evaluate(self.split.validation, name, ranking=ranking)
 

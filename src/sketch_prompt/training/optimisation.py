@@ -5,6 +5,7 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
 
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.training.config import OptimisationConfig
 from sketch_prompt.training.recipe import refuse_unknown
 
@@ -12,7 +13,7 @@ _OPTIMIZERS = {"adam": Adam, "adamw": AdamW}
 _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
 
 
-def build_optimizer(model, config: OptimisationConfig) -> Optimizer:
+def build_optimizer(model: SketchPromptPreTrainedModel, config: OptimisationConfig) -> Optimizer:
     """Adam or AdamW for the groups of `model.parameter_groups()`, each with its learning rate and `name`.
 
     Raises:

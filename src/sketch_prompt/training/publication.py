@@ -13,6 +13,8 @@ from sketch_prompt.evaluation import Report
 from sketch_prompt.evaluation.reproduction import paper_of
 from sketch_prompt.hub.facts import Measurement, TrainingFacts
 from sketch_prompt.hub.upload import create_repository
+from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+from sketch_prompt.processing import SketchPromptProcessor
 from sketch_prompt.training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -127,7 +129,7 @@ class Publisher:
         if self.run.hub_model_id is not None:
             self.repo_id = create_repository(self.run.hub_model_id, private=self.run.hub_private)
 
-    def saved(self, model, processor, step: int) -> None:
+    def saved(self, model: SketchPromptPreTrainedModel, processor: SketchPromptProcessor, step: int) -> None:
         """Push a model during training, if the strategy is "every_save". A failed push is only logged."""
         if self.repo_id is None or self.run.hub_strategy != "every_save":
             return

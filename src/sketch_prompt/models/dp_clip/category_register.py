@@ -10,6 +10,7 @@ from ...hints import suggestion
 from ...imaging import ImageLike
 from ...processing import Domain, SketchPromptProcessor
 from ..whole_batch import take_rows
+from .configuration_dp_clip import DpClipConfig
 
 BUFFERS = ("category_prompts", "category_scales", "category_texts")
 """The buffers of the adapter for the parts of `DpClipCondition`, with one row for each category."""
@@ -71,7 +72,7 @@ class CategoryRegister:
         config: The `DpClipConfig` with the names.
     """
 
-    def __init__(self, adapter: nn.Module, config):
+    def __init__(self, adapter: nn.Module, config: DpClipConfig):
         self._adapter, self._config = adapter, config
         self._outdated: set[str] = set()
         for name in BUFFERS:
