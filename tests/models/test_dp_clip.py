@@ -312,7 +312,7 @@ def test_a_batch_of_one_category_without_hard_negatives_is_refused_before_they_c
     m = taught(hard_weight_step=0.25, hard_weight_every=10).train()
     other = {"negative_labels": torch.ones(4, dtype=torch.long)}
     m.begin_epoch(0, 60)
-    with pytest.raises(ValueError, match=r"of one category: train with data\.batches=pk"):
+    with pytest.raises(ValueError, match=r"only one category: train with data\.batches=pk"):
         m(**batch(), **other)
     assert torch.isfinite(m(**batch(labels=[0, 1, 0, 1]), **other).loss)
     assert torch.isfinite(taught(hard_weight_step=0).train()(**batch(), **other).loss)

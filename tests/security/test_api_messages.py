@@ -41,7 +41,7 @@ def test_pixel_values_that_no_tower_takes(loaded, make, message):
         (None, "not NoneType; make them with the processor"),
         ("a", "not str; make them"),
         (torch.zeros(1, 5), "whole numbers, not torch.float32"),
-        (torch.zeros(5, dtype=torch.long), r"of shape \(B, T\)"),
+        (torch.zeros(5, dtype=torch.long), r"the shape \(B, T\)"),
         (torch.zeros(0, 5, dtype=torch.long), "at least one text"),
         (torch.full((1, 5), 10**9), "token ids that this CLIP"),
         (torch.full((1, 5), -1), "token ids that this CLIP"),

@@ -152,7 +152,7 @@ def test_vectors_of_another_clip_are_refused(server, database, model, built, pho
     with connect(server, database) as connection:
         connection.execute('DROP TABLE "My Photos"; DROP EXTENSION vector')
         fill_table(connection, built.features[:, :-1], built.photos.paths)
-    with pytest.raises(ValueError, match="they are of another model"):
+    with pytest.raises(ValueError, match="they come from another model"):
         Gallery.from_embeddings(source, model=model)
 
 
