@@ -37,7 +37,7 @@ ROOMS = {
     "hub": ("hub",),
     "data": ("data",),
     "metrics": ("metrics",),
-    "processing": ("image_processing", "processing"),
+    "processing": ("image_processing", "preprocessing", "processing"),
     "explain": ("explain",),
     "embedding": ("embedding",),
     "lens": ("lens",),

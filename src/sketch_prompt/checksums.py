@@ -1,4 +1,4 @@
-"""Checksums of files and rows, to detect changes by a disk, a copy or a transfer.
+"""Checksums of files and rows, to detect changes by a disk, a copy or a transfer; and samples of weights.
 
 They do not protect against people, who can change the checksums too.
 """
@@ -67,3 +67,9 @@ def json_checksum(values: Mapping[str, Any]) -> str:
     """BLAKE2b of plain values, independent of the order of keys, hexadecimal."""
     as_read = json.loads(json.dumps(values))  # keys that are numbers become text, and are sorted as such
     return text_checksum(json.dumps(as_read, sort_keys=True, separators=(",", ":")))
+
+
+def are_same_weights(ours: list[float], theirs: list[float], *epsilons: float) -> bool:
+    """Whether two samples are from the same weights, up to the rounding of their data types, given by their epsilons."""
+    tolerance = max([1e-6, *(2 * epsilon for epsilon in epsilons)])
+    return len(ours) == len(theirs) and np.allclose(ours, theirs, rtol=tolerance, atol=tolerance * 1e-2)

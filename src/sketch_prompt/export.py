@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sketch_prompt.metrics import evaluate_retrieval
+from sketch_prompt.preprocessing import ImagePreprocessing
 from sketch_prompt.vocabulary import TEST_SPLITS, Domain
 
 FACTS = "exported.json"
+PREPROCESSING = "preprocessor_config.json"
 ENCODERS: dict[Domain, str] = {"sketch": "sketch_encoder.onnx", "photo": "photo_encoder.onnx"}
 _OPSET = 18
 _NEEDED = "pip install 'sketch-prompt[onnx]'"
@@ -88,7 +89,7 @@ def export_onnx(model, directory: str | os.PathLike, int8: bool = False) -> dict
         program.save(files[domain], external_data=False)
         if int8:
             _quantise(files[domain])
-    model.processor.image_processor.to_json_file(directory / "preprocessor_config.json")
+    model.processor.image_processor.to_json_file(directory / PREPROCESSING)
     computed_in = {"computed_in": "int8"} if int8 else {}
     facts = {**model.describe_weights(), "engine": "onnx", **computed_in}
     (directory / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -131,14 +132,12 @@ class OnnxEncoders:
             import onnxruntime
         except ImportError as error:
             raise ValueError(f"running ONNX needs onnxruntime: {_NEEDED}") from error
-        from sketch_prompt.processing import SketchPromptImageProcessor
-
         missing = [name for name in ENCODERS.values() if not (Path(directory) / name).is_file()]
         if missing:
             raise FileNotFoundError(
                 f"{directory} has no {' and no '.join(missing)}; sketch-prompt export writes them"
             )
-        self.processor = SketchPromptImageProcessor.from_pretrained(directory)
+        self.processor = ImagePreprocessing.read(Path(directory) / PREPROCESSING)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         providers = ["CPUExecutionProvider"] if device == "cpu" else onnxruntime.get_available_providers()
@@ -161,6 +160,8 @@ class OnnxEncoders:
 
     def evaluate(self, benchmark: Mapping[str, Any], **options) -> dict[str, float]:
         """Category-level metrics on the unseen classes of a benchmark; see `evaluate_retrieval`."""
+        from sketch_prompt.metrics import evaluate_retrieval
+
         features, labels = {}, {}
         for domain, split in TEST_SPLITS.items():
             table = benchmark[split]

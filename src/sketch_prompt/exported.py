@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sketch_prompt.export import FACTS, OnnxEncoders
-from sketch_prompt.processing import Domain, SketchPromptProcessor
+from sketch_prompt.imaging import ImageLike
+from sketch_prompt.preprocessing import ImagePreprocessing
+from sketch_prompt.vocabulary import Domain
 
 _FACTS = {"method", "base_model", "dtype", "weights", "lens", "engine"}
 _OPEN_WITH_MODEL = (
@@ -19,11 +21,29 @@ _OPEN_WITH_MODEL = (
 )
 
 
-class _PictureProcessor(SketchPromptProcessor):
-    """Without texts."""
+class PictureProcessor:
+    """Prepares pictures as `SketchPromptProcessor` does. It has no texts, and nothing of transformers.
 
-    def _tokenize(self, text, **options) -> dict[str, Tensor]:
+    Args:
+        image_processor: The preprocessing of images.
+    """
+
+    tokenizer = None
+
+    def __init__(self, image_processor: ImagePreprocessing):
+        self.image_processor = image_processor
+
+    def __call__(self, **inputs):
+        """Raises ValueError: no words are embedded."""
         raise ValueError(f"exported encoders embed no words; {_OPEN_WITH_MODEL}")
+
+    def preprocess(self, image: ImageLike, domain: Domain) -> Tensor:
+        """Preprocess a single image, as a float32 tensor (3, size, size)."""
+        return self.image_processor.preprocess(image, domain)
+
+    def with_settings(self, **changed: Any) -> "PictureProcessor":
+        """A copy with other settings of the image processor."""
+        return type(self)(self.image_processor.with_settings(**changed))
 
 
 class ExportedModel(nn.Module):
@@ -58,7 +78,7 @@ class ExportedModel(nn.Module):
     def __init__(self, directory: str | os.PathLike, device: str | None = None):
         super().__init__()
         self.encoders = OnnxEncoders(directory, device)
-        self.processor: SketchPromptProcessor | None = _PictureProcessor(self.encoders.processor)
+        self.processor = PictureProcessor(self.encoders.processor)
         self._facts = _read_facts(Path(directory) / FACTS)
         width = self.encoders.sessions["photo"].get_outputs()[0].shape[1]
         self.config = SimpleNamespace(

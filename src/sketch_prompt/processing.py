@@ -1,8 +1,8 @@
 """Preprocess sketches, photos and texts for the models.
 
-`SketchPromptImageProcessor` (image_processing.py) preprocesses images. `SketchPromptProcessor` adds the tokenizer of
-the base model and the similarity score. Both are saved with a checkpoint: `preprocessor_config.json` and the files of
-the tokenizer.
+`SketchPromptImageProcessor` (image_processing.py, with the work on pixels in preprocessing.py) preprocesses images.
+`SketchPromptProcessor` adds the tokenizer of the base model and the similarity score. Both are saved with a model:
+`preprocessor_config.json` and the files of the tokenizer.
 """
 
 import json
@@ -20,9 +20,10 @@ from transformers.processing_utils import ProcessorMixin
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.hints import shortened
 from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, module_source
-from sketch_prompt.image_processing import Domain, SketchPromptImageProcessor
+from sketch_prompt.image_processing import SketchPromptImageProcessor
 from sketch_prompt.imaging import ImageLike
 from sketch_prompt.sources import HUB_ARGUMENTS, PROCESSOR_FILES, find_checkpoint
+from sketch_prompt.vocabulary import Domain
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -6,14 +6,16 @@ features it has already and where features are stored, so both can continue afte
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from sketch_prompt.data.reading import UnreadableImage
+
+if TYPE_CHECKING:  # which imports seconds of other packages
+    from accelerate import Accelerator
 
 Encoded = TypeVar("Encoded")
 
@@ -50,7 +52,7 @@ class EncodedImages(NamedTuple, Generic[Encoded]):
 
 
 def split_batches(
-    numbers: Sequence[int], batch_size: int, accelerator: Accelerator | None = None
+    numbers: Sequence[int], batch_size: int, accelerator: "Accelerator | None" = None
 ) -> list[Sequence[int]]:
     """The batches of this process. All batches together are the same for any number of processes."""
     batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
-from accelerate import Accelerator
-from accelerate.utils import gather_object
 from PIL import Image
 
 from sketch_prompt.atomic import clear_leftovers
@@ -26,6 +24,7 @@ from .table import Changes, Filters, Photo, PhotoTable, update_table
 
 if TYPE_CHECKING:  # a search opens no folder and reads no data set
     import datasets
+    from accelerate import Accelerator
 
     from .photo_sources import Entry, FileSource, PhotoSource
     from .yardsticks import Calibration
@@ -319,7 +318,7 @@ class PhotoCollection:
         batches: Iterable[EncodedImages[np.ndarray]],
         gone: Iterable[str],
         changes: Changes,
-        accelerator: Accelerator | None = None,
+        accelerator: "Accelerator | None" = None,
     ) -> None:
         """Store the features of photos, and update the table and the index.
 
@@ -340,6 +339,8 @@ class PhotoCollection:
             embedded += new
             loaded += batch.images
         if accelerator is not None:
+            from accelerate.utils import gather_object
+
             self.store.flush()
             loaded, embedded = gather_object(loaded), gather_object(embedded)
             self.store.read_blocks()

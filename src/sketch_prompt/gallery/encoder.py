@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -17,14 +16,15 @@ from tqdm.auto import tqdm
 
 from sketch_prompt.data.reading import UnreadableImageError, read_image, unprocessable_is_unreadable
 from sketch_prompt.embedding import EncodedImages, LoadedImage, encode_images, split_batches
-from sketch_prompt.models.loading import load_model
-from sketch_prompt.processing import Domain, SketchPromptProcessor
+from sketch_prompt.vocabulary import Domain
 
-from .fingerprint import AnyModel, describe_model, query_key
+from .fingerprint import AnyModel, AnyProcessor, describe_model, query_key
 from .queries import Sketch, as_drawing, combine
 from .table import Filters, category_key
 
-if TYPE_CHECKING:  # a search opens no folder
+if TYPE_CHECKING:  # a search opens no folder, and with exported encoders it needs no transformers
+    from accelerate import Accelerator
+
     from .photo_sources import Entry, PhotoSource
 
 # Large photos are decoded at a smaller scale, with sides of at least this many times the model's input.
@@ -51,13 +51,15 @@ class LoadedPhoto(LoadedImage):
 
 def load_any_model(
     source: str, base_model: str | None = None, device: str | None = None
-) -> tuple[AnyModel, SketchPromptProcessor]:
+) -> tuple[AnyModel, AnyProcessor]:
     """A model and its processor, like `load_model`, or the encoders in a folder that `export_onnx` wrote.
 
     Raises:
         ValueError, FileNotFoundError: Like `load_model`, or a base model is given for exported encoders.
     """
     if not os.path.isfile(os.path.join(source, PHOTO_ENCODER)):
+        from sketch_prompt.models.loading import load_model
+
         return load_model(source, base_model, device)
     from sketch_prompt.exported import ExportedModel
 
@@ -88,7 +90,7 @@ class GalleryEncoder:
     def __init__(
         self,
         model: AnyModel,
-        processor: SketchPromptProcessor | None = None,
+        processor: AnyProcessor | None = None,
         by_category: bool = False,
         batch_size: int = 64,
         num_workers: int | None = None,
@@ -239,7 +241,7 @@ class GalleryEncoder:
         source: "PhotoSource",
         numbers: Sequence[int],
         known: set[str],
-        accelerator: Accelerator | None = None,
+        accelerator: "Accelerator | None" = None,
         progress: bool = True,
     ) -> Iterator[EncodedImages[np.ndarray]]:
         """Read photos and embed those whose content is new, each content once.
@@ -304,7 +306,7 @@ class _SourcePhotos(Dataset):
     def __init__(
         self,
         source: "PhotoSource",
-        processor: SketchPromptProcessor,
+        processor: AnyProcessor,
         known: set[str],
         categories: dict[str, str],
     ):

@@ -5,17 +5,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-import torch
-
-from sketch_prompt.checksums import text_checksum
-from sketch_prompt.models.backbone import are_same_weights
-from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.processing import SketchPromptProcessor
+from sketch_prompt.checksums import are_same_weights, text_checksum
 
 if TYPE_CHECKING:
-    from sketch_prompt.exported import ExportedModel
+    from sketch_prompt.exported import ExportedModel, PictureProcessor
+    from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
+    from sketch_prompt.processing import SketchPromptProcessor
 
-AnyModel = Union[SketchPromptPreTrainedModel, "ExportedModel"]
+AnyModel = Union["SketchPromptPreTrainedModel", "ExportedModel"]
+AnyProcessor = Union["SketchPromptProcessor", "PictureProcessor"]
 
 # Preprocessing of photos. That of sketches may change without embedding the photos again.
 _PHOTO_FIELDS = (
@@ -27,17 +25,17 @@ _PHOTO_FIELDS = (
     "image_std",
     "resample",
 )
-_DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16")}
+_EPSILONS = {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-7}
 
 
 def describe_model(
-    model: AnyModel, processor: SketchPromptProcessor, by_category: bool = False, dtype: str | None = None
+    model: AnyModel, processor: AnyProcessor, by_category: bool = False, dtype: str | None = None
 ) -> dict[str, Any]:
     """The model and its preprocessing of photos as plain values; see `describe_weights` of the model.
 
     Args:
         model: A sketch-prompt model with its active adapter, or an exported model.
-        processor: A `SketchPromptProcessor`.
+        processor: Its processor.
         by_category: Whether photos are embedded with their categories.
         dtype: The type that the model computes with, if it is not that of the weights.
     """
@@ -59,7 +57,7 @@ def describe_engine(description: dict[str, Any]) -> dict[str, str]:
     return {"engine": description.get("engine", "torch"), "dtype": computed_in(description)}
 
 
-def query_key(model: AnyModel, processor: SketchPromptProcessor, dtype: str | None = None) -> str:
+def query_key(model: AnyModel, processor: AnyProcessor, dtype: str | None = None) -> str:
     """A key for how drawings are embedded: the model with its lens, and the preprocessing of drawings."""
     description = describe_model(model, processor, dtype=dtype) | {"lens": model.describe_weights()["lens"]}
     description.pop("engine", None)  # it changes only the last digits
@@ -77,10 +75,10 @@ def describe_differences(saved: dict[str, Any], ours: dict[str, Any]) -> list[st
             "its photos are " + ("" if saved["by_category"] else "not ") + "embedded with their categories"
         ]
     for side in (saved, ours):
-        if side["dtype"] not in _DTYPES:
+        if side["dtype"] not in _EPSILONS:
             raise ValueError(f"there are no features of type {side['dtype']!r}")
-    dtypes = (_DTYPES[side["dtype"]] for side in (saved, ours))
-    if not are_same_weights(ours["weights"], saved["weights"], *dtypes):
+    epsilons = (_EPSILONS[side["dtype"]] for side in (saved, ours))
+    if not are_same_weights(ours["weights"], saved["weights"], *epsilons):
         return [f"the weights are others (base model then: {saved['base_model']}, now: {ours['base_model']})"]
     return [
         f"{name} was {saved['photos'].get(name)!r} and is {value!r}"

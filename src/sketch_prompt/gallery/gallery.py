@@ -3,15 +3,12 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-from accelerate import Accelerator
 from PIL import Image
 
 from sketch_prompt.data.reading import UnreadableImage
-from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
-from sketch_prompt.processing import SketchPromptProcessor
 
 from .collection import PhotoCollection, PhotoName, Photos
 from .encoder import GalleryEncoder, load_any_model
@@ -23,18 +20,21 @@ from .store import FLUSH_SECONDS
 from .table import Changes, Filters, PhotoTable
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from huggingface_hub import CommitInfo
     from matplotlib.figure import Figure
 
     from sketch_prompt.explain import Correspondence
+    from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 
+    from .fingerprint import AnyProcessor
     from .photo_sources import PhotoSource
     from .reranking import PairReranker
     from .yardsticks import Calibration
 
 __all__ = ["Gallery", "Hit", "Hits"]
 
-Model = str | os.PathLike | SketchPromptPreTrainedModel
+Model = Union[str, os.PathLike, "SketchPromptPreTrainedModel"]
 
 
 class Gallery:
@@ -86,7 +86,7 @@ class Gallery:
     def __init__(
         self,
         model: Model,
-        processor: SketchPromptProcessor | None = None,
+        processor: "AnyProcessor | None" = None,
         *,
         index: str = "auto",
         precision: str = "auto",
@@ -129,7 +129,7 @@ class Gallery:
         dtype: str | None = None,
         base_model: str | None = None,
         progress: bool = True,
-        accelerator: Accelerator | None = None,
+        accelerator: "Accelerator | None" = None,
         **options,
     ) -> "Gallery":
         """Embed photos.

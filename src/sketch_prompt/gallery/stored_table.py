@@ -19,7 +19,7 @@ from sketch_prompt.atomic import atomic_write
 from sketch_prompt.checksums import bytes_checksum
 
 from .saving import DamagedGalleryError
-from .table import SCHEMA, Photo, PhotoTable
+from .table import SCHEMA, Photo, PhotoTable, as_array
 
 PART_ROWS = 2048
 """Number of photos in a part. A table with only one part is read into memory."""
@@ -214,7 +214,7 @@ class StoredTable(PhotoTable):
         # Readers are not thread-safe, so each call opens its own.
         found = self._read(lambda: self._open().read_row_groups(groups, list(names), use_threads=False))
         found = found.slice(start - first * self._part_rows, max(stop - start, 0))
-        return {name: found[name].to_numpy() for name in names}
+        return {name: as_array(found[name]) for name in names}
 
     def parts(self, name: str) -> Iterator[np.ndarray]:
         """The parts of a column in turn."""

@@ -216,13 +216,23 @@ class PhotoTable:
             FileNotFoundError: there is no such file.
         """
         try:
-            table = pq.read_table(path, schema=SCHEMA, page_checksum_verification=True)
+            # `pq.read_table` would import pandas.
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                table = file.read(SCHEMA.names)
+            if table.schema.types != SCHEMA.types:
+                raise pa.ArrowInvalid("its columns are others")
+            return cls({name: as_array(table[name]) for name in cls.names})
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
-        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in cls.names}
-        return cls(columns)
+
+
+def as_array(column: pa.ChunkedArray) -> np.ndarray:
+    """Integers, or objects for other values. `to_numpy` would import pandas, which takes longer than a search."""
+    if pa.types.is_integer(column.type):
+        return np.array(np.from_dlpack(column.combine_chunks()))
+    return np.array(column.to_pylist(), object)
 
 
 def _empty() -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
+from ..checksums import are_same_weights
 from ..sources import BROKEN_CONNECTION, explain, find_checkpoint, local_checkpoint
 from .limits import described_by, stored_config
 
@@ -120,19 +121,11 @@ def sample_weights(weight: Tensor, at: Tensor) -> list[float]:
     return flat[at.to(flat.device)].double().tolist()
 
 
-def are_same_weights(ours: list[float], theirs: list[float], *dtypes: torch.dtype) -> bool:
-    """Whether two samples are from the same weights, up to the rounding of their data types."""
-    tolerance = max(1e-6, *(2 * torch.finfo(dtype).eps for dtype in dtypes))
-    return len(ours) == len(theirs) and torch.allclose(
-        *(torch.tensor(values, dtype=torch.float64) for values in (ours, theirs)),
-        rtol=tolerance,
-        atol=tolerance * 1e-2,
-    )
-
-
 def matches_fingerprint(clip: CLIPModel, expected: list[float]) -> bool:
     """Whether `clip` has the fingerprint `expected`, up to the rounding of its data type."""
-    return are_same_weights(fingerprint(clip), expected, clip.get_parameter(_PROBED[0]).dtype)
+    return are_same_weights(
+        fingerprint(clip), expected, torch.finfo(clip.get_parameter(_PROBED[0]).dtype).eps
+    )
 
 
 def tuned_copies(clip: CLIPModel, pattern: str) -> nn.Module:
