@@ -68,7 +68,8 @@ try:
 finally:
     sys.setprofile(None)
     imported = sorted(name for name in sys.modules if name.split(".")[0] == "sketch_prompt")
-    print("\\n" + json.dumps([imported, sorted(ran)]))
+    packages = sorted({{name.split(".")[0] for name in sys.modules}})
+    print("\\n" + json.dumps([imported, sorted(ran), packages]))
 """
 LOAD = "from sketch_prompt import SketchPromptModel; SketchPromptModel.from_pretrained('mini-clip-at')"
 SEARCH = """from sketch_prompt.cli import app
@@ -156,16 +157,20 @@ def start_python(code: str) -> str:
 
 def walk(
     call: str, profiled: bool = True, run: Callable[[str], str] = start_python
-) -> tuple[list[str], list[str]]:
-    """Modules of ours that are imported and, if profiled, files of ours that run when a new process executes code."""
+) -> tuple[list[str], list[str], list[str]]:
+    """What happens when a new process executes code.
+
+    Returns:
+        Modules of ours that are imported; if profiled, files of ours that run; all packages that are imported.
+    """
     printed = run(WALK.format(package=str(PACKAGE), call=call, profiled=profiled))
-    imported, ran = json.loads(printed.splitlines()[-1])
-    return imported, ran
+    imported, ran, packages = json.loads(printed.splitlines()[-1])
+    return imported, ran, packages
 
 
 def walk_search(
     profiled: bool = True, run: Callable[[str], str] = start_python
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], list[str]]:
     """`walk` of `sketch-prompt search` in a gallery of two pictures."""
     from PIL import Image
 
@@ -188,7 +193,7 @@ def main() -> None:
     print("Arrows: a room and the rooms that it imports from")
     for room, targets in arrows().items():
         print(f"  {room:<12}{', '.join(name for name in ROOMS if name in targets) or '-'}")
-    for name, (imported, ran) in (
+    for name, (imported, ran, _) in (
         ("sketch-prompt search", walk_search()),
         ('from_pretrained("mini-clip-at")', walk(LOAD)),
     ):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -132,3 +134,27 @@ def test_the_commands_index_and_search_with_an_exported_folder(photos, folders, 
     assert json.loads(done.stdout)["encoder"] == {"engine": "onnx", "dtype": "int8"}
     done = CliRunner().invoke(app, ["search", gallery, str(next(photos.rglob("*.jpg"))), "--top-k", "3"])
     assert done.exit_code == 0 and len(done.stdout.splitlines()) == 3, done.output
+
+
+def test_a_search_with_exported_encoders_imports_nothing_of_transformers(photos, folders, tmp_path):
+    """Nor what only other searches need; this is why it starts in seconds."""
+    Gallery.build(folders / "full", photos, tmp_path / "gallery", progress=False)
+    picture(3).save(tmp_path / "drawing.png")
+    search = ["search", str(tmp_path / "gallery"), str(tmp_path / "drawing.png")]
+    code = (
+        f"import sys; from sketch_prompt.cli import app; app({search!r}, standalone_mode=False); "
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *hits, imported = done.stdout.splitlines()
+    others = {
+        "transformers",
+        "tokenizers",
+        "accelerate",
+        "scipy",
+        "pandas",
+        "datasets",
+        "faiss",
+        "matplotlib",
+    }
+    assert len(hits) == 12 and not others & set(imported.split())

@@ -1,5 +1,5 @@
 """`python -m sketch_prompt` is the `sketch-prompt` command."""
 
-from sketch_prompt.cli import app
+from sketch_prompt.cli import main
 
-app(prog_name="sketch-prompt")
+main()

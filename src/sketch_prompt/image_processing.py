@@ -12,7 +12,6 @@ from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 
 from sketch_prompt.atomic import atomic_write
-from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, auto_map
 from sketch_prompt.imaging import ImageLike
 from sketch_prompt.preprocessing import NORMALIZATIONS, ImagePreprocessing
 from sketch_prompt.sources import PROCESSOR_FILES, find_checkpoint
@@ -56,6 +55,7 @@ class SketchPromptImageProcessor(ImagePreprocessing, BaseImageProcessor):
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `preprocessor_config.json`."""
+        from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, auto_map
         from sketch_prompt.processing import SketchPromptProcessor
 
         classes = {"AutoImageProcessor": type(self), "AutoProcessor": SketchPromptProcessor}

@@ -19,7 +19,6 @@ from transformers.processing_utils import ProcessorMixin
 
 from sketch_prompt.atomic import atomic_write
 from sketch_prompt.hints import shortened
-from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, module_source
 from sketch_prompt.image_processing import SketchPromptImageProcessor
 from sketch_prompt.imaging import ImageLike
 from sketch_prompt.sources import HUB_ARGUMENTS, PROCESSOR_FILES, find_checkpoint
@@ -165,6 +164,8 @@ class SketchPromptProcessor(ProcessorMixin):
         The tokenizer of an adapter may be left out, as `from_pretrained` then loads that of the base model. With
         `push_to_hub`, the files are also uploaded to `repo_id` (default: the name of the folder).
         """
+        from sketch_prompt.hub.auto_map import PROCESSOR_MODULE, module_source
+
         files = self.image_processor.save_pretrained(save_directory)
         files.append(str(Path(save_directory) / f"{PROCESSOR_MODULE}.py"))
         module = module_source(type(self), type(self.image_processor))

@@ -253,6 +253,17 @@ def test_help_and_version_import_no_torch():
     assert done.stdout.endswith("[]\n")
 
 
+def test_the_command_collects_garbage_rarely_while_it_imports_and_not_when_it_ends():
+    code = (
+        "import atexit, gc, sys; sys.argv = ['sketch-prompt', '--version']\n"
+        "usual = gc.get_threshold()[0]\n"
+        "atexit.register(lambda: print(gc.get_threshold()[0] > 10 * usual, gc.get_freeze_count() > 1000))\n"
+        "from sketch_prompt.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("True True\n")
+
+
 def test_convert_writes_a_checkpoint_that_loads(tmp_path):
     import torch
 

@@ -27,7 +27,6 @@ from transformers import CLIPModel
 
 from ..atomic import failed_writes_are_os_errors, sync_folder
 from ..hints import nearest
-from ..hub.auto_map import MODEL_MODULE, auto_map, module_source
 from . import backbone as clip_backbone
 from .integrity import check_files, check_tensors, checksum_metadata
 from .limits import described_by, stored_config
@@ -234,7 +233,8 @@ def write_checkpoint(
     model: "SketchPromptPreTrainedModel", directory: Path, options: CheckpointOptions
 ) -> list[str]:
     """Write the active adapter of `model` into `directory`, each file completely or not at all. Returns the names."""
-    from ..hub.model_card import model_card  # templates that only saving needs
+    from ..hub.auto_map import MODEL_MODULE, module_source  # only saving needs them
+    from ..hub.model_card import model_card
 
     directory.mkdir(parents=True, exist_ok=True)
     config = _published_config(model, options)
@@ -305,6 +305,8 @@ def _published_config(
     model: "SketchPromptPreTrainedModel", options: CheckpointOptions
 ) -> "SketchPromptPreTrainedConfig":
     """The configuration of the model with the further keys of a checkpoint."""
+    from ..hub.auto_map import MODEL_MODULE, auto_map
+
     config = copy.copy(model.config)
     config.architectures = [type(model).__name__]
     if config.base_model != options.base_model:
