@@ -27,6 +27,7 @@ import torch
 
 from benchmark_peers import benchmark_encode_peers, benchmark_metric_peers, benchmark_search_peers
 from benchmark_serving import benchmark_serving
+from benchmark_start import benchmark_start
 from measuring import Figure, alternate, in_words, ratio
 
 
@@ -403,6 +404,7 @@ BENCHMARKS = {
     "encode": benchmark_encode_peers,
     "scoring": benchmark_metric_peers,
     "serving": benchmark_serving,
+    "start": benchmark_start,
 }
 
 

@@ -6,8 +6,8 @@
 
 The first line measures the bundled CLIP on the bundled quickdraw-caltech, the second also another CLIP on sketchy-21
 and on a folder of photos and drawings. Photos are compressed by the codes that a gallery uses; queries are not. "Codes
-alone" ranks all photos by them. "As a gallery finds": twenty times as many as are asked for are proposed by one bit,
-three times as many by eight, and compared in full precision. Axes of PCA are those of the photos of seen classes.
+alone" ranks all photos by them. "As a gallery finds": twenty times as many as are asked for are proposed in `binary`,
+three times as many in `int8`, and compared in full precision. Axes of PCA are those of the photos of seen classes.
 """
 
 import argparse

@@ -70,6 +70,6 @@ def json_checksum(values: Mapping[str, Any]) -> str:
 
 
 def are_same_weights(ours: list[float], theirs: list[float], *epsilons: float) -> bool:
-    """Whether two samples are from the same weights, up to the rounding of their data types, given by their epsilons."""
+    """Whether two samples are from the same weights, up to the rounding of data types with these epsilons."""
     tolerance = max([1e-6, *(2 * epsilon for epsilon in epsilons)])
     return len(ours) == len(theirs) and np.allclose(ours, theirs, rtol=tolerance, atol=tolerance * 1e-2)

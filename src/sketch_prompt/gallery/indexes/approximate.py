@@ -22,13 +22,13 @@ _TARGET_RECALL = 0.97  # on the sample, so that it is at least 0.95 on other que
 _TRAINING_VECTORS_PER_LIST = 40
 _LEAST_TRAINING_VECTORS = 10_000
 _HNSW_NEIGHBOURS = 32
-_LIST_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_LIST_EFFORTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _GRAPH_EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
 _CODECS = {"float32": "Flat", "float16": "SQfp16", "int8": "SQ8", "binary": "SQ4"}
 # The number of candidates for each vector that is wanted. A coarser compression needs more of them.
 _PROPOSALS = {"float32": 1, "float16": 1, "int8": 3, "binary": 20}
 _RUN = 32  # number of consecutive vectors in the training sample, which are read together
-_GAIN = 0.002  # a smaller gain in recall is not worth twice the effort
+_GAIN = 0.001  # a smaller gain in recall is not worth the next step of effort
 _REBUILD_SHARE = 0.3  # of vectors that were added or removed since the index was trained
 
 
