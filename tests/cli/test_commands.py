@@ -103,7 +103,7 @@ def test_instance_level_and_gallery_are_chosen_on_the_command_line(tiny, tmp_pat
     assert (output / "accuracy.png").is_file()
     compared = run("evaluate", "checkpoint", "--benchmark", "tiny-3", "--compare", output / "report.json")
     assert compared.exit_code == 1
-    assert "is of instance level and cannot be compared with category level" in compared.stderr
+    assert "is at instance level and cannot be compared with category level" in compared.stderr
 
 
 def test_ranking_by_pairs_is_chosen_on_the_command_line(tiny, tmp_path, monkeypatch):
