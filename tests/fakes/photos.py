@@ -59,3 +59,17 @@ def photos(tmp_path):
     for number in range(2):
         picture(100 + number).save(folder / f"free {number}.png")
     return folder
+
+
+def found(gallery, **options) -> list[str]:
+    """Paths of the first five hits of a picture."""
+    return [hit.path for hit in gallery.search(picture(3), 5, **options)]
+
+
+def assert_same_hits_after_changes(gallery, exact) -> None:
+    """Add a photo to both and remove one, and compare their hits with and without filters."""
+    for each in (gallery, exact):
+        each.add([picture(40)], names=["new"], progress=False)
+        each.remove("cat/1.jpg")
+    for filters in (None, {"category": "dog"}, {"path": "cat/*"}):
+        assert found(gallery, filters=filters) == found(exact, filters=filters)

@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 
-from fakes.photos import make_model, picture, write_photos
+from fakes.photos import assert_same_hits_after_changes, found, make_model, picture, write_photos
 from sketch_prompt import Gallery
 
 pytest.importorskip("milvus_lite", reason="needs the extra 'scale': pip install 'sketch-prompt[scale]'")
-
-
-def found(gallery, **options):
-    return [hit.path for hit in gallery.search(picture(3), 5, **options)]
 
 
 @pytest.fixture
@@ -56,11 +52,7 @@ def test_the_index_of_milvus_is_chosen_stays_and_finds_what_exact_search_finds(k
     again = Gallery.load(tmp_path / "gallery", make_model())
     assert again.index.describe()["index_type"] == name
     assert again.index._client.describe_index("photos", "features")["index_type"] == name
-    for each in (again, exact):
-        each.add([picture(40)], names=["new"], progress=False)
-        each.remove("cat/1.jpg")
-    for filters in (None, {"category": "dog"}, {"path": "cat/*"}):
-        assert found(again, filters=filters) == found(exact, filters=filters)
+    assert_same_hits_after_changes(again, exact)
     again.index.close()
 
 

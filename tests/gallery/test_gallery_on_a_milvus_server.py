@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from fakes.photos import make_model, picture
+from fakes.photos import assert_same_hits_after_changes, found, make_model, picture
 from sketch_prompt import Gallery
 from sketch_prompt.gallery.indexes import make_index
 
@@ -49,10 +49,6 @@ def make(server, photos, tmp_path):
         index.close()
 
 
-def found(gallery, **options):
-    return [hit.path for hit in gallery.search(picture(3), 5, **options)]
-
-
 KINDS = [
     "",
     "?index_type=HNSW&M=16&efConstruction=64&ef=64",
@@ -70,11 +66,7 @@ def test_it_finds_what_exact_search_finds_before_and_after_changes(kind, make, p
     again = Gallery.load(tmp_path / "gallery", make_model())
     wanted = kind.partition("=")[2].partition("&")[0] or "AUTOINDEX"
     assert again.index._client.describe_index(again.index.collection, "features")["index_type"] == wanted
-    for each in (again, exact):
-        each.add([picture(40)], names=["new"], progress=False)
-        each.remove("cat/1.jpg")
-    for filters in (None, {"category": "dog"}, {"path": "cat/*"}):
-        assert found(again, filters=filters) == found(exact, filters=filters)
+    assert_same_hits_after_changes(again, exact)
     again.index.close()
 
 
