@@ -29,6 +29,7 @@ from benchmark_peers import benchmark_encode_peers, benchmark_metric_peers, benc
 from benchmark_serving import benchmark_serving
 from benchmark_start import benchmark_start
 from measuring import Figure, alternate, in_words, ratio
+from sketch_prompt.machine import available_cores
 
 
 class WordIds:
@@ -464,9 +465,7 @@ def _code_bytes(gallery: dict) -> float:
 def keep(path: Path, name: str, figures: list[Figure], setup: str) -> None:
     """Put the figures of a benchmark into a file, beside those of others."""
     kept = json.loads(path.read_text()) if path.is_file() else {}
-    machine = (
-        f"{_processor()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {setup}"
-    )
+    machine = f"{_processor()}, {available_cores()} cores; Python {platform.python_version()}, {setup}"
     first = (BENCHMARKS[name].__doc__ or "").splitlines()[0]
     kept[name] = {
         "about": first,

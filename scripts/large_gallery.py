@@ -256,9 +256,9 @@ def search(folder: Path, rows: int, precision: str, kind: str) -> dict:
 
 
 def _peak_mb() -> float:
-    import resource
+    from sketch_prompt.machine import peak_memory_bytes
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory_bytes() / 1e6
 
 
 STEPS = {"write": write, "build": build, "search": search}

@@ -26,6 +26,7 @@ ROOMS = {
         "hints",
         "imaging",
         "locking",
+        "machine",
         "notebook",
         "sources",
         "strict_yaml",

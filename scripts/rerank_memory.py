@@ -11,7 +11,6 @@ of them are: the others get the score 0.5, and what is kept of them in memory is
 
 import argparse
 import io
-import resource
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from sketch_prompt import ZseSbirConfig, ZseSbirModel
 from sketch_prompt.evaluation import Task, evaluate_model
 from sketch_prompt.evaluation.pairwise import Piece
 from sketch_prompt.evaluation.ranking import Reranker
+from sketch_prompt.machine import peak_memory_bytes
 
 TOKENS, WIDTH, CLASSES = 197, 768, 25
 
@@ -92,7 +92,7 @@ def score_some(share: float) -> None:
 
 def peak() -> float:
     """The process's greatest resident memory so far, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return peak_memory_bytes() / 1e9
 
 
 def main() -> None:
@@ -129,7 +129,7 @@ def main() -> None:
         * torch.tensor([], dtype=getattr(torch, arguments.dtype)).itemsize
     )
     print(
-        f"{report.queries:,} x {report.photos:,} images, {report.pairs:,} pairs listed, {stored / 2**30:.2f} GB of "
+        f"{report.queries:,} x {report.photos:,} images, {report.pairs:,} pairs listed, {stored / 1e9:.2f} GB of "
         f"tokens: peak {peak():.2f} GB ({before:.2f} GB before), {time.perf_counter() - start:.0f} s"
     )
 

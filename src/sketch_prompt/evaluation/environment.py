@@ -2,14 +2,12 @@
 
 import os
 import platform
-import re
-import sys
-from pathlib import Path
 
 import torch
 import transformers
 
 import sketch_prompt
+from sketch_prompt.machine import peak_memory_bytes
 
 
 def describe_environment(device: torch.device, dtype: torch.dtype) -> dict[str, str | int]:
@@ -35,23 +33,9 @@ def describe_environment(device: torch.device, dtype: torch.dtype) -> dict[str, 
 def peak_memory(device: torch.device) -> dict[str, float]:
     """Peak memory so far in MB: of the "process" and, on a GPU, of the "device"."""
     peak = {}
-    process = _process_peak_bytes()
+    process = peak_memory_bytes()
     if process is not None:
         peak["process"] = round(process / 1e6, 1)
     if device.type == "cuda":
         peak["device"] = round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
     return peak
-
-
-def _process_peak_bytes() -> int | None:
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # Not getrusage: its count includes that of the process that started this one.
-        field = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
-        if field:
-            return int(field[1]) * 1024
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

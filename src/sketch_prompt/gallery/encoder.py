@@ -350,7 +350,9 @@ def _other_dtype(model: AnyModel, wanted: str | None) -> str | None:
 
 
 def _default_workers(device: torch.device, n_photos: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from sketch_prompt.machine import available_cores
+
+    cores = available_cores()
     if n_photos < _WORTH_WORKERS or (device.type == "cpu" and cores <= 2):
         return 0
     return min(8, cores if device.type == "cuda" else cores // 2)

@@ -4,7 +4,6 @@ Both are computed from the ranks of the relevant photos alone. Queries are read 
 block is sorted and the relevant scores are looked up in it: their ranks, without ordering the photos.
 """
 
-import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import get_args
 import numpy as np
 from tqdm.auto import tqdm
 
+from sketch_prompt.machine import available_cores
 from sketch_prompt.vocabulary import Convention
 
 from .pair_scores import FeatureScores, PairScores
@@ -161,7 +161,7 @@ def retrieval_details(
     if progress is None:
         progress = len(rows) * n_photos >= _PAIRS_WORTH_A_BAR
     with (
-        ThreadPoolExecutor(num_threads or _available_processors()) as pool,
+        ThreadPoolExecutor(num_threads or available_cores()) as pool,
         tqdm(total=len(rows), desc="Ranking", unit="query", disable=not progress) as bar,
     ):
         for indices, similarity in scores.blocks(rows, None, block_bytes):
@@ -220,10 +220,6 @@ def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
     if any(k != int(k) or k < 1 for k in ks) or len(set(ks)) < len(ks):
         raise ValueError(f"ks must be different whole numbers of at least 1, not {ks}.")
     return tuple(int(k) for k in ks)
-
-
-def _available_processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _photos_of_each_label(query_labels: np.ndarray, gallery_labels: np.ndarray) -> tuple[np.ndarray, list]:

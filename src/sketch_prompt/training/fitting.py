@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
 
 import torch
 from accelerate import Accelerator, DistributedType
@@ -11,6 +10,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs
 
 from sketch_prompt.image_processing import SketchPromptImageProcessor
+from sketch_prompt.machine import available_cores
 from sketch_prompt.models.auto import SketchPromptModel
 from sketch_prompt.models.modeling_base import SketchPromptPreTrainedModel
 from sketch_prompt.processing import SketchPromptProcessor
@@ -126,7 +126,7 @@ def _image_size(config: TrainingConfig) -> int | None:
 
 
 def _with_workers(config: TrainingConfig, processes: int) -> TrainingConfig:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     most = max(1, cores // processes)
     if config.data.num_workers <= most:
         return config
