@@ -68,3 +68,12 @@ def test_an_index_of_few_axes_finds_for_drawings_what_exact_search_finds(kind, p
 
 def test_a_photo_takes_less_than_a_bit_a_number_at_the_width_of_vit_b_32():
     assert count_for(512) * 4 < 512 and count_for(8) == 8
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivf"])
+def test_photos_that_are_all_the_same_are_found(kind):
+    photos = np.repeat(made(1, 1, 0), 3000, axis=0)
+    index = make_index(kind, "binary")
+    index.build(np.arange(3000), photos)
+    found = index.search(photos[:1], 3)
+    assert (found.ids >= 0).all() and found.scores[0] == pytest.approx(1, abs=1e-6)

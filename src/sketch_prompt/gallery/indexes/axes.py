@@ -31,6 +31,10 @@ class Axes(NamedTuple):
     of_queries: np.ndarray
     mean: np.ndarray
 
+    def project_photos(self, photos: np.ndarray) -> np.ndarray:
+        """(n, D) -> (n, d)"""
+        return np.ascontiguousarray((photos - self.mean) @ self.of_photos.T, np.float32)
+
 
 def count_for(width: int) -> int:
     """The number of axes. With four bits for each, this is less than a bit for each number of 384 or more."""
