@@ -28,8 +28,6 @@ _CODECS = {"float32": "Flat", "float16": "SQfp16", "int8": "SQ8", "binary": "SQ4
 # The number of candidates for each vector that is wanted. A coarser compression needs more of them.
 _PROPOSALS = {"float32": 1, "float16": 1, "int8": 3, "binary": 20}
 _CODE_BITS = 4
-# Distance of the 16 levels that quantise a normal distribution with the least error, in standard deviations.
-_NORMAL_STEP = 0.335
 _RUN = 32  # number of consecutive vectors in the training sample, which are read together
 _GAIN = 0.001  # a smaller gain in recall is not worth the next step of effort
 _REBUILD_SHARE = 0.3  # of vectors that were added or removed since the index was trained
@@ -266,10 +264,12 @@ def _train(index: faiss.Index, sample: np.ndarray) -> None:
         index.train(sample)
         return
     index.train_q1(len(sample), faiss.swig_ptr(sample), False, index.metric_type)
-    levels = _NORMAL_STEP * (np.arange(2**_CODE_BITS) - (2**_CODE_BITS - 1) / 2)
-    deviations = np.maximum(sample.std(0), 1e-6)  # faiss finds nothing if all levels are the same
-    centroids = sample.mean(0)[:, None] + deviations[:, None] * levels
-    faiss.copy_array_to_vector(centroids.astype(np.float32).ravel(), index.pq.centroids)
+    # The whole range: the photos that a drawing finds first are those with extreme values. A smaller range with the
+    # least error for normal values lost two points of recall among ten million.
+    least, most = sample.min(0), sample.max(0)
+    steps = np.maximum(most - least, 1e-6) / 2**_CODE_BITS  # faiss finds nothing if all levels are the same
+    levels = least[:, None] + steps[:, None] * (np.arange(2**_CODE_BITS) + 0.5)
+    faiss.copy_array_to_vector(levels.astype(np.float32).ravel(), index.pq.centroids)
     index.is_trained = True
 
 
