@@ -5,6 +5,7 @@ python scripts/performance.py
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 from benchmark import BENCHMARKS, CODE_BYTES
@@ -56,15 +57,16 @@ _COMMANDS = {
 }
 SCALE_HEAD = f"""# From a million photos to a billion
 
-Made by `python scripts/performance.py`. Nothing here was run at these sizes: the costs are computed from what
-[performance.md](performance.md) measured and from the sizes of the files, for features of {WIDTH} numbers (ViT-B/32).
+Made by `python scripts/performance.py`. The costs are computed from what [performance.md](performance.md) measured and
+from the sizes of the files, for features of {WIDTH} numbers (ViT-B/32). Of these sizes, only indexes of one and of ten
+million made-up photos were built and searched; see [search.md](search.md).
 """
 SCALE_TAIL = """- Storage is the features in full precision; what is found is compared with them.
 - Memory of an index is its codes, the number of each photo and the place of its features. The table of photos (path,
   category, digest, times) stays on the disk; a search reads the parts that its hits are in. While photos are added or
   removed it is in memory, with 250 bytes a photo. The program and the model take about 500 MB.
-- Hours are those of the model alone on {cores} cores, at {rate:.1f} photos a second and core as measured on {date}.
-  Reading and decoding JPEGs, 300 a second and core, comes on top. A GPU was not measured.
+- A machine has {cores} cores. Hours are those of the model alone, at {rate:.1f} photos a second and core as measured
+  on {date}. Reading and decoding JPEGs, 300 a second and core, comes on top. A GPU was not measured.
 - Several machines that share a disk embed together. Each saves its features every few seconds, and a run that was
   killed goes on. One process builds the index.
 - `--index lance` keeps the vectors on the disk, and `--index milvus` in a cluster. Milvus was tested as
@@ -80,8 +82,9 @@ def scale_page(measured: dict[str, dict]) -> str | None:
     threads = int(group["machine"].partition(" threads")[0].rpartition(" ")[2])
     rate = 32 / group["figures"][0]["raw"]["ours"] / threads
     rows = [
-        "| photos | features on the disk | index in memory, `int8` / `binary` | table on the disk | hours | command |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| photos | features on the disk | index in memory, `int8` / `binary` | table on the disk "
+        "| hours of a machine | machines for a day | command |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for photos, command in _COMMANDS.items():
         memory = " / ".join(_size(photos * size) for size in _CODES.values())
@@ -92,6 +95,7 @@ def scale_page(measured: dict[str, dict]) -> str | None:
             memory,
             _size(photos * _TABLE),
             f"{hours:,.0f}",
+            f"{math.ceil(hours / 24)}",
             f"`{command}`",
         ]
         rows.append(f"| {' | '.join(cells)} |")

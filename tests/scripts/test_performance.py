@@ -54,4 +54,4 @@ def test_costs_of_large_collections_follow_from_the_measured_rate():
     assert scale_page({}) is None
     row = next(line for line in text.splitlines() if line.startswith("| 10,000,000 |"))
     # 32 photos in 2 s are 16 a second and core, 256 on 16 cores; 512 x 4 + 40 bytes a photo on the disk
-    assert row.split(" | ")[1:5] == ["20.9 GB", "5.24 GB / 520 MB", "400 MB", "11"]
+    assert row.split(" | ")[1:6] == ["20.9 GB", "5.24 GB / 520 MB", "400 MB", "11", "1"]
